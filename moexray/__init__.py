@@ -1,0 +1,10 @@
+"""Record what the routers of a Mixture-of-Experts language model do, and test whether it means anything.
+
+    from moexray.prompts import read_prompts
+    from moexray.capture import capture
+    from moexray.analysis import analyze
+
+Importing `moexray` itself loads nothing heavy.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Who runs the model and hears its routers; every engine yields routed sequences."""

@@ -1,0 +1,53 @@
+"""Whole files or none: results are written under a temporary name and renamed when they are complete."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from moexray.errors import MoexrayError
+
+
+def check_writable(path: Path) -> None:
+    """Raise before long work what would prevent `path` from being written after it.
+
+    Raises
+    ------
+    MoexrayError
+        If `path` is a directory, or its folder is missing or may not be written to.
+    """
+    if path.is_dir():
+        message = f"{path} is a directory: name a file to write"
+        raise MoexrayError(message)
+    folder = path.parent
+    if not folder.is_dir():
+        message = f"{folder} is not a folder: make it first, or write {path.name} elsewhere"
+        raise MoexrayError(message)
+    if not os.access(folder, os.W_OK):
+        message = f"no permission to write in {folder.resolve()}: write {path.name} elsewhere"
+        raise MoexrayError(message)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, of the same suffix, that replaces `path` when the block succeeds.
+
+    If the block fails nothing is left behind, and what stood at `path` is untouched.
+
+    Raises
+    ------
+    MoexrayError
+        If the operating system refuses: no permission, no space, no such folder.
+    """
+    check_writable(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        message = f"{path} could not be written: {error.strerror or error}"
+        raise MoexrayError(message) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""One figure a file: functions that take finished numbers and, if wanted, a matplotlib Axes."""

@@ -1,0 +1,258 @@
+"""Signatures: how often each prompt selected each expert, in each layer and phase."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import SignaturesError
+
+Phase = Literal["prompt", "generated", "all"]
+PHASES: tuple[Phase, ...] = ("prompt", "generated", "all")
+
+# What two captures may differ in and still be captures of the same thing.
+_CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size"})
+
+
+@dataclass(frozen=True, eq=False)
+class Signatures:
+    """The routing of a set of prompts, counted. It checks itself when made and never changes.
+
+    Attributes
+    ----------
+    counts
+        Unsigned integers ``(prompts, 2, layers, experts)``: how often a prompt, in phase 0 (prompt)
+        or 1 (generated), had a layer select an expert.
+    tokens
+        int32 ``(prompts, 2)``: routed tokens behind those counts.
+    categories, prompt_ids
+        A label and a unique id for each prompt.
+    layers
+        int16 ``(layers,)``: decoder-layer index of each MoE layer.
+    top_k
+        int16 ``(layers,)``: selections a token.
+    meta
+        What was run and how, as JSON values. ``meta["router_may_drop"]`` is true for a router
+        that may drop a token or select fewer than k experts.
+    texts, outputs
+        The prompts as given, and what the model wrote, where kept.
+
+    Raises
+    ------
+    SignaturesError
+        If the parts do not fit together, or a layer's counts are not tokens times k.
+    """
+
+    counts: NDArray[np.unsignedinteger[Any]]
+    tokens: NDArray[np.int32]
+    categories: tuple[str, ...]
+    prompt_ids: tuple[str, ...]
+    layers: NDArray[np.int16]
+    top_k: NDArray[np.int16]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    texts: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_names(self)
+        _check_conservation(self)
+        for name in ("counts", "tokens", "layers", "top_k"):
+            frozen = getattr(self, name).view()
+            frozen.flags.writeable = False
+            object.__setattr__(self, name, frozen)
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids)
+
+    def __repr__(self) -> str:
+        _, _, layers, experts = self.counts.shape
+        return f"Signatures({len(self)} prompts, {layers} layers, {experts} experts, model {self.meta.get('model')!r})"
+
+    def has_tokens(self, phase: Phase = "all") -> NDArray[np.bool_]:  # (prompts,)
+        """Which prompts have a routed token in `phase`, and so a signature."""
+        return np.asarray(_of_phase(self.tokens, phase) > 0)
+
+    def loads(self, phase: Phase = "all") -> NDArray[np.int64]:  # (prompts, layers, experts)
+        """Return the counts of one phase, or of both together."""
+        return _of_phase(self.counts, phase)
+
+    def vectors(self, phase: Phase = "all") -> NDArray[np.float64]:  # (prompts, layers * experts)
+        """Signatures: within each layer, the share of the prompt's selections that each expert got.
+
+        Every layer of a row sums to one, so that prompts of different length compare. The row of
+        a prompt without a token in `phase` is zero: see `has_tokens`.
+        """
+        loads = self.loads(phase).astype(np.float64)
+        selections = loads.sum(axis=2, keepdims=True)
+        shares = np.divide(loads, selections, out=np.zeros_like(loads), where=selections > 0)
+        return shares.reshape(len(self), -1)
+
+    def select(self, *, category: str | None = None, ids: Collection[str] | None = None) -> "Signatures":
+        """Return the prompts of one category, or of the given ids, or of both, in their order.
+
+        Raises
+        ------
+        SignaturesError
+            If a category or an id is not there.
+        """
+        if category is not None and category not in self.categories:
+            message = f"no category {category!r}: there are {', '.join(sorted(set(self.categories)))}"
+            raise SignaturesError(message)
+        missing = set(ids or ()) - set(self.prompt_ids)
+        if missing:
+            message = f"no prompt has the id {min(missing)!r}"
+            raise SignaturesError(message)
+        wanted = None if ids is None else set(ids)
+        rows = [
+            i
+            for i, (label, name) in enumerate(zip(self.categories, self.prompt_ids, strict=True))
+            if category in (None, label) and (wanted is None or name in wanted)
+        ]
+        return replace(
+            self,
+            counts=self.counts[rows],
+            tokens=self.tokens[rows],
+            categories=tuple(self.categories[i] for i in rows),
+            prompt_ids=tuple(self.prompt_ids[i] for i in rows),
+            texts=None if self.texts is None else tuple(self.texts[i] for i in rows),
+            outputs=None if self.outputs is None else tuple(self.outputs[i] for i in rows),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the file of docs/signatures.md; the same signatures give the same bytes."""
+        from moexray.signatures_file import write
+
+        write(self, path)
+
+    @staticmethod
+    def load(path: Path) -> "Signatures":
+        """Read a file that `save` wrote; `SignaturesError` if it is damaged, foreign or too new."""
+        from moexray.signatures_file import read
+
+        return read(path)
+
+
+def merge(parts: Sequence[Signatures]) -> Signatures:
+    """Join captures of different prompts by the same model into one, in the order given.
+
+    Raises
+    ------
+    SignaturesError
+        If nothing is given, a prompt id occurs twice, or the parts differ in model, layout or settings.
+    """
+    if not parts:
+        message = "nothing to merge: name at least one file of signatures"
+        raise SignaturesError(message)
+    first = parts[0]
+    for part in parts[1:]:
+        for name in ("layers", "top_k"):
+            if not np.array_equal(getattr(first, name), getattr(part, name)):
+                message = f"signatures differ in {name}: {getattr(first, name)} and {getattr(part, name)}"
+                raise SignaturesError(message)
+        if first.counts.shape[3] != part.counts.shape[3]:
+            message = f"signatures differ in experts a layer: {first.counts.shape[3]} and {part.counts.shape[3]}"
+            raise SignaturesError(message)
+    return Signatures(
+        counts=np.concatenate([part.counts for part in parts]),
+        tokens=np.concatenate([part.tokens for part in parts]),
+        categories=tuple(label for part in parts for label in part.categories),
+        prompt_ids=tuple(name for part in parts for name in part.prompt_ids),
+        layers=first.layers,
+        top_k=first.top_k,
+        meta=_merged_meta([part.meta for part in parts]),
+        texts=_joined([part.texts for part in parts]),
+        outputs=_joined([part.outputs for part in parts]),
+    )
+
+
+def smallest_unsigned(counts: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    """Return `counts` in the smallest unsigned type that holds them."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
+def _of_phase(array: NDArray[Any], phase: Phase) -> NDArray[np.int64]:
+    if phase not in PHASES:
+        message = f"no phase {phase!r}: there are prompt, generated and all"
+        raise SignaturesError(message)
+    if phase == "all":
+        return array.sum(axis=1, dtype=np.int64)
+    return array[:, PHASES.index(phase)].astype(np.int64)
+
+
+def _check_shapes(s: Signatures) -> None:
+    prompts = len(s.prompt_ids)
+    if s.counts.ndim != 4 or not np.issubdtype(s.counts.dtype, np.unsignedinteger):
+        message = f"counts must be unsigned (prompts, 2, layers, experts), not {s.counts.dtype} {s.counts.shape}"
+        raise SignaturesError(message)
+    expected = {
+        "counts": ((prompts, 2, len(s.layers), s.counts.shape[3]), s.counts.shape),
+        "tokens": ((prompts, 2), s.tokens.shape),
+        "layers": ((s.counts.shape[2],), s.layers.shape),
+        "top_k": ((s.counts.shape[2],), s.top_k.shape),
+        "categories": ((prompts,), (len(s.categories),)),
+        "texts": ((prompts,), (prompts if s.texts is None else len(s.texts),)),
+        "outputs": ((prompts,), (prompts if s.outputs is None else len(s.outputs),)),
+    }
+    for name, (wanted, found) in expected.items():
+        if wanted != found:
+            message = f"{name} of shape {found} do not fit {prompts} prompts: {wanted} is needed"
+            raise SignaturesError(message)
+    for name in ("tokens", "layers", "top_k"):
+        array = getattr(s, name)
+        if not np.issubdtype(array.dtype, np.integer) or (array.size and array.min() < 0):
+            message = f"{name} must be whole numbers from zero up, not {array.dtype} with {array.min(initial=0)}"
+            raise SignaturesError(message)
+    if s.counts.shape[2] == 0 or s.counts.shape[3] == 0:
+        message = "signatures need at least one layer and one expert"
+        raise SignaturesError(message)
+
+
+def _check_names(s: Signatures) -> None:
+    seen: set[str] = set()
+    for name in s.prompt_ids:
+        if name in seen:
+            message = f"two prompts have the id {name!r}: ids must be unique"
+            raise SignaturesError(message)
+        seen.add(name)
+    if len(set(s.layers.tolist())) != len(s.layers):
+        message = f"a layer occurs twice among {s.layers.tolist()}"
+        raise SignaturesError(message)
+
+
+def _check_conservation(s: Signatures) -> None:
+    """Each layer's counts of a phase sum to tokens times k; a router that may drop is allowed less."""
+    found = s.counts.sum(axis=3, dtype=np.int64)  # (prompts, 2, layers)
+    wanted = s.tokens[:, :, None].astype(np.int64) * s.top_k
+    wrong = found > wanted if s.meta.get("router_may_drop") else found != wanted
+    if wrong.any():
+        prompt, phase, layer = np.argwhere(wrong)[0]
+        message = (
+            f"prompt {s.prompt_ids[prompt]!r}, {PHASES[phase]} phase, layer {s.layers[layer]}: "
+            f"{found[prompt, phase, layer]} selections, but {s.tokens[prompt, phase]} tokens "
+            f"times k = {s.top_k[layer]} make {wanted[prompt, phase, layer]}"
+        )
+        raise SignaturesError(message)
+
+
+def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for meta in metas for key in meta):
+        values = [meta.get(key) for meta in metas]
+        if all(value == values[0] for value in values):
+            merged[key] = values[0]
+        elif key in _CIRCUMSTANCES:
+            merged[key] = values
+        else:
+            message = f"signatures differ in {key}: {values[0]!r} and {next(v for v in values if v != values[0])!r}"
+            raise SignaturesError(message)
+    return merged
+
+
+def _joined(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    if any(part is None for part in parts):
+        return None
+    return tuple(text for part in parts if part is not None for text in part)

@@ -1,0 +1,1 @@
+"""One statistic a file: plain functions over arrays that return frozen dataclasses."""

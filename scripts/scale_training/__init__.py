@@ -1,0 +1,1 @@
+"""The parts of the scale model's training: text, architecture, optimiser and the final examination."""
