@@ -36,13 +36,14 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     recent_loss: float = float("nan")
+    skipped_steps: int = 0
 
 
 def main(
     corpus: Annotated[Path, typer.Option(help="Folder of .txt files, one a category.")],
     out: Annotated[Path, typer.Option(help="Folder for weights, tokenizer, training.json and the checkpoint.")],
     tokens: Annotated[int, typer.Option(help="Training tokens in all.")] = 32_000_000,
-    peak_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 8e-3,
+    peak_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon; AdamW's is half.")] = 5e-3,
     seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the order of the text.")] = 0,
     compiled: Annotated[bool, typer.Option(help="Compile the loss (needs a C++ compiler).")] = True,
 ) -> None:
@@ -64,10 +65,11 @@ def main(
     steps = tokens // (WINDOW * WINDOWS)
     while progress.step < steps:
         started = time.perf_counter()
-        rate = peak_rate * _schedule(progress.step, steps)
+        rate = _schedule(progress.step, steps)
         batch = batch_of_windows(streams, windows=WINDOWS, length=WINDOW + 1, step=progress.step, seed=seed)
-        cross_entropy = _train_step(loss_of, model, optimizers, torch.from_numpy(batch), rate)
+        cross_entropy, applied = _train_step(loss_of, model, optimizers, torch.from_numpy(batch), rate)
         progress.step += 1
+        progress.skipped_steps += not applied
         progress.seconds += time.perf_counter() - started
         decay = min(0.98, 1 - 1 / progress.step)
         previous = progress.recent_loss if progress.step > 1 else cross_entropy
@@ -86,6 +88,7 @@ def main(
         "peak_rate": peak_rate,
         "training_seconds": round(progress.seconds),
         "training_loss": round(progress.recent_loss, 4),
+        "skipped_steps": progress.skipped_steps,
         "torch": torch.__version__,
         **examine(trained, out, streams),
     }
@@ -100,18 +103,20 @@ def _schedule(step: int, steps: int) -> float:
 
 def _train_step(
     loss_of: Any, model: OlmoeForCausalLM, optimizers: list[torch.optim.Optimizer], batch: torch.Tensor, rate: float
-) -> float:
+) -> tuple[float, bool]:
+    """Return the cross-entropy, and whether the step was taken: a gradient that is not finite is left out."""
     loss, cross_entropy = loss_of(model, batch)
     if not torch.isfinite(loss):
         raise SystemExit("the loss is no longer finite: start again from the checkpoint with a lower --peak-rate")
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    applied = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
+            group["lr"] = rate * group["peak_rate"]
+        if applied:
+            optimizer.step()
         optimizer.zero_grad()
-    return float(cross_entropy)
+    return float(cross_entropy), applied
 
 
 def _save_checkpoint(

@@ -56,14 +56,18 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 def make_optimizers(model: OlmoeForCausalLM, *, peak_rate: float) -> list[torch.optim.Optimizer]:
-    """Attention and expert matrices to Muon; embeddings, routers, head and norms to AdamW."""
+    """Attention and expert matrices to Muon; embeddings, routers, head and norms to AdamW at half the rate."""
     matrices = [p for n, p in model.named_parameters() if "self_attn" in n and p.ndim == 2 or ".experts." in n]
     taken = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in taken]
     decayed = [p for p in rest if p.ndim >= 2]
     norms = [p for p in rest if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": norms, "weight_decay": 0.0}]
-    return [
+    optimizers = [
         Muon(matrices, lr=peak_rate, momentum=0.95, weight_decay=0.1),
-        torch.optim.AdamW(groups, lr=peak_rate, betas=(0.9, 0.95)),
+        torch.optim.AdamW(groups, lr=peak_rate / 2, betas=(0.9, 0.95)),
     ]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_rate"] = group["lr"]
+    return optimizers
