@@ -61,7 +61,8 @@ class Signatures:
         _check_names(self)
         _check_conservation(self)
         for name in ("counts", "tokens", "layers", "top_k"):
-            frozen = getattr(self, name).view()
+            array = getattr(self, name)
+            frozen = array.copy() if array.flags.writeable else array
             frozen.flags.writeable = False
             object.__setattr__(self, name, frozen)
 
@@ -89,7 +90,7 @@ class Signatures:
         loads = self.loads(phase).astype(np.float64)
         selections = loads.sum(axis=2, keepdims=True)
         shares = np.divide(loads, selections, out=np.zeros_like(loads), where=selections > 0)
-        return shares.reshape(len(self), -1)
+        return np.asarray(shares.reshape(len(self), -1))
 
     def select(self, *, category: str | None = None, ids: Collection[str] | None = None) -> "Signatures":
         """Return the prompts of one category, or of the given ids, or of both, in their order.
@@ -179,7 +180,7 @@ def _of_phase(array: NDArray[Any], phase: Phase) -> NDArray[np.int64]:
         message = f"no phase {phase!r}: there are prompt, generated and all"
         raise SignaturesError(message)
     if phase == "all":
-        return array.sum(axis=1, dtype=np.int64)
+        return np.asarray(array.sum(axis=1, dtype=np.int64))
     return array[:, PHASES.index(phase)].astype(np.int64)
 
 
@@ -245,7 +246,7 @@ def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if all(value == values[0] for value in values):
             merged[key] = values[0]
         elif key in _CIRCUMSTANCES:
-            merged[key] = values
+            merged[key] = [one for value in values for one in (value if isinstance(value, list) else [value])]
         else:
             message = f"signatures differ in {key}: {values[0]!r} and {next(v for v in values if v != values[0])!r}"
             raise SignaturesError(message)

@@ -10,6 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,15 @@ def read(path: Path) -> Signatures:
         raise SignaturesError(message)
     try:
         return Signatures(
-            **{name: arrays[name] for name in _ARRAYS},
-            **{name: _unpack(arrays, name) for name in _STRINGS + _OPTIONAL_STRINGS},
+            counts=arrays["counts"],
+            tokens=arrays["tokens"],
+            categories=_unpack(arrays, "categories"),
+            prompt_ids=_unpack(arrays, "prompt_ids"),
+            layers=arrays["layers"],
+            top_k=arrays["top_k"],
             meta=meta,
+            texts=_unpack(arrays, "texts") if "texts.utf8" in arrays else None,
+            outputs=_unpack(arrays, "outputs") if "outputs.utf8" in arrays else None,
         )
     except SignaturesError as error:
         message = f"{path}: {error}"
@@ -102,15 +109,13 @@ def _pack(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets
 
 
-def _unpack(arrays: dict[str, NDArray[Any]], name: str) -> tuple[str, ...] | None:
-    if f"{name}.utf8" not in arrays:
-        return None
+def _unpack(arrays: dict[str, NDArray[Any]], name: str) -> tuple[str, ...]:
     packed, offsets = arrays[f"{name}.utf8"].tobytes(), arrays.get(f"{name}.offsets")
     if offsets is None or offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(packed):
         message = f"the offsets of {name} do not fit its {len(packed)} bytes"
         raise SignaturesError(message)
     try:
-        return tuple(packed[a:b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True))
+        return tuple(packed[a:b].decode() for a, b in pairwise(offsets.tolist()))
     except (UnicodeDecodeError, TypeError) as error:
         message = f"{name} are not UTF-8 text"
         raise SignaturesError(message) from error

@@ -8,7 +8,6 @@ before the fall also serves a longer run (`--tokens` larger).
 
 import copy
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +124,7 @@ def _save_checkpoint(
     partial = file.with_suffix(".partial")
     states = [optimizer.state_dict() for optimizer in optimizers]
     torch.save({"model": model.state_dict(), "optimizers": states, "progress": vars(progress)}, partial)
-    os.replace(partial, file)
+    partial.replace(file)
 
 
 def _resume(file: Path, model: OlmoeForCausalLM, optimizers: list[torch.optim.Optimizer]) -> Progress:

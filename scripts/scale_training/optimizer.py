@@ -57,7 +57,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 def make_optimizers(model: OlmoeForCausalLM, *, peak_rate: float) -> list[torch.optim.Optimizer]:
     """Attention and expert matrices to Muon; embeddings, routers, head and norms to AdamW at half the rate."""
-    matrices = [p for n, p in model.named_parameters() if "self_attn" in n and p.ndim == 2 or ".experts." in n]
+    matrices = [p for n, p in model.named_parameters() if ("self_attn" in n and p.ndim == 2) or ".experts." in n]
     taken = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in taken]
     decayed = [p for p in rest if p.ndim >= 2]

@@ -1,0 +1,183 @@
+"""Load a model and its tokenizer, and say in one sentence why where that cannot be done."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from moexray.engines.taps import find_taps
+from moexray.errors import ModelError
+
+SCALE_MODEL = Path(__file__).parent.parent / "scale_model"
+_DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory with its tokenizer, and the name that it was asked for by."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_model(
+    name: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> LoadedModel:
+    """Load `name`: ``scale`` (the embedded model), a local folder, or an id on the Hugging Face hub.
+
+    Parameters
+    ----------
+    device
+        A torch device; by default CUDA, then MPS, then the CPU.
+    dtype
+        ``float64``, ``float32``, ``bfloat16`` or ``float16``; by default what the model's configuration says.
+    revision
+        Branch, tag or commit of a hub model.
+    trust_remote_code
+        Run the Python code that comes with a checkpoint.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, it is dense, does not fit into memory, or an option is not known.
+    """
+    place = _device(device)
+    source = str(SCALE_MODEL) if name == "scale" else name
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    if Path(source).exists() and not Path(source, "config.json").is_file():
+        message = f"model {name} has no config.json: name the folder of a checkpoint that transformers can load"
+        raise ModelError(message)
+    try:
+        config = AutoConfig.from_pretrained(source, **options)
+        wanted = _dtype(dtype) or _dtype_of(config)
+        _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=wanted, **options)
+            model = model.to(place).eval()
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(_reason(name, error)) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message = f"model {name} does not fit into the memory of {place}: try --dtype bfloat16, or another --device"
+        raise ModelError(message) from error
+    return LoadedModel(name, model, tokenizer)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory ran out; on the CPU torch has no exception of its own for it."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        message = f"device {name!r} cannot be used here: {str(error).splitlines()[0]}"
+        raise ModelError(message) from error
+    if device.type == "meta":
+        message = "device 'meta' holds no numbers: name cpu, cuda or mps"
+        raise ModelError(message)
+    return device
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is None or name == "auto":
+        return None
+    if name not in _DTYPES:
+        message = f"no dtype {name!r}: there are auto, {', '.join(_DTYPES)}"
+        raise ModelError(message)
+    return _DTYPES[name]
+
+
+def _dtype_of(config: Any) -> torch.dtype:
+    found = getattr(config, "dtype", None)
+    return found if isinstance(found, torch.dtype) else torch.float32
+
+
+def _check_before_loading(
+    config: Any, name: str, device: torch.device, dtype: torch.dtype, *, trust_remote_code: bool
+) -> None:
+    """Build the model without its weights, to refuse a dense or a too large one before they are fetched."""
+    with torch.device("meta"), _quiet():
+        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    try:
+        find_taps(skeleton)
+    except ModelError as error:
+        message = f"model {name}: {error}"
+        raise ModelError(message) from error
+    if getattr(config, "quantization_config", None) is not None:
+        return  # its weights are smaller than their number says
+    needed = sum(parameter.numel() for parameter in skeleton.parameters()) * dtype.itemsize
+    free = _free_memory(device)
+    if free is not None and needed > free:
+        message = (
+            f"model {name} needs {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, "
+            f"but {device} has {free / 1e9:.1f} GB free: try a smaller --dtype, or another --device"
+        )
+        raise ModelError(message)
+
+
+def _free_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    meminfo = Path("/proc/meminfo")
+    if device.type != "cpu" or not meminfo.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _reason(name: str, error: Exception) -> str:
+    text = str(error)
+    if "trust_remote_code" in text:
+        return f"model {name} comes with code of its own: read it, and run it with --trust-remote-code if you trust it"
+    if isinstance(error, ImportError):
+        return f"model {name} needs a package that is not installed: {_first_line(text)}"
+    if Path(name).is_dir() or name == "scale":
+        return f"model {name} could not be loaded from its folder: {_first_line(text)}"
+    if os.sep in name and (name.startswith((".", os.sep)) or name.count(os.sep) > 1):
+        return f"there is no model folder {name}"
+    return (
+        f"model {name} is neither a local folder nor to be had from the Hugging Face hub: check its name, "
+        f"--revision and the network, or try --model scale, which comes with moexray ({_first_line(text)})"
+    )
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+
+
+class _quiet:  # noqa: N801  # used like contextlib's lower-case managers
+    """Keep transformers' own loading bars and advice off the screen."""
+
+    def __enter__(self) -> None:
+        self.level = transformers_logging.get_verbosity()
+        self.bars = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        transformers_logging.set_verbosity(self.level)
+        if self.bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,55 @@
+"""A result is written whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from moexray.errors import MoexrayError
+from moexray.files import check_writable, whole_file
+
+
+def test_a_block_that_succeeds_replaces_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+    with whole_file(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+
+    def fail() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+
+    def fill() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            raise OSError(28, os.strerror(28))
+
+    with pytest.raises(MoexrayError, match="No space left on device"):
+        fill()
+    assert path.read_text() == "old"
+
+
+def test_what_cannot_be_written_later_is_refused_now(tmp_path: Path) -> None:
+    with pytest.raises(MoexrayError, match="is a directory"):
+        check_writable(tmp_path)
+    with pytest.raises(MoexrayError, match="is not a folder"):
+        check_writable(tmp_path / "missing" / "out.json")

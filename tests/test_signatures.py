@@ -1,0 +1,159 @@
+"""Signatures check themselves when made, and survive selection, merging and the file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moexray.errors import SignaturesError
+from moexray.signatures import Signatures, merge
+
+
+def signatures(prompts: int = 6, *, seed: int = 0, first: int = 0, **changes: object) -> Signatures:
+    """Two layers of seven experts, k = 3 and 2, tokens sent at random; the last prompt generates nothing."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(1, 9, size=(prompts, 2)).astype(np.int32)
+    tokens[-1, 1] = 0
+    counts = np.zeros((prompts, 2, 2, 7), dtype=np.uint16)
+    for prompt, phase, layer in np.ndindex(prompts, 2, 2):
+        for _ in range(tokens[prompt, phase]):
+            counts[prompt, phase, layer, rng.permutation(7)[: (3, 2)[layer]]] += 1
+    made = Signatures(
+        counts=counts,
+        tokens=tokens,
+        categories=tuple("ab"[i % 2] for i in range(prompts)),
+        prompt_ids=tuple(f"p{first + i}" for i in range(prompts)),
+        layers=np.array([1, 4], dtype=np.int16),
+        top_k=np.array([3, 2], dtype=np.int16),
+        meta={"model": "made-up", "created": f"day {seed}"},
+        texts=tuple(f"text {i}" for i in range(prompts)),
+        outputs=("",) * prompts,
+    )
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
+def test_a_vector_is_each_layers_share_of_selections(phase: str) -> None:
+    s = signatures()
+    index = {"prompt": [0], "generated": [1], "all": [0, 1]}[phase]
+    for p, vector in enumerate(s.vectors(phase)):
+        for layer in range(2):
+            selected = sum(s.counts[p, i, layer].astype(int) for i in index)
+            share = selected / selected.sum() if selected.sum() else selected
+            np.testing.assert_allclose(vector[7 * layer : 7 * layer + 7], share)
+
+
+def test_a_prompt_without_a_token_in_a_phase_is_named_by_has_tokens() -> None:
+    s = signatures()
+    assert s.has_tokens("generated").tolist() == [True] * 5 + [False]
+    assert s.has_tokens("all").all()
+    assert not s.vectors("generated")[-1].any()
+
+
+def test_one_selection_too_few_or_too_many_is_refused_with_its_place() -> None:
+    s = signatures()
+    for change in (1, -1):
+        counts = s.counts.astype(np.int64)
+        counts[2, 0, 1, counts[2, 0, 1].argmax()] += change
+        with pytest.raises(SignaturesError, match="prompt 'p2', prompt phase, layer 4"):
+            replace(s, counts=counts.astype(np.uint32))
+
+
+def test_a_router_that_may_drop_is_allowed_fewer_selections_but_never_more() -> None:
+    s = signatures(meta={"router_may_drop": True})
+    counts = s.counts.astype(np.uint32)
+    counts[2, 0, 1, counts[2, 0, 1].argmax()] -= 1
+    replace(s, counts=counts)
+    counts[2, 0, 1, 0] += 2
+    with pytest.raises(SignaturesError, match="selections"):
+        replace(s, counts=counts)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"categories": ("a",)},
+        {"prompt_ids": ("p",) * 6},
+        {"tokens": np.ones((6, 3), dtype=np.int32)},
+        {"layers": np.array([1], dtype=np.int16)},
+        {"layers": np.array([1, 1], dtype=np.int16)},
+        {"top_k": np.array([1.5, 2.0])},
+        {"texts": ("one",)},
+        {"counts": np.zeros((6, 2, 2, 7))},
+        {"counts": np.zeros((6, 2, 7), dtype=np.uint8)},
+        {"counts": np.zeros((6, 2, 2, 0), dtype=np.uint8)},
+        {"tokens": np.full((6, 2), -1, dtype=np.int32)},
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(SignaturesError):
+        signatures(**change)
+
+
+def test_signatures_cannot_be_changed() -> None:
+    s = signatures()
+    with pytest.raises(ValueError, match="read-only"):
+        s.counts[0, 0, 0, 0] = 1
+    with pytest.raises(AttributeError):
+        s.texts = None  # type: ignore[misc]
+
+
+def test_signatures_do_not_follow_changes_of_the_array_they_were_made_from() -> None:
+    s = signatures()
+    tokens, counts = s.tokens.copy(), s.counts.copy()
+    made = replace(s, tokens=tokens, counts=counts)
+    counts[:] = 0
+    tokens[:] = 0
+    np.testing.assert_array_equal(made.counts, s.counts)
+    np.testing.assert_array_equal(made.tokens, s.tokens)
+
+
+def test_select_keeps_whole_rows_in_their_order() -> None:
+    chosen = signatures().select(category="b", ids=["p5", "p1", "p0"])
+    assert chosen.prompt_ids == ("p1", "p5")
+    np.testing.assert_array_equal(chosen.counts, signatures().counts[[1, 5]])
+    assert chosen.texts == ("text 1", "text 5")
+
+
+@pytest.mark.parametrize("wrong", [{"category": "z"}, {"ids": ["p1", "nobody"]}])
+def test_select_refuses_what_is_not_there(wrong: dict[str, object]) -> None:
+    with pytest.raises(SignaturesError, match=r"'z'|'nobody'"):
+        signatures().select(**wrong)  # type: ignore[arg-type]
+
+
+@given(cut=st.integers(1, 5))
+def test_merging_what_was_selected_apart_gives_the_whole(cut: int) -> None:
+    whole = signatures()
+    merged = merge([whole.select(ids=whole.prompt_ids[:cut]), whole.select(ids=whole.prompt_ids[cut:])])
+    np.testing.assert_array_equal(merged.counts, whole.counts)
+    assert (merged.prompt_ids, merged.texts, merged.meta) == (whole.prompt_ids, whole.texts, whole.meta)
+
+
+def test_merging_keeps_what_the_parts_differ_in_by_circumstance() -> None:
+    merged = merge([signatures(seed=1), signatures(seed=2, first=10)])
+    assert merged.meta == {"model": "made-up", "created": ["day 1", "day 2"]}
+
+
+def test_merging_again_lists_circumstances_flat() -> None:
+    once = merge([signatures(seed=1), signatures(seed=2, first=10)])
+    assert merge([once, signatures(seed=3, first=20)]).meta["created"] == ["day 1", "day 2", "day 3"]
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        (signatures(first=10, meta={"model": "another"}), "model"),
+        (signatures(first=10, layers=np.array([1, 5], dtype=np.int16)), "layers"),
+        (signatures(), "id 'p0'"),
+    ],
+)
+def test_merging_what_does_not_belong_together_is_refused(other: Signatures, problem: str) -> None:
+    with pytest.raises(SignaturesError, match=problem):
+        merge([signatures(), other])
+
+
+def test_merging_nothing_is_refused() -> None:
+    with pytest.raises(SignaturesError, match="nothing to merge"):
+        merge([])

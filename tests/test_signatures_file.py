@@ -1,0 +1,192 @@
+"""signatures.npz: the same content gives the same bytes, and a damaged file is one clear error."""
+
+import io
+import json
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moexray.errors import SignaturesError
+from moexray.signatures import Signatures
+
+EARLIER_SCHEMAS = sorted((Path(__file__).parent / "data").glob("signatures-schema-*.npz"))
+
+
+def signatures(prompts: int = 3, texts: tuple[str, ...] | None = None) -> Signatures:
+    tokens = np.arange(1, 2 * prompts + 1, dtype=np.int32).reshape(prompts, 2)
+    counts = np.zeros((prompts, 2, 2, 4), dtype=np.uint32)
+    counts[..., :2] = tokens[:, :, None, None]
+    return Signatures(
+        counts=counts,
+        tokens=tokens,
+        categories=("code", "märchen", "数学")[:prompts],
+        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        layers=np.array([0, 1], dtype=np.int16),
+        top_k=np.array([2, 2], dtype=np.int16),
+        meta={"model": "made-up", "seed": None, "nested": {"list": [1, 2.5, True]}},
+        texts=texts,
+    )
+
+
+def assert_equal(first: Signatures, second: Signatures) -> None:
+    for field in fields(Signatures):
+        one, other = getattr(first, field.name), getattr(second, field.name)
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+        else:
+            assert one == other, field.name
+
+
+@given(texts=st.tuples(st.text(), st.text(), st.text()))
+def test_every_text_comes_back_as_it_was(texts: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Also those that numpy's own strings would change: trailing NULs, the empty text, one very long among short."""
+    path = tmp_path_factory.mktemp("texts") / "s.npz"
+    made = signatures(texts=(texts[0] + "\0", texts[1], texts[2] * 50))
+    made.save(path)
+    assert_equal(Signatures.load(path), made)
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    signatures().save(tmp_path / "first.npz")
+    Signatures.load(tmp_path / "first.npz").save(tmp_path / "second.npz")
+    assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
+
+
+def test_counts_take_the_smallest_type_that_holds_them(tmp_path: Path) -> None:
+    signatures().save(tmp_path / "s.npz")
+    assert np.load(tmp_path / "s.npz")["counts"].dtype == np.uint8
+
+
+def test_a_long_prompt_costs_its_own_length_only(tmp_path: Path) -> None:
+    texts = ("long " * 100_000, "short", "short")
+    signatures(texts=texts).save(tmp_path / "s.npz")
+    assert len(np.load(tmp_path / "s.npz")["texts.utf8"]) == sum(len(text) for text in texts)
+
+
+def test_a_failed_save_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.npz"
+    signatures().save(path)
+    before = path.read_bytes()
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("numpy.savez_compressed", fail)
+    with pytest.raises(KeyboardInterrupt):
+        signatures(2).save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.npz"
+    signatures().save(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(SignaturesError, match=r"s\.npz"):
+            Signatures.load(path)
+
+
+def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(tmp_path: Path) -> None:
+    """Every member carries a checksum; only what zip does not check, such as dates, may change unseen."""
+    path = tmp_path / "s.npz"
+    made = signatures()
+    made.save(path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 61):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            read = Signatures.load(path)
+        except SignaturesError:
+            continue
+        assert_equal(read, made)
+
+
+def rewrite(path: Path, **changes: np.ndarray | None) -> None:
+    """Replace, add or (with None) remove arrays of a file."""
+    with np.load(path) as opened:
+        arrays = {name: opened[name] for name in opened.files}
+    arrays |= {name.replace("_utf8", ".utf8").replace("_offsets", ".offsets"): a for name, a in changes.items()}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+def meta(**values: object) -> np.ndarray:
+    return np.frombuffer(json.dumps(values).encode(), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"counts": None}, "counts missing"),
+        ({"categories_utf8": None}, "categories.utf8 missing"),
+        ({"categories_offsets": None}, "offsets of categories"),
+        ({"categories_offsets": np.array([0, 99])}, "offsets of categories"),
+        ({"categories_utf8": np.full(18, 255, dtype=np.uint8)}, "not UTF-8"),
+        ({"meta": None}, "no readable meta"),
+        ({"meta": meta(model="m")}, "no readable meta"),
+        ({"meta": meta(schema=2)}, "update moexray"),
+        ({"tokens": np.zeros((3, 2), dtype=np.int32)}, "selections"),
+        ({"tokens": np.array("x")}, "tokens"),
+        ({"counts": np.array(3.0)}, "counts must be unsigned"),
+    ],
+)
+def test_arrays_that_disagree_are_refused_with_the_files_name(
+    tmp_path: Path, changes: dict[str, np.ndarray | None], problem: str
+) -> None:
+    path = tmp_path / "s.npz"
+    signatures().save(path)
+    rewrite(path, **changes)
+    with pytest.raises(SignaturesError, match=problem) as caught:
+        Signatures.load(path)
+    assert "s.npz" in str(caught.value)
+
+
+def test_a_pickle_in_a_file_is_never_opened(tmp_path: Path) -> None:
+    path = tmp_path / "s.npz"
+    np.savez(path, counts=np.array([{"an": "object"}], dtype=object))
+    with pytest.raises(SignaturesError):
+        Signatures.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x93NUMPY"])
+def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "s.npz"
+    path.write_bytes(content)
+    with pytest.raises(SignaturesError):
+        Signatures.load(path)
+
+
+def test_a_zip_and_a_single_array_of_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "not arrays")
+    with pytest.raises(SignaturesError):
+        Signatures.load(path)
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(SignaturesError, match="single array"):
+        Signatures.load(path)
+
+
+def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(SignaturesError, match="`moexray capture` makes it"):
+        Signatures.load(tmp_path / "s.npz")
+
+
+@pytest.mark.parametrize("path", EARLIER_SCHEMAS, ids=lambda path: path.stem)
+def test_a_file_of_every_schema_ever_released_is_still_read(path: Path) -> None:
+    read = Signatures.load(path)
+    assert read.prompt_ids == ("p0", "p1", "p2")
+    assert read.texts == ("first text", "zweiter Text\0", "第三")
+    assert read.loads("generated").sum(axis=2).tolist() == [[4, 4], [8, 8], [12, 12]]
+
+
+def test_there_is_a_file_of_each_schema() -> None:
+    assert [path.stem for path in EARLIER_SCHEMAS] == ["signatures-schema-1"]
