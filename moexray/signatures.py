@@ -39,6 +39,9 @@ class Signatures:
         that may drop a token or select fewer than k experts.
     texts, outputs
         The prompts as given, and what the model wrote, where kept.
+    groups
+        What each prompt must not be split from when a classifier's folds are made, empty for nothing;
+        None where no prompt has a group.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class Signatures:
     meta: Mapping[str, Any] = field(default_factory=dict)
     texts: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -119,8 +123,9 @@ class Signatures:
             tokens=self.tokens[rows],
             categories=tuple(self.categories[i] for i in rows),
             prompt_ids=tuple(self.prompt_ids[i] for i in rows),
-            texts=None if self.texts is None else tuple(self.texts[i] for i in rows),
-            outputs=None if self.outputs is None else tuple(self.outputs[i] for i in rows),
+            texts=_rows(self.texts, rows),
+            outputs=_rows(self.outputs, rows),
+            groups=_rows(self.groups, rows),
         )
 
     def save(self, path: Path) -> None:
@@ -167,6 +172,7 @@ def merge(parts: Sequence[Signatures]) -> Signatures:
         meta=_merged_meta([part.meta for part in parts]),
         texts=_joined([part.texts for part in parts]),
         outputs=_joined([part.outputs for part in parts]),
+        groups=_joined_groups(parts),
     )
 
 
@@ -197,6 +203,7 @@ def _check_shapes(s: Signatures) -> None:
         "categories": ((prompts,), (len(s.categories),)),
         "texts": ((prompts,), (prompts if s.texts is None else len(s.texts),)),
         "outputs": ((prompts,), (prompts if s.outputs is None else len(s.outputs),)),
+        "groups": ((prompts,), (prompts if s.groups is None else len(s.groups),)),
     }
     for name, (wanted, found) in expected.items():
         if wanted != found:
@@ -239,6 +246,10 @@ def _check_conservation(s: Signatures) -> None:
         raise SignaturesError(message)
 
 
+def _rows(strings: tuple[str, ...] | None, rows: Sequence[int]) -> tuple[str, ...] | None:
+    return None if strings is None else tuple(strings[i] for i in rows)
+
+
 def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for key in dict.fromkeys(key for meta in metas for key in meta):
@@ -251,6 +262,12 @@ def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             message = f"signatures differ in {key}: {values[0]!r} and {next(v for v in values if v != values[0])!r}"
             raise SignaturesError(message)
     return merged
+
+
+def _joined_groups(parts: Sequence[Signatures]) -> tuple[str, ...] | None:
+    if all(part.groups is None for part in parts):
+        return None
+    return tuple(group for part in parts for group in part.groups or ("",) * len(part))
 
 
 def _joined(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:

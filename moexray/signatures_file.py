@@ -24,7 +24,7 @@ from moexray.signatures import Signatures, smallest_unsigned
 SCHEMA = 1
 _ARRAYS = ("counts", "tokens", "layers", "top_k")
 _STRINGS = ("categories", "prompt_ids")
-_OPTIONAL_STRINGS = ("texts", "outputs")
+_OPTIONAL_STRINGS = ("texts", "outputs", "groups")
 
 
 def write(signatures: Signatures, path: Path) -> None:
@@ -78,6 +78,7 @@ def read(path: Path) -> Signatures:
             meta=meta,
             texts=_unpack(arrays, "texts") if "texts.utf8" in arrays else None,
             outputs=_unpack(arrays, "outputs") if "outputs.utf8" in arrays else None,
+            groups=_unpack(arrays, "groups") if "groups.utf8" in arrays else None,
         )
     except SignaturesError as error:
         message = f"{path}: {error}"

@@ -107,6 +107,7 @@ def record(
         },
         texts=tuple(prompt.text for prompt in prompts),
         outputs=tuple(outputs),
+        groups=tuple(prompt.group or "" for prompt in prompts) if any(prompt.group for prompt in prompts) else None,
     )
 
 

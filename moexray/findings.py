@@ -1,0 +1,183 @@
+"""The statistics of an analysis, one after the other, each as JSON values under its key of the document."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import NotComputable
+from moexray.signatures import PHASES, Phase, Signatures
+from moexray.stats.balance import load_matched_baseline, uniform_baseline
+from moexray.stats.classifier import classifier_p_value, classify
+from moexray.stats.depth import depth_trend
+from moexray.stats.layers import layer_p_values, layer_statistics
+from moexray.stats.load import layer_loads
+from moexray.stats.pca import principal_components
+from moexray.stats.permutation import permutation_test
+from moexray.stats.similarity import PairSummary, Similarity, similarity
+
+# A shuffle of the classifier costs a cross-validation; a thousand of them give p down to 0.001.
+CLASSIFIER_PERMUTATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the statistics look at: prompts that have a token in the phase, and where to note what is missing."""
+
+    signatures: Signatures
+    phase: Phase
+    permutations: int
+    seed: int
+    folds: int
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The category of each prompt."""
+        return self.signatures.categories
+
+    @property
+    def by_layer(self) -> NDArray[np.float64]:  # (prompts, layers, experts)
+        """Signatures, each layer's shares apart."""
+        return self.signatures.vectors(self.phase).reshape(len(self.signatures), len(self.signatures.layers), -1)
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Each statistic draws from a stream of its own, so that a new one leaves the others as they were."""
+        return np.random.default_rng([self.seed, crc32(name.encode())])
+
+
+def _pairs(subject: Subject) -> Similarity:
+    return similarity(subject.signatures.vectors(subject.phase), subject.labels)
+
+
+def _similarity(subject: Subject) -> dict[str, Any]:
+    found = _pairs(subject)
+    by_pair = {f"{a}|{b}": asdict(summary) for (a, b), summary in found.by_pair.items()}
+    for name, summary in (("within", found.within), ("across", found.across)):
+        _note_few_pairs(subject, f"similarity.{name}", summary)
+    for name, summary in found.by_category.items():
+        _note_few_pairs(subject, f"similarity.by_category.{name}", summary)
+    for key in ("cohens_d", "auc"):
+        if getattr(found, key) is None:
+            subject.notes[f"similarity.{key}"] = "it needs pairs within and across categories that vary"
+    return {
+        "within": asdict(found.within),
+        "across": asdict(found.across),
+        "cohens_d": found.cohens_d,
+        "auc": found.auc,
+        "by_category": {name: asdict(summary) for name, summary in found.by_category.items()},
+        "by_pair": by_pair,
+    }
+
+
+def _note_few_pairs(subject: Subject, key: str, summary: PairSummary) -> None:
+    if summary.pairs < 2:
+        subject.notes[key] = f"{summary.pairs} pairs: a mean needs one, a standard deviation two"
+
+
+def _permutation(subject: Subject) -> dict[str, Any]:
+    vectors = subject.signatures.vectors(subject.phase)
+    return asdict(
+        permutation_test(vectors, subject.labels, permutations=subject.permutations, rng=subject.rng("permutation"))
+    )
+
+
+def _balance(subject: Subject) -> dict[str, Any]:
+    signatures, observed = subject.signatures, _pairs(subject)
+    if len(signatures) < 2:
+        message = "one prompt makes no pair"
+        raise NotComputable(message)
+    if signatures.meta.get("router_may_drop"):
+        subject.notes["balance.uniform"] = "the router may drop tokens: the null lets each pick k experts all the same"
+    tokens = (
+        signatures.tokens.sum(axis=1) if subject.phase == "all" else signatures.tokens[:, PHASES.index(subject.phase)]
+    )
+    uniform = uniform_baseline(
+        tokens, signatures.top_k, signatures.counts.shape[3], observed=observed, rng=subject.rng("balance.uniform")
+    )
+    matched = load_matched_baseline(
+        signatures.loads(subject.phase), observed=observed, rng=subject.rng("balance.load_matched")
+    )
+    return {
+        name: {**asdict(null), "ci": list(null.ci)} for name, null in (("uniform", uniform), ("load_matched", matched))
+    }
+
+
+def _classifier(subject: Subject) -> dict[str, Any]:
+    vectors = subject.signatures.vectors(subject.phase)
+    options: dict[str, Any] = {"folds": subject.folds, "groups": subject.signatures.groups, "seed": subject.seed}
+    found = classify(vectors, subject.labels, **options)
+    permutations = min(subject.permutations, CLASSIFIER_PERMUTATIONS)
+    p_value = None
+    try:
+        p_value = classifier_p_value(vectors, subject.labels, permutations=permutations, **options)
+    except NotComputable as reason:
+        subject.notes["classifier.p_value"] = str(reason)
+    return {
+        "accuracy": {"mean": found.accuracy, "std": found.accuracy_std, "folds": list(found.fold_accuracies)},
+        "chance": found.chance,
+        "p_value": p_value,
+        "permutations": permutations,
+        "labels": list(found.labels),
+        "confusion": found.confusion.tolist(),
+    }
+
+
+def _pca(subject: Subject) -> dict[str, Any]:
+    found = principal_components(subject.signatures.vectors(subject.phase), subject.labels)
+    if found.silhouette is None:
+        subject.notes["pca.silhouette"] = "it needs two categories, one of them with two prompts"
+    return {
+        "explained_variance_ratio": found.explained_variance_ratio.tolist(),
+        "coordinates": found.coordinates.tolist(),
+        "silhouette": found.silhouette,
+    }
+
+
+def _layers(subject: Subject) -> list[dict[str, Any]]:
+    signatures = subject.signatures
+    found = layer_statistics(
+        subject.by_layer,
+        subject.labels,
+        signatures.layers.tolist(),
+        folds=subject.folds,
+        groups=signatures.groups,
+        seed=subject.seed,
+    )
+    p_values: list[float | None] = [None] * len(found)
+    try:
+        p_values[:] = layer_p_values(
+            subject.by_layer, subject.labels, permutations=subject.permutations, rng=subject.rng("layers")
+        )
+    except NotComputable as reason:
+        subject.notes["layers.p_value"] = str(reason)
+    return [{**asdict(layer), "p_value": p} for layer, p in zip(found, p_values, strict=True)]
+
+
+def _depth(subject: Subject) -> dict[str, Any]:
+    layers = subject.signatures.layers.tolist()
+    by_layer = subject.by_layer
+    effect_sizes = [similarity(by_layer[:, number], subject.labels).cohens_d for number in range(len(layers))]
+    return asdict(depth_trend(layers, effect_sizes, permutations=subject.permutations, rng=subject.rng("depth")))
+
+
+def _load(subject: Subject) -> list[dict[str, Any]]:
+    loads = layer_loads(subject.signatures.loads(subject.phase).sum(axis=0))
+    return [
+        {"layer": layer, **asdict(load)} for layer, load in zip(subject.signatures.layers.tolist(), loads, strict=True)
+    ]
+
+
+STATISTICS: Mapping[str, Callable[[Subject], Any]] = {
+    "similarity": _similarity,
+    "permutation": _permutation,
+    "balance": _balance,
+    "classifier": _classifier,
+    "pca": _pca,
+    "layers": _layers,
+    "depth": _depth,
+    "load": _load,
+}
