@@ -144,6 +144,9 @@ def _write_model(model: OlmoeForCausalLM, tokenizer: Any, out: Path) -> None:
     model.generation_config.do_sample = False
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
+    # The weights are stored in float16 and run in float32, whose products a CPU has.
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    (out / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

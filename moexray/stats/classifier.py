@@ -13,7 +13,7 @@ from moexray.errors import NotComputable
 
 _NEGLIGIBLE = 1e-12
 # scikit-learn's own 1e-4 stops short of the optimum, at a place that depends on the coordinates.
-_TOLERANCE = 1e-7
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+"""`python -m moexray` is the command `moexray`."""
+
+from moexray.cli.main import main
+
+main()

@@ -1,0 +1,52 @@
+"""`moexray analyze`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption, SignaturesFile
+from moexray.cli.progress import step_progress
+from moexray.files import check_writable
+from moexray.signatures import Signatures
+
+if TYPE_CHECKING:
+    from moexray.analysis import Analysis
+
+
+def analyze(
+    signatures: SignaturesFile = DEFAULT_FILE,
+    *,
+    phase: PhaseOption = PhaseName.all,
+    permutations: Annotated[
+        int, typer.Option(min=1, help="Shuffles of each permutation test (the classifier's: at most 500).")
+    ] = 10_000,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the classifier's cross-validation.")] = 5,
+    seed: SeedOption = 0,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("analysis.json"),
+    json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of tables.")] = False,
+) -> None:
+    """Test whether routing signatures carry the categories of their prompts.
+
+    Example: moexray analyze signatures.npz --phase generated
+    """
+    check_writable(out)
+    from moexray.cli.tables import print_analysis
+
+    analysis = analyze_with_progress(
+        Signatures.load(signatures), phase=phase.value, permutations=permutations, folds=folds, seed=seed
+    )
+    analysis.save(out)
+    if json:
+        typer.echo(analysis.to_json(), nl=False)
+    else:
+        print_analysis(analysis.document)
+        typer.echo(f"wrote {out}")
+
+
+def analyze_with_progress(signatures: Signatures, **options: object) -> "Analysis":
+    """Analyze with a spinner on standard error."""
+    from moexray.analysis import analyze as run
+
+    with step_progress() as announce:
+        return run(signatures, on_step=announce, **options)  # type: ignore[arg-type]

@@ -1,0 +1,28 @@
+"""`moexray merge`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moexray.cli.capture import describe
+from moexray.cli.options import DEFAULT_FILE
+from moexray.files import check_writable
+from moexray.signatures import Signatures
+from moexray.signatures import merge as join
+
+
+def merge(
+    files: Annotated[list[Path], typer.Argument(help="Files of signatures, of the same model and settings.")],
+    *,
+    out: Annotated[Path, typer.Option(help="File to write.")] = DEFAULT_FILE,
+) -> None:
+    """Join captures of different prompts into one file.
+
+    Example: moexray merge monday.npz tuesday.npz --out both.npz
+    """
+    check_writable(out)
+    merged = join([Signatures.load(file) for file in files])
+    merged.save(out)
+    typer.echo(describe(merged))
+    typer.echo(f"wrote {out}")

@@ -1,0 +1,119 @@
+"""An analysis on screen: tables that read like a study's results."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from moexray.summary import p_text, percent
+
+_PHASES = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}
+
+
+def print_analysis(document: Mapping[str, Any]) -> None:
+    """Print the headline, the categories, the layers and the notes of an analysis."""
+    console = Console(highlight=False, markup=False, emoji=False)  # names may look like markup
+    subject = document["signatures"]
+    categories = ", ".join(f"{name} {n}" for name, n in subject["categories"].items())
+    k = ", ".join(map(str, sorted(set(subject["top_k"]))))
+    console.print(f"{subject['model']}: {len(subject['layers'])} MoE layers of {subject['experts']} experts, k = {k}")
+    console.print(f"{subject['prompts']} prompts ({categories}), {_PHASES[subject['phase']]}\n")
+    console.print(_headline(document))
+    console.print(_category_table(document["similarity"], list(subject["categories"])))
+    console.print(_layer_table(document))
+    for key, reason in document["notes"].items():
+        console.print(f"note: {key}: {reason}")
+
+
+def _headline(document: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    similarity = document["similarity"]
+    table.add_row("within categories", _pairs(similarity["within"]))
+    table.add_row("across categories", _pairs(similarity["across"]))
+    table.add_row(
+        "effect size", f"Cohen's d = {_number(similarity['cohens_d'])}, AUC = {_number(similarity['auc'], 3)}"
+    )
+    for row in (_permutation_row(document), *_balance_rows(document), *_classifier_rows(document)):
+        table.add_row(*row)
+    pca = document["pca"]
+    if pca is not None:
+        shares = " and ".join(percent(share) for share in pca["explained_variance_ratio"])
+        table.add_row("two components", f"{shares} of the variance, silhouette {_number(pca['silhouette'])}")
+    depth = document["depth"]
+    if depth is not None:
+        trend = f"Spearman {depth['spearman']:+.2f} with depth ({p_text(depth['p_value'])})"
+        table.add_row("layers", f"{trend}, peak in layer {depth['peak_layer']}")
+    return table
+
+
+def _permutation_row(document: Mapping[str, Any]) -> tuple[str, str]:
+    test = document["permutation"]
+    if test is None:
+        return "shuffled labels", "not computed"
+    difference = f"{test['observed']:.4f} against {test['null_mean']:.4f} ± {test['null_std']:.4f}"
+    return "shuffled labels", f"{difference}: {p_text(test['p_value'])} ({test['permutations']:,} shuffles)"
+
+
+def _balance_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names = {"uniform": "balanced routing", "load_matched": "same load, random"}
+    rows = []
+    for key, null in (document["balance"] or {}).items():
+        low, high = null["ci"]
+        within = "above" if null["within_above"] else "not above"
+        across = "below" if null["across_below"] else "not below"
+        rows.append((names[key], f"{null['mean']:.4f} [{low:.4f}, {high:.4f}]: within {within}, across {across}"))
+    return rows
+
+
+def _classifier_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = document["classifier"]
+    if found is None:
+        return [("classifier", "not computed")]
+    accuracy = found["accuracy"]
+    text = (
+        f"{percent(accuracy['mean'])} ± {percent(accuracy['std'])} in {len(accuracy['folds'])} folds, "
+        f"chance {percent(found['chance'])}: {p_text(found['p_value'])}"
+    )
+    return [("classifier", text)]
+
+
+def _category_table(similarity: Mapping[str, Any], names: Sequence[str]) -> Table:
+    """Mean similarity within each category on the diagonal, between two of them beside it."""
+    table = Table("similarity", *names, box=box.SIMPLE_HEAD)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in names:
+        cells = [
+            similarity["by_category"][row] if row == column else similarity["by_pair"]["|".join(sorted((row, column)))]
+            for column in names
+        ]
+        table.add_row(row, *(_number(cell["mean"], 3) for cell in cells))
+    return table
+
+
+def _layer_table(document: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("layer", "within", "across", "d", "p", "accuracy", "entropy", "max", "dead"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    loads = document["load"] or [None] * len(document["layers"])
+    for layer, load in zip(document["layers"], loads, strict=True):
+        table.add_row(
+            str(layer["layer"]),
+            _number(layer["within"], 3),
+            _number(layer["across"], 3),
+            _number(layer["cohens_d"]),
+            p_text(layer["p_value"]).removeprefix("p ").removeprefix("= ") if layer["p_value"] is not None else "–",
+            percent(layer["accuracy"]) if layer["accuracy"] is not None else "–",
+            *((_number(load["entropy"], 3), f"{load['max_over_mean']:.2f}", str(load["dead_experts"])) if load else ()),
+        )
+    return table
+
+
+def _pairs(summary: Mapping[str, Any]) -> str:
+    return f"{_number(summary['mean'], 4)} ± {_number(summary['std'], 4)} ({summary['pairs']:,} pairs)"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

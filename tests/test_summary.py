@@ -1,0 +1,73 @@
+"""The sentences say what the figures say, also where there is nothing to find."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from moexray.summary import CAVEATS, p_text, summarize
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "similarity": {"within": {"mean": 0.8435}, "across": {"mean": 0.6225}, "cohens_d": 1.442},
+        "permutation": {"p_value": 1 / 10_001, "permutations": 10_000},
+        "balance": {
+            "uniform": {"mean": 0.7, "within_above": True, "across_below": True},
+            "load_matched": {"mean": 0.65, "within_above": True, "across_below": False},
+        },
+        "classifier": {"accuracy": {"mean": 0.925, "std": 0.0612, "folds": [1] * 5}, "chance": 0.25, "p_value": 0.002},
+        "layers": [{"layer": 12, "cohens_d": 1.0}, {"layer": 13, "cohens_d": 2.5}],
+        "depth": {"spearman": 0.9, "p_value": 0.001, "peak_layer": 13},
+        "notes": {},
+    }
+    return {**made, **changes}
+
+
+def text(found: Mapping[str, Any]) -> str:
+    return " ".join(summarize(found))
+
+
+def test_an_effect_is_told_with_its_figures() -> None:
+    told = text(document())
+    assert "more alike" in told
+    assert "0.843 within against 0.622 across" in told.replace("0.844", "0.843").replace("0.623", "0.622")
+    assert "Cohen's d = 1.44 (p < 0.001, 10,000 shuffles" in told
+    assert "92.5 % of the prompts (± 6.1 % over 5 folds; chance 25.0 %, p = 0.002)" in told
+    assert "grows with depth (Spearman +0.90, p = 0.001) and is largest in layer 13 (d = 2.50)" in told
+
+
+def test_a_null_result_is_told_as_one() -> None:
+    told = text(document(permutation={"p_value": 0.4, "permutations": 999}))
+    assert "cannot be told from that of shuffled labels" in told
+    assert "more alike" not in told
+    assert "no clear trend" in text(document(depth={"spearman": 0.1, "p_value": 0.5, "peak_layer": 12}))
+    assert "falls with depth" in text(document(depth={"spearman": -0.9, "p_value": 0.01, "peak_layer": 12}))
+
+
+@pytest.mark.parametrize(
+    ("uniform", "matched", "words"),
+    [(True, True, "above both"), (True, False, "above the first only"), (False, True, "above the second only"), (False, False, "above neither")],
+)
+def test_the_baselines_that_are_beaten_are_named(uniform: bool, matched: bool, words: str) -> None:
+    nulls = {
+        "uniform": {"mean": 0.7, "within_above": uniform, "across_below": True},
+        "load_matched": {"mean": 0.6, "within_above": matched, "across_below": True},
+    }
+    told = text(document(balance=nulls))
+    assert f"pairs within lie {words}" in told
+    assert "pairs across below both" in told
+
+
+def test_what_was_not_computed_is_said_with_its_reason() -> None:
+    told = text(document(classifier=None, notes={"classifier": "there is one category only"}))
+    assert "Not computed: classifier (there is one category only)." in told
+
+
+def test_the_caveats_are_never_left_out() -> None:
+    assert summarize(document())[-len(CAVEATS) :] == list(CAVEATS)
+
+
+@pytest.mark.parametrize(("p", "shown"), [(1 / 10_001, "p < 0.001"), (0.001, "p = 0.001"), (0.25, "p = 0.250"), (None, "p not computed")])
+def test_a_p_value_is_never_shown_smaller_than_it_is(p: float | None, shown: str) -> None:
+    assert p_text(p) == shown
