@@ -41,7 +41,7 @@ class Progress:
 def main(
     corpus: Annotated[Path, typer.Option(help="Folder of .txt files, one a category.")],
     out: Annotated[Path, typer.Option(help="Folder for weights, tokenizer, training.json and the checkpoint.")],
-    tokens: Annotated[int, typer.Option(help="Training tokens in all.")] = 32_000_000,
+    tokens: Annotated[int, typer.Option(help="Training tokens in all.")] = 24_000_000,
     peak_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon; AdamW's is half.")] = 5e-3,
     seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the order of the text.")] = 0,
     compiled: Annotated[bool, typer.Option(help="Compile the loss (needs a C++ compiler).")] = True,
