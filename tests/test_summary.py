@@ -47,7 +47,12 @@ def test_a_null_result_is_told_as_one() -> None:
 
 @pytest.mark.parametrize(
     ("uniform", "matched", "words"),
-    [(True, True, "above both"), (True, False, "above the first only"), (False, True, "above the second only"), (False, False, "above neither")],
+    [
+        (True, True, "above both"),
+        (True, False, "above the first only"),
+        (False, True, "above the second only"),
+        (False, False, "above neither"),
+    ],
 )
 def test_the_baselines_that_are_beaten_are_named(uniform: bool, matched: bool, words: str) -> None:
     nulls = {
@@ -68,6 +73,8 @@ def test_the_caveats_are_never_left_out() -> None:
     assert summarize(document())[-len(CAVEATS) :] == list(CAVEATS)
 
 
-@pytest.mark.parametrize(("p", "shown"), [(1 / 10_001, "p < 0.001"), (0.001, "p = 0.001"), (0.25, "p = 0.250"), (None, "p not computed")])
+@pytest.mark.parametrize(
+    ("p", "shown"), [(1 / 10_001, "p < 0.001"), (0.001, "p = 0.001"), (0.25, "p = 0.250"), (None, "p not computed")]
+)
 def test_a_p_value_is_never_shown_smaller_than_it_is(p: float | None, shown: str) -> None:
     assert p_text(p) == shown
