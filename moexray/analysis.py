@@ -72,7 +72,7 @@ def analyze(
     phase
         ``prompt``, ``generated`` or ``all``; prompts without a token in it are left out and named in the notes.
     permutations
-        Shuffles of each permutation test; the classifier's takes at most 500.
+        Shuffles of each permutation test; the classifier's takes at most 200.
     seed
         Of every random draw, and of which prompts share a fold.
     folds

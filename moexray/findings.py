@@ -19,8 +19,8 @@ from moexray.stats.pca import principal_components
 from moexray.stats.permutation import permutation_test
 from moexray.stats.similarity import PairSummary, Similarity, similarity
 
-# A shuffle of the classifier costs a whole cross-validation; five hundred of them give p down to 0.002.
-CLASSIFIER_PERMUTATIONS = 500
+# A shuffle of the classifier costs a whole cross-validation; two hundred of them give p down to 0.005.
+CLASSIFIER_PERMUTATIONS = 200
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def analyze(
     *,
     phase: PhaseOption = PhaseName.all,
     permutations: Annotated[
-        int, typer.Option(min=1, help="Shuffles of each permutation test (the classifier's: at most 500).")
+        int, typer.Option(min=1, help="Shuffles of each permutation test (the classifier's: at most 200).")
     ] = 10_000,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the classifier's cross-validation.")] = 5,
     seed: SeedOption = 0,

@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from moexray.errors import NotComputable
 
 _NEGLIGIBLE = 1e-12
 # scikit-learn's own 1e-4 stops short of the optimum, at a place that depends on the coordinates.
 _TOLERANCE = 1e-6
+# The matrices are small: more threads spend their time waiting for each other, three times as much in all.
+_THREADS = 1
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,14 @@ def classify(
     NotComputable
         If there is one category only, or a category has fewer prompts, or groups, than there are folds.
     """
+    with threadpool_limits(_THREADS):
+        return _cross_validate(vectors, labels, folds, _group_numbers(len(labels), groups), seed)
+
+
+def _cross_validate(
+    vectors: NDArray[np.float64], labels: Sequence[str], folds: int, whole: NDArray[np.int64], seed: int
+) -> Classification:
     names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    whole = _group_numbers(len(truth), groups)
     _check(names, truth, whole, folds)
     predicted = np.full(len(truth), -1)
     accuracies = []
@@ -110,19 +119,25 @@ def classifier_p_value(
     NotComputable
         If `classify` cannot be computed, or a group holds more than one category.
     """
-    observed = classify(vectors, labels, folds=folds, groups=groups, seed=seed).accuracy
     whole = _group_numbers(len(labels), groups)
-    first = np.unique(whole, return_index=True)[1]
-    of_group = np.asarray(labels, dtype=object)[first]
-    if (of_group[whole] != np.asarray(labels, dtype=object)).any():
-        message = "a group holds prompts of several categories, so its label cannot be shuffled as one"
-        raise NotComputable(message)
+    of_group = _labels_of_groups(labels, whole)
     rng = np.random.default_rng(seed)
     reached = 0
-    for _ in range(permutations):
-        shuffled = list(rng.permutation(of_group)[whole])
-        reached += classify(vectors, shuffled, folds=folds, groups=groups, seed=seed).accuracy >= observed - 1e-12
+    with threadpool_limits(_THREADS):
+        observed = _cross_validate(vectors, labels, folds, whole, seed).accuracy
+        for _ in range(permutations):
+            shuffled = list(rng.permutation(of_group)[whole])
+            reached += _cross_validate(vectors, shuffled, folds, whole, seed).accuracy >= observed - _NEGLIGIBLE
     return (1 + reached) / (1 + permutations)
+
+
+def _labels_of_groups(labels: Sequence[str], whole: NDArray[np.int64]) -> NDArray[np.object_]:
+    every = np.asarray(labels, dtype=object)
+    of_group: NDArray[np.object_] = every[np.unique(whole, return_index=True)[1]]
+    if (of_group[whole] != every).any():
+        message = "a group holds prompts of several categories, so its label cannot be shuffled as one"
+        raise NotComputable(message)
+    return of_group
 
 
 def _predict(
