@@ -1,8 +1,8 @@
 """What recording costs: capture beside bare generation, and beside the usual loop over single prompts.
 
-Every contender runs the bundled prompts through the embedded model, greedily, once in each round; rounds
-are repeated, so that a slow moment of the machine meets them all. Times are medians over rounds, ratios
-are medians of the ratios within a round.
+Every contender runs the bundled prompts through the embedded model, greedily, in every round; bare
+generation and capture take turns within it, so that a slow moment of the machine meets both. Times and
+ratios are medians over all turns.
 
     python benchmarks/capture.py --rounds 7
 """
@@ -75,40 +75,43 @@ def load(implementation: str | None = None) -> LoadedModel:
     return loaded
 
 
-def contenders() -> dict[str, Callable[[], None]]:
-    """Name everything that is timed."""
-    engine, bare, loop = TransformersEngine(load()), load(), load()
-    timed: dict[str, Callable[[], None]] = {"one prompt at a time, appending hook": partial(one_at_a_time, loop)}
-    for size in (16, DEFAULT_BATCH_SIZE):
-        timed[f"bare generate, batches of {size}"] = partial(bare_generate, bare, size)
-        timed[f"capture, batches of {size}"] = partial(capture, engine, size)
-    for implementation in IMPLEMENTATIONS:
-        other = TransformersEngine(load(implementation))
-        timed[f"capture, batches of {DEFAULT_BATCH_SIZE}, {implementation}"] = partial(
-            capture, other, DEFAULT_BATCH_SIZE
-        )
-    return timed
-
-
-def main(*, rounds: Annotated[int, typer.Option(min=1, help="How often everything is timed.")] = 7) -> None:
-    """Time all contenders in every round, and print medians and ratios."""
-    timed = contenders()
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for number in range(rounds + 1):
-        for name, run in timed.items():
+def time_by_turns(contenders: dict[str, Callable[[], None]], turns: int, seconds: dict[str, list[float]]) -> None:
+    """Run every contender `turns` times, one after the other, and append what each took."""
+    for _ in range(turns):
+        for name, run in contenders.items():
             started = time.perf_counter()
             run()
-            if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - started)
+            seconds.setdefault(name, []).append(time.perf_counter() - started)
+
+
+def main(*, rounds: Annotated[int, typer.Option(min=1, help="How often everything is timed.")] = 5) -> None:
+    """Time all contenders in every round, and print medians and ratios."""
+    engine, bare, loop = TransformersEngine(load()), load(), load()
+    once = {"one prompt at a time, appending hook": partial(one_at_a_time, loop)}
+    for implementation in IMPLEMENTATIONS:
+        other = TransformersEngine(load(implementation))
+        once[f"capture by {DEFAULT_BATCH_SIZE}, {implementation} experts"] = partial(capture, other, DEFAULT_BATCH_SIZE)
+    pairs = {
+        size: {
+            f"bare generate by {size}": partial(bare_generate, bare, size),
+            f"capture by {size}": partial(capture, engine, size),
+        }
+        for size in (16, DEFAULT_BATCH_SIZE)
+    }
+    seconds: dict[str, list[float]] = {}
+    for pair in pairs.values():
+        time_by_turns(pair, 1, {})  # warms up
+    for _ in range(rounds):
+        time_by_turns(once, 1, seconds)
+        for pair in pairs.values():
+            time_by_turns(pair, 6, seconds)
     print(f"{len(PROMPTS)} prompts, {NEW_TOKENS} new tokens, {torch.get_num_threads()} threads, {rounds} rounds\n")
     for name, taken in seconds.items():
         print(f"{name:<45} {median(taken):7.2f} s  (from {min(taken):.2f} to {max(taken):.2f})")
     print()
-    loop = seconds["one prompt at a time, appending hook"]
-    for size in (16, DEFAULT_BATCH_SIZE):
-        ours, bare = seconds[f"capture, batches of {size}"], seconds[f"bare generate, batches of {size}"]
-        cost = median(a / b for a, b in zip(ours, bare, strict=True))
-        gain = median(b / a for a, b in zip(ours, loop, strict=True))
+    for size, (bare_name, name) in pairs.items():
+        cost = median(a / b for a, b in zip(seconds[name], seconds[bare_name], strict=True))
+        gain = median(seconds["one prompt at a time, appending hook"]) / median(seconds[name])
         print(f"batches of {size}: capture takes {cost:.3f} × bare generate, and is {gain:.1f} × as fast as the loop")
 
 

@@ -26,16 +26,16 @@ class Analysis:
         """Return the document as JSON; the same analysis gives the same text."""
         return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the document to `path`, whole or not at all."""
-        with whole_file(path) as partial:
+        with whole_file(Path(path)) as partial:
             partial.write_text(self.to_json(), encoding="utf-8")
 
     @staticmethod
-    def load(path: Path) -> "Analysis":
+    def load(path: str | Path) -> "Analysis":
         """Read a file that `save` wrote; `AnalysisError` if it is missing, damaged, foreign or too new."""
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(Path(path).read_bytes())
         except OSError as error:
             message = f"{path} could not be read: {error.strerror}"
             raise AnalysisError(message) from error

@@ -16,11 +16,16 @@ def check_writable(path: Path) -> None:
     MoexrayError
         If `path` is a directory, or its folder is missing or may not be written to.
     """
-    if path.is_dir():
+    folder = path.parent
+    try:
+        is_directory, folder_is_there = path.is_dir(), folder.is_dir()
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise MoexrayError(message) from error
+    if is_directory:
         message = f"{path} is a directory: name a file to write"
         raise MoexrayError(message)
-    folder = path.parent
-    if not folder.is_dir():
+    if not folder_is_there:
         message = f"{folder} is not a folder: make it first, or write {path.name} elsewhere"
         raise MoexrayError(message)
     if not os.access(folder, os.W_OK):

@@ -23,7 +23,7 @@ class Prompt:
     group: str | None = None
 
 
-def read_prompts(*paths: Path) -> list[Prompt]:
+def read_prompts(*paths: str | Path) -> list[Prompt]:
     """Read prompts in the order of `paths`, a folder's files in the order of their names.
 
     A ``.txt`` file holds one prompt a line; its name is their category, and a prompt's id is that name
@@ -43,7 +43,7 @@ def read_prompts(*paths: Path) -> list[Prompt]:
         raise PromptsError(message)
     places: dict[str, str] = {}
     prompts: list[Prompt] = []
-    for file in (file for path in paths for file in _files(path)):
+    for file in (file for path in paths for file in _files(Path(path))):
         for place, prompt in _READERS[file.suffix](file):
             if prompt.id in places:
                 message = f"{place}: the id {prompt.id!r} is already taken by {places[prompt.id]}: ids must be unique"
@@ -61,6 +61,14 @@ def bundled_prompts() -> list[Prompt]:
 
 
 def _files(path: Path) -> list[Path]:
+    try:
+        return _prompt_files(path)
+    except OSError as error:
+        message = f"{path} could not be read: {error.strerror}"
+        raise PromptsError(message) from error
+
+
+def _prompt_files(path: Path) -> list[Path]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix in _READERS and file.is_file())
         if not found:

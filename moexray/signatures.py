@@ -128,18 +128,18 @@ class Signatures:
             groups=_rows(self.groups, rows),
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the file of docs/signatures.md; the same signatures give the same bytes."""
         from moexray.signatures_file import write
 
-        write(self, path)
+        write(self, Path(path))
 
     @staticmethod
-    def load(path: Path) -> "Signatures":
+    def load(path: str | Path) -> "Signatures":
         """Read a file that `save` wrote; `SignaturesError` if it is damaged, foreign or too new."""
         from moexray.signatures_file import read
 
-        return read(path)
+        return read(Path(path))
 
 
 def merge(parts: Sequence[Signatures]) -> Signatures:

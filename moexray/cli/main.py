@@ -18,7 +18,6 @@ COMMANDS = (demo, capture, analyze, plot, info, merge)
 
 app = typer.Typer(
     name="moexray",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="The usual way: moexray capture --prompts prompts/, then moexray analyze, then moexray plot --all.",
@@ -44,9 +43,15 @@ def describe(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on standard error and exit status 1."""
+    """Run the command line; a user's mistake is one line on standard error, and exit status 1, or 2 for wrong usage."""
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except MoexrayError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(1)
+        _fail(str(error), status=1)
+    except typer.TyperException as error:
+        _fail(f"{error.format_message()} (--help says what there is)", status=error.exit_code)
+
+
+def _fail(message: str, *, status: int) -> None:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(status)

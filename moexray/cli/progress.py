@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 @contextmanager
 def capture_progress(prompts: int) -> Iterator[Callable[[int, int], None]]:
     """Yield what `capture` calls after each batch with the prompts and tokens done; draws a bar."""
+    console = Console(stderr=True)
     bar = Progress(
         TextColumn("capturing"),
         BarColumn(),
@@ -17,8 +18,9 @@ def capture_progress(prompts: int) -> Iterator[Callable[[int, int], None]]:
         TextColumn("prompts"),
         TextColumn("{task.fields[speed]}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     with bar:
         task = bar.add_task("", total=prompts, speed="")
@@ -33,12 +35,14 @@ def capture_progress(prompts: int) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def step_progress() -> Iterator[Callable[[str], None]]:
     """Yield what `analyze` calls with the name of each step; draws a spinner with that name."""
+    console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("")
         yield lambda name: bar.update(task, description=name)

@@ -5,10 +5,11 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from moexray.summary import p_text, percent
 
+_WIDEST = 6
 _PHASES = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}
 
 
@@ -80,7 +81,12 @@ def _classifier_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _category_table(similarity: Mapping[str, Any], names: Sequence[str]) -> Table:
-    """Mean similarity within each category on the diagonal, between two of them beside it."""
+    """Mean similarity within each category on the diagonal, between two of them beside it, where that fits a screen."""
+    if len(names) > _WIDEST:
+        table = Table("similarity", Column("within", justify="right"), box=box.SIMPLE_HEAD)
+        for name in names:
+            table.add_row(name, _number(similarity["by_category"][name]["mean"], 3))
+        return table
     table = Table("similarity", *names, box=box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"

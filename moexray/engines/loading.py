@@ -1,11 +1,13 @@
 """Load a model and its tokenizer, and say in one sentence why where that cannot be done."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -59,10 +61,8 @@ def load_model(
     place = _device(device)
     source = str(SCALE_MODEL) if name == "scale" else name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    if Path(source).exists() and not Path(source, "config.json").is_file():
-        message = f"model {name} has no config.json: name the folder of a checkpoint that transformers can load"
-        raise ModelError(message)
     try:
+        _check_folder(name, Path(source))
         config = AutoConfig.from_pretrained(source, **options)
         wanted = _dtype(dtype) or _dtype_of(config)
         _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
@@ -70,7 +70,7 @@ def load_model(
         with _quiet():
             model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=wanted, **options)
             model = model.to(place).eval()
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(_reason(name, error)) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -83,6 +83,12 @@ def load_model(
 def is_out_of_memory(error: Exception) -> bool:
     """Whether `error` says that memory ran out; on the CPU torch has no exception of its own for it."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if folder.exists() and not (folder / "config.json").is_file():
+        message = f"model {name} has no config.json: name the folder of a checkpoint that transformers can load"
+        raise ModelError(message)
 
 
 def _device(name: str | None) -> torch.device:
@@ -150,6 +156,8 @@ def _free_memory(device: torch.device) -> int | None:
 
 def _reason(name: str, error: Exception) -> str:
     text = str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"model {name[:20]}… is neither a folder nor a hub model: its name is longer than names can be"
     if "trust_remote_code" in text:
         return f"model {name} comes with code of its own: read it, and run it with --trust-remote-code if you trust it"
     if isinstance(error, ImportError):

@@ -1,0 +1,77 @@
+"""`moexray analyze`: a table for people, JSON for scripts."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from moexray.analysis import Analysis, analyze
+from moexray.signatures import Signatures
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+def test_the_table_holds_the_figures_of_the_file_it_writes(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    made_up().save(tmp_path / "signatures.npz")
+    finished = run("analyze", "--permutations", 99)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    document = Analysis.load(tmp_path / "analysis.json").document
+    similarity = document["similarity"]
+    for shown in (
+        f"{similarity['within']['mean']:.4f} ± {similarity['within']['std']:.4f} (132 pairs)",
+        f"{similarity['across']['mean']:.4f} ± {similarity['across']['std']:.4f} (144 pairs)",
+        f"Cohen's d = {similarity['cohens_d']:.2f}",
+        f"{100 * document['classifier']['accuracy']['mean']:.1f} %",
+        "(99 shuffles)",
+        "wrote analysis.json",
+        *(f"{layer['cohens_d']:.2f}" for layer in document["layers"]),
+    ):
+        assert shown in finished.stdout, shown
+
+
+def test_json_on_standard_output_is_the_file_and_nothing_else(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    made_up().save(tmp_path / "given.npz")
+    finished = run("analyze", "given.npz", "--json", "--permutations", 19, "--out", "found.json")
+    assert finished.returncode == 0
+    assert finished.stdout == (tmp_path / "found.json").read_text(encoding="utf-8")
+    assert json.loads(finished.stdout)["settings"]["permutations"] == 19
+
+
+def test_options_reach_the_analysis(run: Run, made_up: Callable[..., Signatures], tmp_path: Path) -> None:
+    signatures = made_up()
+    signatures.save(tmp_path / "signatures.npz")
+    run("analyze", "--phase", "prompt", "--permutations", 29, "--seed", 7, "--folds", 3)
+    expected = analyze(signatures, phase="prompt", permutations=29, seed=7, folds=3)
+    assert (tmp_path / "analysis.json").read_text(encoding="utf-8") == expected.to_json()
+
+
+def test_what_was_not_computed_is_shown_with_its_reason(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    made_up(6, categories=1).save(tmp_path / "signatures.npz")
+    finished = run("analyze", "--permutations", 9)
+    assert finished.returncode == 0
+    told = [line.split() for line in finished.stdout.splitlines()]
+    assert ["classifier", "not", "computed"] in told
+    assert "there is one category only" in finished.stdout
+
+
+def test_a_table_of_many_categories_and_layers_is_not_cut(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    made_up(24, categories=12).save(tmp_path / "signatures.npz")
+    finished = run("analyze", "--permutations", 9, "--folds", 2)
+    assert all(f"kind {i}" in finished.stdout for i in range(12))
+    assert "…" not in finished.stdout
+
+
+def test_a_category_named_like_markup_is_shown_as_it_is(run: Run, made_up: Callable[..., Signatures]) -> None:
+    replace(made_up(), categories=("[red]", "[/red]") * 12).save("signatures.npz")
+    finished = run("analyze", "--permutations", 9)
+    assert "[red]" in finished.stdout
+    assert "[/red]" in finished.stdout

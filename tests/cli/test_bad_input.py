@@ -1,0 +1,310 @@
+"""Whatever a user gets wrong is one line that names it: exit status 1 or 2, no traceback, and no file touched."""
+
+import json
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from transformers import LlamaConfig, OlmoeConfig
+
+from moexray.analysis import analyze
+from moexray.signatures import Signatures
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+def write(path: str, content: str | bytes) -> None:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def good_bytes() -> bytes:
+    return Path("good.npz").read_bytes()
+
+
+def changed_arrays(**changes: object) -> dict[str, object]:
+    with np.load("good.npz") as opened:
+        return {**opened, **changes}
+
+
+def changed_meta(**changes: object) -> np.ndarray:
+    with np.load("good.npz") as opened:
+        meta = json.loads(opened["meta"].tobytes())
+    return np.frombuffer(json.dumps(meta | changes).encode(), dtype=np.uint8)
+
+
+def checkpoint(config: LlamaConfig | OlmoeConfig, architecture: str) -> None:
+    config.architectures = [architecture]
+    config.save_pretrained("model")
+
+
+SMALL = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
+CAPTURE = ("capture", "--prompts", "prompts", "--model")
+
+# What is made beforehand in a folder that holds prompts/, good.npz and out/, the command, and what its message names.
+CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = {
+    "prompts that are not there": (None, ("capture", "--prompts", "nowhere"), "nowhere does not exist"),
+    "an empty folder of prompts": (lambda: Path("e").mkdir(), ("capture", "--prompts", "e"), "e holds no .txt"),
+    "an empty file of prompts": (lambda: write("e.txt", ""), ("capture", "--prompts", "e.txt"), "e.txt is empty"),
+    "a blank line": (lambda: write("b.txt", "one\n\ntwo\n"), ("capture", "--prompts", "b.txt"), "line 2 is empty"),
+    "prompts that are not UTF-8": (
+        lambda: write("l.txt", b"one\ncaf\xe9\n"), ("capture", "--prompts", "l.txt"), "l.txt line 2 is not UTF-8"
+    ),
+    "a broken line of JSON": (
+        lambda: write("j.jsonl", '{"text": "a"}\n{"text"\n'), ("capture", "--prompts", "j.jsonl"), "line 2 is not JSON"
+    ),
+    "JSON that is no object": (lambda: write("j.jsonl", "3\n"), ("capture", "--prompts", "j.jsonl"), "1 holds int"),
+    "JSON without a text": (
+        lambda: write("j.jsonl", '{"id": "a"}\n'), ("capture", "--prompts", "j.jsonl"), 'line 1 has no "text"'
+    ),
+    "JSON with a misspelt key": (
+        lambda: write("j.jsonl", '{"text": "a", "catgory": "b"}\n'),
+        ("capture", "--prompts", "j.jsonl"),
+        'unknown key "catgory"',
+    ),
+    "an id that occurs twice": (
+        lambda: write("j.jsonl", '{"text": "a", "id": "x"}\n{"text": "b", "id": "x"}\n'),
+        ("capture", "--prompts", "j.jsonl"),
+        "j.jsonl line 2: the id 'x' is already taken by j.jsonl line 1",
+    ),
+    "the same prompts twice": (None, ("capture", "--prompts", "prompts", "--prompts", "prompts"), "already taken by"),
+    "prompts in another format": (
+        lambda: write("p.docx", "x"), ("capture", "--prompts", "p.docx"), "p.docx is neither a folder nor"
+    ),
+    "a name longer than names can be": (None, ("capture", "--prompts", "x" * 5000), "File name too long"),
+    "a model folder that is not there": (None, (*CAPTURE, "./nowhere"), "there is no model folder ./nowhere"),
+    "a model that is not to be had": (None, (*CAPTURE, "no/such-model"), "check its name, --revision and the network"),
+    "a folder without a checkpoint": (lambda: Path("model").mkdir(), (*CAPTURE, "model"), "has no config.json"),
+    "a file for a model": (None, (*CAPTURE, "good.npz"), "model good.npz has no config.json"),
+    "a model's name longer than names can be": (None, (*CAPTURE, "x" * 5000), "model xxxxxxxxxxxxxxxxxxxx… is neither"),
+    "a dense model": (
+        lambda: checkpoint(LlamaConfig(**SMALL), "LlamaForCausalLM"), (*CAPTURE, "model"), "it has no experts"
+    ),
+    "a configuration that is not JSON": (
+        lambda: write("model/config.json", "{"), (*CAPTURE, "model"), "could not be loaded from its folder"
+    ),
+    "an architecture that transformers does not know": (
+        lambda: write("model/config.json", '{"model_type": "no-such"}'), (*CAPTURE, "model"), "model model"
+    ),
+    "code of its own that was not trusted": (
+        lambda: write("model/config.json", '{"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}'),
+        (*CAPTURE, "model"),
+        "--trust-remote-code",
+    ),
+    "a model without a tokenizer": (
+        lambda: checkpoint(OlmoeConfig(**SMALL), "OlmoeForCausalLM"), (*CAPTURE, "model"), "could not be loaded"
+    ),
+    "weights cut short": (
+        lambda: write("tiny/model.safetensors", Path("tiny/model.safetensors").read_bytes()[:1000]),
+        (*CAPTURE, "tiny"),
+        "could not be loaded",
+    ),
+    "a model larger than memory": (
+        lambda: checkpoint(OlmoeConfig(hidden_size=2**15, intermediate_size=2**15), "OlmoeForCausalLM"),
+        (*CAPTURE, "model", "--device", "cpu"),
+        "GB free",
+    ),
+    "a prompt beyond the model's context": (
+        lambda: write("long.txt", "abc\n" + "a" * 120 + "\n"),
+        ("capture", "--prompts", "long.txt", "--model", "tiny"),
+        "'long-02' has 120 tokens",
+    ),
+    "a device that there is not": (None, (*CAPTURE, "tiny", "--device", "abacus"), "device 'abacus' cannot be used"),
+    "a dtype that there is not": (None, (*CAPTURE, "tiny", "--dtype", "float7"), "no dtype 'float7'"),
+    "no new tokens": (None, (*CAPTURE, "tiny", "--max-new-tokens", 0), "'--max-new-tokens'"),
+    "a batch of none": (None, (*CAPTURE, "tiny", "--batch-size", "many"), "'--batch-size'"),
+    "signatures that are not there": (None, ("analyze", "nowhere.npz"), "nowhere.npz does not exist"),
+    "no signatures where they are looked for": (None, ("analyze",), "signatures.npz does not exist"),
+    "a directory for a file of signatures": (None, ("analyze", "out"), "out could not be read: Is a directory"),
+    "an empty file of signatures": (lambda: write("f.npz", ""), ("analyze", "f.npz"), "f.npz is damaged"),
+    "text for signatures": (lambda: write("f.npz", "no zip"), ("info", "f.npz"), "f.npz is damaged"),
+    "signatures cut short": (lambda: write("f.npz", good_bytes()[:-200]), ("analyze", "f.npz"), "f.npz is damaged"),
+    "signatures with a byte changed": (
+        lambda: write("f.npz", good_bytes()[:80] + bytes([good_bytes()[80] ^ 255]) + good_bytes()[81:]),
+        ("analyze", "f.npz"),
+        "f.npz is damaged",
+    ),
+    "somebody else's npz": (lambda: np.savez("f.npz", a=np.ones(3)), ("analyze", "f.npz"), "not a file of signatures"),
+    "pickled arrays": (
+        lambda: np.savez("f.npz", **changed_arrays(counts=np.array([{}], dtype=object))),
+        ("analyze", "f.npz"),
+        "allow_pickle=False",
+    ),
+    "a single array": (
+        lambda: np.save("f.npy", np.ones(3)), ("analyze", "f.npy"), "f.npy holds a single array, not signatures"
+    ),
+    "signatures of a newer schema": (
+        lambda: np.savez("f.npz", **changed_arrays(meta=changed_meta(schema=99))),
+        ("plot", "f.npz", "--all"),
+        "f.npz has schema 99",
+    ),
+    "counts that are not tokens times k": (
+        lambda: np.savez("f.npz", **changed_arrays(tokens=np.full((24, 2), 3, np.int32))),
+        ("analyze", "f.npz"),
+        "f.npz: ",
+    ),
+    "signatures that lack an array": (
+        lambda: np.savez("f.npz", **{k: v for k, v in changed_arrays().items() if k != "top_k"}),
+        ("analyze", "f.npz"),
+        "top_k missing",
+    ),
+    "a phase that no prompt has a token in": (
+        None, ("analyze", "good.npz", "--phase", "generated"), "no prompt has a token in the phase 'generated'"
+    ),
+    "a phase that there is not": (None, ("analyze", "good.npz", "--phase", "later"), "'later' is not one of"),
+    "no shuffles": (None, ("analyze", "good.npz", "--permutations", 0), "'--permutations'"),
+    "one fold": (None, ("analyze", "good.npz", "--folds", 1), "'--folds'"),
+    "no figure named": (None, ("plot", "good.npz"), "name at least one figure"),
+    "a suffix of no figure": (None, ("plot", "good.npz", "--pca", "--out", "x.gif"), "x.gif has no suffix of a figure"),
+    "one file for all figures": (None, ("plot", "good.npz", "--all", "--out", "x.png"), "one file for 4 figures"),
+    "figures for a folder that is not there": (None, ("plot", "good.npz", "--all", "--out", "x"), "x is not a folder"),
+    "figures of a phase without tokens": (
+        None, ("plot", "good.npz", "--all", "--phase", "generated"), "no prompt has a token in the phase 'generated'"
+    ),
+    "files that share a prompt": (None, ("merge", "good.npz", "good.npz", "--out", "m.npz"), "0-0"),
+    "files of two models": (None, ("merge", "good.npz", "other.npz", "--out", "m.npz"), "model"),
+    "nothing to merge": (None, ("merge",), "Missing argument"),
+    "an analysis that is none": (lambda: write("a.json", "{}"), ("info", "a.json"), "a.json is not an analysis"),
+    "an analysis that is not JSON": (lambda: write("a.json", "{"), ("info", "a.json"), "a.json is not an analysis"),
+    "an analysis that is not there": (None, ("info", "a.json"), "a.json could not be read"),
+    "a file where the demo's folder should be": (None, ("demo", "--out", "good.npz"), "good.npz could not be made"),
+    "a directory for an output": (None, ("analyze", "good.npz", "--out", "out"), "out is a directory"),
+    "an output in a folder that is not there": (None, ("analyze", "good.npz", "--out", "no/a.json"), "no is not"),
+    "a command that there is not": (None, ("analyse", "good.npz"), "No such command 'analyse'"),
+    "an option that there is not": (None, ("analyze", "good.npz", "--shuffles", 3), "No such option"),
+}  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def kitchen(run: Run, tmp_path: Path, made_up: Callable[..., Signatures], tiny_olmoe_folder: str) -> Path:
+    """Return a folder, the working one, with good prompts, signatures and a model, and earlier results."""
+    write("prompts/first.txt", "abcd\nxyz\n")
+    made_up().save("good.npz")
+    made_up(seed=1, model="another").save("other.npz")
+    for earlier in ("signatures.json", "analysis.json", "m.npz", "x.png", "out/kept.txt"):
+        write(earlier, "an earlier result")
+    Path("analysis.json").unlink()
+    analyze(made_up(), permutations=9).save("analysis.json")
+    shutil.copytree(tiny_olmoe_folder, "tiny")
+    return tmp_path
+
+
+def assert_one_line(finished: CompletedProcess[str], message: str) -> None:
+    assert finished.returncode in {1, 2}
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("error: ")
+    assert finished.stderr.count("\n") == 1
+    assert "Traceback" not in finished.stderr
+    assert message in finished.stderr
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_is_one_line_and_no_file_is_touched(
+    run: Run, kitchen: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    prepare, command, message = CASES[case]
+    if prepare is not None:
+        prepare()
+    before = contents(kitchen)
+    assert_one_line(run(*command), message)
+    assert contents(kitchen) == before
+
+
+WRITERS: dict[str, tuple[object, ...]] = {
+    "capture": ("capture", "--prompts", "prompts", "--model", "tiny", "--out"),
+    "analyze": ("analyze", "good.npz", "--permutations", "9", "--out"),
+    "plot": ("plot", "good.npz", "--similarity", "--out"),
+    "merge": ("merge", "good.npz", "third.npz", "--out"),
+}
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file can grow beyond `size` bytes: what a process meets is an OSError from write, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_a_full_disk_leaves_the_earlier_result(
+    run: Run, kitchen: Path, made_up: Callable[..., Signatures], command: str
+) -> None:
+    made_up(seed=3).save("third.npz")
+    before = contents(kitchen)
+    with full_disk(200):
+        finished = run(*WRITERS[command], "x.png" if command == "plot" else "m.npz")
+    assert_one_line(finished, "could not be written: File too large")
+    assert contents(kitchen) == before
+
+
+@contextmanager
+def unprivileged(folder: Path) -> Iterator[None]:
+    """Nobody may write into `folder`; root, whom no permission stops, becomes somebody else meanwhile."""
+    folder.chmod(0o555)
+    if os.geteuid() == 0:
+        os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        if os.getresuid()[2] == 0:
+            os.setresuid(0, 0, 0)
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def reachable_folder() -> Iterator[Path]:
+    """Return a folder whose parents anybody may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(
+    run: Run, kitchen: Path, reachable_folder: Path, command: str
+) -> None:
+    """Before: in a folder that holds none of what these commands read."""
+    with unprivileged(reachable_folder):
+        finished = run(*WRITERS[command], reachable_folder / "x.png")
+    assert_one_line(finished, f"no permission to write in {reachable_folder}")
+
+
+@pytest.mark.parametrize(
+    ("command", "file"), [(("info",), "s.npz"), (("capture", "--prompts"), "p.txt"), (("info",), "a.json")]
+)
+def test_a_file_that_may_not_be_read_is_named(
+    run: Run, kitchen: Path, reachable_folder: Path, command: tuple[str, ...], file: str
+) -> None:
+    write(str(reachable_folder / file), "x")
+    (reachable_folder / file).chmod(0)
+    os.chdir(reachable_folder)
+    out = ("--out", "/tmp/never-written.npz") if command[0] == "capture" else ()
+    with unprivileged(reachable_folder):
+        finished = run(*command, reachable_folder / file, *out)
+    assert_one_line(finished, f"{file}' is not readable")
+
+
+def test_a_folder_that_may_not_be_entered_is_named(run: Run, kitchen: Path, reachable_folder: Path) -> None:
+    closed = reachable_folder / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    with unprivileged(reachable_folder):
+        finished = run("analyze", "good.npz", "--out", closed / "a.json")
+    assert_one_line(finished, f"{closed / 'a.json'} cannot be written: Permission denied")

@@ -1,0 +1,94 @@
+"""`moexray capture`: prompts and a model in, a file of signatures out, whole or not at all."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+
+from moexray.capture import capture
+from moexray.prompts import read_prompts
+from moexray.signatures import Signatures
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+def write_prompts(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "first.txt").write_text("abcd\nxyz\n", encoding="utf-8")
+    (folder / "second.jsonl").write_text('{"text": "mnopqrs", "id": "own"}\n', encoding="utf-8")
+    return folder
+
+
+def test_the_file_holds_what_the_library_records(run: Run, tmp_path: Path, tiny_olmoe_folder: str) -> None:
+    prompts = write_prompts(tmp_path / "prompts")
+    finished = run("capture", "--prompts", prompts, "--model", tiny_olmoe_folder, "--max-new-tokens", 3,
+                   "--batch-size", 2, "--dtype", "float32", "--device", "cpu", "--out", "found.npz")  # fmt: skip
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "recorded 3 prompts: 14 prompt tokens and 6 generated ones, 3 layers of 12 experts" in finished.stdout
+    assert finished.stdout.endswith("wrote found.npz\n")
+    found = Signatures.load(tmp_path / "found.npz")
+    expected = capture(
+        read_prompts(prompts), model=tiny_olmoe_folder, max_new_tokens=3, batch_size=2, dtype="float32", device="cpu"
+    )
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    assert found.prompt_ids == ("first-01", "first-02", "own")
+    assert {**found.meta, "created": None} == {**expected.meta, "created": None}
+
+
+def test_prompts_may_be_several_paths(run: Run, tmp_path: Path, tiny_olmoe_folder: str) -> None:
+    prompts = write_prompts(tmp_path / "prompts")
+    run("capture", "--prompts", prompts / "second.jsonl", "--prompts", prompts / "first.txt",
+        "--model", tiny_olmoe_folder, "--max-new-tokens", 1)  # fmt: skip
+    assert Signatures.load(tmp_path / "signatures.npz").prompt_ids == ("own", "first-01", "first-02")
+
+
+@pytest.mark.slow
+def test_a_capture_that_is_killed_leaves_the_earlier_file_or_a_new_whole_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "moexray", "capture", "--prompts", str(write_prompts(tmp_path / "prompts")),
+               "--model", "scale", "--device", "cpu"]  # fmt: skip
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    output = tmp_path / "signatures.npz"
+    whole = Signatures.load(output)
+    for seconds in (1.0, 4.0, 6.0):
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        np.testing.assert_array_equal(Signatures.load(output).counts, whole.counts)
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_writes_never_leaves_half_a_file(tmp_path: Path) -> None:
+    """It does nothing but write, so that nearly every kill meets it writing."""
+    program = """if True:
+        import numpy as np
+        from moexray.signatures import Signatures
+        counts = np.random.default_rng(0).multinomial(4000, np.ones(64) / 64, size=(50, 2, 16)).astype(np.uint16)
+        made = Signatures(counts, np.full((50, 2), 500, np.int32), ("a",) * 50, tuple(map(str, range(50))),
+                          np.arange(16, dtype=np.int16), np.full(16, 8, np.int16))
+        made.save("signatures.npz")
+        print("ready", flush=True)
+        while True:
+            made.save("signatures.npz")
+    """
+    met_writing = 0
+    for _ in range(10):
+        process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        with process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(random.Random(process.pid).uniform(0, 0.1))
+            process.send_signal(signal.SIGKILL)
+        assert len(Signatures.load(tmp_path / "signatures.npz")) == 50
+        partial = list(tmp_path.glob(".*.partial.npz"))
+        met_writing += bool(partial)
+        for file in partial:
+            file.unlink()
+    assert met_writing > 0

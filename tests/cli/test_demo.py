@@ -1,0 +1,31 @@
+"""`moexray demo`: everything, offline, from an empty folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from moexray.analysis import Analysis
+from moexray.plots.figures import FIGURES
+from moexray.signatures import Signatures
+from moexray.summary import summarize
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_it_found(run: Run, tmp_path: Path) -> None:
+    finished = run("demo", "--out", "found")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    folder = tmp_path / "found"
+    assert {path.name for path in folder.iterdir()} == {
+        "signatures.npz", "analysis.json", *(f"{name}.png" for name in FIGURES)
+    }  # fmt: skip
+    assert len(Signatures.load(folder / "signatures.npz")) == 80
+    document = Analysis.load(folder / "analysis.json").document
+    told = " ".join(finished.stdout.split())
+    for sentence in summarize(document):
+        assert " ".join(sentence.split()) in told
+    assert "say nothing about OLMoE" in told
+    assert "Everything is in found/" in told

@@ -1,0 +1,47 @@
+"""`moexray info` says what a file holds; `moexray merge` joins captures of different prompts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+
+from moexray.analysis import analyze
+from moexray.signatures import Signatures
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+def test_info_tells_prompts_layers_tokens_and_how_they_were_made(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    made_up().save(tmp_path / "signatures.npz")
+    found = json.loads(run("info", "signatures.npz", "--json").stdout)
+    assert found["categories"] == {"kind 0": 12, "kind 1": 12}
+    assert (found["layers"], found["experts"], found["top_k"]) == ([1, 2, 4], 8, [2])
+    assert (found["prompt tokens"], found["generated tokens"]) == (480, 0)
+    assert (found["prompts without generated tokens"], found["model"]) == (24, "made-up")
+    told = run("info", "signatures.npz").stdout
+    assert "kind 0 12, kind 1 12" in told
+    assert "1, 2, 4" in told
+
+
+def test_info_reads_an_analysis_too(run: Run, made_up: Callable[..., Signatures], tmp_path: Path) -> None:
+    analyze(made_up(), permutations=9).save(tmp_path / "analysis.json")
+    found = json.loads(run("info", "analysis.json", "--json").stdout)
+    assert (found["kind"], found["prompts"], found["permutations"]) == ("analysis", 24, 9)
+
+
+def test_merge_joins_the_prompts_in_the_order_of_the_files(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    first, second = made_up(4, seed=1), made_up(6, seed=2)
+    first.save(tmp_path / "first.npz")
+    second.save(tmp_path / "second.npz")
+    finished = run("merge", "first.npz", "second.npz", "--out", "both.npz")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "recorded 10 prompts: 200 prompt tokens and 0 generated ones" in finished.stdout
+    both = Signatures.load(tmp_path / "both.npz")
+    assert both.prompt_ids == first.prompt_ids + second.prompt_ids
+    np.testing.assert_array_equal(both.counts, np.concatenate([first.counts, second.counts]))

@@ -1,0 +1,56 @@
+"""The command line as a whole: help with examples, version, and what happens to errors."""
+
+import sys
+from collections.abc import Callable
+from subprocess import CompletedProcess
+
+import pytest
+
+import moexray
+from moexray.cli import main as command_line
+from moexray.cli.main import COMMANDS, main
+
+Run = Callable[..., CompletedProcess[str]]
+
+NAMES = [command.__name__ for command in COMMANDS]
+
+
+def test_without_arguments_it_shows_its_help(run: Run) -> None:
+    finished = run()
+    assert finished.returncode == 0
+    assert "Usage" in finished.stdout
+    assert all(name in finished.stdout for name in NAMES)
+    assert finished.stdout == run("--help").stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_with_an_example(run: Run, name: str) -> None:
+    finished = run(name, "--help")
+    assert finished.returncode == 0
+    assert f"moexray {name}" in finished.stdout
+    assert "Example" in finished.stdout
+
+
+def test_version_is_the_packages(run: Run) -> None:
+    assert run("--version").stdout == f"moexray {moexray.__version__}\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no user can cure is not dressed up as their mistake."""
+    monkeypatch.setattr(sys, "argv", ["moexray", "capture"])
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(command_line.sys.modules["moexray.cli.capture"], "check_writable", broken)
+    with pytest.raises(ZeroDivisionError):
+        main()
+
+
+def test_an_interrupt_exits_as_shells_expect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line.sys.modules["moexray.cli.capture"], "check_writable", interrupted)
+    finished = run("capture")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")

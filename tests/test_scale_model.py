@@ -1,0 +1,116 @@
+"""The embedded model: what ships, and the statistics of its signatures against independent definitions."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import moexray
+from moexray.capture.run import record
+from moexray.engines.loading import load_model
+from moexray.engines.transformers import TransformersEngine
+from moexray.prompts import bundled_prompts
+from moexray.signatures import Signatures
+from moexray.stats.classifier import classify
+from moexray.stats.permutation import permutation_test
+from moexray.stats.similarity import similarity
+
+FOLDER = Path(moexray.__file__).parent / "scale_model"
+TRAINING = json.loads((FOLDER / "training.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def engine() -> TransformersEngine:
+    return TransformersEngine(load_model("scale", device="cpu", dtype="float32"))
+
+
+@pytest.fixture(scope="module")
+def scale_signatures(engine: TransformersEngine) -> Signatures:
+    return record(engine, bundled_prompts(), max_new_tokens=32)
+
+
+def test_it_has_the_routing_geometry_of_olmoe(engine: TransformersEngine) -> None:
+    assert engine.layout.layers == tuple(range(16))
+    assert set(engine.layout.experts) == {64}
+    assert set(engine.layout.top_k) == {8}
+
+
+def test_what_ships_is_under_ten_megabytes() -> None:
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 10_000_000
+
+
+@pytest.mark.parametrize("category", ["code", "factual", "math", "story"])
+def test_held_out_text_surprises_it_less_than_word_counts_would_allow(category: str) -> None:
+    found = TRAINING["held_out"][category]
+    assert found["loss"] < 0.85 * found["bigram_loss"]
+    assert found["loss"] < 0.6 * found["unigram_loss"]
+    assert found["perplexity"] == pytest.approx(np.exp(found["loss"]), rel=1e-2)
+
+
+def test_no_expert_is_dead(scale_signatures: Signatures) -> None:
+    assert TRAINING["load"]["dead_experts"] == 0
+    assert (scale_signatures.loads().sum(axis=0) > 0).all()
+
+
+def test_a_batch_gives_each_prompt_what_it_gets_alone(engine: TransformersEngine, scale_signatures: Signatures) -> None:
+    """Up to the few selections whose scores all but tie in float32."""
+    prompts = bundled_prompts()[::20]
+    alone = [record(engine, [prompt], max_new_tokens=32) for prompt in prompts]
+    together = scale_signatures.select(ids=[prompt.id for prompt in prompts])
+    for row, single in enumerate(alone):
+        assert single.outputs == together.outputs[row : row + 1]
+        moved = np.abs(single.counts[0].astype(int) - together.counts[row].astype(int)).sum() / 2
+        assert moved <= 1e-3 * single.counts.sum()
+
+
+def test_within_across_d_and_auc_equal_explicit_loops_over_pairs(scale_signatures: Signatures) -> None:
+    vectors, labels = scale_signatures.vectors(), scale_signatures.categories
+    within, across = [], []
+    for i, j in itertools.combinations(range(len(labels)), 2):
+        cosine = vectors[i] @ vectors[j] / np.linalg.norm(vectors[i]) / np.linalg.norm(vectors[j])
+        (within if labels[i] == labels[j] else across).append(cosine)
+    found = similarity(vectors, labels)
+    assert (found.within.pairs, found.across.pairs) == (len(within), len(across)) == (760, 2400)
+    assert found.within.mean == pytest.approx(np.mean(within))
+    assert found.across.std == pytest.approx(np.std(across, ddof=1))
+    pooled = np.sqrt((759 * np.var(within, ddof=1) + 2399 * np.var(across, ddof=1)) / 3158)
+    assert found.cohens_d == pytest.approx((np.mean(within) - np.mean(across)) / pooled)
+    assert found.auc == pytest.approx(np.mean([[w > a for a in across] for w in within]), abs=1e-9)
+
+
+def test_p_agrees_with_scipys_permutation_test(scale_signatures: Signatures) -> None:
+    """On five prompts of each of two categories, all of whose labelings can be tried."""
+    categories = np.array(scale_signatures.categories)
+    chosen = np.flatnonzero(categories == "code")[:5].tolist() + np.flatnonzero(categories == "story")[:5].tolist()
+    vectors = scale_signatures.vectors()[chosen]
+    labels = categories[chosen].tolist()
+
+    def difference(order: np.ndarray) -> float:
+        found = similarity(vectors, [labels[int(i)] for i in order])
+        assert found.within.mean is not None
+        assert found.across.mean is not None
+        return found.within.mean - found.across.mean
+
+    exact = scipy.stats.permutation_test(
+        (np.arange(10),), difference, permutation_type="pairings", n_resamples=2000, alternative="greater",
+        vectorized=False, rng=np.random.default_rng(1),
+    )  # fmt: skip
+    ours = permutation_test(vectors, labels, permutations=20_000, rng=0)
+    assert ours.observed == pytest.approx(exact.statistic)
+    assert ours.p_value == pytest.approx(exact.pvalue, abs=4 * np.sqrt(exact.pvalue / 2000) + 1e-3)
+
+
+def test_the_classifier_equals_scikit_learn_end_to_end(scale_signatures: Signatures) -> None:
+    """There without the rotation to the span of the training rows."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=10_000))
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    truth = np.array(scale_signatures.categories)
+    expected = cross_val_score(model, scale_signatures.vectors(), truth, cv=folds)
+    assert classify(scale_signatures.vectors(), list(truth)).fold_accuracies == pytest.approx(expected)
