@@ -18,7 +18,7 @@ def draw_similarity(
     The diagonal, each prompt with itself, is one by definition and left blank.
     """
     with figure_style():
-        target = axes or Figure(figsize=(5.2, 4.5), layout="constrained").subplots()
+        target = axes or Figure(figsize=(5.2, 4.5), layout="compressed").subplots()
         order = np.argsort(np.asarray(labels, dtype=object), kind="stable")
         shown = matrix[np.ix_(order, order)].astype(float)
         np.fill_diagonal(shown, np.nan)
