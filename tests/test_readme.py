@@ -47,7 +47,7 @@ def run(command: str, folder: Path) -> str:
 
 
 def words(text: str) -> list[str]:
-    """What is left when numbers are taken out, and how long it took."""
+    """Take the numbers out, and how long it took."""
     return NUMBER.sub("#", SECONDS.sub("# s", text)).split()
 
 
