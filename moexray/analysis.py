@@ -96,7 +96,7 @@ def analyze(
             document[name] = None
             subject.notes[name] = str(reason)
     document["notes"] = dict(sorted(subject.notes.items()))
-    return Analysis(document)
+    return Analysis(json.loads(json.dumps(document)))  # tuples become lists, as in its file
 
 
 def _subject(signatures: Signatures, phase: Phase, permutations: int, seed: int, folds: int) -> Subject:

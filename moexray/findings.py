@@ -16,6 +16,7 @@ from moexray.stats.depth import depth_trend
 from moexray.stats.layers import layer_p_values, layer_statistics
 from moexray.stats.load import layer_loads
 from moexray.stats.pca import principal_components
+from moexray.stats.peak import peak_layer_interval
 from moexray.stats.permutation import permutation_test
 from moexray.stats.similarity import PairSummary, Similarity, similarity
 
@@ -50,7 +51,7 @@ class Subject:
 
 
 def _pairs(subject: Subject) -> Similarity:
-    return similarity(subject.signatures.vectors(subject.phase), subject.labels)
+    return similarity(subject.signatures.vectors(subject.phase), subject.labels, rng=subject.rng("similarity"))
 
 
 def _similarity(subject: Subject) -> dict[str, Any]:
@@ -63,14 +64,28 @@ def _similarity(subject: Subject) -> dict[str, Any]:
     for key in ("cohens_d", "auc"):
         if getattr(found, key) is None:
             subject.notes[f"similarity.{key}"] = "it needs pairs within and across categories that vary"
+    if found.auc is not None and found.auc.error is not None:
+        subject.notes["similarity.auc"] = (
+            f"estimated from pairs drawn at random: off by at most {found.auc.error:.3f} with a probability of 95 %"
+        )
+    _note_missing_intervals(subject, found)
     return {
         "within": asdict(found.within),
         "across": asdict(found.across),
         "cohens_d": found.cohens_d,
-        "auc": found.auc,
+        "cohens_d_ci": found.cohens_d_ci,
+        "auc": found.auc.value if found.auc else None,
+        "auc_ci": found.auc.ci if found.auc else None,
         "by_category": {name: asdict(summary) for name, summary in found.by_category.items()},
         "by_pair": by_pair,
     }
+
+
+def _note_missing_intervals(subject: Subject, found: Similarity) -> None:
+    if found.cohens_d is not None and found.cohens_d_ci is None:
+        subject.notes["similarity.cohens_d_ci"] = "an interval needs two prompts in each category, left out in turn"
+    if subject.signatures.groups is not None:
+        subject.notes["similarity.ci"] = "intervals take prompts as independent: those of one group may not be"
 
 
 def _note_few_pairs(subject: Subject, key: str, summary: PairSummary) -> None:
@@ -101,9 +116,7 @@ def _balance(subject: Subject) -> dict[str, Any]:
     matched = load_matched_baseline(
         signatures.loads(subject.phase), observed=observed, rng=subject.rng("balance.load_matched")
     )
-    return {
-        name: {**asdict(null), "ci": list(null.ci)} for name, null in (("uniform", uniform), ("load_matched", matched))
-    }
+    return {name: asdict(null) for name, null in (("uniform", uniform), ("load_matched", matched))}
 
 
 def _classifier(subject: Subject) -> dict[str, Any]:
@@ -117,7 +130,12 @@ def _classifier(subject: Subject) -> dict[str, Any]:
     except NotComputable as reason:
         subject.notes["classifier.p_value"] = str(reason)
     return {
-        "accuracy": {"mean": found.accuracy, "std": found.accuracy_std, "folds": list(found.fold_accuracies)},
+        "accuracy": {
+            "mean": found.accuracy,
+            "std": found.accuracy_std,
+            "ci": found.accuracy_ci,
+            "folds": list(found.fold_accuracies),
+        },
         "chance": found.chance,
         "p_value": p_value,
         "permutations": permutations,
@@ -147,21 +165,30 @@ def _layers(subject: Subject) -> list[dict[str, Any]]:
         groups=signatures.groups,
         seed=subject.seed,
     )
-    p_values: list[float | None] = [None] * len(found)
+    rows = [{**asdict(layer), "p_value": None, "p_value_corrected": None} for layer in found]
     try:
-        p_values[:] = layer_p_values(
+        tested = layer_p_values(
             subject.by_layer, subject.labels, permutations=subject.permutations, rng=subject.rng("layers")
         )
     except NotComputable as reason:
         subject.notes["layers.p_value"] = str(reason)
-    return [{**asdict(layer), "p_value": p} for layer, p in zip(found, p_values, strict=True)]
+        return rows
+    for row, p, corrected in zip(rows, tested.p_values, tested.corrected, strict=True):
+        row.update(p_value=p, p_value_corrected=corrected)
+    return rows
 
 
 def _depth(subject: Subject) -> dict[str, Any]:
     layers = subject.signatures.layers.tolist()
     by_layer = subject.by_layer
     effect_sizes = [similarity(by_layer[:, number], subject.labels).cohens_d for number in range(len(layers))]
-    return asdict(depth_trend(layers, effect_sizes, permutations=subject.permutations, rng=subject.rng("depth")))
+    trend = depth_trend(layers, effect_sizes, permutations=subject.permutations, rng=subject.rng("depth"))
+    interval = None
+    try:
+        interval = peak_layer_interval(by_layer, subject.labels, layers, rng=subject.rng("peak"))
+    except NotComputable as reason:
+        subject.notes["depth.peak_layer_ci"] = str(reason)
+    return {**asdict(trend), "peak_layer_ci": interval}
 
 
 def _load(subject: Subject) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ _LEVEL = 0.05
 CAVEATS = (
     "Routers look at the token first: shared words, a shared template or prompt length can imitate all of this, "
     "and none of these is held fixed here.",
-    "Pairs of prompts are not independent, so p-values come from shuffling labels over prompts; "
-    "those of single layers are not corrected for their number.",
+    "Pairs of prompts are not independent, so p-values come from shuffling labels over prompts, and intervals "
+    "from leaving out one prompt after another.",
 )
 
 
@@ -46,9 +46,11 @@ def _effect(document: Mapping[str, Any]) -> str:
     p = f"{p_text(test['p_value'])}, {test['permutations']:,} shuffles of the labels"
     means = f"mean similarity {found['within']['mean']:.3f} within against {found['across']['mean']:.3f} across"
     effect = "" if found["cohens_d"] is None else f", Cohen's d = {found['cohens_d']:.2f}"
+    if found["cohens_d_ci"] is not None:
+        effect += " (95 % interval {:.2f} to {:.2f})".format(*found["cohens_d_ci"])
     if test["p_value"] < _LEVEL:
-        return f"Prompts of one category are routed more alike than prompts of different ones: {means}{effect} ({p})."
-    return f"The categories' routing cannot be told from that of shuffled labels: {means}{effect} ({p})."
+        return f"Prompts of one category are routed more alike than prompts of different ones: {means}{effect}; {p}."
+    return f"The categories' routing cannot be told from that of shuffled labels: {means}{effect}; {p}."
 
 
 def _balance(document: Mapping[str, Any]) -> str:
@@ -84,4 +86,7 @@ def _depth(document: Mapping[str, Any]) -> str:
         course = f"shows no clear trend with depth ({rank})"
     else:
         course = f"{'grows' if trend['spearman'] > 0 else 'falls'} with depth ({rank})"
-    return f"The effect {course} and is largest in layer {peak['layer']} (d = {peak['cohens_d']:.2f})."
+    where = ""
+    if trend["peak_layer_ci"] is not None:
+        where = "; with other prompts like these the peak would lie in layers {} to {}".format(*trend["peak_layer_ci"])
+    return f"The effect {course} and is largest in layer {peak['layer']} (d = {peak['cohens_d']:.2f}{where})."

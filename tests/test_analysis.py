@@ -48,14 +48,19 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
         *("schema", "signatures", "settings", "similarity", "permutation", "balance", "classifier"),
         *("pca", "layers", "depth", "load", "notes"),
     ]
-    assert set(document["similarity"]) == {"within", "across", "cohens_d", "auc", "by_category", "by_pair"}
-    assert set(document["similarity"]["within"]) == {"mean", "std", "pairs"}
+    assert set(document["similarity"]) == {
+        *("within", "across", "cohens_d", "cohens_d_ci", "auc", "auc_ci", "by_category", "by_pair")
+    }
+    assert set(document["similarity"]["within"]) == {"mean", "std", "pairs", "ci"}
     assert set(document["permutation"]) == {"observed", "null_mean", "null_std", "p_value", "permutations"}
     assert set(document["balance"]["uniform"]) == {"mean", "ci", "within_above", "across_below"}
     assert {"accuracy", "chance", "p_value", "labels", "confusion"} <= set(document["classifier"])
     assert set(document["pca"]) == {"explained_variance_ratio", "coordinates", "silhouette"}
-    assert set(document["layers"][0]) == {"layer", "within", "across", "cohens_d", "p_value", "accuracy"}
-    assert set(document["depth"]) == {"spearman", "p_value", "peak_layer"}
+    assert set(document["layers"][0]) == {
+        *("layer", "within", "across", "cohens_d", "cohens_d_ci", "p_value", "p_value_corrected"),
+        *("accuracy", "accuracy_ci"),
+    }
+    assert set(document["depth"]) == {"spearman", "p_value", "peak_layer", "peak_layer_ci"}
     assert set(document["load"][0]) == {"layer", "entropy", "gini", "cv", "max_over_mean", "dead_experts"}
     assert document["signatures"]["categories"] == {"a": 10, "b": 10}
     assert document["notes"] == {}
@@ -140,7 +145,7 @@ def test_a_phase_without_any_token_is_refused() -> None:
 def test_an_analysis_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     made = analyze(signatures(), permutations=5)
     made.save(tmp_path / "analysis.json")
-    assert Analysis.load(tmp_path / "analysis.json").to_json() == made.to_json()
+    assert Analysis.load(tmp_path / "analysis.json").document == made.document
 
 
 @pytest.mark.parametrize(

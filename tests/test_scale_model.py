@@ -82,7 +82,8 @@ def test_within_across_d_and_auc_equal_explicit_loops_over_pairs(scale_signature
     assert found.across.std == pytest.approx(np.std(across, ddof=1))
     pooled = np.sqrt((759 * np.var(within, ddof=1) + 2399 * np.var(across, ddof=1)) / 3158)
     assert found.cohens_d == pytest.approx((np.mean(within) - np.mean(across)) / pooled)
-    assert found.auc == pytest.approx(np.mean([[w > a for a in across] for w in within]), abs=1e-9)
+    assert found.auc is not None
+    assert found.auc.value == pytest.approx(np.mean([[w > a for a in across] for w in within]), abs=1e-9)
 
 
 def test_p_agrees_with_scipys_permutation_test(scale_signatures: Signatures) -> None:

@@ -10,7 +10,12 @@ from moexray.summary import CAVEATS, p_text, summarize
 
 def document(**changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "similarity": {"within": {"mean": 0.8435}, "across": {"mean": 0.6225}, "cohens_d": 1.442},
+        "similarity": {
+            "within": {"mean": 0.8435},
+            "across": {"mean": 0.6225},
+            "cohens_d": 1.442,
+            "cohens_d_ci": [1.1, 1.8],
+        },
         "permutation": {"p_value": 1 / 10_001, "permutations": 10_000},
         "balance": {
             "uniform": {"mean": 0.7, "within_above": True, "across_below": True},
@@ -18,7 +23,7 @@ def document(**changes: Any) -> dict[str, Any]:
         },
         "classifier": {"accuracy": {"mean": 0.925, "std": 0.0612, "folds": [1] * 5}, "chance": 0.25, "p_value": 0.002},
         "layers": [{"layer": 12, "cohens_d": 1.0}, {"layer": 13, "cohens_d": 2.5}],
-        "depth": {"spearman": 0.9, "p_value": 0.001, "peak_layer": 13},
+        "depth": {"spearman": 0.9, "p_value": 0.001, "peak_layer": 13, "peak_layer_ci": [12, 13]},
         "notes": {},
     }
     return {**made, **changes}
@@ -32,17 +37,22 @@ def test_an_effect_is_told_with_its_figures() -> None:
     told = text(document())
     assert "more alike" in told
     assert "0.843 within against 0.622 across" in told.replace("0.844", "0.843").replace("0.623", "0.622")
-    assert "Cohen's d = 1.44 (p < 0.001, 10,000 shuffles" in told
+    assert "Cohen's d = 1.44 (95 % interval 1.10 to 1.80); p < 0.001, 10,000 shuffles" in told
     assert "92.5 % of the prompts (± 6.1 % over 5 folds; chance 25.0 %, p = 0.002)" in told
-    assert "grows with depth (Spearman +0.90, p = 0.001) and is largest in layer 13 (d = 2.50)" in told
+    assert "grows with depth (Spearman +0.90, p = 0.001) and is largest in layer 13 (d = 2.50; with other" in told
+    assert "the peak would lie in layers 12 to 13" in told
 
 
 def test_a_null_result_is_told_as_one() -> None:
     told = text(document(permutation={"p_value": 0.4, "permutations": 999}))
     assert "cannot be told from that of shuffled labels" in told
     assert "more alike" not in told
-    assert "no clear trend" in text(document(depth={"spearman": 0.1, "p_value": 0.5, "peak_layer": 12}))
-    assert "falls with depth" in text(document(depth={"spearman": -0.9, "p_value": 0.01, "peak_layer": 12}))
+    assert "no clear trend" in text(
+        document(depth={"spearman": 0.1, "p_value": 0.5, "peak_layer": 12, "peak_layer_ci": None})
+    )
+    assert "falls with depth" in text(
+        document(depth={"spearman": -0.9, "p_value": 0.01, "peak_layer": 12, "peak_layer_ci": None})
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def print_analysis(document: Mapping[str, Any]) -> None:
     console.print(_headline(document))
     console.print(_category_table(document["similarity"], list(subject["categories"])))
     console.print(_layer_table(document))
+    console.print("intervals are of 95 %, over prompts; a layer's p is corrected for their number")
     for key, reason in document["notes"].items():
         console.print(f"note: {key}: {reason}")
 
@@ -33,9 +34,8 @@ def _headline(document: Mapping[str, Any]) -> Table:
     similarity = document["similarity"]
     table.add_row("within categories", _pairs(similarity["within"]))
     table.add_row("across categories", _pairs(similarity["across"]))
-    table.add_row(
-        "effect size", f"Cohen's d = {_number(similarity['cohens_d'])}, AUC = {_number(similarity['auc'], 3)}"
-    )
+    d = f"Cohen's d = {_number(similarity['cohens_d'])}{_interval(similarity['cohens_d_ci'])}"
+    table.add_row("effect size", f"{d}, AUC = {_number(similarity['auc'], 3)}{_interval(similarity['auc_ci'], 3)}")
     for row in (_permutation_row(document), *_balance_rows(document), *_classifier_rows(document)):
         table.add_row(*row)
     pca = document["pca"]
@@ -44,8 +44,9 @@ def _headline(document: Mapping[str, Any]) -> Table:
         table.add_row("two components", f"{shares} of the variance, silhouette {_number(pca['silhouette'])}")
     depth = document["depth"]
     if depth is not None:
-        trend = f"Spearman {depth['spearman']:+.2f} with depth ({p_text(depth['p_value'])})"
-        table.add_row("layers", f"{trend}, peak in layer {depth['peak_layer']}")
+        between = "" if depth["peak_layer_ci"] is None else " [{}, {}]".format(*depth["peak_layer_ci"])
+        table.add_row("depth", f"Spearman {depth['spearman']:+.2f} ({p_text(depth['p_value'])})")
+        table.add_row("peak layer", f"{depth['peak_layer']}{between}")
     return table
 
 
@@ -73,11 +74,10 @@ def _classifier_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     if found is None:
         return [("classifier", "not computed")]
     accuracy = found["accuracy"]
-    text = (
-        f"{percent(accuracy['mean'])} ± {percent(accuracy['std'])} in {len(accuracy['folds'])} folds, "
-        f"chance {percent(found['chance'])}: {p_text(found['p_value'])}"
-    )
-    return [("classifier", text)]
+    low, high = accuracy["ci"]
+    right = f"{percent(accuracy['mean'])} ± {percent(accuracy['std'])} in {len(accuracy['folds'])} folds"
+    chance = f"{percent(found['chance'])}: {p_text(found['p_value'])} ({found['permutations']:,} shuffles)"
+    return [("classifier", f"{right} [{percent(low)}, {percent(high)}]"), ("chance", chance)]
 
 
 def _category_table(similarity: Mapping[str, Any], names: Sequence[str]) -> Table:
@@ -100,8 +100,8 @@ def _category_table(similarity: Mapping[str, Any], names: Sequence[str]) -> Tabl
 
 
 def _layer_table(document: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("layer", "within", "across", "d", "p", "accuracy", "entropy", "max", "dead"):
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    for heading in ("layer", "within", "across", "d", "95 %", "p", "accuracy", "entropy", "max", "dead"):
         table.add_column(heading, justify="right", no_wrap=True)
     loads = document["load"] or [None] * len(document["layers"])
     for layer, load in zip(document["layers"], loads, strict=True):
@@ -110,7 +110,8 @@ def _layer_table(document: Mapping[str, Any]) -> Table:
             _number(layer["within"], 3),
             _number(layer["across"], 3),
             _number(layer["cohens_d"]),
-            p_text(layer["p_value"]).removeprefix("p ").removeprefix("= ") if layer["p_value"] is not None else "–",
+            _interval(layer["cohens_d_ci"]).strip(),
+            _bare_p(layer["p_value_corrected"]),
             percent(layer["accuracy"]) if layer["accuracy"] is not None else "–",
             *((_number(load["entropy"], 3), f"{load['max_over_mean']:.2f}", str(load["dead_experts"])) if load else ()),
         )
@@ -118,7 +119,16 @@ def _layer_table(document: Mapping[str, Any]) -> Table:
 
 
 def _pairs(summary: Mapping[str, Any]) -> str:
-    return f"{_number(summary['mean'], 4)} ± {_number(summary['std'], 4)} ({summary['pairs']:,} pairs)"
+    spread = f"{_number(summary['mean'], 4)} ± {_number(summary['std'], 4)} ({summary['pairs']:,} pairs)"
+    return f"{spread}, mean{_interval(summary['ci'], 4)}" if summary["ci"] is not None else spread
+
+
+def _interval(ends: Sequence[float] | None, digits: int = 2) -> str:
+    return "" if ends is None else f" [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]"
+
+
+def _bare_p(p: float | None) -> str:
+    return "–" if p is None else p_text(p).removeprefix("p ").removeprefix("= ")
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -14,7 +14,7 @@ from moexray.stats.layers import LayerStatistics
 def draw_layerwise(
     layers: Sequence[LayerStatistics], *, chance: float, title: str, axes: tuple[Axes, Axes] | None = None
 ) -> Figure:
-    """Draw Cohen's d above and accuracy below, over the layers' indices in the model.
+    """Draw Cohen's d above and accuracy below, with their 95 % intervals, over the layers' indices in the model.
 
     Parameters
     ----------
@@ -30,11 +30,15 @@ def draw_layerwise(
         index = [layer.layer for layer in layers]
         effects = np.array([np.nan if layer.cohens_d is None else layer.cohens_d for layer in layers])
         accuracies = np.array([np.nan if layer.accuracy is None else layer.accuracy for layer in layers])
+        _band(upper, index, [layer.cohens_d_ci for layer in layers], COLOURS[0])
+        _band(lower, index, [layer.accuracy_ci for layer in layers], COLOURS[1])
         upper.plot(index, effects, marker="o", markersize=4, color=COLOURS[0])
         upper.axhline(0, color="0.6", linewidth=0.6)
         upper.set(ylabel="effect size (Cohen's d)")
         set_title(upper, title, own_figure=axes is None)
         _mark_peak(upper, index, effects)
+        upper.annotate("shaded: 95 % intervals over prompts", (1, 0), xycoords="axes fraction", ha="right",
+                       xytext=(0, 3), textcoords="offset points", color="0.35", fontsize=8)  # fmt: skip
         lower.plot(index, accuracies, marker="s", markersize=4, color=COLOURS[1])
         lower.axhline(chance, color="0.35", linewidth=0.8, linestyle="--")
         lower.annotate(f"chance {chance:.0%}", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom",
@@ -43,6 +47,11 @@ def draw_layerwise(
         lower.yaxis.set_major_formatter(PercentFormatter(1))
         lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, min_n_ticks=1))
         return figure_of(upper)
+
+
+def _band(axes: Axes, index: Sequence[int], intervals: Sequence[tuple[float, float] | None], colour: str) -> None:
+    ends = np.array([(np.nan, np.nan) if interval is None else interval for interval in intervals])
+    axes.fill_between(index, ends[:, 0], ends[:, 1], color=colour, alpha=0.18, linewidth=0)
 
 
 def _mark_peak(axes: Axes, index: Sequence[int], effects: np.ndarray) -> None:

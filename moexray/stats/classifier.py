@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +28,10 @@ class Classification:
     ----------
     accuracy, accuracy_std
         Mean over folds, and the population standard deviation over them.
+    accuracy_ci
+        95 % interval of the share of prompts that are named rightly (E. Wilson, J. Am. Stat. Assoc. 22, 1927).
+        It takes predictions as independent of each other, and says what to expect of other prompts
+        classified after training on as many as in these folds.
     fold_accuracies
         The accuracy of each fold.
     chance
@@ -39,6 +44,7 @@ class Classification:
 
     accuracy: float
     accuracy_std: float
+    accuracy_ci: tuple[float, float]
     fold_accuracies: tuple[float, ...]
     chance: float
     labels: tuple[str, ...]
@@ -93,6 +99,7 @@ def _cross_validate(
     return Classification(
         accuracy=float(np.mean(accuracies)),
         accuracy_std=float(np.std(accuracies)),
+        accuracy_ci=_wilson_interval(int(np.count_nonzero(predicted == truth)), len(truth)),
         fold_accuracies=tuple(accuracies),
         chance=float(np.bincount(truth).max() / len(truth)),
         labels=tuple(names),
@@ -155,6 +162,14 @@ def _predict(
     lengths = np.sqrt(squares[kept])
     model = LogisticRegression(tol=_TOLERANCE, max_iter=10_000).fit(directions[:, kept] * lengths, truth)
     return np.asarray(model.predict(unseen @ (rows.T @ directions[:, kept] / lengths)), dtype=np.int64)
+
+
+def _wilson_interval(right: int, prompts: int) -> tuple[float, float]:
+    z = float(ndtri(0.975))
+    share, shrunk = right / prompts, 1 + z**2 / prompts
+    half = z * np.sqrt(share * (1 - share) / prompts + z**2 / (4 * prompts**2)) / shrunk
+    centre = (share + z**2 / (2 * prompts)) / shrunk
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def _folds(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from moexray.errors import NotComputable
 from moexray.stats.classifier import classify
 from moexray.stats.permutation import category_numbers, mean_differences, p_value, shuffled_labels
 from moexray.stats.similarity import similarity
+
+# Differences that vary by less are the same but for rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,17 @@ class LayerStatistics:
     within: float | None
     across: float | None
     cohens_d: float | None
-    p_value: float | None
+    cohens_d_ci: tuple[float, float] | None
     accuracy: float | None
+    accuracy_ci: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class LayerPValues:
+    """The p-value of each layer, by itself and corrected for having looked at all of them."""
+
+    p_values: list[float]
+    corrected: list[float]
 
 
 def layer_statistics(
@@ -50,10 +63,20 @@ def layer_statistics(
     for number, layer in enumerate(layers):
         pairs = similarity(vectors[:, number], labels)
         try:
-            accuracy = classify(vectors[:, number], labels, folds=folds, groups=groups, seed=seed).accuracy
+            classified = classify(vectors[:, number], labels, folds=folds, groups=groups, seed=seed)
         except NotComputable:
-            accuracy = None  # the classifier on all layers says why
-        found.append(LayerStatistics(layer, pairs.within.mean, pairs.across.mean, pairs.cohens_d, None, accuracy))
+            classified = None  # the classifier on all layers says why
+        found.append(
+            LayerStatistics(
+                layer=layer,
+                within=pairs.within.mean,
+                across=pairs.across.mean,
+                cohens_d=pairs.cohens_d,
+                cohens_d_ci=pairs.cohens_d_ci,
+                accuracy=classified.accuracy if classified else None,
+                accuracy_ci=classified.accuracy_ci if classified else None,
+            )
+        )
     return found
 
 
@@ -63,18 +86,27 @@ def layer_p_values(
     *,
     permutations: int,
     rng: int | np.random.Generator,
-) -> list[float]:
-    """Permutation p-value of each layer's mean difference; all layers see the same shuffles.
+) -> LayerPValues:
+    """Permutation p-values of each layer's mean difference; all layers see the same shuffles.
+
+    The corrected p-value of a layer is the share of shuffles in which *any* layer differs as much (P. Westfall
+    and S. Young, *Resampling-Based Multiple Testing*, 1993). Layers' differences are of unequal scale, so each
+    is first put in units of its own standard deviation over all labelings, the observed one among them.
 
     Raises
     ------
     NotComputable
         If there is no pair within a category, or none across.
     """
-    shuffled = shuffled_labels(labels, permutations=permutations, rng=rng)
-    labelings = np.vstack([category_numbers(labels), shuffled])
-    found = []
-    for number in range(vectors.shape[1]):
-        observed, *null = mean_differences(vectors[:, number], labelings)
-        found.append(p_value(float(observed), np.asarray(null)))
-    return found
+    blocks = chain([category_numbers(labels)[None]], shuffled_labels(labels, permutations=permutations, rng=rng))
+    layers = range(vectors.shape[1])
+    differences = np.concatenate(
+        [np.column_stack([mean_differences(vectors[:, layer], block) for layer in layers]) for block in blocks]
+    )
+    spread = differences.std(axis=0)
+    scaled = (differences - differences.mean(axis=0)) / np.where(spread > _ROUNDING, spread, np.inf)
+    greatest = scaled[1:].max(axis=1)
+    return LayerPValues(
+        p_values=[p_value(float(differences[0, layer]), differences[1:, layer]) for layer in layers],
+        corrected=[p_value(float(scaled[0, layer]), greatest) for layer in layers],
+    )

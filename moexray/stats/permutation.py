@@ -1,6 +1,6 @@
 """Permutation test of the category effect: labels are shuffled over prompts, never over pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from moexray.stats.similarity import unit_rows
 
 # Shuffles that make the same groups give sums that differ by rounding only: they count as reached.
 _ROUNDING = 1e-12
-_BLOCK = 1000
+_MOST_ROWS, _MOST_NUMBERS = 1000, 2**24
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,14 @@ def permutation_test(
     NotComputable
         If there is no pair within a category, or none across.
     """
-    shuffled = shuffled_labels(labels, permutations=permutations, rng=rng)
-    observed, *null = mean_differences(vectors, np.vstack([category_numbers(labels), shuffled]))
+    observed = float(mean_differences(vectors, category_numbers(labels)[None])[0])
+    blocks = shuffled_labels(labels, permutations=permutations, rng=rng)
+    null = np.concatenate([mean_differences(vectors, block) for block in blocks])
     return PermutationTest(
-        observed=float(observed),
+        observed=observed,
         null_mean=float(np.mean(null)),
         null_std=float(np.std(null)),
-        p_value=p_value(float(observed), np.asarray(null)),
+        p_value=p_value(observed, null),
         permutations=permutations,
     )
 
@@ -62,20 +63,23 @@ def p_value(observed: float, null: NDArray[np.float64]) -> float:
     return float((1 + np.count_nonzero(null >= observed - _ROUNDING)) / (1 + len(null)))
 
 
-def category_numbers(labels: Sequence[str]) -> NDArray[np.int64]:  # (prompts,)
+def category_numbers(labels: Sequence[str]) -> NDArray[np.int32]:  # (prompts,)
     """Return the place of each label among the sorted categories."""
-    return np.asarray(np.unique(np.asarray(labels, dtype=object), return_inverse=True)[1], dtype=np.int64)
+    return np.asarray(np.unique(np.asarray(labels, dtype=object), return_inverse=True)[1], dtype=np.int32)
 
 
 def shuffled_labels(
     labels: Sequence[str], *, permutations: int, rng: int | np.random.Generator
-) -> NDArray[np.int64]:  # (permutations, prompts)
-    """Return category numbers, every row in an order of its own; several statistics may share them."""
-    rows = np.tile(category_numbers(labels), (permutations, 1))
-    return np.random.default_rng(rng).permuted(rows, axis=1)
+) -> Iterator[NDArray[np.int32]]:  # (labelings, prompts) each
+    """Yield category numbers in blocks, every row in an order of its own; several statistics may share them."""
+    generator = np.random.default_rng(rng)
+    numbers = category_numbers(labels)
+    size = max(1, min(_MOST_ROWS, _MOST_NUMBERS // len(numbers)))
+    for start in range(0, permutations, size):
+        yield generator.permuted(np.tile(numbers, (min(size, permutations - start), 1)), axis=1)
 
 
-def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDArray[np.float64]:  # (labelings,)
+def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -> NDArray[np.float64]:  # (labelings,)
     """Mean cosine similarity within minus across categories, for each labeling of the same signatures.
 
     Parameters
@@ -91,21 +95,23 @@ def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int64]) -
         If there is no pair within a category, or none across.
     """
     units = unit_rows(vectors)
-    gram = units @ units.T
-    np.fill_diagonal(gram, 0)
     sizes = np.bincount(numbers[0])
     pairs = len(units) * (len(units) - 1) // 2
     within_pairs = int((sizes * (sizes - 1) // 2).sum())
     if within_pairs in {0, pairs}:
         message = "no two prompts share a category" if within_pairs == 0 else "there is one category only"
         raise NotComputable(message)
-    within = np.concatenate([_within_sums(gram, block, len(sizes)) for block in _blocks(numbers)])
-    across = gram.sum() / 2 - within
+    within_sums = _sums_from_matrix if len(units) <= units.shape[1] else _sums_from_moments
+    within = within_sums(units, numbers, len(sizes))
+    total = units.sum(axis=0)
+    across = (float(total @ total) - float((units**2).sum())) / 2 - within
     return np.asarray(within / within_pairs - across / (pairs - within_pairs))
 
 
-def _within_sums(gram: NDArray[np.float64], numbers: NDArray[np.int64], categories: int) -> NDArray[np.float64]:
-    """Half the sum over categories c of z' G z, where z marks the prompts of c."""
+def _sums_from_matrix(units: NDArray[np.float64], numbers: NDArray[np.int32], categories: int) -> NDArray[np.float64]:
+    """Half the sum over categories c of z' G z, where z marks the prompts of c and G is their similarity."""
+    gram = units @ units.T
+    np.fill_diagonal(gram, 0)
     sums = np.zeros(len(numbers))
     for category in range(categories):
         marks = (numbers == category).astype(np.float64)
@@ -113,5 +119,10 @@ def _within_sums(gram: NDArray[np.float64], numbers: NDArray[np.int64], categori
     return sums
 
 
-def _blocks(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    return np.array_split(numbers, -(-len(numbers) // _BLOCK))
+def _sums_from_moments(units: NDArray[np.float64], numbers: NDArray[np.int32], categories: int) -> NDArray[np.float64]:
+    """Half the sum over categories c of |Σu|² − Σ|u|²: no pair is looked at."""
+    sums = np.full(len(numbers), -float((units**2).sum()) / 2)
+    for category in range(categories):
+        totals = (numbers == category).astype(np.float64) @ units
+        sums += np.einsum("ij,ij->i", totals, totals) / 2
+    return sums

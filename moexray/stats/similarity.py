@@ -1,36 +1,47 @@
 """Cosine similarity of signatures within and across categories, and the effect size between the two."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu
+
+from moexray.stats.auc import EXACT_PROMPTS, Auc, exact_auc, sampled_auc
+from moexray.stats.jackknife import clipped, jackknife_interval
+from moexray.stats.pair_sums import PairSums, pair_sums
+
+# Similarities of signatures that are the same differ by this much, and no effect size is made of it.
+_ROUNDING = 1e-14
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class PairSummary:
-    """Mean and standard deviation (ddof 1) of the similarity of a set of unordered pairs; None where too few."""
+    """Similarity of a set of unordered pairs: mean, standard deviation (ddof 1), number of pairs, interval of the mean.
+
+    None where there are too few pairs, or too few prompts behind them.
+    """
 
     mean: float | None
     std: float | None
     pairs: int
+    ci: Interval | None = None
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Similarity of pairs within and across categories.
+    """Similarity of pairs within and across categories. Intervals are of 95 %, over prompts.
 
     Attributes
     ----------
     within, across
         Pairs of the same, and of different categories.
-    cohens_d
+    cohens_d, cohens_d_ci
         Effect size between the two; None where one has fewer than two pairs or nothing varies.
     auc
-        Probability that a pair within is more similar than a pair across, ties counting half.
+        Probability that a pair within is more similar than a pair across.
     by_category, by_pair
         Pairs within each category, and across each two categories (names in order).
     """
@@ -38,7 +49,8 @@ class Similarity:
     within: PairSummary
     across: PairSummary
     cohens_d: float | None
-    auc: float | None
+    cohens_d_ci: Interval | None
+    auc: Auc | None
     by_category: dict[str, PairSummary]
     by_pair: dict[tuple[str, str], PairSummary]
 
@@ -52,7 +64,9 @@ def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts,
     return np.asarray(vectors / lengths)
 
 
-def similarity(vectors: NDArray[np.float64], labels: Sequence[str]) -> Similarity:
+def similarity(
+    vectors: NDArray[np.float64], labels: Sequence[str], *, rng: int | np.random.Generator = 0
+) -> Similarity:
     """Summarise the cosine similarity of all unordered pairs of rows.
 
     Parameters
@@ -61,23 +75,39 @@ def similarity(vectors: NDArray[np.float64], labels: Sequence[str]) -> Similarit
         Signatures ``(prompts, dimensions)``, none of them zero.
     labels
         The category of each.
+    rng
+        Draws the pairs that are compared for the AUC of more prompts than can be compared in full.
     """
     units = unit_rows(vectors)
-    gram = units @ units.T
-    categories = sorted(set(labels))
-    members = {name: np.flatnonzero([label == name for label in labels]) for name in categories}
-    inside = {name: gram[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)] for name, rows in members.items()}
-    between = {(a, b): gram[np.ix_(members[a], members[b])].ravel() for a, b in combinations(categories, 2)}
-    within_pairs, across_pairs = _joined(inside.values()), _joined(between.values())
-    within, across = _summary(within_pairs), _summary(across_pairs)
+    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    sums = pair_sums(units, numbers, len(categories))
+    own = np.eye(len(categories), dtype=bool)[numbers]
+    within, across = _Pairs.chosen(sums, own), _Pairs.chosen(sums, ~own)
+    auc = None
+    if within.pairs > 0 and across.pairs > 0:
+        auc = exact_auc(units, numbers) if len(units) <= EXACT_PROMPTS else sampled_auc(units, numbers, rng=rng)
+    summaries = within.summary(numbers), across.summary(numbers)
+    d = cohens_d(*summaries)
     return Similarity(
-        within=within,
-        across=across,
-        cohens_d=cohens_d(within, across),
-        auc=_auc(within_pairs, across_pairs),
-        by_category={name: _summary(pairs) for name, pairs in inside.items()},
-        by_pair={names: _summary(pairs) for names, pairs in between.items()},
+        within=summaries[0],
+        across=summaries[1],
+        cohens_d=d,
+        cohens_d_ci=None if d is None else jackknife_interval(d, _effect_sizes_without_each(within, across), numbers),
+        auc=auc,
+        by_category={name: _Pairs.between(sums, numbers, c, c).summary(numbers) for c, name in enumerate(categories)},
+        by_pair={
+            (categories[b], categories[c]): _Pairs.between(sums, numbers, b, c).summary(numbers)
+            for b, c in combinations(range(len(categories)), 2)
+        },
     )
+
+
+def effect_sizes_without_each(vectors: NDArray[np.float64], labels: Sequence[str]) -> NDArray[np.float64]:  # (prompts,)
+    """Cohen's d when one prompt after another is left out; not finite where it does not exist then."""
+    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    sums = pair_sums(unit_rows(vectors), numbers, len(categories))
+    own = np.eye(len(categories), dtype=bool)[numbers]
+    return _effect_sizes_without_each(_Pairs.chosen(sums, own), _Pairs.chosen(sums, ~own))
 
 
 def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
@@ -89,24 +119,60 @@ def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
     if first.mean is None or second.mean is None or first.std is None or second.std is None:
         return None
     squares = (first.pairs - 1) * first.std**2 + (second.pairs - 1) * second.std**2
-    pooled = sqrt(squares / (first.pairs + second.pairs - 2))
-    return (first.mean - second.mean) / pooled if pooled > 0 else None
+    pooled = np.sqrt(squares / (first.pairs + second.pairs - 2))
+    return float((first.mean - second.mean) / pooled) if pooled > _ROUNDING else None
 
 
-def _joined(parts: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
-    return np.concatenate([np.empty(0), *parts])
+@dataclass(frozen=True)
+class _Pairs:
+    """A set of pairs: their number and the sums over them, in all and those that each prompt takes part in."""
+
+    shift: float
+    pairs: int
+    first: float
+    second: float
+    own_pairs: NDArray[np.int64]  # (prompts,)
+    own_first: NDArray[np.float64]
+    own_second: NDArray[np.float64]
+
+    @classmethod
+    def chosen(cls, sums: PairSums, chosen: NDArray[np.bool_]) -> "_Pairs":
+        """Take the pairs of prompts with categories where `chosen` ``(prompts, categories)`` is true, both ways."""
+        pairs, first, second = ((part * chosen).sum(axis=1) for part in (sums.pairs, sums.first, sums.second))
+        return cls(sums.shift, int(pairs.sum()) // 2, first.sum() / 2, second.sum() / 2, pairs, first, second)
+
+    @classmethod
+    def between(cls, sums: PairSums, numbers: NDArray[np.int64], b: int, c: int) -> "_Pairs":
+        """Take the pairs of the prompts of category b with those of c, or with each other if b is c."""
+        chosen = np.zeros(sums.first.shape, dtype=bool)
+        chosen[numbers == b, c] = chosen[numbers == c, b] = True
+        return cls.chosen(sums, chosen)
+
+    def summary(self, numbers: NDArray[np.int64]) -> PairSummary:
+        if self.pairs == 0:
+            return PairSummary(None, None, 0)
+        mean = self.shift + self.first / self.pairs
+        std = float(np.sqrt(self.squares / (self.pairs - 1))) if self.pairs > 1 else None
+        members = self.own_pairs > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left_out = self.shift + (self.first - self.own_first) / (self.pairs - self.own_pairs)
+        interval = clipped(jackknife_interval(mean, left_out[members], numbers[members]), (-1, 1))
+        return PairSummary(float(mean), std, self.pairs, interval)
+
+    @property
+    def squares(self) -> float:
+        """Sum of squared differences from the mean."""
+        return max(0.0, self.second - self.first**2 / self.pairs)
+
+    def without_each(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the number, the mean and the squared differences of the pairs that are left without each prompt."""
+        pairs = (self.pairs - self.own_pairs).astype(np.float64)
+        first = self.first - self.own_first
+        mean = first / pairs
+        return pairs, self.shift + mean, np.maximum(0, self.second - self.own_second - first * mean)
 
 
-def _summary(values: NDArray[np.float64]) -> PairSummary:
-    return PairSummary(
-        mean=float(values.mean()) if len(values) else None,
-        std=float(values.std(ddof=1)) if len(values) > 1 else None,
-        pairs=len(values),
-    )
-
-
-def _auc(within: NDArray[np.float64], across: NDArray[np.float64]) -> float | None:
-    if not len(within) or not len(across):
-        return None
-    wins = mannwhitneyu(within, across, method="asymptotic").statistic
-    return float(wins) / (len(within) * len(across))
+def _effect_sizes_without_each(within: _Pairs, across: _Pairs) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        (n, mean, squares), (m, other_mean, other_squares) = within.without_each(), across.without_each()
+        return np.asarray((mean - other_mean) / np.sqrt((squares + other_squares) / (n + m - 2)))

@@ -58,7 +58,10 @@ def test_the_same_figure_is_the_same_bytes(tmp_path: Path, name: str, suffix: st
 
 
 def test_layerwise_draws_the_effect_sizes_the_accuracies_and_the_peak() -> None:
-    layers = [LayerStatistics(i, 0.9, 0.8, d, None, a) for i, d, a in ((0, 0.1, 0.3), (2, 0.9, 0.8), (4, 0.5, None))]
+    layers = [
+        LayerStatistics(i, 0.9, 0.8, d, (d - 0.1, d + 0.1), a, None)
+        for i, d, a in ((0, 0.1, 0.3), (2, 0.9, 0.8), (4, 0.5, None))
+    ]
     upper, lower = draw_layerwise(layers, chance=0.25, title="t").axes
     np.testing.assert_array_equal(upper.lines[0].get_xydata(), [(0, 0.1), (2, 0.9), (4, 0.5)])
     np.testing.assert_array_equal(lower.lines[0].get_xydata(), [(0, 0.3), (2, 0.8), (4, np.nan)])

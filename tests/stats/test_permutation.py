@@ -29,9 +29,19 @@ def statistic(vectors: np.ndarray, labels: list[str]) -> float:
 
 def test_the_statistic_of_every_labeling_is_that_of_the_pair_summaries() -> None:
     vectors, labels = clustered(1)
-    numbers = shuffled_labels(labels, permutations=20, rng=0)
+    numbers = np.concatenate(list(shuffled_labels(labels, permutations=20, rng=0)))
     expected = [statistic(vectors, [str(n) for n in row]) for row in numbers]
     np.testing.assert_allclose(mean_differences(vectors, numbers), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("dimensions", [3, 400])
+def test_more_prompts_than_dimensions_or_fewer_give_the_same_statistic(dimensions: int) -> None:
+    """The first from sums of vectors, the second from the matrix of similarities."""
+    rng = np.random.default_rng(2)
+    vectors, labels = rng.random((24, dimensions)), ["ab"[i % 2] for i in range(24)]
+    numbers = np.concatenate(list(shuffled_labels(labels, permutations=5, rng=0)))
+    expected = [statistic(vectors, [str(n) for n in row]) for row in numbers]
+    np.testing.assert_allclose(mean_differences(vectors, numbers), expected, atol=1e-13)
 
 
 def test_all_labelings_enumerated_give_scipys_exact_p() -> None:
@@ -73,7 +83,7 @@ def test_random_labels_give_uniform_p() -> None:
 
 
 def test_every_shuffle_keeps_the_size_of_every_category() -> None:
-    rows = shuffled_labels(["a", "a", "b", "c", "c", "c"], permutations=50, rng=0)
+    rows = np.concatenate(list(shuffled_labels(["a", "a", "b", "c", "c", "c"], permutations=50, rng=0)))
     assert (np.sort(rows, axis=1) == [0, 0, 1, 2, 2, 2]).all()
     assert len({tuple(row) for row in rows}) > 20
 

@@ -55,7 +55,9 @@ def test_auc_is_the_share_of_comparisons_that_a_within_pair_wins() -> None:
     wins = [
         1.0 if abs(w - a) > 1e-12 and w > a else 0.5 if abs(w - a) <= 1e-12 else 0.0 for w in within for a in across
     ]
-    assert similarity(vectors, LABELS).auc == pytest.approx(np.mean(wins), abs=1e-3)
+    found = similarity(vectors, LABELS).auc
+    assert found is not None
+    assert found.value == pytest.approx(np.mean(wins), abs=1e-3)
 
 
 def test_each_category_and_each_two_of_them_equal_their_own_loops() -> None:
@@ -81,7 +83,9 @@ def test_neither_the_order_of_prompts_nor_their_length_nor_the_names_of_categori
     first, second = similarity(vectors, LABELS), similarity(scaled, renamed)
     assert first.cohens_d == pytest.approx(second.cohens_d)
     assert first.within.mean == pytest.approx(second.within.mean)
-    assert first.auc == pytest.approx(second.auc)
+    assert first.auc.value == pytest.approx(second.auc.value)
+    assert first.cohens_d_ci == pytest.approx(second.cohens_d_ci)
+    assert first.auc.ci == pytest.approx(second.auc.ci)
 
 
 def test_what_too_few_pairs_cannot_give_is_none() -> None:
