@@ -10,8 +10,9 @@ from typing import Any
 import moexray
 from moexray.errors import AnalysisError, NotComputable
 from moexray.files import whole_file
-from moexray.findings import STATISTICS, Subject
+from moexray.findings import STATISTICS
 from moexray.signatures import PHASES, Phase, Signatures
+from moexray.subject import Subject
 
 SCHEMA = 1
 

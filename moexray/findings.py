@@ -1,15 +1,12 @@
 """The statistics of an analysis, one after the other, each as JSON values under its key of the document."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
-from zlib import crc32
 
-import numpy as np
-from numpy.typing import NDArray
-
+from moexray.controls import controls
 from moexray.errors import NotComputable
-from moexray.signatures import PHASES, Phase, Signatures
+from moexray.signatures import PHASES
 from moexray.stats.balance import load_matched_baseline, uniform_baseline
 from moexray.stats.classifier import classifier_p_value, classify
 from moexray.stats.depth import depth_trend
@@ -19,35 +16,10 @@ from moexray.stats.pca import principal_components
 from moexray.stats.peak import peak_layer_interval
 from moexray.stats.permutation import permutation_test
 from moexray.stats.similarity import PairSummary, Similarity, similarity
+from moexray.subject import Subject
 
 # A shuffle of the classifier costs a whole cross-validation; two hundred of them give p down to 0.005.
 CLASSIFIER_PERMUTATIONS = 200
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What the statistics look at: prompts that have a token in the phase, and where to note what is missing."""
-
-    signatures: Signatures
-    phase: Phase
-    permutations: int
-    seed: int
-    folds: int
-    notes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The category of each prompt."""
-        return self.signatures.categories
-
-    @property
-    def by_layer(self) -> NDArray[np.float64]:  # (prompts, layers, experts)
-        """Signatures, each layer's shares apart."""
-        return self.signatures.vectors(self.phase).reshape(len(self.signatures), len(self.signatures.layers), -1)
-
-    def rng(self, name: str) -> np.random.Generator:
-        """Each statistic draws from a stream of its own, so that a new one leaves the others as they were."""
-        return np.random.default_rng([self.seed, crc32(name.encode())])
 
 
 def _pairs(subject: Subject) -> Similarity:
@@ -121,12 +93,11 @@ def _balance(subject: Subject) -> dict[str, Any]:
 
 def _classifier(subject: Subject) -> dict[str, Any]:
     vectors = subject.signatures.vectors(subject.phase)
-    options: dict[str, Any] = {"folds": subject.folds, "groups": subject.signatures.groups, "seed": subject.seed}
-    found = classify(vectors, subject.labels, **options)
+    found = classify(vectors, subject.labels, **subject.classing)
     permutations = min(subject.permutations, CLASSIFIER_PERMUTATIONS)
     p_value = None
     try:
-        p_value = classifier_p_value(vectors, subject.labels, permutations=permutations, **options)
+        p_value = classifier_p_value(vectors, subject.labels, permutations=permutations, **subject.classing)
     except NotComputable as reason:
         subject.notes["classifier.p_value"] = str(reason)
     return {
@@ -161,9 +132,7 @@ def _layers(subject: Subject) -> list[dict[str, Any]]:
         subject.by_layer,
         subject.labels,
         signatures.layers.tolist(),
-        folds=subject.folds,
-        groups=signatures.groups,
-        seed=subject.seed,
+        **subject.classing,
     )
     rows = [{**asdict(layer), "p_value": None, "p_value_corrected": None} for layer in found]
     try:
@@ -203,6 +172,7 @@ STATISTICS: Mapping[str, Callable[[Subject], Any]] = {
     "permutation": _permutation,
     "balance": _balance,
     "classifier": _classifier,
+    "controls": controls,
     "pca": _pca,
     "layers": _layers,
     "depth": _depth,

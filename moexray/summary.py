@@ -5,8 +5,8 @@ from typing import Any
 
 _LEVEL = 0.05
 CAVEATS = (
-    "Routers look at the token first: shared words, a shared template or prompt length can imitate all of this, "
-    "and none of these is held fixed here.",
+    "Routers look at the token first: what a control for words and length leaves may still be a shared template, "
+    "or tokens that the control did not model.",
     "Pairs of prompts are not independent, so p-values come from shuffling labels over prompts, and intervals "
     "from leaving out one prompt after another.",
 )
@@ -18,6 +18,7 @@ def summarize(document: Mapping[str, Any]) -> list[str]:
         "permutation": _effect,
         "balance": _balance,
         "classifier": _classifier,
+        "controls": _controls,
         "depth": _depth,
     }
     sentences = []
@@ -76,6 +77,37 @@ def _classifier(document: Mapping[str, Any]) -> str:
         f"prompts (± {percent(accuracy['std'])} over {len(accuracy['folds'])} folds; "
         f"chance {percent(found['chance'])}, {p_text(found['p_value'])})."
     )
+
+
+def _controls(document: Mapping[str, Any]) -> str:
+    found = document["controls"]
+    missing = [key for key in ("length", "lexical", "partial") if found[key] is None]
+    if missing:
+        reason = document["notes"].get(f"controls.{missing[0]}", "no reason given")
+        return f"Words and length were not all controlled for ({reason})."
+    words, length = (percent(found[key]["accuracy"]["mean"]) for key in ("lexical", "length"))
+    gain, partial = found["lexical"]["signatures_less_this"], found["partial"]
+    between = "" if gain["ci"] is None else ", 95 % interval {:+.1f} to {:+.1f}".format(*(100 * x for x in gain["ci"]))
+    return (
+        f"Words alone name {words} of the prompts and length alone {length}; signatures name "
+        f"{100 * gain['difference']:+.1f} points more than words{between}. With both held fixed, "
+        f"{partial['category_effect']:.3f} of the {partial['unadjusted']:.3f} between pairs within and across is left "
+        f"({p_text(partial['p_value'])}). {_verdict(found)}"
+    )
+
+
+def _verdict(controls: Mapping[str, Any]) -> str:
+    """Routing says more than words and length by the classifier, by similarity, by both or by neither."""
+    intervals = [controls[key]["signatures_less_this"]["ci"] for key in ("length", "lexical")]
+    better = all(interval is not None and interval[0] > 0 for interval in intervals)
+    more_alike = controls["partial"]["category_effect"] > 0 and controls["partial"]["p_value"] < _LEVEL
+    if better and more_alike:
+        return "So routing tells categories apart beyond words and length."
+    if more_alike:
+        return "So routing is more alike than words and length explain, but names categories no better than they do."
+    if better:
+        return "So signatures name categories better than words and length, but are no more alike than these explain."
+    return "So that routing tells categories apart beyond words and length is not shown."
 
 
 def _depth(document: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ def signatures(prompts: int = 20, categories: str = "ab", seed: int = 0) -> Sign
         layers=np.array([1, 2, 3], dtype=np.int16),
         top_k=np.array([2, 2, 2], dtype=np.int16),
         meta={"model": "made-up"},
+        texts=tuple(" ".join(f"word{n}" for n in rng.integers(30, size=6)) for _ in labels),
     )
 
 
@@ -45,7 +46,7 @@ def without_generated(s: Signatures, *rows: int) -> Signatures:
 def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_computed() -> None:
     document = analyze(signatures(), permutations=20).document
     assert list(document) == [
-        *("schema", "signatures", "settings", "similarity", "permutation", "balance", "classifier"),
+        *("schema", "signatures", "settings", "similarity", "permutation", "balance", "classifier", "controls"),
         *("pca", "layers", "depth", "load", "notes"),
     ]
     assert set(document["similarity"]) == {
@@ -55,6 +56,8 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     assert set(document["permutation"]) == {"observed", "null_mean", "null_std", "p_value", "permutations"}
     assert set(document["balance"]["uniform"]) == {"mean", "ci", "within_above", "across_below"}
     assert {"accuracy", "chance", "p_value", "labels", "confusion"} <= set(document["classifier"])
+    assert set(document["controls"]) == {"length", "lexical", "partial", "near_duplicates"}
+    assert set(document["controls"]["length"]) == {"accuracy", "signatures_less_this"}
     assert set(document["pca"]) == {"explained_variance_ratio", "coordinates", "silhouette"}
     assert set(document["layers"][0]) == {
         *("layer", "within", "across", "cohens_d", "cohens_d_ci", "p_value", "p_value_corrected"),
@@ -119,7 +122,8 @@ def test_a_handful_of_prompts_never_crashes_and_every_null_has_its_reason(prompt
 def test_every_step_is_announced_before_it_runs() -> None:
     steps: list[str] = []
     analyze(signatures(), permutations=5, on_step=steps.append)
-    assert steps == ["similarity", "permutation", "balance", "classifier", "pca", "layers", "depth", "load"]
+    assert steps == ["similarity", "permutation", "balance", "classifier", "controls", "pca", "layers",
+                     "depth", "load"]  # fmt: skip
 
 
 def test_planted_structure_that_grows_with_depth_is_found_to_do_so() -> None:

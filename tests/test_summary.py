@@ -22,6 +22,11 @@ def document(**changes: Any) -> dict[str, Any]:
             "load_matched": {"mean": 0.65, "within_above": True, "across_below": False},
         },
         "classifier": {"accuracy": {"mean": 0.925, "std": 0.0612, "folds": [1] * 5}, "chance": 0.25, "p_value": 0.002},
+        "controls": {
+            "length": {"accuracy": {"mean": 0.3}, "signatures_less_this": {"difference": 0.625, "ci": [0.5, 0.7]}},
+            "lexical": {"accuracy": {"mean": 0.8}, "signatures_less_this": {"difference": 0.125, "ci": [0.02, 0.2]}},
+            "partial": {"category_effect": 0.15, "unadjusted": 0.22, "p_value": 0.0005},
+        },
         "layers": [{"layer": 12, "cohens_d": 1.0}, {"layer": 13, "cohens_d": 2.5}],
         "depth": {"spearman": 0.9, "p_value": 0.001, "peak_layer": 13, "peak_layer_ci": [12, 13]},
         "notes": {},
@@ -53,6 +58,32 @@ def test_a_null_result_is_told_as_one() -> None:
     assert "falls with depth" in text(
         document(depth={"spearman": -0.9, "p_value": 0.01, "peak_layer": 12, "peak_layer_ci": None})
     )
+
+
+@pytest.mark.parametrize(
+    ("low", "p", "words"),
+    [
+        (0.02, 0.001, "routing tells categories apart beyond words and length."),
+        (-0.02, 0.001, "but names categories no better than they do."),
+        (0.02, 0.3, "but are no more alike than these explain."),
+        (-0.02, 0.3, "is not shown."),
+    ],
+)
+def test_what_the_controls_mean_for_the_headline_is_said(low: float, p: float, words: str) -> None:
+    controls = document()["controls"]
+    controls["lexical"]["signatures_less_this"]["ci"] = [low, 0.2]
+    controls["partial"]["p_value"] = p
+    told = text(document(controls=controls))
+    assert words in told
+    assert "Words alone name 80.0 % of the prompts and length alone 30.0 %" in told
+    assert "0.150 of the 0.220 between pairs within and across is left" in told
+
+
+def test_a_control_that_is_missing_is_said_with_its_reason() -> None:
+    controls = {**document()["controls"], "lexical": None}
+    told = text(document(controls=controls, notes={"controls.lexical": "the signatures hold no texts"}))
+    assert "Words and length were not all controlled for (the signatures hold no texts)." in told
+    assert "beyond words" not in told
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,12 @@ def _headline(document: Mapping[str, Any]) -> Table:
     table.add_row("across categories", _pairs(similarity["across"]))
     d = f"Cohen's d = {_number(similarity['cohens_d'])}{_interval(similarity['cohens_d_ci'])}"
     table.add_row("effect size", f"{d}, AUC = {_number(similarity['auc'], 3)}{_interval(similarity['auc_ci'], 3)}")
-    for row in (_permutation_row(document), *_balance_rows(document), *_classifier_rows(document)):
+    for row in (
+        _permutation_row(document),
+        *_balance_rows(document),
+        *_classifier_rows(document),
+        *_control_rows(document),
+    ):
         table.add_row(*row)
     pca = document["pca"]
     if pca is not None:
@@ -78,6 +83,23 @@ def _classifier_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     right = f"{percent(accuracy['mean'])} ± {percent(accuracy['std'])} in {len(accuracy['folds'])} folds"
     chance = f"{percent(found['chance'])}: {p_text(found['p_value'])} ({found['permutations']:,} shuffles)"
     return [("classifier", f"{right} [{percent(low)}, {percent(high)}]"), ("chance", chance)]
+
+
+def _control_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = document["controls"] or {}
+    rows = []
+    for name, key in (("words alone", "lexical"), ("length alone", "length")):
+        if found.get(key) is not None:
+            low, high = found[key]["accuracy"]["ci"]
+            gain = found[key]["signatures_less_this"]
+            between = "" if gain["ci"] is None else " [{:+.1f}, {:+.1f}]".format(*(100 * end for end in gain["ci"]))
+            text = f"{percent(found[key]['accuracy']['mean'])} [{percent(low)}, {percent(high)}]"
+            rows.append((name, f"{text}; signatures {100 * gain['difference']:+.1f}{between}"))
+    if found.get("partial") is not None:
+        partial = found["partial"]
+        effect = f"{partial['category_effect']:+.4f} of {partial['unadjusted']:+.4f} left: {p_text(partial['p_value'])}"
+        rows.append(("both held fixed", f"{effect} ({partial['permutations']:,} shuffles)"))
+    return rows
 
 
 def _category_table(similarity: Mapping[str, Any], names: Sequence[str]) -> Table:

@@ -10,7 +10,7 @@ LEVEL = 0.95
 
 
 def jackknife_interval(
-    estimate: float, left_out: NDArray[np.float64], numbers: NDArray[np.int64]
+    estimate: float, left_out: NDArray[np.float64], numbers: NDArray[np.integer]
 ) -> tuple[float, float] | None:
     """Interval of 95 % around a statistic of several independent samples, one of each category.
 
@@ -46,7 +46,7 @@ def jackknife_interval(
 
 
 def logit_interval(
-    estimate: float, left_out: NDArray[np.float64], numbers: NDArray[np.int64]
+    estimate: float, left_out: NDArray[np.float64], numbers: NDArray[np.integer]
 ) -> tuple[float, float] | None:
     """Interval of a probability by way of its logit, for near 0 or 1 it is far from symmetric.
 

@@ -46,6 +46,11 @@ def test_the_spread_is_the_population_standard_deviation_over_folds() -> None:
     assert found.accuracy_std == pytest.approx(np.std(found.fold_accuracies))
 
 
+def test_where_nothing_varies_the_most_frequent_category_is_named() -> None:
+    found = classify(np.ones((20, 3)), ["a"] * 15 + ["b"] * 5)
+    assert found.accuracy == found.chance == 0.75
+
+
 def test_chance_is_the_share_of_the_largest_category() -> None:
     vectors, labels = planted(0, 0.0)
     assert classify(vectors, ["code" if label != "story" else label for label in labels]).chance == 0.75

@@ -1,0 +1,58 @@
+"""What prompts share in words: similarity of their texts, and texts that are almost the same."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import NotComputable
+
+WORD = re.compile(r"\w+")
+NEAR_DUPLICATE = 0.7
+# Comparing every two texts of more prompts would take longer than the rest of an analysis.
+MOST_PROMPTS = 5000
+
+
+def word_similarities(texts: Sequence[str]) -> list[NDArray[np.float64]]:  # (prompts, prompts) each
+    """Cosine similarity of every two texts by their words: counted, and weighted by TF-IDF.
+
+    Counts give common words their full say, as routers do; TF-IDF gives it to those that set texts apart.
+    A text without a word is like no other.
+
+    Raises
+    ------
+    NotComputable
+        If no text holds a word.
+    """
+    if not any(WORD.search(text) for text in texts):
+        message = "no prompt holds a word"
+        raise NotComputable(message)
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+    from sklearn.preprocessing import normalize
+
+    counts = CountVectorizer(token_pattern=WORD.pattern).fit_transform(texts)
+    rows = normalize(counts.astype(np.float64)), TfidfTransformer().fit_transform(counts)
+    return [np.asarray((row @ row.T).todense()) for row in rows]
+
+
+def near_duplicates(texts: Sequence[str], *, least: float = NEAR_DUPLICATE) -> list[tuple[int, int, float]]:
+    """Find pairs of texts whose words and neighbouring words are for the most part the same.
+
+    Returns
+    -------
+    Numbers of the two prompts and the Jaccard index of their sets of words and pairs of words, the
+    most alike first; none below `least`.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    if not any(WORD.search(text) for text in texts):
+        return []
+    held = CountVectorizer(token_pattern=WORD.pattern, ngram_range=(1, 2), binary=True).fit_transform(texts)
+    shared = (held.astype(np.int64) @ held.T).tocoo()
+    sizes = np.asarray(held.sum(axis=1)).ravel()
+    union = sizes[shared.row] + sizes[shared.col] - shared.data
+    alike = shared.data / union
+    chosen = (shared.row < shared.col) & (alike >= least)
+    found = zip(shared.row[chosen].tolist(), shared.col[chosen].tolist(), alike[chosen].tolist(), strict=True)
+    return sorted(found, key=lambda pair: (-pair[2], pair[:2]))
