@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from moexray.errors import AnalysisError, NotComputable
 from moexray.files import whole_file
 from moexray.findings import STATISTICS
 from moexray.signatures import PHASES, Phase, Signatures
+from moexray.specifications import specifications_of
 from moexray.subject import Subject
 
 SCHEMA = 1
+SPECIFICATION_PERMUTATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def analyze(
     permutations: int = 10_000,
     seed: int = 0,
     folds: int = 5,
+    specifications: bool = False,
     on_step: Callable[[str], None] | None = None,
 ) -> Analysis:
     """Compute every statistic of one phase; the same seed gives the same result.
@@ -78,6 +81,8 @@ def analyze(
         Of every random draw, and of which prompts share a fold.
     folds
         Of the classifier's cross-validation.
+    specifications
+        Also compute the headline under every other sensible choice, with at most 1,000 shuffles each.
     on_step
         Called with the name of each statistic before it is computed.
 
@@ -96,8 +101,15 @@ def analyze(
         except NotComputable as reason:
             document[name] = None
             subject.notes[name] = str(reason)
+    if specifications:
+        document["specifications"] = _specifications(signatures, subject)
     document["notes"] = dict(sorted(subject.notes.items()))
     return Analysis(json.loads(json.dumps(document)))  # tuples become lists, as in its file
+
+
+def _specifications(signatures: Signatures, subject: Subject) -> list[dict[str, Any]]:
+    shuffles = min(subject.permutations, SPECIFICATION_PERMUTATIONS)
+    return [asdict(one) for one in specifications_of(signatures, permutations=shuffles, seed=subject.seed)]
 
 
 def _subject(signatures: Signatures, phase: Phase, permutations: int, seed: int, folds: int) -> Subject:

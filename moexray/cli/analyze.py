@@ -23,6 +23,9 @@ def analyze(
     ] = 10_000,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the classifier's cross-validation.")] = 5,
     seed: SeedOption = 0,
+    specifications: Annotated[
+        bool, typer.Option("--specifications", help="Also the headline under every other sensible choice.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("analysis.json"),
     json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of tables.")] = False,
 ) -> None:
@@ -34,7 +37,12 @@ def analyze(
     from moexray.cli.tables import print_analysis
 
     analysis = analyze_with_progress(
-        Signatures.load(signatures), phase=phase.value, permutations=permutations, folds=folds, seed=seed
+        Signatures.load(signatures),
+        phase=phase.value,
+        permutations=permutations,
+        folds=folds,
+        seed=seed,
+        specifications=specifications,
     )
     analysis.save(out)
     if json:

@@ -27,6 +27,7 @@ def plot(
     similarity: Annotated[bool, typer.Option("--similarity", help="Similarities, ordered by category.")] = False,
     pca: Annotated[bool, typer.Option("--pca", help="Prompts in two principal components.")] = False,
     load: Annotated[bool, typer.Option("--load", help="Load of every expert.")] = False,
+    specifications: Annotated[bool, typer.Option("--specifications", help="Effect size under every choice.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Every figure.")] = False,
     phase: PhaseOption = PhaseName.all,
     out: Annotated[
@@ -38,7 +39,13 @@ def plot(
 
     Examples: moexray plot --layerwise --out depth.pdf; moexray plot --all --out figures --format svg
     """
-    chosen = {"layerwise": layerwise, "similarity": similarity, "pca": pca, "load": load}
+    chosen = {
+        "layerwise": layerwise,
+        "similarity": similarity,
+        "pca": pca,
+        "load": load,
+        "specifications": specifications,
+    }
     names = [name for name, wanted in chosen.items() if wanted or every]
     if not names:
         message = f"name at least one figure: {', '.join(f'--{name}' for name in chosen)}, or --all"

@@ -7,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
+from moexray.specifications import by_choice
+from moexray.stats.specifications import Specification
 from moexray.summary import p_text, percent
 
 _WIDEST = 6
@@ -24,6 +26,8 @@ def print_analysis(document: Mapping[str, Any]) -> None:
     console.print(_headline(document))
     console.print(_category_table(document["similarity"], list(subject["categories"])))
     console.print(_layer_table(document))
+    if "specifications" in document:
+        console.print(_specification_table(document["specifications"]))
     console.print("intervals are of 95 %, over prompts; a layer's p is corrected for their number")
     for key, reason in document["notes"].items():
         console.print(f"note: {key}: {reason}")
@@ -137,6 +141,18 @@ def _layer_table(document: Mapping[str, Any]) -> Table:
             percent(layer["accuracy"]) if layer["accuracy"] is not None else "–",
             *((_number(load["entropy"], 3), f"{load['max_over_mean']:.2f}", str(load["dead_experts"])) if load else ()),
         )
+    return table
+
+
+def _specification_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    names = {"measure": "{}", "layers": "layers {}", "phase": "tokens: {}", "left_out": "left out: {}"}
+    table = Table(f"{len(found)} specifications", box=box.SIMPLE_HEAD)
+    for heading in ("number", "least d", "median d", "greatest d", "p < 0.05"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in by_choice([Specification(**one) for one in found]):
+        effects = (_number(row[key]) for key in ("least", "median", "greatest"))
+        name = names[row["choice"]].format(row["value"])
+        table.add_row(name, str(row["specifications"]), *effects, str(row["below_0.05"]))
     return table
 
 

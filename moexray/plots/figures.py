@@ -9,7 +9,9 @@ from moexray.plots.layerwise import draw_layerwise
 from moexray.plots.load import draw_load
 from moexray.plots.pca import draw_pca
 from moexray.plots.similarity import draw_similarity
+from moexray.plots.specifications import draw_specifications
 from moexray.signatures import Phase, Signatures
+from moexray.specifications import specifications_of
 from moexray.stats.classifier import classify
 from moexray.stats.layers import layer_statistics
 from moexray.stats.load import layer_loads
@@ -17,6 +19,7 @@ from moexray.stats.pca import principal_components
 from moexray.stats.similarity import unit_rows
 
 _LONGEST_NAME = 50
+_SHUFFLES = 499
 _PHASE_NAMES = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}
 
 
@@ -70,9 +73,18 @@ def _title(what: str, signatures: Signatures, phase: Phase) -> str:
     return f"{what}, {_PHASE_NAMES[phase]}\n{shown}, {len(signatures)} prompts"
 
 
+def _specifications(signatures: Signatures, _phase: Phase) -> Figure:
+    found = specifications_of(signatures, permutations=_SHUFFLES, seed=0)
+    if not any(one.cohens_d is not None for one in found):
+        message = "no specification has an effect size"
+        raise NotComputable(message)
+    return draw_specifications(found, title=_title("Effect size under every choice", signatures, "all"))
+
+
 FIGURES: Mapping[str, Callable[[Signatures, Phase], Figure]] = {
     "layerwise": _layerwise,
     "similarity": _similarity,
     "pca": _pca,
     "load": _load,
+    "specifications": _specifications,
 }
