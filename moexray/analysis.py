@@ -11,9 +11,10 @@ import moexray
 from moexray.errors import AnalysisError, NotComputable
 from moexray.files import whole_file
 from moexray.findings import STATISTICS
-from moexray.signatures import PHASES, Phase, Signatures
+from moexray.signatures import Phase, Signatures
 from moexray.specifications import specifications_of
-from moexray.subject import Subject
+from moexray.stored import StoredSignatures
+from moexray.subject import Subject, subject_of
 
 SCHEMA = 1
 SPECIFICATION_PERMUTATIONS = 1000
@@ -55,7 +56,7 @@ class Analysis:
 
 
 def analyze(
-    signatures: Signatures,
+    signatures: Signatures | StoredSignatures,
     *,
     phase: Phase = "all",
     permutations: int = 10_000,
@@ -72,7 +73,8 @@ def analyze(
     Parameters
     ----------
     signatures
-        What `moexray.capture.capture` recorded.
+        What `moexray.capture.capture` recorded, or a file of it that is read in blocks. Of more than 5,000
+        prompts, what needs every prompt in memory looks at 2,000 drawn at random, and the notes say so.
     phase
         ``prompt``, ``generated`` or ``all``; prompts without a token in it are left out and named in the notes.
     permutations
@@ -91,7 +93,7 @@ def analyze(
     AnalysisError
         If no prompt has a token in the phase, or an option cannot be used.
     """
-    subject = _subject(signatures, phase, permutations, seed, folds)
+    subject = subject_of(signatures, phase, permutations=permutations, seed=seed, folds=folds)
     document: dict[str, Any] = {"schema": SCHEMA, "signatures": _header(subject), "settings": _settings(subject)}
     for name, statistic in STATISTICS.items():
         if on_step is not None:
@@ -102,44 +104,21 @@ def analyze(
             document[name] = None
             subject.notes[name] = str(reason)
     if specifications:
-        document["specifications"] = _specifications(signatures, subject)
+        document["specifications"] = _specifications(subject)
     document["notes"] = dict(sorted(subject.notes.items()))
     return Analysis(json.loads(json.dumps(document)))  # tuples become lists, as in its file
 
 
-def _specifications(signatures: Signatures, subject: Subject) -> list[dict[str, Any]]:
+def _specifications(subject: Subject) -> list[dict[str, Any]]:
     shuffles = min(subject.permutations, SPECIFICATION_PERMUTATIONS)
-    return [asdict(one) for one in specifications_of(signatures, permutations=shuffles, seed=subject.seed)]
-
-
-def _subject(signatures: Signatures, phase: Phase, permutations: int, seed: int, folds: int) -> Subject:
-    if phase not in PHASES:
-        message = f"no phase {phase!r}: there are {', '.join(PHASES)}"
-        raise AnalysisError(message)
-    for name, value, least in (("permutations", permutations, 1), ("folds", folds, 2), ("seed", seed, 0)):
-        if value < least:
-            message = f"{name} is {value}: it must be at least {least}"
-            raise AnalysisError(message)
-    kept = signatures.has_tokens(phase)
-    if not kept.any():
-        message = f"no prompt has a token in the phase {phase!r}: there is nothing to analyze"
-        raise AnalysisError(message)
-    ids = [name for name, there in zip(signatures.prompt_ids, kept, strict=True) if there]
-    subject = Subject(signatures.select(ids=ids), phase, permutations, seed, folds)
-    left_out = [name for name, there in zip(signatures.prompt_ids, kept, strict=True) if not there]
-    if left_out:
-        subject.notes["signatures.prompts"] = (
-            f"{len(left_out)} of {len(signatures)} prompts have no token in the phase {phase!r} "
-            f"and are left out: {', '.join(left_out)}"
-        )
-    return subject
+    return [asdict(one) for one in specifications_of(subject.signatures, permutations=shuffles, seed=subject.seed)]
 
 
 def _header(subject: Subject) -> dict[str, Any]:
     signatures = subject.signatures
     return {
-        "prompts": len(signatures),
-        "categories": dict(sorted(Counter(subject.labels).items())),
+        "prompts": len(subject.all_labels),
+        "categories": dict(sorted(Counter(subject.all_labels).items())),
         "layers": signatures.layers.tolist(),
         "experts": signatures.counts.shape[3],
         "top_k": signatures.top_k.tolist(),

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from moexray.errors import NotComputable
 from moexray.stats.classifier import Classification, classify, classify_words
 from moexray.stats.controls import length_features, paired_difference, surface_likenesses
@@ -36,7 +34,9 @@ def _or_note(subject: Subject, name: str, control: Any) -> Any:
 
 
 def _length(subject: Subject) -> dict[str, Any]:
-    return _beside_signatures(subject, classify(length_features(_tokens(subject)), subject.labels, **subject.classing))
+    return _beside_signatures(
+        subject, classify(length_features(subject.signatures.tokens[:, 0]), subject.labels, **subject.classing)
+    )
 
 
 def _lexical(subject: Subject) -> dict[str, Any]:
@@ -44,8 +44,7 @@ def _lexical(subject: Subject) -> dict[str, Any]:
 
 
 def _beside_signatures(subject: Subject, control: Classification) -> dict[str, Any]:
-    signatures = classify(subject.signatures.vectors(subject.phase), subject.labels, **subject.classing)
-    gain = paired_difference(signatures, control, subject.labels)
+    gain = paired_difference(subject.classification, control, subject.labels)
     return {
         "accuracy": {
             "mean": control.accuracy,
@@ -58,14 +57,14 @@ def _beside_signatures(subject: Subject, control: Classification) -> dict[str, A
 
 
 def _partial(subject: Subject) -> dict[str, Any]:
-    rows = _sample(subject)
-    texts = _texts(subject)
-    vectors = subject.signatures.vectors(subject.phase)[rows]
+    _texts(subject)
+    some = subject.few(PARTIAL_PROMPTS, "controls.partial")
+    vectors = some.vectors(subject.phase)
     units = unit_rows(vectors)
     found = partial_effect(
         units @ units.T,
-        [subject.labels[i] for i in rows],
-        surface_likenesses(vectors, [texts[i] for i in rows], _tokens(subject)[rows]),
+        some.categories,
+        surface_likenesses(vectors, some.texts or (), some.tokens[:, 0]),
         permutations=min(subject.permutations, PARTIAL_PERMUTATIONS),
         rng=subject.rng("controls.partial"),
     )
@@ -75,14 +74,6 @@ def _partial(subject: Subject) -> dict[str, Any]:
         "p_value": found.p_value,
         "permutations": found.permutations,
     }
-
-
-def _sample(subject: Subject) -> np.ndarray:
-    prompts = len(subject.signatures)
-    if prompts <= PARTIAL_PROMPTS:
-        return np.arange(prompts)
-    subject.notes["controls.partial"] = f"of {PARTIAL_PROMPTS} of the {prompts:,} prompts, drawn at random"
-    return np.sort(subject.rng("controls.sample").choice(prompts, PARTIAL_PROMPTS, replace=False))
 
 
 def _near_duplicates(subject: Subject) -> list[list[Any]]:
@@ -97,10 +88,6 @@ def _near_duplicates(subject: Subject) -> list[list[Any]]:
             "a test what it was trained on"
         )
     return [[ids[i], ids[j], alike] for i, j, alike in found]
-
-
-def _tokens(subject: Subject) -> np.ndarray:
-    return subject.signatures.tokens[:, 0]
 
 
 def _texts(subject: Subject) -> tuple[str, ...]:

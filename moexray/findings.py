@@ -4,30 +4,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from moexray.controls import controls
 from moexray.errors import NotComputable
-from moexray.signatures import PHASES
+from moexray.phases import phases
+from moexray.signatures import of_phase
 from moexray.stats.balance import load_matched_baseline, uniform_baseline
-from moexray.stats.classifier import classifier_p_value, classify
+from moexray.stats.classifier import classifier_p_value
 from moexray.stats.depth import depth_trend
-from moexray.stats.layers import layer_p_values, layer_statistics
+from moexray.stats.layers import LayerPValues, layer_accuracies, layer_p_values, layer_statistics, p_values_of
 from moexray.stats.load import layer_loads
+from moexray.stats.pairs import PairSummary
 from moexray.stats.pca import principal_components
 from moexray.stats.peak import peak_layer_interval
-from moexray.stats.permutation import permutation_test
-from moexray.stats.similarity import PairSummary, Similarity, similarity
+from moexray.stats.permutation import permutation_test, test_of
+from moexray.stats.similarity import Similarity
 from moexray.subject import Subject
 
 # A shuffle of the classifier costs a whole cross-validation; two hundred of them give p down to 0.005.
 CLASSIFIER_PERMUTATIONS = 200
-
-
-def _pairs(subject: Subject) -> Similarity:
-    return similarity(subject.signatures.vectors(subject.phase), subject.labels, rng=subject.rng("similarity"))
+CLASSIFIER_SHUFFLED_PROMPTS = 500
+# A null of load balancing draws every token of every prompt a hundred times.
+BALANCE_PROMPTS = 500
 
 
 def _similarity(subject: Subject) -> dict[str, Any]:
-    found = _pairs(subject)
+    found = subject.pairs
     by_pair = {f"{a}|{b}": asdict(summary) for (a, b), summary in found.by_pair.items()}
     for name, summary in (("within", found.within), ("across", found.across)):
         _note_few_pairs(subject, f"similarity.{name}", summary)
@@ -66,6 +69,8 @@ def _note_few_pairs(subject: Subject, key: str, summary: PairSummary) -> None:
 
 
 def _permutation(subject: Subject) -> dict[str, Any]:
+    if subject.everything is not None:
+        return asdict(test_of(subject.differences.whole))
     vectors = subject.signatures.vectors(subject.phase)
     return asdict(
         permutation_test(vectors, subject.labels, permutations=subject.permutations, rng=subject.rng("permutation"))
@@ -73,17 +78,18 @@ def _permutation(subject: Subject) -> dict[str, Any]:
 
 
 def _balance(subject: Subject) -> dict[str, Any]:
-    signatures, observed = subject.signatures, _pairs(subject)
+    signatures, observed = subject.few(BALANCE_PROMPTS, "balance"), subject.pairs
     if len(signatures) < 2:
         message = "one prompt makes no pair"
         raise NotComputable(message)
     if signatures.meta.get("router_may_drop"):
         subject.notes["balance.uniform"] = "the router may drop tokens: the null lets each pick k experts all the same"
-    tokens = (
-        signatures.tokens.sum(axis=1) if subject.phase == "all" else signatures.tokens[:, PHASES.index(subject.phase)]
-    )
     uniform = uniform_baseline(
-        tokens, signatures.top_k, signatures.counts.shape[3], observed=observed, rng=subject.rng("balance.uniform")
+        of_phase(signatures.tokens, subject.phase),
+        signatures.top_k,
+        signatures.counts.shape[3],
+        observed=observed,
+        rng=subject.rng("balance.uniform"),
     )
     matched = load_matched_baseline(
         signatures.loads(subject.phase), observed=observed, rng=subject.rng("balance.load_matched")
@@ -92,14 +98,8 @@ def _balance(subject: Subject) -> dict[str, Any]:
 
 
 def _classifier(subject: Subject) -> dict[str, Any]:
-    vectors = subject.signatures.vectors(subject.phase)
-    found = classify(vectors, subject.labels, **subject.classing)
+    found = subject.classification
     permutations = min(subject.permutations, CLASSIFIER_PERMUTATIONS)
-    p_value = None
-    try:
-        p_value = classifier_p_value(vectors, subject.labels, permutations=permutations, **subject.classing)
-    except NotComputable as reason:
-        subject.notes["classifier.p_value"] = str(reason)
     return {
         "accuracy": {
             "mean": found.accuracy,
@@ -108,11 +108,21 @@ def _classifier(subject: Subject) -> dict[str, Any]:
             "folds": list(found.fold_accuracies),
         },
         "chance": found.chance,
-        "p_value": p_value,
+        "p_value": _classifier_p_value(subject, permutations),
         "permutations": permutations,
         "labels": list(found.labels),
         "confusion": found.confusion.tolist(),
     }
+
+
+def _classifier_p_value(subject: Subject, permutations: int) -> float | None:
+    some = subject.few(CLASSIFIER_SHUFFLED_PROMPTS, "classifier.p_value")
+    options = {**subject.classing, "groups": some.groups}
+    try:
+        return classifier_p_value(some.vectors(subject.phase), some.categories, permutations=permutations, **options)
+    except NotComputable as reason:
+        subject.notes["classifier.p_value"] = str(reason)
+        return None
 
 
 def _pca(subject: Subject) -> dict[str, Any]:
@@ -122,46 +132,48 @@ def _pca(subject: Subject) -> dict[str, Any]:
     return {
         "explained_variance_ratio": found.explained_variance_ratio.tolist(),
         "coordinates": found.coordinates.tolist(),
+        "prompt_ids": list(subject.signatures.prompt_ids),
         "silhouette": found.silhouette,
     }
 
 
 def _layers(subject: Subject) -> list[dict[str, Any]]:
-    signatures = subject.signatures
-    found = layer_statistics(
-        subject.by_layer,
-        subject.labels,
-        signatures.layers.tolist(),
-        **subject.classing,
-    )
+    accuracies = layer_accuracies(subject.by_layer, subject.labels, **subject.classing)
+    found = layer_statistics(subject.signatures.layers.tolist(), subject.layer_pairs, accuracies)
     rows = [{**asdict(layer), "p_value": None, "p_value_corrected": None} for layer in found]
     try:
-        tested = layer_p_values(
-            subject.by_layer, subject.labels, permutations=subject.permutations, rng=subject.rng("layers")
-        )
+        tests = _layer_p_values(subject)
     except NotComputable as reason:
         subject.notes["layers.p_value"] = str(reason)
         return rows
-    for row, p, corrected in zip(rows, tested.p_values, tested.corrected, strict=True):
+    for row, p, corrected in zip(rows, tests.p_values, tests.corrected, strict=True):
         row.update(p_value=p, p_value_corrected=corrected)
     return rows
 
 
+def _layer_p_values(subject: Subject) -> LayerPValues:
+    if subject.everything is not None:
+        return p_values_of(subject.differences.layers)
+    return layer_p_values(
+        subject.by_layer, subject.labels, permutations=subject.permutations, rng=subject.rng("layers")
+    )
+
+
 def _depth(subject: Subject) -> dict[str, Any]:
     layers = subject.signatures.layers.tolist()
-    by_layer = subject.by_layer
-    effect_sizes = [similarity(by_layer[:, number], subject.labels).cohens_d for number in range(len(layers))]
+    effect_sizes = [pairs.cohens_d for pairs in subject.layer_pairs]
     trend = depth_trend(layers, effect_sizes, permutations=subject.permutations, rng=subject.rng("depth"))
+    without_each = np.column_stack([pairs.without_each for pairs in subject.layer_pairs])
     interval = None
     try:
-        interval = peak_layer_interval(by_layer, subject.labels, layers, rng=subject.rng("peak"))
+        interval = peak_layer_interval(effect_sizes, without_each, subject.all_labels, layers, rng=subject.rng("peak"))
     except NotComputable as reason:
         subject.notes["depth.peak_layer_ci"] = str(reason)
     return {**asdict(trend), "peak_layer_ci": interval}
 
 
 def _load(subject: Subject) -> list[dict[str, Any]]:
-    loads = layer_loads(subject.signatures.loads(subject.phase).sum(axis=0))
+    loads = layer_loads(subject.load)
     return [
         {"layer": layer, **asdict(load)} for layer, load in zip(subject.signatures.layers.tolist(), loads, strict=True)
     ]
@@ -173,6 +185,7 @@ STATISTICS: Mapping[str, Callable[[Subject], Any]] = {
     "balance": _balance,
     "classifier": _classifier,
     "controls": controls,
+    "phases": phases,
     "pca": _pca,
     "layers": _layers,
     "depth": _depth,

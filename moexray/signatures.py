@@ -1,6 +1,6 @@
 """Signatures: how often each prompt selected each expert, in each layer and phase."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ PHASES: tuple[Phase, ...] = ("prompt", "generated", "all")
 
 # What two captures may differ in and still be captures of the same thing.
 _CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size"})
+_BLOCK_NUMBERS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,8 @@ class Signatures:
 
     def __post_init__(self) -> None:
         _check_shapes(self)
-        _check_names(self)
+        check_ids(self.prompt_ids)
+        _check_layers(self)
         _check_conservation(self)
         for name in ("counts", "tokens", "layers", "top_k"):
             array = getattr(self, name)
@@ -79,11 +81,11 @@ class Signatures:
 
     def has_tokens(self, phase: Phase = "all") -> NDArray[np.bool_]:  # (prompts,)
         """Which prompts have a routed token in `phase`, and so a signature."""
-        return np.asarray(_of_phase(self.tokens, phase) > 0)
+        return np.asarray(of_phase(self.tokens, phase) > 0)
 
     def loads(self, phase: Phase = "all") -> NDArray[np.int64]:  # (prompts, layers, experts)
         """Return the counts of one phase, or of both together."""
-        return _of_phase(self.counts, phase)
+        return of_phase(self.counts, phase)
 
     def vectors(self, phase: Phase = "all") -> NDArray[np.float64]:  # (prompts, layers * experts)
         """Signatures: within each layer, the share of the prompt's selections that each expert got.
@@ -117,16 +119,28 @@ class Signatures:
             for i, (label, name) in enumerate(zip(self.categories, self.prompt_ids, strict=True))
             if category in (None, label) and (wanted is None or name in wanted)
         ]
+        return self.take(rows)
+
+    def take(self, rows: Sequence[int] | NDArray[np.integer]) -> "Signatures":
+        """Return the prompts at these places, in the order given."""
+        chosen = np.asarray(rows, dtype=np.int64)
         return replace(
             self,
-            counts=self.counts[rows],
-            tokens=self.tokens[rows],
-            categories=tuple(self.categories[i] for i in rows),
-            prompt_ids=tuple(self.prompt_ids[i] for i in rows),
-            texts=_rows(self.texts, rows),
-            outputs=_rows(self.outputs, rows),
-            groups=_rows(self.groups, rows),
+            counts=self.counts[chosen],
+            tokens=self.tokens[chosen],
+            categories=tuple(self.categories[i] for i in chosen),
+            prompt_ids=tuple(self.prompt_ids[i] for i in chosen),
+            texts=_rows(self.texts, chosen),
+            outputs=_rows(self.outputs, chosen),
+            groups=_rows(self.groups, chosen),
         )
+
+    def blocks(self) -> Iterator["Signatures"]:
+        """Yield the prompts in order, some thousands at a time, without texts and outputs."""
+        bare = replace(self, texts=None, outputs=None)
+        size = block_size(*self.counts.shape[2:])
+        for start in range(0, len(self), size):
+            yield bare.take(range(start, min(start + size, len(self))))
 
     def save(self, path: str | Path) -> None:
         """Write the file of docs/signatures.md; the same signatures give the same bytes."""
@@ -176,12 +190,18 @@ def merge(parts: Sequence[Signatures]) -> Signatures:
     )
 
 
+def block_size(layers: int, experts: int) -> int:
+    """How many prompts are looked at together where there are too many for memory."""
+    return max(1, _BLOCK_NUMBERS // (layers * experts))
+
+
 def smallest_unsigned(counts: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
     """Return `counts` in the smallest unsigned type that holds them."""
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
-def _of_phase(array: NDArray[Any], phase: Phase) -> NDArray[np.int64]:
+def of_phase(array: NDArray[Any], phase: Phase) -> NDArray[np.int64]:  # (prompts, …)
+    """Return what belongs to one phase of an array ``(prompts, 2, …)``, or the sum of both."""
     if phase not in PHASES:
         message = f"no phase {phase!r}: there are prompt, generated and all"
         raise SignaturesError(message)
@@ -219,13 +239,17 @@ def _check_shapes(s: Signatures) -> None:
         raise SignaturesError(message)
 
 
-def _check_names(s: Signatures) -> None:
+def check_ids(prompt_ids: Sequence[str]) -> None:
+    """Raise SignaturesError if two prompts have one id."""
     seen: set[str] = set()
-    for name in s.prompt_ids:
+    for name in prompt_ids:
         if name in seen:
             message = f"two prompts have the id {name!r}: ids must be unique"
             raise SignaturesError(message)
         seen.add(name)
+
+
+def _check_layers(s: Signatures) -> None:
     if len(set(s.layers.tolist())) != len(s.layers):
         message = f"a layer occurs twice among {s.layers.tolist()}"
         raise SignaturesError(message)
@@ -246,7 +270,7 @@ def _check_conservation(s: Signatures) -> None:
         raise SignaturesError(message)
 
 
-def _rows(strings: tuple[str, ...] | None, rows: Sequence[int]) -> tuple[str, ...] | None:
+def _rows(strings: tuple[str, ...] | None, rows: Iterable[int]) -> tuple[str, ...] | None:
     return None if strings is None else tuple(strings[i] for i in rows)
 
 

@@ -9,7 +9,8 @@ with the schema's number under `"schema"`.
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ _OPTIONAL_STRINGS = ("texts", "outputs", "groups")
 def write(signatures: Signatures, path: Path) -> None:
     """Write `signatures` to `path`, whole or not at all."""
     arrays: dict[str, NDArray[Any]] = {
-        "counts": smallest_unsigned(signatures.counts),
+        "counts": np.ascontiguousarray(smallest_unsigned(signatures.counts)),
         "tokens": signatures.tokens.astype(np.int32),
         "layers": signatures.layers.astype(np.int16),
         "top_k": signatures.top_k.astype(np.int16),
@@ -53,9 +54,27 @@ def read(path: Path) -> Signatures:
     SignaturesError
         If the file is missing, damaged, foreign, of a newer schema, or its arrays disagree.
     """
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
+    meta = read_meta(arrays, path)
+    with naming(path):
+        return Signatures(
+            counts=arrays["counts"],
+            tokens=arrays["tokens"],
+            categories=unpack(arrays, "categories"),
+            prompt_ids=unpack(arrays, "prompt_ids"),
+            layers=arrays["layers"],
+            top_k=arrays["top_k"],
+            meta=meta,
+            texts=unpack(arrays, "texts") if "texts.utf8" in arrays else None,
+            outputs=unpack(arrays, "outputs") if "outputs.utf8" in arrays else None,
+            groups=unpack(arrays, "groups") if "groups.utf8" in arrays else None,
+        )
+
+
+def read_meta(arrays: Mapping[str, NDArray[Any]], path: Path) -> dict[str, Any]:
+    """Return the meta of a file of a schema that is known, whose arrays are all there."""
     try:
-        meta = json.loads(arrays["meta"].tobytes().decode())
+        meta: dict[str, Any] = json.loads(arrays["meta"].tobytes().decode())
         schema = meta.pop("schema")
     except (KeyError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         message = f"{path} is not a file of signatures: it has no readable meta with a schema number"
@@ -67,32 +86,34 @@ def read(path: Path) -> Signatures:
     if missing:
         message = f"{path} is not a whole file of signatures: {', '.join(missing)} missing"
         raise SignaturesError(message)
+    return meta
+
+
+def read_arrays(path: Path, *, but: Collection[str] = ()) -> dict[str, NDArray[Any]]:
+    """Read the arrays of the file; those named in `but` are not read and come back empty."""
+    with readable(path), path.open("rb") as file:
+        opened = np.load(file, allow_pickle=False)
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            message = f"{path} holds a single array, not signatures"
+            raise SignaturesError(message)
+        return {name: np.empty(0, dtype=np.uint8) if name in but else opened[name] for name in opened.files}
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with its content."""
     try:
-        return Signatures(
-            counts=arrays["counts"],
-            tokens=arrays["tokens"],
-            categories=_unpack(arrays, "categories"),
-            prompt_ids=_unpack(arrays, "prompt_ids"),
-            layers=arrays["layers"],
-            top_k=arrays["top_k"],
-            meta=meta,
-            texts=_unpack(arrays, "texts") if "texts.utf8" in arrays else None,
-            outputs=_unpack(arrays, "outputs") if "outputs.utf8" in arrays else None,
-            groups=_unpack(arrays, "groups") if "groups.utf8" in arrays else None,
-        )
+        yield
     except SignaturesError as error:
         message = f"{path}: {error}"
         raise SignaturesError(message) from error
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say in one sentence why the file cannot be read."""
     try:
-        with path.open("rb") as file:
-            opened = np.load(file, allow_pickle=False)
-            if not isinstance(opened, np.lib.npyio.NpzFile):
-                message = f"{path} holds a single array, not signatures"
-                raise SignaturesError(message)
-            return {name: opened[name] for name in opened.files}
+        yield
     except FileNotFoundError as error:
         message = f"{path} does not exist: `moexray capture` makes it, or name another file"
         raise SignaturesError(message) from error
@@ -110,7 +131,8 @@ def _pack(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets
 
 
-def _unpack(arrays: dict[str, NDArray[Any]], name: str) -> tuple[str, ...]:
+def unpack(arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[str, ...]:
+    """Return the strings of a member; `SignaturesError` if its offsets or its bytes are not."""
     packed, offsets = arrays[f"{name}.utf8"].tobytes(), arrays.get(f"{name}.offsets")
     if offsets is None or offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(packed):
         message = f"the offsets of {name} do not fit its {len(packed)} bytes"

@@ -47,7 +47,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     document = analyze(signatures(), permutations=20).document
     assert list(document) == [
         *("schema", "signatures", "settings", "similarity", "permutation", "balance", "classifier", "controls"),
-        *("pca", "layers", "depth", "load", "notes"),
+        *("phases", "pca", "layers", "depth", "load", "notes"),
     ]
     assert set(document["similarity"]) == {
         *("within", "across", "cohens_d", "cohens_d_ci", "auc", "auc_ci", "by_category", "by_pair")
@@ -58,7 +58,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     assert {"accuracy", "chance", "p_value", "labels", "confusion"} <= set(document["classifier"])
     assert set(document["controls"]) == {"length", "lexical", "partial", "near_duplicates"}
     assert set(document["controls"]["length"]) == {"accuracy", "signatures_less_this"}
-    assert set(document["pca"]) == {"explained_variance_ratio", "coordinates", "silhouette"}
+    assert set(document["pca"]) == {"explained_variance_ratio", "coordinates", "prompt_ids", "silhouette"}
     assert set(document["layers"][0]) == {
         *("layer", "within", "across", "cohens_d", "cohens_d_ci", "p_value", "p_value_corrected"),
         *("accuracy", "accuracy_ci"),
@@ -122,7 +122,7 @@ def test_a_handful_of_prompts_never_crashes_and_every_null_has_its_reason(prompt
 def test_every_step_is_announced_before_it_runs() -> None:
     steps: list[str] = []
     analyze(signatures(), permutations=5, on_step=steps.append)
-    assert steps == ["similarity", "permutation", "balance", "classifier", "controls", "pca", "layers",
+    assert steps == ["similarity", "permutation", "balance", "classifier", "controls", "phases", "pca", "layers",
                      "depth", "load"]  # fmt: skip
 
 

@@ -10,8 +10,31 @@ import moexray
 PACKAGE = Path(moexray.__file__).parent
 # Each part may import those to its right, and itself.
 ORDER = (
-    *("__main__", "cli", "plots", "summary", "analysis", "findings", "controls", "subject", "specifications"),
-    *("capture", "engines", "stats", "signatures_file", "signatures", "routing", "prompts", "files", "errors"),
+    *(
+        "__main__",
+        "cli",
+        "plots",
+        "claims",
+        "summary",
+        "analysis",
+        "findings",
+        "controls",
+        "phases",
+        "subject",
+        "specifications",
+    ),
+    *(
+        "capture",
+        "engines",
+        "stats",
+        "stored",
+        "signatures_file",
+        "signatures",
+        "routing",
+        "prompts",
+        "files",
+        "errors",
+    ),
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -64,7 +64,7 @@ def assert_same_but_for_rounding(found: str, shown: str) -> None:
 
 @pytest.mark.slow
 def test_every_command_prints_what_the_readme_shows(folder: Path) -> None:
-    assert [command.split()[1] for command, _ in commands()] == ["capture", "analyze", "plot"]
+    assert [command.split()[1] for command, _ in commands()] == ["capture", "analyze", "plot", "claims"]
     for command, shown in commands():
         assert_same_but_for_rounding(run(command, folder), shown)
     assert (folder / "layerwise.png").is_file()

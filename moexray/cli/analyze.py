@@ -9,6 +9,7 @@ from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption
 from moexray.cli.progress import step_progress
 from moexray.files import check_writable
 from moexray.signatures import Signatures
+from moexray.stored import StoredSignatures
 
 if TYPE_CHECKING:
     from moexray.analysis import Analysis
@@ -37,7 +38,7 @@ def analyze(
     from moexray.cli.tables import print_analysis
 
     analysis = analyze_with_progress(
-        Signatures.load(signatures),
+        StoredSignatures.open(signatures),
         phase=phase.value,
         permutations=permutations,
         folds=folds,
@@ -52,7 +53,7 @@ def analyze(
         typer.echo(f"wrote {out}")
 
 
-def analyze_with_progress(signatures: Signatures, **options: object) -> "Analysis":
+def analyze_with_progress(signatures: Signatures | StoredSignatures, **options: object) -> "Analysis":
     """Analyze with a spinner on standard error."""
     from moexray.analysis import analyze as run
 

@@ -8,13 +8,14 @@ import typer
 import moexray
 from moexray.cli.analyze import analyze
 from moexray.cli.capture import capture
+from moexray.cli.claims import claims
 from moexray.cli.demo import demo
 from moexray.cli.info import info
 from moexray.cli.merge import merge
 from moexray.cli.plot import plot
 from moexray.errors import MoexrayError
 
-COMMANDS = (demo, capture, analyze, plot, info, merge)
+COMMANDS = (demo, capture, analyze, plot, claims, info, merge)
 
 app = typer.Typer(
     name="moexray",

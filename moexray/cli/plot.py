@@ -9,7 +9,7 @@ import typer
 from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SignaturesFile
 from moexray.errors import FigureError
 from moexray.files import check_writable
-from moexray.signatures import Signatures
+from moexray.stored import StoredSignatures
 
 
 class Format(StrEnum):
@@ -56,7 +56,7 @@ def plot(
     from moexray.plots.figures import make_figure
     from moexray.plots.style import save_figure
 
-    loaded = Signatures.load(signatures)
+    loaded = StoredSignatures.open(signatures)
     figures = [make_figure(name, loaded, phase=phase.value) for name in names]
     for path, figure in zip(paths, figures, strict=True):
         save_figure(figure, path)

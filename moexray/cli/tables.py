@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
+from moexray.cli.phase_table import phase_rows
 from moexray.specifications import by_choice
 from moexray.stats.specifications import Specification
 from moexray.summary import p_text, percent
@@ -45,6 +46,7 @@ def _headline(document: Mapping[str, Any]) -> Table:
         *_balance_rows(document),
         *_classifier_rows(document),
         *_control_rows(document),
+        *phase_rows(document),
     ):
         table.add_row(*row)
     pca = document["pca"]

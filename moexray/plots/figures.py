@@ -1,10 +1,11 @@
 """The figures that there are: each computes its numbers from signatures and draws them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from moexray.errors import FigureError, NotComputable
+from moexray.errors import AnalysisError, FigureError, NotComputable
 from moexray.plots.layerwise import draw_layerwise
 from moexray.plots.load import draw_load
 from moexray.plots.pca import draw_pca
@@ -12,18 +13,19 @@ from moexray.plots.similarity import draw_similarity
 from moexray.plots.specifications import draw_specifications
 from moexray.signatures import Phase, Signatures
 from moexray.specifications import specifications_of
-from moexray.stats.classifier import classify
-from moexray.stats.layers import layer_statistics
+from moexray.stats.layers import layer_accuracies, layer_statistics
 from moexray.stats.load import layer_loads
 from moexray.stats.pca import principal_components
 from moexray.stats.similarity import unit_rows
+from moexray.stored import StoredSignatures
+from moexray.subject import Subject, subject_of
 
 _LONGEST_NAME = 50
 _SHUFFLES = 499
 _PHASE_NAMES = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}
 
 
-def make_figure(name: str, signatures: Signatures, *, phase: Phase = "all") -> Figure:
+def make_figure(name: str, signatures: Signatures | StoredSignatures, *, phase: Phase = "all") -> Figure:
     """Draw one of `FIGURES`; prompts without a token in the phase are left out.
 
     Raises
@@ -31,57 +33,58 @@ def make_figure(name: str, signatures: Signatures, *, phase: Phase = "all") -> F
     FigureError
         If these signatures cannot give the figure.
     """
-    ids = [i for i, there in zip(signatures.prompt_ids, signatures.has_tokens(phase), strict=True) if there]
-    if not ids:
-        message = f"no figure {name}: no prompt has a token in the phase {phase!r}"
-        raise FigureError(message)
     try:
-        return FIGURES[name](signatures.select(ids=ids), phase)
-    except NotComputable as reason:
+        return FIGURES[name](subject_of(signatures, phase))
+    except (AnalysisError, NotComputable) as reason:
         message = f"no figure {name}: {reason}"
         raise FigureError(message) from reason
 
 
-def _layerwise(signatures: Signatures, phase: Phase) -> Figure:
-    by_layer = signatures.vectors(phase).reshape(len(signatures), len(signatures.layers), -1)
-    labels = signatures.categories
-    chance = classify(by_layer.reshape(len(signatures), -1), labels, groups=signatures.groups).chance
-    layers = layer_statistics(by_layer, labels, signatures.layers.tolist(), groups=signatures.groups)
-    return draw_layerwise(layers, chance=chance, title=_title("Category structure by layer", signatures, phase))
+def _layerwise(subject: Subject) -> Figure:
+    accuracies = layer_accuracies(subject.by_layer, subject.labels, **subject.classing)
+    return draw_layerwise(
+        layer_statistics(subject.signatures.layers.tolist(), subject.layer_pairs, accuracies),
+        chance=subject.classification.chance,
+        title=_title("Category structure by layer", subject),
+    )
 
 
-def _similarity(signatures: Signatures, phase: Phase) -> Figure:
-    units = unit_rows(signatures.vectors(phase))
-    title = _title("Similarity of routing signatures", signatures, phase)
-    return draw_similarity(units @ units.T, signatures.categories, title=title)
+def _similarity(subject: Subject) -> Figure:
+    units = unit_rows(subject.signatures.vectors(subject.phase))
+    title = _title("Similarity of routing signatures", subject, of_sample=True)
+    return draw_similarity(units @ units.T, subject.labels, title=title)
 
 
-def _pca(signatures: Signatures, phase: Phase) -> Figure:
-    components = principal_components(signatures.vectors(phase), signatures.categories)
-    return draw_pca(components, signatures.categories, title=_title("Principal components", signatures, phase))
+def _pca(subject: Subject) -> Figure:
+    components = principal_components(subject.signatures.vectors(subject.phase), subject.labels)
+    return draw_pca(components, subject.labels, title=_title("Principal components", subject, of_sample=True))
 
 
-def _load(signatures: Signatures, phase: Phase) -> Figure:
-    load = signatures.loads(phase).sum(axis=0)
-    title = _title("Load of every expert", signatures, phase)
-    return draw_load(load, layer_loads(load), signatures.layers.tolist(), title=title)
+def _load(subject: Subject) -> Figure:
+    load = subject.load
+    title = _title("Load of every expert", subject)
+    return draw_load(load, layer_loads(load), subject.signatures.layers.tolist(), title=title)
 
 
-def _title(what: str, signatures: Signatures, phase: Phase) -> str:
-    model = str(signatures.meta.get("model") or "unknown model")
+def _title(what: str, subject: Subject, *, of_sample: bool = False) -> str:
+    model = str(subject.signatures.meta.get("model") or "unknown model")
     shown = model if len(model) <= _LONGEST_NAME else "…" + model[1 - _LONGEST_NAME :]
-    return f"{what}, {_PHASE_NAMES[phase]}\n{shown}, {len(signatures)} prompts"
+    prompts = f"{len(subject.all_labels):,} prompts"
+    if of_sample and subject.everything is not None:
+        prompts = f"{len(subject.signatures):,} of {prompts}, drawn at random"
+    return f"{what}, {_PHASE_NAMES[subject.phase]}\n{shown}, {prompts}"
 
 
-def _specifications(signatures: Signatures, _phase: Phase) -> Figure:
-    found = specifications_of(signatures, permutations=_SHUFFLES, seed=0)
+def _specifications(subject: Subject) -> Figure:
+    found = specifications_of(subject.signatures, permutations=_SHUFFLES, seed=0)
     if not any(one.cohens_d is not None for one in found):
         message = "no specification has an effect size"
         raise NotComputable(message)
-    return draw_specifications(found, title=_title("Effect size under every choice", signatures, "all"))
+    title = _title("Effect size under every choice", replace(subject, phase="all"), of_sample=True)
+    return draw_specifications(found, title=title)
 
 
-FIGURES: Mapping[str, Callable[[Signatures, Phase], Figure]] = {
+FIGURES: Mapping[str, Callable[[Subject], Figure]] = {
     "layerwise": _layerwise,
     "similarity": _similarity,
     "pca": _pca,

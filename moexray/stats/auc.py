@@ -10,8 +10,7 @@ from moexray.stats.jackknife import logit_interval
 
 # Up to here every comparison of two pairs is made; a matrix of so many prompts takes 72 MB.
 EXACT_PROMPTS = 3000
-_SAMPLED_PAIRS = 200_000
-_BLOCK = 20_000
+_SAMPLED_PAIRS = 20_000
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,54 @@ def exact_auc(units: NDArray[np.float64], numbers: NDArray[np.int64]) -> Auc:
     return Auc(value, logit_interval(value, left_out, numbers), None)
 
 
-def sampled_auc(units: NDArray[np.float64], numbers: NDArray[np.int64], *, rng: int | np.random.Generator) -> Auc:
-    """Compare pairs drawn at random, with a bound on the error.
+@dataclass(frozen=True)
+class SampledPairs:
+    """Pairs drawn at random, and the rows that have a part in them: only these signatures are needed.
 
-    The two empirical distributions are each within sqrt(ln(2/α) / 2n) of the true ones with probability
-    1 − α (P. Massart, Annals of Probability 18, 1990), α = 2.5 %, and the AUC within the sum of both.
+    Attributes
+    ----------
+    rows
+        Prompts, ascending ``(rows,)``.
+    within, across
+        Places in `rows` of the two prompts of each pair ``(2, pairs)``.
+    """
+
+    rows: NDArray[np.int64]
+    within: NDArray[np.int64]
+    across: NDArray[np.int64]
+
+
+def sample_pairs(numbers: NDArray[np.integer], *, rng: int | np.random.Generator) -> SampledPairs:
+    """Draw as many pairs within categories as across them, each with the same probability.
+
+    Parameters
+    ----------
+    numbers
+        The category of each prompt; there is a pair within and one across.
     """
     generator = np.random.default_rng(rng)
-    within = _similarities(units, *_pairs_within(numbers, generator))
-    across = _similarities(units, *_pairs_across(numbers, generator))
+    drawn = np.concatenate([*_pairs_within(numbers, generator), *_pairs_across(numbers, generator)])
+    rows, places = np.unique(drawn, return_inverse=True)
+    within, across = places.reshape(2, 2, _SAMPLED_PAIRS)
+    return SampledPairs(rows, within, across)
+
+
+def auc_of_sample(units: NDArray[np.float64], pairs: SampledPairs) -> Auc:
+    """Compare every sampled pair within with every one across, with a bound on the error.
+
+    Of n pairs of either kind, drawn independently, the share of comparisons won is off by more than t with a
+    probability of at most 2 exp(−2 n t²) (W. Hoeffding, J. Am. Stat. Assoc. 58, 1963, section 5b).
+
+    Parameters
+    ----------
+    units
+        Signatures of unit length of `pairs.rows` ``(rows, dimensions)``.
+    """
+    within, across = (
+        np.einsum("ij,ij->i", units[first], units[second]) for first, second in (pairs.within, pairs.across)
+    )
     value = float(_ranks(within, np.sort(across)).mean() / len(across))
-    return Auc(value, None, 2 * sqrt(log(2 / 0.025) / (2 * _SAMPLED_PAIRS)))
+    return Auc(value, None, sqrt(log(2 / 0.05) / (2 * _SAMPLED_PAIRS)))
 
 
 def _ranks(values: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,7 +129,7 @@ def _by_prompt(
     return np.asarray(np.bincount(first, values, prompts) + np.bincount(second, values, prompts), dtype=np.float64)
 
 
-def _pairs_within(numbers: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pairs_within(numbers: NDArray[np.integer], rng: np.random.Generator) -> list[NDArray[np.int64]]:
     order = np.argsort(numbers, kind="stable")
     sizes = np.bincount(numbers)
     pairs = sizes * (sizes - 1.0)
@@ -102,10 +138,10 @@ def _pairs_within(numbers: NDArray[np.int64], rng: np.random.Generator) -> tuple
     second = rng.integers(sizes[category] - 1)
     second += second >= first
     start = (np.cumsum(sizes) - sizes)[category]
-    return order[start + first], order[start + second]
+    return [order[start + first], order[start + second]]
 
 
-def _pairs_across(numbers: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pairs_across(numbers: NDArray[np.integer], rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """Draw a prompt by its number of partners in other categories, then one of these."""
     order = np.argsort(numbers, kind="stable")
     sizes = np.bincount(numbers)
@@ -114,15 +150,4 @@ def _pairs_across(numbers: NDArray[np.int64], rng: np.random.Generator) -> tuple
     start = (np.cumsum(sizes) - sizes)[category]
     second = rng.integers(len(numbers) - sizes[category])
     second += np.where(second >= start, sizes[category], 0)
-    return order[start + rng.integers(sizes[category])], order[second]
-
-
-def _similarities(
-    units: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    return np.concatenate(
-        [
-            np.einsum("ij,ij->i", units[first[start : start + _BLOCK]], units[second[start : start + _BLOCK]])
-            for start in range(0, len(first), _BLOCK)
-        ]
-    )
+    return [order[start + rng.integers(sizes[category])], order[second]]

@@ -208,7 +208,9 @@ def _predict(
     if not kept.any() or squares.max() <= _NEGLIGIBLE:  # nothing varies: name the most frequent category
         return np.full(len(test), np.bincount(truth).argmax())
     lengths = np.sqrt(squares[kept])
-    model = LogisticRegression(tol=_TOLERANCE, max_iter=10_000).fit(directions[:, kept] * lengths, truth)
+    model = LogisticRegression(solver="newton-cg", tol=_TOLERANCE, max_iter=10_000).fit(
+        directions[:, kept] * lengths, truth
+    )
     return np.asarray(model.predict(unseen @ (rows.T @ directions[:, kept] / lengths)), dtype=np.int64)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.classifier import Classification
-from moexray.stats.jackknife import jackknife_interval
+from moexray.stats.jackknife import mean_interval
 from moexray.stats.permutation import category_numbers
 from moexray.stats.similarity import unit_rows
 from moexray.stats.words import word_similarities
@@ -27,8 +27,7 @@ class PairedDifference:
 def paired_difference(first: Classification, second: Classification, labels: Sequence[str]) -> PairedDifference:
     """Compare two classifiers prompt by prompt; they must have been given the same labels, folds, groups and seed."""
     gains = first.right.astype(np.float64) - second.right
-    left_out = (gains.sum() - gains) / (len(gains) - 1)
-    return PairedDifference(float(gains.mean()), jackknife_interval(gains.mean(), left_out, category_numbers(labels)))
+    return PairedDifference(float(gains.mean()), mean_interval(gains, category_numbers(labels)))
 
 
 def length_features(tokens: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, 2)

@@ -45,6 +45,20 @@ def jackknife_interval(
     return float(estimate - half), float(estimate + half)
 
 
+def mean_interval(values: NDArray[np.float64], numbers: NDArray[np.integer]) -> tuple[float, float] | None:
+    """Interval of a mean over prompts: each is left out in turn, and each category keeps its share of the whole.
+
+    So the variance is that of a stratified mean, Σ n_c s_c² / n²; were the others' mean taken as it is, the interval
+    would be too narrow by (n_c − 1)/n_c.
+    """
+    sizes = np.bincount(numbers)
+    means = np.bincount(numbers, values) / sizes
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = (means[numbers] - values) * sizes[numbers] / (sizes[numbers] - 1)
+    left_out = values.mean() + moved / len(values)
+    return jackknife_interval(float(values.mean()), left_out, numbers)
+
+
 def logit_interval(
     estimate: float, left_out: NDArray[np.float64], numbers: NDArray[np.integer]
 ) -> tuple[float, float] | None:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.classifier import classify
+from moexray.stats.classifier import Classification, classify
 from moexray.stats.permutation import category_numbers, mean_differences, p_value, shuffled_labels
-from moexray.stats.similarity import similarity
+from moexray.stats.streaming import LayerPairs
 
 # Differences that vary by less are the same but for rounding.
 _ROUNDING = 1e-12
@@ -38,15 +38,42 @@ class LayerPValues:
 
 
 def layer_statistics(
+    layers: Sequence[int], pairs: Sequence[LayerPairs], classified: Sequence[Classification | None]
+) -> list[LayerStatistics]:
+    """Put together what similarity and what the classifier say of each layer.
+
+    Parameters
+    ----------
+    layers
+        The layers' indices in the model.
+    pairs
+        See `moexray.stats.streaming.similarity_of_blocks`.
+    classified
+        See `layer_accuracies`.
+    """
+    return [
+        LayerStatistics(
+            layer=layer,
+            within=alike.within,
+            across=alike.across,
+            cohens_d=alike.cohens_d,
+            cohens_d_ci=alike.cohens_d_ci,
+            accuracy=named.accuracy if named else None,
+            accuracy_ci=named.accuracy_ci if named else None,
+        )
+        for layer, alike, named in zip(layers, pairs, classified, strict=True)
+    ]
+
+
+def layer_accuracies(
     vectors: NDArray[np.float64],
     labels: Sequence[str],
-    layers: Sequence[int],
     *,
     folds: int = 5,
     groups: Sequence[str] | None = None,
     seed: int = 0,
-) -> list[LayerStatistics]:
-    """Within, across, effect size and accuracy of each layer's part of the signatures, without p-values.
+) -> list[Classification | None]:
+    """Classify prompts by each layer's part of their signatures; None where these data cannot be classified.
 
     Parameters
     ----------
@@ -54,30 +81,16 @@ def layer_statistics(
         Signatures ``(prompts, layers, experts)``.
     labels
         The category of each prompt.
-    layers
-        The layers' indices in the model.
     folds, groups, seed
         See `moexray.stats.classifier.classify`.
     """
-    found = []
-    for number, layer in enumerate(layers):
-        pairs = similarity(vectors[:, number], labels)
-        try:
-            classified = classify(vectors[:, number], labels, folds=folds, groups=groups, seed=seed)
-        except NotComputable:
-            classified = None  # the classifier on all layers says why
-        found.append(
-            LayerStatistics(
-                layer=layer,
-                within=pairs.within.mean,
-                across=pairs.across.mean,
-                cohens_d=pairs.cohens_d,
-                cohens_d_ci=pairs.cohens_d_ci,
-                accuracy=classified.accuracy if classified else None,
-                accuracy_ci=classified.accuracy_ci if classified else None,
-            )
-        )
-    return found
+    try:
+        return [
+            classify(vectors[:, layer], labels, folds=folds, groups=groups, seed=seed)
+            for layer in range(vectors.shape[1])
+        ]
+    except NotComputable:
+        return [None] * vectors.shape[1]  # the classifier on all layers says why
 
 
 def layer_p_values(
@@ -103,10 +116,18 @@ def layer_p_values(
     differences = np.concatenate(
         [np.column_stack([mean_differences(vectors[:, layer], block) for layer in layers]) for block in blocks]
     )
+    return p_values_of(differences)
+
+
+def p_values_of(differences: NDArray[np.float64]) -> LayerPValues:
+    """Compare each layer's first difference with those of shuffled labels after it: ``(1 + shuffles, layers)``."""
     spread = differences.std(axis=0)
     scaled = (differences - differences.mean(axis=0)) / np.where(spread > _ROUNDING, spread, np.inf)
     greatest = scaled[1:].max(axis=1)
+    layers = range(differences.shape[1])
     return LayerPValues(
-        p_values=[p_value(float(differences[0, layer]), differences[1:, layer]) for layer in layers],
+        p_values=[
+            p_value(float(differences[0, layer]), differences[1:, layer]) for layer in range(differences.shape[1])
+        ],
         corrected=[p_value(float(scaled[0, layer]), greatest) for layer in layers],
     )

@@ -46,13 +46,9 @@ def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.int64], categories
         The category of each prompt, from 0 to ``categories - 1``.
     """
     mean = units.mean(axis=0)
-    shift = float(mean @ mean)
-    sizes = np.bincount(numbers, minlength=categories)
-    pairs = np.tile(sizes, (len(units), 1))
-    pairs[np.arange(len(units)), numbers] -= 1
     sums = _from_matrix if len(units) <= units.shape[1] else _from_moments
     first, second = sums(units, mean, numbers, categories)
-    return PairSums(shift, first, second, pairs)
+    return PairSums(float(mean @ mean), first, second, numbers_of_pairs(numbers, categories))
 
 
 def _from_matrix(
@@ -69,28 +65,58 @@ def _shifted_similarities(units: NDArray[np.float64], mean: NDArray[np.float64])
     return left @ right.T
 
 
+class CategoryMoments:
+    """Σz and Σzz' of each category, to which prompts are added block by block: all that sums over pairs need."""
+
+    def __init__(self, mean: NDArray[np.float64], categories: int) -> None:
+        size = len(mean) + 2
+        self.mean = mean
+        self.totals = np.zeros((categories, size))
+        self.squares = np.zeros((categories, size, size))
+
+    @property
+    def shift(self) -> float:
+        """What is taken off every similarity."""
+        return float(self.mean @ self.mean)
+
+    def add(self, units: NDArray[np.float64], numbers: NDArray[np.integer]) -> None:
+        """Add prompts: unit vectors ``(rows, dimensions)`` and the category of each."""
+        _, exchanged = _extended(units, self.mean)
+        for category in np.unique(numbers):
+            chosen = exchanged[numbers == category]
+            self.totals[category] += chosen.sum(axis=0)
+            self.squares[category] += chosen.T @ chosen
+
+    def sums(
+        self, units: NDArray[np.float64], numbers: NDArray[np.integer]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (rows, categories), twice
+        """Sum the shifted similarity and its square over the pairs of each of these prompts, all added before."""
+        extended, exchanged = _extended(units, self.mean)
+        own = np.einsum("ij,ij->i", extended, exchanged)
+        first = extended @ self.totals.T
+        second = np.column_stack([np.einsum("ij,ij->i", extended @ square, extended) for square in self.squares])
+        places = np.arange(len(units)), numbers
+        first[places] -= own
+        second[places] -= own**2
+        return first, second
+
+
 def _from_moments(
     units: NDArray[np.float64], mean: NDArray[np.float64], numbers: NDArray[np.int64], categories: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    size = units.shape[1] + 2
-    totals, squares = np.zeros((categories, size)), np.zeros((categories, size, size))
-    for rows in _blocks(len(units)):
-        _, exchanged = _extended(units[rows], mean)
-        for category in np.unique(numbers[rows]):
-            chosen = exchanged[numbers[rows] == category]
-            totals[category] += chosen.sum(axis=0)
-            squares[category] += chosen.T @ chosen
-    first, second = np.empty((len(units), categories)), np.empty((len(units), categories))
-    for rows in _blocks(len(units)):
-        extended, exchanged = _extended(units[rows], mean)
-        own = np.einsum("ij,ij->i", extended, exchanged)
-        first[rows] = extended @ totals.T
-        for category in range(categories):
-            second[rows, category] = np.einsum("ij,ij->i", extended @ squares[category], extended)
-        places = np.arange(rows.start, rows.start + len(own)), numbers[rows]
-        first[places] -= own
-        second[places] -= own**2
-    return first, second
+    moments = CategoryMoments(mean, categories)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(units), _BLOCK)]
+    for rows in blocks:
+        moments.add(units[rows], numbers[rows])
+    first, second = zip(*(moments.sums(units[rows], numbers[rows]) for rows in blocks), strict=True)
+    return np.concatenate(first), np.concatenate(second)
+
+
+def numbers_of_pairs(numbers: NDArray[np.integer], categories: int) -> NDArray[np.int64]:  # (prompts, categories)
+    """How many pairs each prompt makes with each category."""
+    pairs = np.tile(np.bincount(numbers, minlength=categories), (len(numbers), 1))
+    pairs[np.arange(len(numbers)), numbers] -= 1
+    return np.asarray(pairs, dtype=np.int64)
 
 
 def _extended(
@@ -101,7 +127,3 @@ def _extended(
     along = rest @ mean
     ones = np.ones(len(units))
     return np.column_stack([rest, along, ones]), np.column_stack([rest, ones, along])
-
-
-def _blocks(prompts: int) -> list[slice]:
-    return [slice(start, start + _BLOCK) for start in range(0, prompts, _BLOCK)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,15 +47,19 @@ def permutation_test(
     NotComputable
         If there is no pair within a category, or none across.
     """
-    observed = float(mean_differences(vectors, category_numbers(labels)[None])[0])
-    blocks = shuffled_labels(labels, permutations=permutations, rng=rng)
-    null = np.concatenate([mean_differences(vectors, block) for block in blocks])
+    blocks = chain([category_numbers(labels)[None]], shuffled_labels(labels, permutations=permutations, rng=rng))
+    return test_of(np.concatenate([mean_differences(vectors, block) for block in blocks]))
+
+
+def test_of(differences: NDArray[np.float64]) -> PermutationTest:
+    """Compare the first difference, of the labels as they are, with those of shuffled labels after it."""
+    observed, null = float(differences[0]), differences[1:]
     return PermutationTest(
         observed=observed,
         null_mean=float(np.mean(null)),
         null_std=float(np.std(null)),
         p_value=p_value(observed, null),
-        permutations=permutations,
+        permutations=len(null),
     )
 
 
@@ -96,16 +101,28 @@ def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -
     """
     units = unit_rows(vectors)
     sizes = np.bincount(numbers[0])
-    pairs = len(units) * (len(units) - 1) // 2
-    within_pairs = int((sizes * (sizes - 1) // 2).sum())
+    within_sums = _sums_from_matrix if len(units) <= units.shape[1] else _sums_from_moments
+    total = units.sum(axis=0)
+    every = np.asarray((float(total @ total) - float((units**2).sum())) / 2)
+    return difference_of_means(within_sums(units, numbers, len(sizes)), every, sizes)
+
+
+def difference_of_means(
+    within: NDArray[np.float64], every: NDArray[np.float64], sizes: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Mean over pairs within less mean over pairs across, from the sums over pairs within and over all pairs.
+
+    Raises
+    ------
+    NotComputable
+        If the `sizes` of categories leave no pair within, or none across.
+    """
+    prompts = int(sizes.sum())
+    pairs, within_pairs = prompts * (prompts - 1) // 2, int((sizes * (sizes - 1) // 2).sum())
     if within_pairs in {0, pairs}:
         message = "no two prompts share a category" if within_pairs == 0 else "there is one category only"
         raise NotComputable(message)
-    within_sums = _sums_from_matrix if len(units) <= units.shape[1] else _sums_from_moments
-    within = within_sums(units, numbers, len(sizes))
-    total = units.sum(axis=0)
-    across = (float(total @ total) - float((units**2).sum())) / 2 - within
-    return np.asarray(within / within_pairs - across / (pairs - within_pairs))
+    return np.asarray(within / within_pairs - (every - within) / (pairs - within_pairs))
 
 
 def _sums_from_matrix(units: NDArray[np.float64], numbers: NDArray[np.int32], categories: int) -> NDArray[np.float64]:

@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import kstest
 
 from moexray.stats.classifier import classify
-from moexray.stats.layers import layer_p_values, layer_statistics
+from moexray.stats.layers import LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
 from moexray.stats.permutation import category_numbers, permutation_test, shuffled_labels
 from moexray.stats.similarity import similarity
+from moexray.stats.streaming import layer_pairs
 
 LABELS = ["code", "math"] * 10
 LAYERS = (0, 2, 5)
@@ -21,8 +22,12 @@ def vectors() -> np.ndarray:  # (prompts, layers, experts)
     return made
 
 
+def statistics(made: np.ndarray, labels: list[str]) -> list[LayerStatistics]:
+    return layer_statistics(LAYERS, layer_pairs(made, labels), layer_accuracies(made, labels))
+
+
 def test_each_layer_equals_the_statistics_of_its_own_part() -> None:
-    for number, found in enumerate(layer_statistics(vectors(), LABELS, LAYERS)):
+    for number, found in enumerate(statistics(vectors(), LABELS)):
         alone = vectors()[:, number]
         pairs = similarity(alone, LABELS)
         assert found.layer == LAYERS[number]
@@ -75,6 +80,6 @@ def test_among_layers_that_mean_nothing_the_least_corrected_p_is_uniform() -> No
 
 
 def test_too_few_prompts_to_fold_leave_the_rest_of_a_layer() -> None:
-    found = layer_statistics(vectors()[:6], LABELS[:6], LAYERS)
+    found = statistics(vectors()[:6], LABELS[:6])
     assert [layer.accuracy for layer in found] == [None] * 3
     assert all(layer.cohens_d is not None for layer in found)

@@ -1,0 +1,1 @@
+"""Published claims about expert routing, each checked against an analysis."""

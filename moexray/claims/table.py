@@ -1,0 +1,138 @@
+"""A table of claims: TOML that is checked when it is read."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from moexray.claims.claim import Claim, Study
+from moexray.claims.kinds import KINDS
+from moexray.errors import AnalysisError
+
+_GREATEST = 1e300
+SHIPPED = "arxiv_2603_11114.toml"
+
+_TEXTS = ("id", "name", "text", "kind", "published")
+_VALUES: Mapping[str, Callable[[Any], bool]] = {
+    "number": lambda value: type(value) in (int, float) and -_GREATEST < value < _GREATEST,
+    "count": lambda value: type(value) is int and value >= 0,
+    "name": lambda value: isinstance(value, str) and value != "",
+    "two names": lambda value: _is_names(value) and len(set(value)) == len(value) == 2,
+}
+
+
+def shipped_study() -> Study:
+    """Return the claims of arXiv:2603.11114."""
+    return parse_study(files(__package__).joinpath(SHIPPED).read_text(encoding="utf-8"), where=SHIPPED)
+
+
+def read_study(path: Path) -> Study:
+    """Read a table of claims.
+
+    Raises
+    ------
+    AnalysisError
+        If the file cannot be read, or is no table of claims.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"{path} could not be read: {error.strerror}"
+        raise AnalysisError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path} is not a table of claims: save it as UTF-8"
+        raise AnalysisError(message) from error
+    return parse_study(text, where=str(path))
+
+
+def parse_study(text: str, *, where: str) -> Study:
+    """Read a table of claims from TOML; `where` is named in errors.
+
+    Raises
+    ------
+    AnalysisError
+        If it is no TOML, or a key is missing, unknown or of the wrong kind.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{where} is not a table of claims: {error}"
+        raise AnalysisError(message) from error
+    _check_keys(document, ("study", "claims"), (), where)
+    study, entries = document["study"], document["claims"]
+    _require(isinstance(study, dict), f"{where}: study must be a table: write [study]")
+    _check_keys(study, ("title", "source", "settings"), (), f"{where}, [study]")
+    _check_texts(study, ("title", "source"), f"{where}, [study]")
+    settings = _settings(study["settings"], f"{where}, [study.settings]")
+    _require(
+        isinstance(entries, list) and bool(entries) and all(isinstance(entry, dict) for entry in entries),
+        f"{where}: claims must be one table or more: write [[claims]] above each",
+    )
+    claims = tuple(_claim(entry, settings, f"{where}, claim {n}") for n, entry in enumerate(entries, start=1))
+    for n, claim in enumerate(claims):
+        _require(
+            claim.id not in {other.id for other in claims[:n]},
+            f"{where}: two claims have the id {claim.id!r}: ids must be unique",
+        )
+    return Study(title=study["title"], source=study["source"], settings=settings, claims=claims)
+
+
+def _settings(settings: object, where: str) -> dict[str, Any]:
+    if not isinstance(settings, dict) or not _VALUES["name"](settings.get("model")):
+        message = f'{where}: name the model that the claims are about: model = "…"'
+        raise AnalysisError(message)
+    if "categories" in settings:
+        _require(_is_names(settings["categories"]), f"{where}: categories must be a list of names")
+    for key, value in settings.items():
+        _require(
+            type(value) is bool or any(_VALUES[kind](value) for kind in ("number", "name")) or _is_names(value),
+            f"{where}: {key} is {value!r}: it must be a text, a number, true or false, or a list of names",
+        )
+    return settings
+
+
+def _claim(entry: dict[str, Any], settings: Mapping[str, Any], where: str) -> Claim:
+    _check_keys(entry, _TEXTS, ("values", "needs"), where)
+    _check_texts(entry, _TEXTS, where)
+    where = f"{where} ({entry['id']})"
+    kind, values, needs = entry["kind"], entry.get("values", {}), entry.get("needs", list(settings))
+    _require(kind in KINDS, f"{where}: no kind {kind!r}: there are {', '.join(KINDS)}")
+    _require(isinstance(values, dict), f"{where}: values must be a table: write values = {{ … }}")
+    known = {**KINDS[kind].values, **KINDS[kind].more}
+    _check_keys(values, tuple(KINDS[kind].values), tuple(KINDS[kind].more), f"{where}, values of {kind}")
+    for key, value in values.items():
+        _require(_VALUES[known[key]](value), f"{where}: {key} is {value!r}: it must be {_article(known[key])}")
+    if {"low", "high"} <= set(values):
+        _require(values["low"] <= values["high"], f"{where}: low is above high: exchange them")
+    _require(
+        isinstance(needs, list) and all(isinstance(name, str) and name in settings for name in needs),
+        f"{where}: needs is {needs!r}: list names of [study.settings], which are {', '.join(settings)}",
+    )
+    return Claim(**{key: entry[key] for key in _TEXTS}, values=values, needs=tuple(needs))
+
+
+def _check_keys(table: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...], where: str) -> None:
+    for key in required:
+        _require(key in table, f"{where}: {key} is missing: add it")
+    for key in table:
+        allowed = ", ".join((*required, *optional)) or "none"
+        _require(key in (*required, *optional), f"{where}: no key {key!r} is known here: there are {allowed}")
+
+
+def _check_texts(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    for key in keys:
+        _require(_VALUES["name"](table[key]), f"{where}: {key} is {table[key]!r}: it must be a text")
+
+
+def _require(fulfilled: object, message: str) -> None:
+    if not fulfilled:
+        raise AnalysisError(message)
+
+
+def _article(kind: str) -> str:
+    return {"two names": "a list of two names", "count": "a whole number from zero up"}.get(kind, f"a {kind}")
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(_VALUES["name"](one) for one in value)

@@ -1,0 +1,261 @@
+"""Each verdict comes from the figures that its rule names, and a claim about something else does not apply."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from moexray.analysis import analyze
+from moexray.claims.check import check_claims
+from moexray.claims.claim import Result
+from moexray.claims.table import shipped_study
+from moexray.claims.text import claims_markdown, count_sentence
+from moexray.signatures import Signatures
+
+STUDY = shipped_study()
+NAMES = ("code", "factual", "math", "story")
+CENTRES = {"code": (0, 0), "factual": (0, 30), "math": (4, 0), "story": (30, 0)}
+
+
+def signatures(**meta: Any) -> Signatures:
+    """Five prompts of each category, 16 layers, every token to the first eight of 64 experts."""
+    counts = np.zeros((20, 2, 16, 64), dtype=np.uint8)
+    counts[:, 0, :, :8], counts[:, 1, :, :8] = 10, 31
+    return Signatures(
+        counts=counts,
+        tokens=np.tile(np.array([10, 31], dtype=np.int32), (20, 1)),
+        categories=NAMES * 5,
+        prompt_ids=tuple(f"p{i}" for i in range(20)),
+        layers=np.arange(16, dtype=np.int16),
+        top_k=np.full(16, 8, dtype=np.int16),
+        meta={"model": STUDY.settings["model"], "max_new_tokens": 32, **meta},
+    )
+
+
+def document(centres: Mapping[str, tuple[float, float]] = CENTRES) -> dict[str, Any]:
+    """Return an analysis whose figures are those of the study."""
+    rng = np.random.default_rng(0)
+    mean = {"std": 0.1, "pairs": 9}
+    null = {"mean": 0.7, "ci": [0.69, 0.71], "within_above": True, "across_below": True}
+    return {
+        "signatures": {
+            "prompts": 20, "categories": dict.fromkeys(NAMES, 5), "experts": 64, "phase": "all",
+            "model": STUDY.settings["model"],
+        },
+        "settings": {"permutations": 199, "seed": 0},
+        "similarity": {
+            "within": {"mean": 0.84, "ci": [0.82, 0.86], **mean},
+            "across": {"mean": 0.62, "ci": [0.60, 0.64], **mean},
+            "cohens_d": 1.5,
+            "cohens_d_ci": [1.2, 1.8],
+            "by_category": {name: {"mean": 0.84, "ci": [0.82, 0.86], **mean} for name in NAMES},
+            "by_pair": {pair: {"mean": 0.6, "ci": [0.55, 0.65], **mean} for pair in "123456"},
+        },
+        "permutation": {"observed": 0.22, "null_mean": 0.0, "p_value": 0.005},
+        "balance": {"uniform": dict(null), "load_matched": dict(null)},
+        "classifier": {"accuracy": {"mean": 0.9, "std": 0.05, "ci": [0.8, 0.95]}, "chance": 0.25, "p_value": 0.005},
+        "pca": {
+            "coordinates": [rng.normal(centres[name]).tolist() for name in NAMES * 5],
+            "prompt_ids": [f"p{i}" for i in range(20)],
+        },
+        "depth": {"spearman": 0.8, "p_value": 0.001, "peak_layer": 12, "peak_layer_ci": [11, 14]},
+        "notes": {},
+    }  # fmt: skip
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    made = document()
+    *keys, last = path.split("/")
+    part = made
+    for key in keys:
+        part = part[key]
+    part[last] = value
+    return made
+
+
+def checked(analysis: Mapping[str, Any], of: Signatures | None = None) -> dict[str, Result]:
+    return {result.claim.id: result for result in check_claims(of or signatures(), analysis, STUDY)}
+
+
+def test_the_figures_of_the_study_reproduce_every_claim() -> None:
+    found = checked(document())
+    assert {key: result.reason for key, result in found.items() if result.verdict != "reproduced"} == {}
+    assert count_sentence(list(found.values())) == "Of 16 claims: 16 reproduced."
+
+
+@pytest.mark.parametrize(
+    ("claim", "path", "value"),
+    [
+        ("C3", "similarity/within/ci", [0.7, 0.8]),
+        ("C4", "similarity/across/ci", [0.64, 0.7]),
+        ("C5", "similarity/cohens_d_ci", [1.5, 2]),
+        ("C6", "similarity/by_category/math", {"mean": 0.9, "ci": [0.86, 0.95]}),
+        ("C7", "similarity/by_pair", {key: {"mean": 0.7, "ci": [0.65, 0.75]} for key in "123"}),
+        ("C8", "balance/uniform/within_above", False),
+        ("C9", "balance/load_matched/across_below", False),
+        ("C11", "classifier/accuracy/ci", [0.5, 0.9]),
+        ("C12", "depth/peak_layer_ci", [2, 12]),
+    ],
+)
+def test_another_figure_that_points_the_same_way_is_right_in_direction_only(claim: str, path: str, value: Any) -> None:
+    assert checked(changed(path, value))[claim].verdict == "direction only"
+
+
+@pytest.mark.parametrize("claim", ["C3", "C4", "C5", "C6", "C7"])
+def test_another_figure_is_not_reproduced_where_shuffled_labels_do_as_well(claim: str) -> None:
+    analysis = changed("permutation/p_value", 0.05)
+    analysis["similarity"].update(
+        within={"mean": 0.7, "std": 0.1, "ci": [0.69, 0.71]},
+        across={"mean": 0.69, "std": 0.1, "ci": [0.68, 0.7]},
+        cohens_d_ci=[-0.1, 0.3],
+        by_category={name: {"mean": 0.7, "ci": [0.69, 0.71]} for name in NAMES},
+        by_pair={pair: {"mean": 0.69, "ci": [0.68, 0.7]} for pair in "123456"},
+    )
+    assert checked(analysis)[claim].verdict == "not reproduced"
+
+
+def test_a_figure_in_the_interval_is_reproduced_at_its_very_ends() -> None:
+    assert checked(changed("similarity/within/ci", [0.8, 0.8435]))["C3"].verdict == "reproduced"
+    assert checked(changed("similarity/within/ci", [0.8, 0.8434]))["C3"].verdict == "direction only"
+
+
+def test_most_pairs_of_categories_are_more_than_half() -> None:
+    pairs = {pair: {"mean": 0.6, "ci": [0.55, 0.65] if pair < "4" else [0.65, 0.7]} for pair in "123456"}
+    assert checked(changed("similarity/by_pair", pairs))["C7"].verdict == "direction only"
+    pairs["4"]["ci"] = [0.55, 0.65]
+    assert checked(changed("similarity/by_pair", pairs))["C7"].verdict == "reproduced"
+
+
+def test_neither_baseline_beaten_is_not_reproduced() -> None:
+    null = {"mean": 0.9, "ci": [0.89, 0.91], "within_above": False, "across_below": False}
+    found = checked(changed("balance", {"uniform": null, "load_matched": null}))
+    assert (found["C8"].verdict, found["C9"].verdict) == ("not reproduced", "not reproduced")
+
+
+@pytest.mark.parametrize(
+    ("claim", "path", "value"),
+    [
+        ("C10", "permutation/p_value", 0.05),
+        ("C12", "depth/p_value", 0.3),
+        ("C12", "depth/spearman", -0.8),
+    ],
+)
+def test_without_significance_separation_and_growth_are_not_reproduced(claim: str, path: str, value: Any) -> None:
+    assert checked(changed(path, value))[claim].verdict == "not reproduced"
+
+
+def test_an_accuracy_of_chance_is_not_reproduced() -> None:
+    chance = {"accuracy": {"mean": 0.3, "std": 0.1, "ci": [0.1, 0.5]}, "chance": 0.25, "p_value": 0.3}
+    assert checked(changed("classifier", chance))["C11"].verdict == "not reproduced"
+
+
+def test_categories_that_lie_on_each_other_are_no_clusters_and_no_neighbours() -> None:
+    found = checked(document({"code": (0, 0), "factual": (0, 0), "math": (30, 30), "story": (0, 30)}))
+    assert {key: str(found[key].verdict) for key in ("C13", "C14", "C15", "C16")} == {
+        "C13": "not reproduced",
+        "C14": "reproduced",
+        "C15": "not reproduced",
+        "C16": "not reproduced",
+    }
+
+
+def test_neighbours_that_cannot_be_told_apart_are_right_in_direction_only() -> None:
+    found = checked(document({**CENTRES, "math": CENTRES["code"]}))["C15"]
+    assert found.verdict == "direction only"
+    assert "cannot be told apart" in found.reason
+
+
+def test_a_cluster_that_few_shuffles_cannot_prove_is_right_in_direction_only() -> None:
+    found = checked(changed("settings", {"permutations": 10, "seed": 0}))
+    assert {str(found[key].verdict) for key in ("C13", "C14", "C15", "C16")} == {"direction only"}
+    assert "p = 0.091" in found["C13"].reason
+
+
+def test_another_layout_and_shorter_texts_are_not_reproduced() -> None:
+    fewer = replace(signatures(), top_k=np.full(16, 9, dtype=np.int16), meta={**signatures().meta,
+                                                                             "router_may_drop": True})  # fmt: skip
+    found = checked(document(), fewer)["C1"]
+    assert (found.verdict, found.reason) == ("not reproduced", "top_k is 9, not 8")
+    counts, tokens = signatures().counts.copy(), signatures().tokens.copy()
+    tokens[3, 1] = 4
+    counts[3, 1, :, :8] = 4
+    ended = checked(document(), replace(signatures(), counts=counts, tokens=tokens))
+    assert ended["C2"].reason == "1 of 20 prompts ended before 32 tokens, the shortest after 5"
+    assert (ended["C2"].verdict, ended["C3"].verdict) == ("not reproduced", "reproduced")
+
+
+def test_other_settings_leave_the_layout_and_the_setting_itself_to_be_judged() -> None:
+    found = checked(document(), signatures(max_new_tokens=64))
+    assert (found["C1"].verdict, found["C2"].verdict) == ("reproduced", "not reproduced")
+    assert (found["C3"].verdict, found["C3"].as_if) == ("not applicable", "reproduced")
+    assert found["C3"].reason == "other settings: max_new_tokens is 64, not 32"
+
+
+def test_signatures_that_do_not_say_their_settings_are_not_taken_for_the_studys() -> None:
+    found = checked(document(), signatures(max_new_tokens=None))
+    assert found["C2"].verdict == found["C3"].verdict == "not applicable"
+    assert found["C3"].reason == "the signatures do not say their max_new_tokens"
+
+
+def test_of_another_model_every_figure_is_shown_with_what_its_test_says_and_no_claim_applies() -> None:
+    found = checked(document(), signatures(model="scale"))
+    for result in found.values():
+        assert (result.verdict, result.reason, result.as_if) == (
+            "not applicable", "another model: scale", "reproduced",
+        )  # fmt: skip
+        assert result.figures
+        assert result.as_if_reason
+    sentence = count_sentence(list(found.values()))
+    assert sentence == "Of 16 claims: 16 not applicable. If they applied, the same tests would say: 16 reproduced."
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("code", "math"), "other categories: there is no factual and no story"),
+        ((*NAMES, "poem"), "other categories: poem as well"),
+    ],
+)
+def test_other_categories_make_other_figures(names: tuple[str, ...], reason: str) -> None:
+    found = checked(changed("signatures/categories", dict.fromkeys(names, 4)))
+    assert {result.reason for key, result in found.items() if key not in {"C1", "C2"}} == {reason}
+    assert found["C1"].verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("claim", "path", "note"),
+    [
+        ("C5", "similarity/cohens_d_ci", "similarity.cohens_d_ci"),
+        ("C7", "permutation", "permutation"),
+        ("C8", "balance", "balance"),
+        ("C11", "classifier/p_value", "classifier.p_value"),
+        ("C12", "depth/peak_layer_ci", "depth.peak_layer_ci"),
+        ("C14", "pca", "pca"),
+    ],
+)
+def test_a_figure_that_there_is_not_has_no_verdict_but_the_reason_of_the_notes(
+    claim: str, path: str, note: str
+) -> None:
+    analysis = changed(path, None)
+    analysis["notes"] = {note: "there were too few"}
+    found = checked(analysis)[claim]
+    assert (found.verdict, found.as_if, found.shown) == ("not applicable", None, "")
+    assert found.reason == "not computed: there were too few"
+
+
+@pytest.mark.parametrize("prompts", [1, 2, 4, 6])
+def test_a_handful_of_prompts_never_crashes(prompts: int) -> None:
+    few = signatures().take(range(prompts))
+    found = check_claims(few, analyze(few, permutations=9).document, STUDY)
+    assert len(found) == 16
+    assert all(result.reason for result in found)
+
+
+def test_markdown_is_one_row_a_claim_whatever_is_written_in_it() -> None:
+    claim = replace(STUDY.claims[0], text="a | b\nc")
+    results = check_claims(signatures(), document(), replace(STUDY, claims=(claim,)))
+    rows = [line for line in claims_markdown(results, STUDY, document()).splitlines() if line.startswith("| C")]
+    assert len(rows) == 1
+    assert "a \\| b c" in rows[0]

@@ -1,0 +1,60 @@
+"""Signatures in blocks give what signatures in memory give, whatever the blocks."""
+
+import numpy as np
+import pytest
+
+from moexray.stats.pairs import PairSummary
+from moexray.stats.similarity import similarity
+from moexray.stats.streaming import layer_pairs, similarity_of_blocks
+
+CLOSE = {"abs": 1e-9, "rel": 1e-9, "nan_ok": True}
+
+
+def made(sizes: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """Signatures of prompts of categories a, b, … mixed, in three layers of five experts."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation([name for name, size in zip("abcd", sizes, strict=False) for _ in range(size)])
+    likings = rng.dirichlet(np.ones(5), size=(4, 3))
+    shares = np.array(
+        [[rng.dirichlet(8 * likings["abcd".index(name), layer] + 0.1) for layer in range(3)] for name in labels]
+    )
+    return shares, labels.tolist()
+
+
+def in_blocks(shares: np.ndarray, *ends: int) -> list[np.ndarray]:
+    return np.split(shares, ends)
+
+
+@pytest.mark.parametrize("sizes", [(12, 9, 7), (1, 8), (2, 2), (1, 1, 1), (6,)])
+@pytest.mark.parametrize("ends", [(), (1,), (2, 3)])
+def test_blocks_change_nothing(sizes: tuple[int, ...], ends: tuple[int, ...]) -> None:
+    shares, labels = made(sizes)
+    found, by_layer = similarity_of_blocks(in_blocks(shares, *ends), labels, auc=None)
+    expected = similarity(shares.reshape(len(shares), -1), labels)
+    assert flat(found.within, found.across) == pytest.approx(flat(expected.within, expected.across), **CLOSE)
+    for part in ("by_category", "by_pair"):
+        ours, theirs = getattr(found, part), getattr(expected, part)
+        assert list(ours) == list(theirs)
+        assert flat(*ours.values()) == pytest.approx(flat(*theirs.values()), **CLOSE)
+    assert known(found.cohens_d) == pytest.approx(known(expected.cohens_d), **CLOSE)
+    for ours, theirs in zip(by_layer, layer_pairs(shares, labels), strict=True):
+        figures = [[known(each.within), known(each.across), known(each.cohens_d)] for each in (ours, theirs)]
+        assert figures[0] == pytest.approx(figures[1], **CLOSE)
+        there = np.isfinite(theirs.without_each)  # elsewhere a deviation of zero divides
+        assert not (there & ~np.isfinite(ours.without_each)).any()
+        np.testing.assert_allclose(ours.without_each[there], theirs.without_each[there], rtol=1e-6)
+
+
+def known(figure: float | None) -> float:
+    return np.nan if figure is None else figure
+
+
+def flat(*summaries: PairSummary) -> list[float]:
+    return [known(f) for s in summaries for f in (s.mean, s.std, s.pairs, *(s.ci or (None, None)))]
+
+
+def test_a_block_with_a_zero_signature_is_refused() -> None:
+    shares, labels = made((4, 4))
+    shares[5] = 0
+    with pytest.raises(ValueError, match="has no signature"):
+        similarity_of_blocks([shares], labels, auc=None)

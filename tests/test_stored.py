@@ -1,0 +1,169 @@
+"""A file that is read in blocks holds what it holds when read whole, and more prompts than fit memory are analyzed."""
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moexray import signatures as signatures_module
+from moexray import subject as subject_module
+from moexray.analysis import analyze
+from moexray.errors import SignaturesError
+from moexray.signatures import Signatures
+from moexray.stored import StoredSignatures
+
+
+def made(prompts: int = 60, seed: int = 0) -> Signatures:
+    """Three layers of six experts, k = 2; every category prefers experts of its own, and one prompt generated none."""
+    rng = np.random.default_rng(seed)
+    labels = ["abc"[i % 3] for i in range(prompts)]
+    tokens = rng.integers(3, 12, size=(prompts, 2)).astype(np.int32)
+    tokens[prompts // 2, 1] = 0
+    counts = np.zeros((prompts, 2, 3, 6), dtype=np.uint8)
+    for prompt, phase, layer in np.ndindex(prompts, 2, 3):
+        liking = np.where(np.arange(6) // 2 == "abc".index(labels[prompt]), 2.0, 1.0)
+        for _ in range(tokens[prompt, phase]):
+            counts[prompt, phase, layer, rng.choice(6, 2, replace=False, p=liking / liking.sum())] += 1
+    return Signatures(
+        counts=counts,
+        tokens=tokens,
+        categories=tuple(labels),
+        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        layers=np.array([0, 1, 2], dtype=np.int16),
+        top_k=np.array([2, 2, 2], dtype=np.int16),
+        meta={"model": "made-up"},
+        texts=tuple(f"prompt {i} größe " + "x" * (i % 5) for i in range(prompts)),
+        groups=tuple(f"g{i // 2}" if i < 6 else "" for i in range(prompts)),
+    )
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signatures_module, "_BLOCK_NUMBERS", 7 * 18)
+
+
+@pytest.fixture
+def stored(tmp_path: Path, small_blocks: None) -> StoredSignatures:
+    made().save(tmp_path / "s.npz")
+    return StoredSignatures.open(tmp_path / "s.npz")
+
+
+def test_blocks_hold_every_prompt_once_and_in_order(stored: StoredSignatures) -> None:
+    blocks = list(stored.blocks())
+    assert [len(block) for block in blocks] == [7] * 8 + [4]
+    np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), made().counts)
+    assert sum((block.prompt_ids for block in blocks), ()) == made().prompt_ids
+    assert sum((block.groups or () for block in blocks), ()) == made().groups
+
+
+def test_blocks_in_memory_are_those_of_the_file(stored: StoredSignatures) -> None:
+    for ours, theirs in zip(made().blocks(), stored.blocks(), strict=True):
+        np.testing.assert_array_equal(ours.counts, theirs.counts)
+        assert (ours.categories, ours.groups) == (theirs.categories, theirs.groups)
+
+
+def test_prompts_that_are_taken_bring_their_texts(stored: StoredSignatures) -> None:
+    ours, theirs = stored.take([3, 8, 59]), made().take([3, 8, 59])
+    np.testing.assert_array_equal(ours.counts, theirs.counts)
+    assert (ours.texts, ours.prompt_ids) == (theirs.texts, theirs.prompt_ids)
+
+
+def test_counts_in_columns_are_the_same_file(tmp_path: Path) -> None:
+    s = made()
+    replace(s, counts=np.asfortranarray(s.counts)).save(tmp_path / "columns.npz")
+    s.save(tmp_path / "rows.npz")
+    assert (tmp_path / "columns.npz").read_bytes() == (tmp_path / "rows.npz").read_bytes()
+
+
+def rewritten(path: Path, **changed: np.ndarray) -> Path:
+    with np.load(path) as file:
+        arrays = {**file, **changed}
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def test_a_file_written_by_others_in_columns_is_read(tmp_path: Path, small_blocks: None) -> None:
+    made().save(tmp_path / "s.npz")
+    path = rewritten(tmp_path / "s.npz", counts=np.asfortranarray(made().counts))
+    blocks = StoredSignatures.open(path).blocks()
+    np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), made().counts)
+
+
+def test_a_block_whose_counts_do_not_add_up_is_refused(stored: StoredSignatures) -> None:
+    counts = made().counts.copy()
+    counts[40, 0, 0, 0] += 1
+    rewritten(stored.path, counts=counts)
+    with pytest.raises(SignaturesError, match=r"s\.npz: prompt 'p40', prompt phase, layer 0"):
+        list(stored.blocks())
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "problem"),
+    [
+        ("counts", np.zeros((3, 2, 3, 6), np.uint8), "counts do not fit 60 prompts"),
+        ("counts", np.zeros(60, np.uint8), "counts do not fit 60 prompts"),
+        ("tokens", np.zeros((5, 2), np.int32), "tokens do not fit 60 prompts"),
+        ("texts.offsets", np.zeros(3, np.int64), "texts do not fit 60 prompts"),
+    ],
+)
+def test_parts_of_unequal_length_are_refused(tmp_path: Path, name: str, array: np.ndarray, problem: str) -> None:
+    made().save(tmp_path / "s.npz")
+    with pytest.raises(SignaturesError, match=problem):
+        StoredSignatures.open(rewritten(tmp_path / "s.npz", **{name: array}))
+
+
+def test_an_id_that_occurs_twice_is_refused_though_no_block_holds_both(stored: StoredSignatures) -> None:
+    utf8 = np.frombuffer("".join(["p59", *made().prompt_ids[1:]]).encode(), np.uint8)
+    offsets = np.cumsum([0, 3, *map(len, made().prompt_ids[1:])])
+    path = rewritten(stored.path, **{"prompt_ids.utf8": utf8, "prompt_ids.offsets": offsets})
+    with pytest.raises(SignaturesError, match="two prompts have the id 'p59'"):
+        StoredSignatures.open(path)
+
+
+def test_a_truncated_file_is_refused_in_one_sentence(stored: StoredSignatures) -> None:
+    content = stored.path.read_bytes()
+    stored.path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(SignaturesError, match="damaged"):
+        list(stored.blocks())
+    with zipfile.ZipFile(stored.path, "w") as archive:
+        archive.writestr("counts.npy", b"not an array")
+    with pytest.raises(SignaturesError):
+        StoredSignatures.open(stored.path)
+
+
+def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(
+    stored: StoredSignatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Similarity, layers and load are those of every prompt; the notes name what looked at a sample."""
+    whole = analyze(stored, permutations=499).document
+    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
+    monkeypatch.setattr(subject_module, "SAMPLE", 30)
+    document = analyze(stored, permutations=499).document
+    assert document["signatures"] == whole["signatures"]
+    assert document["load"] == whole["load"]
+    for part in ("within", "across"):
+        assert document["similarity"][part]["mean"] == pytest.approx(whole["similarity"][part]["mean"], abs=1e-9)
+        assert document["similarity"][part]["ci"] == pytest.approx(whole["similarity"][part]["ci"], abs=1e-9)
+    assert document["similarity"]["cohens_d_ci"] == pytest.approx(whole["similarity"]["cohens_d_ci"], rel=1e-9)
+    assert document["permutation"]["observed"] == pytest.approx(whole["permutation"]["observed"])
+    assert document["permutation"]["p_value"] == whole["permutation"]["p_value"] == 1 / 500
+    for ours, theirs in zip(document["layers"], whole["layers"], strict=True):
+        assert ours["cohens_d"] == pytest.approx(theirs["cohens_d"])
+    assert abs(document["similarity"]["auc"] - whole["similarity"]["auc"]) < 0.01
+    assert len(document["pca"]["coordinates"]) == len(document["pca"]["prompt_ids"]) == 30
+    assert "30 of the 60 prompts" in document["notes"]["signatures.sample"]
+    assert analyze(stored.load(), permutations=499).document == document
+
+
+def test_of_a_phase_only_prompts_with_tokens_are_streamed(
+    stored: StoredSignatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = analyze(stored, phase="generated", permutations=99).document
+    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
+    monkeypatch.setattr(subject_module, "SAMPLE", 30)
+    document = analyze(stored, phase="generated", permutations=99).document
+    assert document["signatures"]["prompts"] == 59
+    assert document["similarity"]["cohens_d"] == pytest.approx(whole["similarity"]["cohens_d"])
+    assert document["notes"]["signatures.prompts"] == whole["notes"]["signatures.prompts"]
