@@ -10,6 +10,8 @@ from moexray.stats.pair_sums import PairSums
 
 # Similarities of signatures that are the same differ by this much, and no effect size is made of it.
 _ROUNDING = 1e-14
+# What Σs² − (Σs)²/n leaves below this share of Σs² is rounding: there is no spread.
+_NO_SPREAD = 64 * np.finfo(np.float64).eps
 
 Interval = tuple[float, float]
 
@@ -61,8 +63,9 @@ class Pairs:
     @property
     def squares(self) -> float:
         """Sum of squared differences from the mean."""
-        first = float(self.own_first.sum()) / 2
-        return max(0.0, float(self.own_second.sum()) / 2 - first**2 / self.number)
+        first, second = float(self.own_first.sum()) / 2, float(self.own_second.sum()) / 2
+        squares = second - first**2 / self.number
+        return squares if squares > _NO_SPREAD * second else 0.0
 
     def summary(self, numbers: NDArray[np.integer]) -> PairSummary:
         """Return mean, standard deviation and the interval of the mean, prompts drawn within their categories."""
@@ -80,8 +83,9 @@ class Pairs:
         pairs = (self.number - self.own_pairs).astype(np.float64)
         first = self.own_first.sum() / 2 - self.own_first
         mean = first / pairs
-        squares = self.own_second.sum() / 2 - self.own_second - first * mean
-        return pairs, self.shift + mean, np.maximum(0, squares)
+        second = self.own_second.sum() / 2 - self.own_second
+        squares = second - first * mean
+        return pairs, self.shift + mean, np.where(squares > _NO_SPREAD * second, squares, 0.0)
 
 
 def cohens_d(first: PairSummary, second: PairSummary) -> float | None:

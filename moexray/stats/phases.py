@@ -96,6 +96,8 @@ def compare_phases(
     first, second = unit_rows(prompt), unit_rows(generated)
     (before, before_without), (after, after_without) = _effect(first, numbers), _effect(second, numbers)
     difference = None if before.cohens_d is None or after.cohens_d is None else after.cohens_d - before.cohens_d
+    with np.errstate(invalid="ignore"):  # without a spread both are infinite, and there is no interval
+        moved = after_without - before_without
     alike = np.einsum("ij,ij->i", first, second)
     own = float(alike.mean())
     same, others = _means_with_others(first, second, numbers)
@@ -105,9 +107,7 @@ def compare_phases(
         prompt=before,
         generated=after,
         difference=difference,
-        difference_ci=(
-            None if difference is None else jackknife_interval(difference, after_without - before_without, numbers)
-        ),
+        difference_ci=(None if difference is None else jackknife_interval(difference, moved, numbers)),
         own=own,
         own_ci=clipped(mean_interval(alike, numbers), (-1, 1)),
         same_category=same,
