@@ -11,6 +11,8 @@ from moexray.stats.jackknife import logit_interval
 # Up to here every comparison of two pairs is made; a matrix of so many prompts takes 72 MB.
 EXACT_PROMPTS = 3000
 _SAMPLED_PAIRS = 20_000
+# Similarities that are equal differ by less, whichever order their sums are taken in.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,9 @@ def auc_of_sample(units: NDArray[np.float64], pairs: SampledPairs) -> Auc:
 
 
 def _ranks(values: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many of `ordered` lie below each value, ties counting half."""
-    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
+    """How many of `ordered` lie below each value, ties counting half, and those that only rounding breaks too."""
+    low = np.searchsorted(ordered, values - _ROUNDING, "left")
+    return (low + np.searchsorted(ordered, values + _ROUNDING, "right")) / 2
 
 
 def _by_prompt(

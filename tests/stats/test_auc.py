@@ -30,3 +30,11 @@ def test_every_comparison_of_many_prompts_is_made() -> None:
     within = [gram[p, q] for p, q in pairs if numbers[p] == numbers[q]]
     across = [gram[p, q] for p, q in pairs if numbers[p] != numbers[q]]
     assert exact_auc(units, numbers).value == pytest.approx(np.mean([[w > a for a in across] for w in within]))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3, 0, 1]])
+def test_rounding_does_not_decide_ties(order: list[int]) -> None:
+    """Prompts a, b, a: the pair within is as alike as one pair across, and more than the other, so 3/4."""
+    vectors = np.array([[3, 0, 0, 3], [3, 0, 2, 1], [1, 2, 0, 3]])[:, order] / 3
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert exact_auc(units, np.array([0, 1, 0])).value == 3 / 4

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from moexray.errors import NotComputable
-from moexray.stats.classifier import classifier_p_value, classify
+from moexray.stats.classifier import classifier_p_value, classify, classify_words
 
 
 def planted(seed: int, strength: float, *, prompts: int = 40, dimensions: int = 200) -> tuple[np.ndarray, list[str]]:
@@ -108,3 +108,16 @@ def test_groups_are_shuffled_as_one_and_a_mixed_group_is_refused() -> None:
 def test_too_little_to_fold_is_not_computable(labels: list[str], groups: list[str] | None, reason: str) -> None:
     with pytest.raises(NotComputable, match=reason):
         classify(np.random.default_rng(0).random((12, 4)), labels, groups=groups)
+
+
+def test_a_fold_whose_training_texts_hold_no_word_names_the_most_frequent_category() -> None:
+    found = classify_words(["", "word", "", ""], list("aabb"), folds=2)
+    assert 0 <= found.accuracy <= 1
+
+
+def test_where_groups_leave_one_category_to_learn_from_it_is_named() -> None:
+    groups = ["g", "", "h", "g", "h", "g"]
+    vectors = np.random.default_rng(0).random((6, 3))
+    found = classify(vectors, list("aabbba"), folds=2, groups=groups)
+    assert found.confusion.sum() == 6
+    assert classify_words(list("wxyzwx"), list("aabbba"), folds=2, groups=groups).confusion.sum() == 6
