@@ -139,7 +139,7 @@ def _pca(subject: Subject) -> dict[str, Any]:
 
 def _layers(subject: Subject) -> list[dict[str, Any]]:
     accuracies = layer_accuracies(subject.by_layer, subject.labels, **subject.classing)
-    found = layer_statistics(subject.signatures.layers.tolist(), subject.layer_pairs, accuracies)
+    found = layer_statistics(subject.signatures.layers.tolist(), subject.layer_effects, accuracies)
     rows = [{**asdict(layer), "p_value": None, "p_value_corrected": None} for layer in found]
     try:
         tests = _layer_p_values(subject)
@@ -161,9 +161,9 @@ def _layer_p_values(subject: Subject) -> LayerPValues:
 
 def _depth(subject: Subject) -> dict[str, Any]:
     layers = subject.signatures.layers.tolist()
-    effect_sizes = [pairs.cohens_d for pairs in subject.layer_pairs]
+    effect_sizes = [effect.cohens_d for effect in subject.layer_effects]
     trend = depth_trend(layers, effect_sizes, permutations=subject.permutations, rng=subject.rng("depth"))
-    without_each = np.column_stack([pairs.without_each for pairs in subject.layer_pairs])
+    without_each = np.column_stack([effect.without_each for effect in subject.layer_effects])
     interval = None
     try:
         interval = peak_layer_interval(effect_sizes, without_each, subject.all_labels, layers, rng=subject.rng("peak"))

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
 from moexray.signatures import PHASES, Phase, Signatures
-from moexray.stats.similarity import Similarity, similarity, unit_rows
+from moexray.stats.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.stored import StoredSignatures
 
 if TYPE_CHECKING:
     from moexray.stats.cell_shuffles import ShuffledDifferences
     from moexray.stats.classifier import Classification
-    from moexray.stats.streaming import LayerPairs
 
 # Up to here the signatures of all prompts are held in memory, and every statistic looks at each of them.
 MOST_WHOLE, SAMPLE = 5000, 2000
@@ -89,13 +88,11 @@ class Subject:
         return similarity(self.signatures.vectors(self.phase), self.labels, rng=self.rng("similarity"))
 
     @cached_property
-    def layer_pairs(self) -> "list[LayerPairs]":
-        """The similarity of all pairs of prompts, layer by layer."""
+    def layer_effects(self) -> list[CategoryEffect]:
+        """The effect of category on the similarity of all pairs of prompts, layer by layer."""
         if self.everything is not None:
             return self._streamed[1]
-        from moexray.stats.streaming import layer_pairs
-
-        return layer_pairs(self.by_layer, self.labels)
+        return [category_effect(layer, self.labels) for layer in np.moveaxis(self.by_layer, 1, 0)]
 
     @cached_property
     def differences(self) -> "ShuffledDifferences":
@@ -137,7 +134,7 @@ class Subject:
         return np.random.default_rng([self.seed, crc32(name.encode())])
 
     @cached_property
-    def _streamed(self) -> "tuple[Similarity, list[LayerPairs]]":
+    def _streamed(self) -> tuple[Similarity, list[CategoryEffect]]:
         from moexray.stats.auc import auc_of_sample, sample_pairs
         from moexray.stats.similarity import pairs_within
         from moexray.stats.streaming import similarity_of_blocks

@@ -43,7 +43,7 @@ def make_figure(name: str, signatures: Signatures | StoredSignatures, *, phase: 
 def _layerwise(subject: Subject) -> Figure:
     accuracies = layer_accuracies(subject.by_layer, subject.labels, **subject.classing)
     return draw_layerwise(
-        layer_statistics(subject.signatures.layers.tolist(), subject.layer_pairs, accuracies),
+        layer_statistics(subject.signatures.layers.tolist(), subject.layer_effects, accuracies),
         chance=subject.classification.chance,
         title=_title("Category structure by layer", subject),
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from moexray.errors import NotComputable
 from moexray.stats.classifier import Classification, classify
 from moexray.stats.permutation import category_numbers, mean_differences, p_value, shuffled_labels
-from moexray.stats.streaming import LayerPairs
+from moexray.stats.similarity import CategoryEffect
 
 # Differences that vary by less are the same but for rounding.
 _ROUNDING = 1e-12
@@ -38,7 +38,7 @@ class LayerPValues:
 
 
 def layer_statistics(
-    layers: Sequence[int], pairs: Sequence[LayerPairs], classified: Sequence[Classification | None]
+    layers: Sequence[int], effects: Sequence[CategoryEffect], classified: Sequence[Classification | None]
 ) -> list[LayerStatistics]:
     """Put together what similarity and what the classifier say of each layer.
 
@@ -46,8 +46,8 @@ def layer_statistics(
     ----------
     layers
         The layers' indices in the model.
-    pairs
-        See `moexray.stats.streaming.similarity_of_blocks`.
+    effects
+        Of category, on each layer's similarities: see `moexray.stats.similarity.category_effect`.
     classified
         See `layer_accuracies`.
     """
@@ -61,7 +61,7 @@ def layer_statistics(
             accuracy=named.accuracy if named else None,
             accuracy_ci=named.accuracy_ci if named else None,
         )
-        for layer, alike, named in zip(layers, pairs, classified, strict=True)
+        for layer, alike, named in zip(layers, effects, classified, strict=True)
     ]
 
 

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.jackknife import clipped, jackknife_interval, mean_interval
-from moexray.stats.pair_sums import pair_sums
-from moexray.stats.pairs import Interval, Pairs, cohens_d, effect_sizes_without_each
+from moexray.stats.pairs import Interval
 from moexray.stats.permutation import category_numbers, p_value
-from moexray.stats.similarity import unit_rows
+from moexray.stats.similarity import CategoryEffect, category_effect, unit_rows
 
 _MOST_NUMBERS = 2**22
 
@@ -94,18 +93,18 @@ def compare_phases(
         raise NotComputable(message)
     numbers = category_numbers(labels)
     first, second = unit_rows(prompt), unit_rows(generated)
-    (before, before_without), (after, after_without) = _effect(first, numbers), _effect(second, numbers)
+    before, after = category_effect(prompt, labels), category_effect(generated, labels)
     difference = None if before.cohens_d is None or after.cohens_d is None else after.cohens_d - before.cohens_d
     with np.errstate(invalid="ignore"):  # without a spread both are infinite, and there is no interval
-        moved = after_without - before_without
+        moved = after.without_each - before.without_each
     alike = np.einsum("ij,ij->i", first, second)
     own = float(alike.mean())
     same, others = _means_with_others(first, second, numbers)
     null = _shuffled(first, second, numbers, permutations=permutations, rng=rng)
     return PhaseComparison(
         prompts=len(labels),
-        prompt=before,
-        generated=after,
+        prompt=_shown(before),
+        generated=_shown(after),
         difference=difference,
         difference_ci=(None if difference is None else jackknife_interval(difference, moved, numbers)),
         own=own,
@@ -117,19 +116,8 @@ def compare_phases(
     )
 
 
-def _effect(units: NDArray[np.float64], numbers: NDArray[np.integer]) -> tuple[PhaseEffect, NDArray[np.float64]]:
-    """Return the effect, and Cohen's d without each prompt."""
-    categories = int(numbers.max()) + 1
-    sums = pair_sums(units, numbers.astype(np.int64), categories)
-    same = np.eye(categories, dtype=bool)[numbers]
-    within, across = Pairs.chosen(sums, same), Pairs.chosen(sums, ~same)
-    summaries = within.summary(numbers), across.summary(numbers)
-    d = cohens_d(*summaries)
-    if d is None:
-        return PhaseEffect(summaries[0].mean, summaries[1].mean, None, None), np.full(len(units), np.nan)
-    without = effect_sizes_without_each(within, across)
-    interval = jackknife_interval(d, without, numbers)
-    return PhaseEffect(summaries[0].mean, summaries[1].mean, d, interval), without
+def _shown(effect: CategoryEffect) -> PhaseEffect:
+    return PhaseEffect(effect.within, effect.across, effect.cohens_d, effect.cohens_d_ci)
 
 
 def _means_with_others(

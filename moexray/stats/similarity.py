@@ -7,11 +7,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats import pairs
 from moexray.stats.auc import EXACT_PROMPTS, Auc, auc_of_sample, exact_auc, sample_pairs
 from moexray.stats.jackknife import jackknife_interval
 from moexray.stats.pair_sums import PairSums, pair_sums
-from moexray.stats.pairs import Interval, Pairs, PairSummary, cohens_d
+from moexray.stats.pairs import Interval, Pairs, PairSummary, cohens_d, effect_sizes_without_each
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,20 @@ class Similarity:
     auc: Auc | None
     by_category: dict[str, PairSummary]
     by_pair: dict[tuple[str, str], PairSummary]
+
+
+@dataclass(frozen=True)
+class CategoryEffect:
+    """Mean similarity within and across categories, Cohen's d, its interval, and d without each prompt.
+
+    The last, ``(prompts,)``, is not finite where there is no d then.
+    """
+
+    within: float | None
+    across: float | None
+    cohens_d: float | None
+    cohens_d_ci: Interval | None
+    without_each: NDArray[np.float64]
 
 
 def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, dimensions)
@@ -111,7 +124,7 @@ def effect_size(within: Pairs, across: Pairs, numbers: NDArray[np.integer]) -> t
     d = cohens_d(within.summary(numbers), across.summary(numbers))
     if d is None:
         return None, None
-    return d, jackknife_interval(d, pairs.effect_sizes_without_each(within, across), numbers)
+    return d, jackknife_interval(d, effect_sizes_without_each(within, across), numbers)
 
 
 def pairs_within(numbers: NDArray[np.integer]) -> int:
@@ -120,9 +133,16 @@ def pairs_within(numbers: NDArray[np.integer]) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def effect_sizes_without_each(vectors: NDArray[np.float64], labels: Sequence[str]) -> NDArray[np.float64]:  # (prompts,)
-    """Cohen's d when one prompt after another is left out; not finite where it does not exist then."""
+def category_effect(vectors: NDArray[np.float64], labels: Sequence[str]) -> CategoryEffect:
+    """Measure the effect of category on the similarity of signatures ``(prompts, dimensions)``, none of them zero."""
     categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
     sums = pair_sums(unit_rows(vectors), numbers, len(categories))
     own = np.eye(len(categories), dtype=bool)[numbers]
-    return pairs.effect_sizes_without_each(Pairs.chosen(sums, own), Pairs.chosen(sums, ~own))
+    return effect_between(Pairs.chosen(sums, own), Pairs.chosen(sums, ~own), numbers)
+
+
+def effect_between(within: Pairs, across: Pairs, numbers: NDArray[np.integer]) -> CategoryEffect:
+    """Measure the effect from the pairs within and across; `numbers` are the categories of the prompts."""
+    d, interval = effect_size(within, across, numbers)
+    inside, outside = (each.mean if each.number else None for each in (within, across))
+    return CategoryEffect(inside, outside, d, interval, effect_sizes_without_each(within, across))

@@ -4,34 +4,22 @@ What is kept is of the size of a category's second moments, D² numbers, and som
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.auc import Auc
-from moexray.stats.pair_sums import CategoryMoments, PairSums, numbers_of_pairs, pair_sums
-from moexray.stats.pairs import Pairs, effect_sizes_without_each
-from moexray.stats.similarity import Similarity, effect_size, summarised, unit_rows
+from moexray.stats.pair_sums import CategoryMoments, PairSums, numbers_of_pairs
+from moexray.stats.pairs import Pairs
+from moexray.stats.similarity import CategoryEffect, Similarity, effect_between, summarised, unit_rows
 
 # Signatures of consecutive prompts, (rows, layers, experts); it must be possible to go through them again.
 Blocks = Iterable[NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
-class LayerPairs:
-    """One layer's similarity within and across categories, its effect size, and that without each prompt."""
-
-    within: float | None
-    across: float | None
-    cohens_d: float | None
-    cohens_d_ci: tuple[float, float] | None
-    without_each: NDArray[np.float64]  # (prompts,)
-
-
 def similarity_of_blocks(
     blocks: Blocks, labels: Sequence[str], *, auc: Auc | None
-) -> tuple[Similarity, list[LayerPairs]]:
+) -> tuple[Similarity, list[CategoryEffect]]:
     """Summarise the similarity of all pairs, as `moexray.stats.similarity.similarity` does, whole and layer by layer.
 
     Takes O(P·D²) time. The passes: the mean of the unit signatures, the second moments of each category about
@@ -70,17 +58,6 @@ def similarity_of_blocks(
     return summarised(sums, list(categories), numbers, auc), _layers(layers, shifts, pairs, numbers)
 
 
-def layer_pairs(vectors: NDArray[np.float64], labels: Sequence[str]) -> list[LayerPairs]:
-    """Summarise the similarity of all pairs layer by layer, of signatures ``(prompts, layers, experts)`` in memory."""
-    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    own = np.eye(len(categories), dtype=bool)[numbers]
-    found = []
-    for layer in range(vectors.shape[1]):
-        sums = pair_sums(unit_rows(vectors[:, layer]), numbers, len(categories))
-        found.append(_layer(Pairs.chosen(sums, own), Pairs.chosen(sums, ~own), numbers))
-    return found
-
-
 def views(shares: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:  # (rows, dimensions) each
     """Yield the signatures of a block at unit length: whole, then layer by layer."""
     yield unit_rows(shares.reshape(len(shares), shares.shape[1] * shares.shape[2]))
@@ -109,18 +86,12 @@ def _means(blocks: Blocks) -> list[NDArray[np.float64]]:
 
 def _layers(
     sums: NDArray[np.float64], shifts: Sequence[float], pairs: NDArray[np.int64], numbers: NDArray[np.integer]
-) -> list[LayerPairs]:
+) -> list[CategoryEffect]:
     own = pairs[np.arange(len(numbers)), numbers]
     others = pairs.sum(axis=1) - own
     found = []
     for layer, shift in enumerate(shifts):
         within = Pairs(shift, own, sums[:, layer, 0], sums[:, layer, 1])
         across = Pairs(shift, others, sums[:, layer, 2], sums[:, layer, 3])
-        found.append(_layer(within, across, numbers))
+        found.append(effect_between(within, across, numbers))
     return found
-
-
-def _layer(within: Pairs, across: Pairs, numbers: NDArray[np.integer]) -> LayerPairs:
-    d, interval = effect_size(within, across, numbers)
-    inside, outside = (each.mean if each.number else None for each in (within, across))
-    return LayerPairs(inside, outside, d, interval, effect_sizes_without_each(within, across))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moexray.stats.jackknife import jackknife_interval, logit_interval
-from moexray.stats.similarity import Similarity, effect_sizes_without_each, similarity, unit_rows
+from moexray.stats.similarity import Similarity, category_effect, similarity, unit_rows
 
 CATEGORIES = 4
 
@@ -38,7 +38,7 @@ def figures(found: Similarity) -> dict[str, tuple[float, tuple[float, float]]]:
 def test_each_left_out_effect_size_is_that_of_the_others() -> None:
     vectors, labels = Population(0.5).sample(6, np.random.default_rng(1))
     expected = [similarity(np.delete(vectors, p, axis=0), labels[:p] + labels[p + 1 :]).cohens_d for p in range(24)]
-    np.testing.assert_allclose(effect_sizes_without_each(vectors, labels), expected, rtol=1e-9)
+    np.testing.assert_allclose(category_effect(vectors, labels).without_each, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("figure", ["within", "across", "auc", "c2"])

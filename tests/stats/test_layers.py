@@ -7,8 +7,7 @@ from scipy.stats import kstest
 from moexray.stats.classifier import classify
 from moexray.stats.layers import LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
 from moexray.stats.permutation import category_numbers, permutation_test, shuffled_labels
-from moexray.stats.similarity import similarity
-from moexray.stats.streaming import layer_pairs
+from moexray.stats.similarity import category_effect, similarity
 
 LABELS = ["code", "math"] * 10
 LAYERS = (0, 2, 5)
@@ -23,7 +22,9 @@ def vectors() -> np.ndarray:  # (prompts, layers, experts)
 
 
 def statistics(made: np.ndarray, labels: list[str]) -> list[LayerStatistics]:
-    return layer_statistics(LAYERS, layer_pairs(made, labels), layer_accuracies(made, labels))
+    return layer_statistics(
+        LAYERS, [category_effect(made[:, i], labels) for i in range(3)], layer_accuracies(made, labels)
+    )
 
 
 def test_each_layer_equals_the_statistics_of_its_own_part() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from moexray.errors import NotComputable
 from moexray.stats.peak import peak_layer_interval
-from moexray.stats.similarity import effect_sizes_without_each, similarity
+from moexray.stats.similarity import category_effect, similarity
 
 LABELS = ["a", "b"] * 15
 LAYERS = (3, 5, 7, 9)
@@ -22,7 +22,7 @@ def vectors(strengths: tuple[float, ...], seed: int = 0) -> np.ndarray:  # (prom
 def interval(made: np.ndarray, labels: list[str] = LABELS, layers: tuple[int, ...] = LAYERS) -> tuple[int, int]:
     each = range(made.shape[1])
     effects = [similarity(made[:, layer], labels).cohens_d for layer in each]
-    without_each = np.column_stack([effect_sizes_without_each(made[:, layer], labels) for layer in each])
+    without_each = np.column_stack([category_effect(made[:, layer], labels).without_each for layer in each])
     return peak_layer_interval(effects, without_each, labels, layers, rng=0)
 
 

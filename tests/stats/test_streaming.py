@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from moexray.stats.pairs import PairSummary
-from moexray.stats.similarity import similarity
-from moexray.stats.streaming import layer_pairs, similarity_of_blocks
+from moexray.stats.similarity import category_effect, similarity
+from moexray.stats.streaming import similarity_of_blocks
 
 CLOSE = {"abs": 1e-9, "rel": 1e-9, "nan_ok": True}
 
@@ -37,7 +37,7 @@ def test_blocks_change_nothing(sizes: tuple[int, ...], ends: tuple[int, ...]) ->
         assert list(ours) == list(theirs)
         assert flat(*ours.values()) == pytest.approx(flat(*theirs.values()), **CLOSE)
     assert known(found.cohens_d) == pytest.approx(known(expected.cohens_d), **CLOSE)
-    for ours, theirs in zip(by_layer, layer_pairs(shares, labels), strict=True):
+    for ours, theirs in zip(by_layer, [category_effect(shares[:, i], labels) for i in range(3)], strict=True):
         figures = [[known(each.within), known(each.across), known(each.cohens_d)] for each in (ours, theirs)]
         assert figures[0] == pytest.approx(figures[1], **CLOSE)
         there = np.isfinite(theirs.without_each)  # elsewhere a deviation of zero divides
