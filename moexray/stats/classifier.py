@@ -1,29 +1,25 @@
 """A linear classifier that tells a prompt's category from its signature alone, if it can."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from moexray.errors import NotComputable
+from moexray.stats.folds import Split, check_folds, group_numbers, splits
+from moexray.stats.logistic import fit_logistic
 from moexray.stats.words import WORD
 
-# From training rows, their categories and the rows to predict, all by number, to the categories predicted.
-Predict = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
+# Coordinates of the rows to learn from and of the rows to predict, along principal axes of the former.
+Coordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
+Features = Callable[[Split], Coordinates]
 
 _NEGLIGIBLE = 1e-12
-# scikit-learn's own 1e-4 stops short of the optimum, at a place that depends on the coordinates.
-_TOLERANCE = 1e-6
-# The matrices are small: more threads spend their time waiting for each other, three times as much in all.
-_THREADS = 1
+# Numbers in the rows of the regressions that are fitted together: few enough to stay in a processor's cache.
+_TOGETHER = 2**18
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def classify(
 ) -> Classification:
     """Predict every prompt's category from a logistic regression fitted to the other folds.
 
-    Features are standardised, the penalty is scikit-learn's default (L2, C = 1), folds are stratified,
+    Features are standardised, the penalty is the usual one (L2, C = 1), folds are stratified,
     and everything is fitted inside the folds.
 
     Parameters
@@ -89,8 +85,7 @@ def classify(
     NotComputable
         If there is one category only, or a category has fewer prompts, or groups, than there are folds.
     """
-    with threadpool_limits(_THREADS):
-        return _cross_validate(_by_vectors(vectors), labels, folds, _group_numbers(len(labels), groups), seed)
+    return _cross_validated(_standardised(vectors), labels, folds, groups, seed)
 
 
 def classify_words(
@@ -111,49 +106,22 @@ def classify_words(
     NotComputable
         As `classify`, or if no text holds a word.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     if not any(WORD.search(text) for text in texts):
         message = "no prompt holds a word"
         raise NotComputable(message)
     every = np.asarray(texts, dtype=object)
 
-    def predict(training: NDArray[np.int64], truth: NDArray[np.int64], test: NDArray[np.int64]) -> NDArray[np.int64]:
-        if not any(WORD.search(text) for text in every[training]):
-            return np.full(len(test), np.bincount(truth).argmax())
-        model = make_pipeline(TfidfVectorizer(token_pattern=WORD.pattern), LogisticRegression(max_iter=10_000))
-        return np.asarray(model.fit(every[training], truth).predict(every[test]), dtype=np.int64)
+    def weighted(split: Split) -> Coordinates:
+        training, test = (every[rows] for rows in split)
+        if not any(WORD.search(text) for text in training):
+            return np.zeros((len(training), 1)), np.zeros((len(test), 1))
+        words = TfidfVectorizer(token_pattern=WORD.pattern).fit(training)
+        known, unseen = words.transform(training), words.transform(test)
+        return _along_axes((known @ known.T).toarray(), (unseen @ known.T).toarray())
 
-    with threadpool_limits(_THREADS):
-        return _cross_validate(predict, labels, folds, _group_numbers(len(labels), groups), seed)
-
-
-def _by_vectors(vectors: NDArray[np.float64]) -> Predict:
-    return lambda training, truth, test: _predict(vectors[training], truth, vectors[test])
-
-
-def _cross_validate(
-    predict: Predict, labels: Sequence[str], folds: int, whole: NDArray[np.int64], seed: int
-) -> Classification:
-    names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    _check(names, truth, whole, folds)
-    predicted = np.full(len(truth), -1)
-    accuracies = []
-    for training, test in _folds(truth, whole, folds, seed):
-        known = truth[training]
-        # Groups may leave one category to learn from: then there is nothing to fit.
-        predicted[test] = predict(training, known, test) if np.ptp(known) else known[0]
-        accuracies.append(float(np.mean(predicted[test] == truth[test])))
-    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
-    return Classification(
-        accuracy=float(np.mean(accuracies)),
-        accuracy_std=float(np.std(accuracies)),
-        accuracy_ci=_wilson_interval(int(np.count_nonzero(predicted == truth)), len(truth)),
-        fold_accuracies=tuple(accuracies),
-        chance=float(np.bincount(truth).max() / len(truth)),
-        labels=tuple(names),
-        confusion=confusion,
-        right=predicted == truth,
-    )
+    return _cross_validated(weighted, labels, folds, groups, seed)
 
 
 def classifier_p_value(
@@ -175,80 +143,140 @@ def classifier_p_value(
     NotComputable
         If `classify` cannot be computed, or a group holds more than one category.
     """
-    whole = _group_numbers(len(labels), groups)
-    of_group = _labels_of_groups(labels, whole)
+    names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    whole = group_numbers(len(labels), groups)
+    check_folds(names, truth, whole, folds)
+    of_group = _categories_of_groups(truth, whole)
     rng = np.random.default_rng(seed)
-    reached = 0
-    predict = _by_vectors(vectors)
-    with threadpool_limits(_THREADS):
-        observed = _cross_validate(predict, labels, folds, whole, seed).accuracy
-        for _ in range(permutations):
-            shuffled = list(rng.permutation(of_group)[whole])
-            reached += _cross_validate(predict, shuffled, folds, whole, seed).accuracy >= observed - _NEGLIGIBLE
-    return (1 + reached) / (1 + permutations)
+    labelings = [truth, *(rng.permutation(of_group)[whole] for _ in range(permutations))]
+    accuracies = _accuracies(_standardised(vectors), labelings, whole, folds, seed)
+    reached = np.count_nonzero(accuracies[1:] >= accuracies[0] - _NEGLIGIBLE)
+    return float(1 + reached) / (1 + permutations)
 
 
-def _labels_of_groups(labels: Sequence[str], whole: NDArray[np.int64]) -> NDArray[np.object_]:
-    every = np.asarray(labels, dtype=object)
-    of_group: NDArray[np.object_] = every[np.unique(whole, return_index=True)[1]]
-    if (of_group[whole] != every).any():
+def _cross_validated(
+    features: Features, labels: Sequence[str], folds: int, groups: Sequence[str] | None, seed: int
+) -> Classification:
+    from threadpoolctl import threadpool_limits
+
+    names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    whole = group_numbers(len(labels), groups)
+    check_folds(names, truth, whole, folds)
+    parts = list(splits(truth, whole, folds, seed))
+    with threadpool_limits(1):
+        predicted = _predict(features, [truth] * len(parts), parts, len(names))
+    right = np.zeros(len(truth), dtype=bool)
+    confusion = np.zeros((len(names), len(names)), dtype=np.int64)
+    for (_, test), named in zip(parts, predicted, strict=True):
+        right[test] = named == truth[test]
+        np.add.at(confusion, (truth[test], named), 1)
+    accuracies = [float(np.mean(right[test])) for _, test in parts]
+    return Classification(
+        accuracy=float(np.mean(accuracies)),
+        accuracy_std=float(np.std(accuracies)),
+        accuracy_ci=_wilson_interval(int(np.count_nonzero(right)), len(truth)),
+        fold_accuracies=tuple(accuracies),
+        chance=float(np.bincount(truth).max() / len(truth)),
+        labels=tuple(names),
+        confusion=confusion,
+        right=right,
+    )
+
+
+def _accuracies(
+    features: Features, labelings: Sequence[NDArray[np.int64]], whole: NDArray[np.int64], folds: int, seed: int
+) -> NDArray[np.float64]:  # (labelings,)
+    """Cross-validate every labeling; the cores share them, each with its own matrix products."""
+    from threadpoolctl import threadpool_limits
+
+    prompts, categories = len(whole), int(labelings[0].max()) + 1
+    together = max(1, _TOGETHER // (folds * prompts**2))
+
+    def accuracies(chosen: Sequence[NDArray[np.int64]]) -> list[float]:
+        parts = [list(splits(truth, whole, folds, seed)) for truth in chosen]
+        truths = [truth for truth in chosen for _ in range(folds)]
+        tests = [split for of_labeling in parts for split in of_labeling]
+        predicted = _predict(features, truths, tests, categories)
+        right = [
+            float(np.mean(truth[test] == named))
+            for truth, (_, test), named in zip(truths, tests, predicted, strict=True)
+        ]
+        return [float(np.mean(right[start : start + folds])) for start in range(0, len(right), folds)]
+
+    blocks = [labelings[start : start + together] for start in range(0, len(labelings), together)]
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(accuracies, blocks)))
+
+
+def _predict(
+    features: Features, truths: Sequence[NDArray[np.int64]], parts: Sequence[Split], categories: int
+) -> list[NDArray[np.int64]]:
+    """Fit one regression to each split, all at once, and name the category of every row that was left out."""
+    coordinates = [features(split) for split in parts]
+    rows = _filled_up([known for known, _ in coordinates])
+    unseen = _filled_up([unknown for _, unknown in coordinates])
+    known_truth = np.full(rows.shape[:2], -1)
+    for marks, truth, (training, _) in zip(known_truth, truths, parts, strict=True):
+        marks[: len(training)] = truth[training]
+    weights = fit_logistic(rows, known_truth, categories)
+    named = (unseen @ weights[:, :-1] + weights[:, -1:]).argmax(axis=2)
+    for number, marks in enumerate(known_truth):
+        if not rows[number].any():  # nothing varies: name the most frequent category
+            named[number] = np.bincount(marks[marks >= 0]).argmax()
+    return [found[: len(test)] for found, (_, test) in zip(named, parts, strict=True)]
+
+
+def _standardised(vectors: NDArray[np.float64]) -> Features:
+    """Features of mean 0 and variance 1 over the rows to learn from, one that does not vary left as it is."""
+
+    def standardised(split: Split) -> Coordinates:
+        training, test = split
+        mean, spread = vectors[training].mean(axis=0), vectors[training].std(axis=0)
+        varies = spread > len(training) * np.finfo(np.float64).eps * np.abs(mean)
+        scaled = (vectors - mean) / np.where(varies, spread, 1)
+        known, unseen = scaled[training], scaled[test]
+        if known.shape[0] > known.shape[1]:
+            axes = np.linalg.eigh(known.T @ known)[1]
+            return known @ axes, unseen @ axes
+        return _along_axes(known @ known.T, unseen @ known.T)
+
+    return standardised
+
+
+def _along_axes(products: NDArray[np.float64], with_unseen: NDArray[np.float64]) -> Coordinates:
+    """Coordinates along the principal axes of the rows to learn from, from their products with each other.
+
+    An L2 penalty does not see a rotation, and what is orthogonal to every row gets no weight: so predictions
+    are those of the full dimensions, at a fraction of the time.
+    """
+    squares, directions = np.linalg.eigh(products)
+    kept = squares > _NEGLIGIBLE * max(squares.max(), 1)
+    lengths = np.sqrt(np.where(kept, squares, 0))
+    return directions * lengths, with_unseen @ (directions / np.where(kept, lengths, np.inf))
+
+
+def _filled_up(matrices: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Stack matrices of unequal shape, with zeros beyond each."""
+    rows, columns = (max(sizes) for sizes in zip(*(matrix.shape for matrix in matrices), strict=True))
+    stacked = np.zeros((len(matrices), rows, columns))
+    for place, matrix in zip(stacked, matrices, strict=True):
+        place[: matrix.shape[0], : matrix.shape[1]] = matrix
+    return stacked
+
+
+def _categories_of_groups(truth: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.int64]:
+    of_group: NDArray[np.int64] = truth[np.unique(whole, return_index=True)[1]]
+    if (of_group[whole] != truth).any():
         message = "a group holds prompts of several categories, so its label cannot be shuffled as one"
         raise NotComputable(message)
     return of_group
 
 
-def _predict(
-    training: NDArray[np.float64], truth: NDArray[np.int64], test: NDArray[np.float64]
-) -> NDArray[np.int64]:  # (test rows,)
-    """Fit and predict in coordinates of the training rows' own span, at most as many as there are rows.
-
-    An L2 penalty does not see a rotation, and what is orthogonal to every training row gets no
-    weight: so the predictions are those of the full dimensions, at a fraction of the time.
-    """
-    scaler = StandardScaler().fit(training)
-    rows, unseen = scaler.transform(training), scaler.transform(test)
-    squares, directions = np.linalg.eigh(rows @ rows.T)
-    kept = squares > _NEGLIGIBLE * max(squares.max(), _NEGLIGIBLE)
-    if not kept.any() or squares.max() <= _NEGLIGIBLE:  # nothing varies: name the most frequent category
-        return np.full(len(test), np.bincount(truth).argmax())
-    lengths = np.sqrt(squares[kept])
-    model = LogisticRegression(solver="newton-cg", tol=_TOLERANCE, max_iter=10_000).fit(
-        directions[:, kept] * lengths, truth
-    )
-    return np.asarray(model.predict(unseen @ (rows.T @ directions[:, kept] / lengths)), dtype=np.int64)
-
-
 def _wilson_interval(right: int, prompts: int) -> tuple[float, float]:
+    from scipy.special import ndtri
+
     z = float(ndtri(0.975))
     share, shrunk = right / prompts, 1 + z**2 / prompts
     half = z * np.sqrt(share * (1 - share) / prompts + z**2 / (4 * prompts**2)) / shrunk
     centre = (share + z**2 / (2 * prompts)) / shrunk
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
-def _folds(
-    truth: NDArray[np.int64], whole: NDArray[np.int64], folds: int, seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    rows = np.zeros(len(truth))
-    if len(np.unique(whole)) < len(whole):
-        yield from StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, truth, whole)
-    else:
-        yield from StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, truth)
-
-
-def _group_numbers(prompts: int, groups: Sequence[str] | None) -> NDArray[np.int64]:
-    """Return each prompt's group as a number; a prompt without one is its own."""
-    names = [("", i) if not group else (group, -1) for i, group in enumerate(groups or [""] * prompts)]
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], dtype=np.int64)
-
-
-def _check(names: NDArray[np.object_], truth: NDArray[np.int64], whole: NDArray[np.int64], folds: int) -> None:
-    if len(names) < 2:
-        message = "there is one category only"
-        raise NotComputable(message)
-    for number, name in enumerate(names):
-        units = len(np.unique(whole[truth == number]))
-        if units < folds:
-            message = f"category {name!r} has {units} prompts or groups, fewer than the {folds} folds"
-            raise NotComputable(message)

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
@@ -12,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from moexray.errors import NotComputable
 from moexray.stats.classifier import classifier_p_value, classify, classify_words
+from moexray.stats.words import WORD
 
 
 def planted(seed: int, strength: float, *, prompts: int = 40, dimensions: int = 200) -> tuple[np.ndarray, list[str]]:
@@ -121,3 +123,17 @@ def test_where_groups_leave_one_category_to_learn_from_it_is_named() -> None:
     found = classify(vectors, list("aabbba"), folds=2, groups=groups)
     assert found.confusion.sum() == 6
     assert classify_words(list("wxyzwx"), list("aabbba"), folds=2, groups=groups).confusion.sum() == 6
+
+
+def test_words_are_classified_as_scikit_learn_classifies_their_tf_idf() -> None:
+    rng = np.random.default_rng(5)
+    labels = ["code", "math", "story"] * 10
+    own = {"code": ["def", "return"], "math": ["sum", "prime"], "story": ["once", "dragon"]}
+    common = ["the", "a", "of", "two", "it", "is"]
+    texts = [" ".join([*rng.choice(common, 6), *rng.choice(own[label], rng.integers(2))]) for label in labels]
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression(tol=1e-8, max_iter=10_000))
+    pipeline[0].token_pattern = WORD.pattern
+    expected = cross_val_score(pipeline, texts, labels, cv=StratifiedKFold(5, shuffle=True, random_state=1))
+    found = classify_words(texts, labels, seed=1)
+    np.testing.assert_allclose(found.fold_accuracies, expected)
+    assert 0.4 < found.accuracy < 1

@@ -1,0 +1,135 @@
+"""Multinomial logistic regressions, many at once: a permutation test of a classifier fits a thousand small ones.
+
+One after the other in a general solver, each costs mostly the overhead of its own iterations. Stacked, all of them take
+the same Newton steps in the same few matrix products.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Of the gradient's length for each row: Newton steps double their digits, so a strict one costs a step more.
+_TOLERANCE = 1e-8
+_MOST_STEPS = 100
+_MOST_DIRECTIONS = 200
+# How much of the descent that the slope promises a step must keep (L. Armijo, Pacific J. Math. 16, 1966).
+_KEPT_DESCENT = 1e-4
+_ROUNDING = 1e-10
+
+# Per regression, one value: (regressions, 1, 1).
+Each = NDArray[np.float64]
+
+
+def fit_logistic(
+    rows: NDArray[np.float64], truth: NDArray[np.integer], categories: int
+) -> NDArray[np.float64]:  # (regressions, features + 1, categories)
+    """Fit logistic regressions with an L2 penalty (C = 1) on all weights but the intercepts, the last row of weights.
+
+    Minimises −Σ log p(truth | row) + ½ Σ w² of each, with p the softmax of ``row @ w + intercept``; for two
+    categories the penalty is doubled, which makes it the one of a single weight vector that decides between them.
+    By Newton's method, each step by conjugate gradients as far as it pays (R. Dembo, S. Eisenstat and T. Steihaug,
+    SIAM J. Numer. Anal. 19, 1982).
+
+    Parameters
+    ----------
+    rows
+        ``(regressions, rows, features)``. Features along their principal axes make it fast.
+    truth
+        The category of each row ``(regressions, rows)``, from 0 to ``categories - 1``; −1 is no row: those fill
+        regressions of fewer rows up.
+    """
+    there = (truth >= 0).astype(np.float64)[:, :, None]
+    extended = np.concatenate([rows, np.ones_like(there)], axis=2) * there
+    penalty = np.full(extended.shape[2], 2.0 if categories == 2 else 1.0)
+    penalty[-1] = 0
+    marks = np.eye(categories + 1)[truth][:, :, :categories]  # −1 marks no category
+    weights = np.zeros((len(rows), extended.shape[2], categories))
+    left = np.arange(len(rows))
+    problem = _Problem(extended, marks, penalty[:, None])
+    for _ in range(_MOST_STEPS):
+        shares, gradient = problem.slope(weights[left])
+        steep = np.linalg.norm(gradient, axis=(1, 2)) > _TOLERANCE * problem.numbers
+        if not steep.any():
+            break
+        left, problem = left[steep], problem.of(steep)
+        direction = problem.newton_direction(shares[steep], gradient[steep])
+        weights[left] = problem.downhill(weights[left], direction, gradient[steep])
+    return weights
+
+
+def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of the last axis, which sum to one."""
+    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+
+
+class _Problem:
+    """The regressions that are still being fitted: their rows with a one at the end, their truth and the penalty."""
+
+    def __init__(self, rows: NDArray[np.float64], marks: NDArray[np.float64], penalty: NDArray[np.float64]) -> None:
+        self.rows, self.marks, self.penalty = rows, marks, penalty
+        self.columns = np.ascontiguousarray(rows.transpose(0, 2, 1))
+        self.squares = (self.columns**2).sum(axis=2)[:, :, None]
+        self.numbers = marks.sum(axis=(1, 2))  # rows that are there
+
+    def of(self, chosen: NDArray[np.bool_]) -> "_Problem":
+        return self if chosen.all() else _Problem(self.rows[chosen], self.marks[chosen], self.penalty)
+
+    def slope(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the probabilities of each row's categories, and the gradient."""
+        shares = softmax(self.rows @ weights)
+        # Rows that are not there are zero, so what their probabilities are does not matter.
+        return shares, self.columns @ (shares - self.marks) + self.penalty * weights
+
+    def loss(self, weights: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:  # (regressions,)
+        highest = scores.max(axis=2)
+        logarithms = highest + np.log(np.exp(scores - highest[:, :, None]).sum(axis=2))
+        fit = logarithms.sum(axis=1) - (scores * self.marks).sum(axis=(1, 2))
+        return np.asarray(fit + (self.penalty * weights**2).sum(axis=(1, 2)) / 2)
+
+    def newton_direction(self, shares: NDArray[np.float64], gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Solve H d = −g by conjugate gradients, preconditioned by H's diagonal at the rows' mean curvature."""
+        curvature = (shares * (1 - shares)).mean(axis=(1, 2))[:, None, None]
+        scale = 1 / np.maximum(curvature * self.squares + self.penalty, 1e-300)
+        direction, residual = np.zeros_like(gradient), -gradient
+        search = scale * residual
+        size = _inner(residual, search)
+        steepness = np.linalg.norm(gradient, axis=(1, 2))[:, None, None] / np.maximum(self.numbers, 1)[:, None, None]
+        enough = np.minimum(0.09, steepness) * size
+        for _ in range(_MOST_DIRECTIONS):
+            going = size > enough
+            if not going.any():
+                break
+            image = self._curved(search, shares)
+            length = np.where(going, size / np.maximum(_inner(search, image), 1e-300), 0)
+            direction += length * search
+            residual = residual - length * image
+            scaled = scale * residual
+            after = np.where(going, _inner(residual, scaled), size)
+            search = scaled + after / np.maximum(size, 1e-300) * search
+            size = after
+        return direction
+
+    def _curved(self, search: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Multiply by the Hessian without forming it."""
+        scores = shares * (self.rows @ search)
+        scores -= shares * scores.sum(axis=2, keepdims=True)
+        return np.asarray(self.columns @ scores + self.penalty * search)
+
+    def downhill(
+        self, weights: NDArray[np.float64], direction: NDArray[np.float64], gradient: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Go along the direction, half as far again and again where that would not descend."""
+        scores, change = self.rows @ weights, self.rows @ direction
+        before, slope = self.loss(weights, scores), _inner(gradient, direction)[:, 0, 0]
+        length = np.ones((len(weights), 1, 1))
+        for _ in range(30):
+            after = self.loss(weights + length * direction, scores + length * change)
+            allowed = before + _KEPT_DESCENT * length[:, 0, 0] * slope + _ROUNDING * np.abs(before)
+            if (after <= allowed).all():
+                break
+            length[after > allowed] /= 2
+        return weights + length * direction
+
+
+def _inner(first: NDArray[np.float64], second: NDArray[np.float64]) -> Each:
+    return np.asarray((first * second).sum(axis=(1, 2))[:, None, None])
