@@ -10,6 +10,8 @@ from scipy.stats import random_table
 from moexray.stats.similarity import Similarity, unit_rows
 
 DRAWS = 100
+# A binomial draw takes the time of some ten picks of an expert.
+_PICKS_AN_OFFER = 10
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,42 @@ def uniform_counts(
 ) -> NDArray[np.int64]:  # (prompts, layers, experts)
     """Draw how often each prompt selects each expert when every token picks k of them at random.
 
+    Token by token, or expert by expert where prompts are long: the same distribution, and the time of the shorter way.
+    """
+    picks, offers = int(tokens.sum()) * int(top_k.sum()), experts * len(tokens) * int(top_k.sum())
+    draw = counts_by_token if picks < _PICKS_AN_OFFER * offers else counts_by_expert
+    return draw(tokens, top_k, experts, rng=rng)
+
+
+def counts_by_token(
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
+) -> NDArray[np.int64]:  # (prompts, layers, experts)
+    """Draw the k experts of every token (R. Floyd, in J. Bentley, Commun. ACM 30, 1987).
+
+    For each m from experts − k to experts − 1, one of the experts 0 to m is drawn, and taken if it is new;
+    otherwise m itself is, which cannot have been. Every set of k is as likely as any other.
+    """
+    prompt = np.repeat(np.arange(len(tokens)), tokens)
+    counts = np.empty((len(tokens), len(top_k), experts), dtype=np.int64)
+    for layer, k in enumerate(top_k):
+        chosen: list[NDArray[np.int16]] = []
+        for most in range(experts - int(k), experts):
+            drawn = rng.integers(most + 1, size=len(prompt), dtype=np.int16)
+            for other in chosen:
+                drawn[drawn == other] = most
+            chosen.append(drawn)
+        places = np.concatenate([prompt * experts + drawn for drawn in chosen])
+        counts[:, layer] = np.bincount(places, minlength=len(tokens) * experts).reshape(len(tokens), experts)
+    return counts
+
+
+def counts_by_expert(
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
+) -> NDArray[np.int64]:  # (prompts, layers, experts)
+    """Draw how many tokens take each expert, in a time that does not grow with tokens.
+
     Experts are offered one after another. A token that still needs r of the m experts left takes the
-    next one with probability r/m, so how many of the tokens that need r take it is binomial: the
-    same distribution as picking token by token, in a time that does not grow with tokens.
+    next one with probability r/m, so how many of the tokens that need r take it is binomial.
     """
     most = int(top_k.max())
     needing = np.zeros((most + 1, len(tokens), len(top_k)), dtype=np.int64)  # tokens that still need 0, 1, … k

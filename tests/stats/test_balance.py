@@ -1,10 +1,18 @@
 """The load-balancing nulls are what they say: uniform without replacement, and both margins kept."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from scipy.stats import hypergeom
+from scipy.stats import chisquare, hypergeom
 
-from moexray.stats.balance import load_matched_baseline, uniform_baseline, uniform_counts
+from moexray.stats.balance import (
+    counts_by_expert,
+    counts_by_token,
+    load_matched_baseline,
+    uniform_baseline,
+    uniform_counts,
+)
 from moexray.stats.similarity import Similarity, similarity
 
 TOKENS, TOP_K, EXPERTS = np.array([1, 3, 10, 25]), np.array([3, 2]), 7
@@ -15,26 +23,42 @@ def similarity_of(counts: np.ndarray) -> Similarity:
     return similarity(shares.reshape(len(counts), -1), ["a", "b"] * (len(counts) // 2))
 
 
-def test_every_token_picks_k_different_experts() -> None:
-    counts = uniform_counts(TOKENS, TOP_K, EXPERTS, rng=np.random.default_rng(0))
+Draw = Callable[..., np.ndarray]
+BOTH_WAYS = pytest.mark.parametrize("draw", [counts_by_token, counts_by_expert])
+
+
+@BOTH_WAYS
+def test_every_token_picks_k_different_experts(draw: Draw) -> None:
+    counts = draw(TOKENS, TOP_K, EXPERTS, rng=np.random.default_rng(0))
     assert (counts.sum(axis=2) == TOKENS[:, None] * TOP_K).all()
     assert (counts <= TOKENS[:, None, None]).all(), "a token picked an expert twice"
 
 
-def test_a_token_that_must_pick_every_expert_picks_every_expert() -> None:
-    counts = uniform_counts(TOKENS, np.array([EXPERTS]), EXPERTS, rng=np.random.default_rng(0))
+@BOTH_WAYS
+def test_a_token_that_must_pick_every_expert_picks_every_expert(draw: Draw) -> None:
+    counts = draw(TOKENS, np.array([EXPERTS]), EXPERTS, rng=np.random.default_rng(0))
     assert (counts == TOKENS[:, None, None]).all()
 
 
-def test_uniform_counts_are_distributed_as_picks_token_by_token() -> None:
+@BOTH_WAYS
+def test_counts_are_distributed_as_picks_token_by_token(draw: Draw) -> None:
     """Against a plain simulation: the mean, the variance and the covariance of two experts' counts."""
     rng = np.random.default_rng(0)
-    ours = np.array([uniform_counts(np.array([6]), np.array([3]), 5, rng=rng)[0, 0] for _ in range(4000)])
+    ours = np.array([draw(np.array([6]), np.array([3]), 5, rng=rng)[0, 0] for _ in range(4000)])
     plain = np.array(
         [sum(np.isin(range(5), rng.permutation(5)[:3]).astype(int) for _ in range(6)) for _ in range(4000)]
     )
     np.testing.assert_allclose(ours.mean(axis=0), 6 * 3 / 5, atol=0.1)
     np.testing.assert_allclose(np.cov(ours.T), np.cov(plain.T), atol=0.12)
+
+
+@BOTH_WAYS
+def test_every_set_of_experts_is_as_likely_as_any_other(draw: Draw) -> None:
+    """One token a prompt: each of the ten pairs out of five experts a tenth of the time (chi-squared)."""
+    sets = draw(np.ones(20_000, dtype=int), np.array([2]), 5, rng=np.random.default_rng(1))[:, 0]
+    found = np.unique(sets, axis=0, return_counts=True)[1]
+    assert len(found) == 10
+    assert chisquare(found).pvalue > 0.001
 
 
 def test_the_uniform_null_has_the_hypergeometric_mean() -> None:
