@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import random_table
 
 from moexray.stats.similarity import Similarity, unit_rows
 
@@ -69,6 +68,8 @@ def load_matched_baseline(
     counts
         Selections ``(prompts, layers, experts)``, none of the prompts without any.
     """
+    from scipy.stats import random_table
+
     generator = np.random.default_rng(rng)
     tables = [random_table(counts[:, layer].sum(axis=1), counts[:, layer].sum(axis=0)) for layer in _layers(counts)]
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from moexray.errors import NotComputable
 
@@ -37,6 +36,8 @@ def depth_trend(
     NotComputable
         If there are fewer than three layers, an effect size is missing, or all are equal.
     """
+    from scipy.stats import rankdata
+
     known = np.array([d for d in effect_sizes if d is not None], dtype=np.float64)
     if len(known) < len(layers) or len(layers) < 3:
         message = "a trend needs an effect size in each of at least three layers"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit, stdtrit
 
 LEVEL = 0.95
 
@@ -34,6 +33,8 @@ def jackknife_interval(
     -------
     None if a category has one prompt only, or the statistic does not exist without one of them.
     """
+    from scipy.special import stdtrit
+
     sizes = np.bincount(numbers)
     sizes = sizes[sizes > 0]
     if not np.isfinite(left_out).all() or sizes.min() < 2:
@@ -66,6 +67,8 @@ def logit_interval(
 
     None, too, where the probability, or one of those without a prompt, is 0 or 1: then its spread is not known.
     """
+    from scipy.special import expit, logit
+
     if not (0 < estimate < 1 and np.all((left_out > 0) & (left_out < 1))):
         return None
     interval = jackknife_interval(float(logit(estimate)), logit(left_out), numbers)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import silhouette_score
 
 from moexray.errors import NotComputable
 
@@ -60,4 +59,6 @@ def principal_components(vectors: NDArray[np.float64], labels: Sequence[str]) ->
 def _silhouette(coordinates: NDArray[np.float64], labels: Sequence[str]) -> float | None:
     if not 2 <= len(set(labels)) < len(labels):
         return None
+    from sklearn.metrics import silhouette_score
+
     return float(silhouette_score(coordinates, list(labels)))

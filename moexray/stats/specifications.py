@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlogy
 
 from moexray.errors import NotComputable
 from moexray.stats.permutation import category_numbers, mean_differences, p_value, shuffled_labels
@@ -104,6 +103,8 @@ def representations(
 
 def jensen_shannon(shares: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
     """Mean over layers of the divergence of every two prompts' distributions, from 0 to 1."""
+    from scipy.special import xlogy
+
     entropies = -xlogy(shares, shares).sum(axis=2)
     divergences = np.empty((len(shares), len(shares)))
     for prompt, own in enumerate(shares):
