@@ -77,7 +77,9 @@ def logit_interval(
 
 def clipped(interval: tuple[float, float] | None, bounds: Sequence[float]) -> tuple[float, float] | None:
     """Cut an interval to what the statistic can be."""
-    if interval is None:
-        return None
-    low, high = (min(max(end, bounds[0]), bounds[1]) for end in interval)
-    return low, high
+    return None if interval is None else (bounded(interval[0], bounds), bounded(interval[1], bounds))
+
+
+def bounded(value: float, bounds: Sequence[float]) -> float:
+    """Return what lies within bounds: rounding carries a mean of cosines past 1, and so out of its own interval."""
+    return float(min(max(value, bounds[0]), bounds[1]))

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.jackknife import clipped, jackknife_interval, mean_interval
+from moexray.stats.jackknife import bounded, clipped, jackknife_interval, mean_interval
 from moexray.stats.pairs import Interval
 from moexray.stats.permutation import category_numbers, p_value
 from moexray.stats.similarity import CategoryEffect, category_effect, unit_rows
 
 _MOST_NUMBERS = 2**22
+_COSINES = (-1, 1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def compare_phases(
     with np.errstate(invalid="ignore"):  # without a spread both are infinite, and there is no interval
         moved = after.without_each - before.without_each
     alike = np.einsum("ij,ij->i", first, second)
-    own = float(alike.mean())
+    own = bounded(alike.mean(), _COSINES)
     same, others = _means_with_others(first, second, numbers)
     null = _shuffled(first, second, numbers, permutations=permutations, rng=rng)
     return PhaseComparison(
@@ -108,7 +109,7 @@ def compare_phases(
         difference=difference,
         difference_ci=(None if difference is None else jackknife_interval(difference, moved, numbers)),
         own=own,
-        own_ci=clipped(mean_interval(alike, numbers), (-1, 1)),
+        own_ci=clipped(mean_interval(alike, numbers), _COSINES),
         same_category=same,
         other_categories=others,
         p_value=None if same is None else p_value(own, null),
@@ -137,9 +138,9 @@ def _means_with_others(
     company = sizes > 1
     same = others = None
     if company.any():
-        same = float(((together - own)[company] / (sizes[company] - 1)).sum() / sizes[company].sum())
+        same = bounded(((together - own)[company] / (sizes[company] - 1)).sum() / sizes[company].sum(), _COSINES)
     if len(sizes) > 1:
-        others = float(((every - together) / (len(numbers) - sizes)).sum() / len(numbers))
+        others = bounded(((every - together) / (len(numbers) - sizes)).sum() / len(numbers), _COSINES)
     return same, others
 
 

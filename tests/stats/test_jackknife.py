@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from moexray.stats.jackknife import jackknife_interval, logit_interval
+from moexray.stats.jackknife import clipped, jackknife_interval, logit_interval
 from moexray.stats.similarity import Similarity, category_effect, similarity, unit_rows
 
 CATEGORIES = 4
@@ -97,3 +97,9 @@ def test_signatures_that_are_the_same_have_no_effect_size() -> None:
     assert found.cohens_d is None
     assert found.within.mean == pytest.approx(1)
     assert unit_rows(np.ones((2, 4))).shape == (2, 4)
+
+
+def test_an_interval_is_cut_to_what_the_statistic_can_be_and_stays_one_of_floats() -> None:
+    assert [repr(end) for end in clipped((-1.5, 1.0000000000000002), (-1, 1)) or ()] == ["-1.0", "1.0"]
+    assert clipped((0.25, 0.5), (-1, 1)) == (0.25, 0.5)
+    assert clipped(None, (-1, 1)) is None

@@ -156,3 +156,15 @@ def test_a_single_prompt_is_compared_with_itself_alone() -> None:
 def test_no_prompt_is_not_computable() -> None:
     with pytest.raises(NotComputable, match="no prompt"):
         compare_phases(np.ones((0, 3)), np.ones((0, 3)), [], permutations=9, rng=0)
+
+
+@pytest.mark.parametrize("prompts", [4, 8, 11, 13, 16])
+@pytest.mark.parametrize("experts", [3, 4, 5, 7])
+def test_signatures_that_are_the_same_are_never_more_alike_than_that(prompts: int, experts: int) -> None:
+    """Not even by rounding, which would put a mean outside of its own interval."""
+    vectors = np.tile(np.arange(1.0, experts + 1), (prompts, 1))
+    found = compare_phases(vectors, vectors, ["ab"[i % 2] for i in range(prompts)], permutations=9, rng=0)
+    for mean in (found.own, found.same_category, found.other_categories):
+        assert mean == pytest.approx(1)
+        assert mean <= 1
+    assert found.own_ci[0] <= found.own <= found.own_ci[1] <= 1
