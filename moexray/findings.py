@@ -8,6 +8,7 @@ import numpy as np
 
 from moexray.controls import controls
 from moexray.errors import NotComputable
+from moexray.pair_names import pair_name
 from moexray.phases import phases
 from moexray.signatures import of_phase
 from moexray.stats.balance import load_matched_baseline, uniform_baseline
@@ -31,7 +32,7 @@ BALANCE_PROMPTS = 500
 
 def _similarity(subject: Subject) -> dict[str, Any]:
     found = subject.pairs
-    by_pair = {f"{a}|{b}": asdict(summary) for (a, b), summary in found.by_pair.items()}
+    by_pair = {pair_name(a, b): asdict(summary) for (a, b), summary in found.by_pair.items()}
     for name, summary in (("within", found.within), ("across", found.across)):
         _note_few_pairs(subject, f"similarity.{name}", summary)
     for name, summary in found.by_category.items():

@@ -171,3 +171,19 @@ def test_a_file_that_is_no_analysis_is_refused(tmp_path: Path, content: str, pro
 def test_a_missing_analysis_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="could not be read"):
         Analysis.load(tmp_path / "analysis.json")
+
+
+def test_every_pair_of_categories_has_its_own_key_where_names_hold_a_bar() -> None:
+    of_letter = {"w": "a", "x": "b|c", "y": "a|b", "z": "c"}
+    plain = signatures(24, "wxyz")
+    named = replace(plain, categories=tuple(of_letter[letter] for letter in plain.categories))
+    found = analyze(named, permutations=9, folds=2).document["similarity"]["by_pair"]
+    expected = analyze(plain, permutations=9, folds=2).document["similarity"]["by_pair"]
+    assert found == {
+        r"a|b\|c": expected["w|x"],
+        r"a|a\|b": expected["w|y"],
+        "a|c": expected["w|z"],
+        r"a\|b|b\|c": expected["x|y"],
+        r"b\|c|c": expected["x|z"],
+        r"a\|b|c": expected["y|z"],
+    }

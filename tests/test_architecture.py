@@ -27,6 +27,7 @@ ORDER = (
         "capture",
         "engines",
         "stats",
+        "pair_names",
         "stored",
         "signatures_file",
         "signatures",

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from moexray.cli.phase_table import phase_rows
+from moexray.pair_names import pair_name
 from moexray.specifications import by_choice
 from moexray.stats.specifications import Specification
 from moexray.summary import p_text, percent
@@ -120,7 +121,7 @@ def _category_table(similarity: Mapping[str, Any], names: Sequence[str]) -> Tabl
         column.justify = "right"
     for row in names:
         cells = [
-            similarity["by_category"][row] if row == column else similarity["by_pair"]["|".join(sorted((row, column)))]
+            similarity["by_category"][row] if row == column else similarity["by_pair"][pair_name(row, column)]
             for column in names
         ]
         table.add_row(row, *(_number(cell["mean"], 3) for cell in cells))

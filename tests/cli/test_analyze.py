@@ -75,3 +75,17 @@ def test_a_category_named_like_markup_is_shown_as_it_is(run: Run, made_up: Calla
     finished = run("analyze", "--permutations", 9)
     assert "[red]" in finished.stdout
     assert "[/red]" in finished.stdout
+
+
+def test_the_table_of_categories_finds_each_pair_where_names_hold_a_bar(
+    run: Run, made_up: Callable[..., Signatures]
+) -> None:
+    names = ("a", "b|c", "a|b", "c")
+    replace(made_up(categories=4), categories=names * 6).save("signatures.npz")
+    finished = run("analyze", "--permutations", 9, "--folds", 2, "--json")
+    similarity = json.loads(finished.stdout)["similarity"]
+    shown = [line.split() for line in run("analyze", "--permutations", 9, "--folds", 2).stdout.splitlines()]
+    cell = {key: f"{summary['mean']:.3f}" for key, summary in similarity["by_pair"].items()}
+    own = {key: f"{summary['mean']:.3f}" for key, summary in similarity["by_category"].items()}
+    assert ["a", own["a"], cell[r"a|a\|b"], cell[r"a|b\|c"], cell["a|c"]] in shown
+    assert ["b|c", cell[r"a|b\|c"], cell[r"a\|b|b\|c"], own["b|c"], cell[r"b\|c|c"]] in shown
