@@ -1,5 +1,6 @@
 """Every command and every output in the README and the docs is what a user gets today."""
 
+import doctest
 import json
 import re
 import shlex
@@ -94,6 +95,12 @@ def test_every_page_that_is_linked_is_there() -> None:
     linked = re.findall(r"""(?:\]\(|src=")(?!https?:)([^)#"]+)""", README)
     assert {"docs/similarity.png", "docs/signatures.md", "LICENSE"} <= set(linked)
     assert all((ROOT / page).is_file() for page in linked)
+
+
+def test_every_session_that_the_docs_show_prints_what_they_say() -> None:
+    found = doctest.testfile(str(ROOT / "docs" / "analysis.md"), module_relative=False, encoding="utf-8")
+    assert found.attempted > 5
+    assert found.failed == 0
 
 
 def test_every_key_of_the_analysis_is_documented() -> None:

@@ -1,0 +1,94 @@
+"""Each statistic can be imported by itself, says what it does, and knows arrays and numbers only."""
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from moexray import stats
+
+LISTED = {name: getattr(stats, name) for name in stats.__all__}
+FUNCTIONS = sorted(name for name, listed in LISTED.items() if inspect.isfunction(listed))
+RESULTS = sorted(name for name, listed in LISTED.items() if inspect.isclass(listed))
+# What may hold what: Optional, Sequence[str], tuple[float, float] and the like.
+PLAIN = {int, float, str, type(None), type(Ellipsis), np.ndarray, np.random.Generator}
+
+
+def leaves(hint: object) -> Iterator[object]:
+    """Yield the types that an annotation is made of; an array is one, of whatever numbers."""
+    origin = typing.get_origin(hint)
+    if origin is np.ndarray:
+        yield np.ndarray
+    elif origin is None:
+        yield hint
+    else:
+        for part in typing.get_args(hint):
+            yield from leaves(part)
+
+
+def loaded_by(program: str) -> set[str]:
+    """Return the modules of moexray.stats, and the packages beside moexray, that a program leaves loaded."""
+    told = f"{program}\nimport sys; print(*(m for m in sys.modules if 'moexray.stats.' in m or '.' not in m))"
+    finished = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return set(finished.stdout.split())
+
+
+def test_the_list_is_of_functions_and_of_what_they_return() -> None:
+    assert sorted([*FUNCTIONS, *RESULTS]) == dir(stats)
+    assert {"similarity", "permutation_test", "classify", "layer_loads"} <= set(FUNCTIONS)
+    assert {"Similarity", "PermutationTest", "Classification", "LayerLoad"} <= set(RESULTS)
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_every_statistic_says_what_it_does(name: str) -> None:
+    summary = (LISTED[name].__doc__ or "").split("\n\n", maxsplit=1)[0].strip()
+    assert summary.endswith((".", ":"))
+    assert not summary.startswith(f"{name}(")  # what a dataclass says that has nothing to say
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_statistic_takes_arrays_and_returns_frozen_results_or_numbers(name: str) -> None:
+    hints = typing.get_type_hints(LISTED[name], vars(import_module(LISTED[name].__module__)) | LISTED)
+    for part in (leaf for hint in hints.values() for leaf in leaves(hint)):
+        if dataclasses.is_dataclass(part):
+            assert part.__dataclass_params__.frozen
+            assert part.__module__.startswith("moexray.stats.")
+        else:
+            assert part in PLAIN
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_result_is_frozen(name: str) -> None:
+    assert LISTED[name].__dataclass_params__.frozen
+
+
+def test_one_statistic_loads_its_own_file_and_not_the_others() -> None:
+    loaded = loaded_by("from moexray.stats import layer_loads")
+    assert {name for name in loaded if "moexray.stats." in name} == {"moexray.stats.load"}
+
+
+@pytest.mark.parametrize("name", ["permutation_test", "similarity", "principal_components", "surface_likenesses"])
+def test_what_computes_without_a_classifier_takes_numpy_alone(name: str) -> None:
+    loaded = loaded_by(f"from moexray.stats import {name}")
+    assert "numpy" in loaded
+    assert not {"scipy", "sklearn"} & loaded
+
+
+@pytest.mark.parametrize("first", ["import moexray.stats.similarity", "import moexray.stats.permutation", ""])
+def test_a_statistic_is_not_hidden_by_the_file_that_is_named_after_it(first: str) -> None:
+    told = (
+        f"{first}\nfrom moexray.stats import similarity, specifications\nsimilarity.__call__, specifications.__call__"
+    )
+    subprocess.run([sys.executable, "-c", told], check=True)
+
+
+def test_a_name_that_is_not_listed_is_an_error() -> None:
+    with pytest.raises(ImportError, match="nonsense"):
+        from moexray.stats import nonsense  # noqa: F401
+    assert import_module("moexray.stats.pairs") is stats.pairs  # a file is there once it is imported
