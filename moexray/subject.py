@@ -72,7 +72,7 @@ class Subject:
         """What makes the folds of every classifier the same."""
         return {"folds": self.folds, "groups": self.signatures.groups, "seed": self.seed}
 
-    @property
+    @cached_property
     def all_labels(self) -> tuple[str, ...]:
         """The category of every prompt that has a token in the phase, of the sample or not."""
         if self.everything is None:
@@ -91,8 +91,20 @@ class Subject:
     def layer_effects(self) -> list[CategoryEffect]:
         """The effect of category on the similarity of all pairs of prompts, layer by layer."""
         if self.everything is not None:
-            return self._streamed[1]
-        return [category_effect(layer, self.labels) for layer in np.moveaxis(self.by_layer, 1, 0)]
+            effects = self._streamed[1]
+        else:
+            effects = [category_effect(layer, self.labels) for layer in np.moveaxis(self.by_layer, 1, 0)]
+        dropped = {
+            layer: len(self.all_labels) - effect.prompts
+            for layer, effect in zip(self.signatures.layers.tolist(), effects, strict=True)
+            if effect.prompts < len(self.all_labels)
+        }
+        if dropped:
+            places = ", ".join(f"{prompts:,} prompts in layer {layer}" for layer, prompts in dropped.items())
+            self.notes["layers.prompts"] = (
+                f"the router dropped every token of {places}: they are left out of that layer's similarity"
+            )
+        return effects
 
     @cached_property
     def differences(self) -> "ShuffledDifferences":

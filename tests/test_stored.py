@@ -11,6 +11,7 @@ from moexray import signatures as signatures_module
 from moexray import subject as subject_module
 from moexray.analysis import analyze
 from moexray.errors import SignaturesError
+from moexray.findings import STATISTICS
 from moexray.signatures import Signatures
 from moexray.stored import StoredSignatures
 
@@ -167,3 +168,30 @@ def test_of_a_phase_only_prompts_with_tokens_are_streamed(
     assert document["signatures"]["prompts"] == 59
     assert document["similarity"]["cohens_d"] == pytest.approx(whole["similarity"]["cohens_d"])
     assert document["notes"]["signatures.prompts"] == whole["notes"]["signatures.prompts"]
+
+
+def test_a_prompt_all_of_whose_tokens_a_layer_dropped_is_left_out_of_that_layer_and_named(
+    tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory and streamed; whole signatures are of all prompts."""
+    counts = made().counts.copy()
+    counts[[2, 50], :, 1] = 0
+    replace(made(), counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
+    stored = StoredSignatures.open(tmp_path / "s.npz")
+    whole = subject_module.subject_of(stored, "all", permutations=99)
+    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
+    monkeypatch.setattr(subject_module, "SAMPLE", 30)
+    streamed = subject_module.subject_of(stored, "all", permutations=99)
+    others = subject_module.subject_of(made().take(np.delete(np.arange(60), [2, 50])), "all", permutations=99)
+    expected = others.layer_effects[1]
+    for subject in (whole, streamed):
+        found, layer = subject.layer_effects[1], STATISTICS["layers"](subject)[1]
+        assert (found.within, found.across, found.cohens_d) == pytest.approx(
+            (expected.within, expected.across, expected.cohens_d)
+        )
+        assert layer["cohens_d_ci"] == pytest.approx(expected.cohens_d_ci)
+        assert layer["p_value"] == 0.01
+        assert subject.pairs.within.pairs == 3 * 20 * 19 // 2
+        assert subject.notes["layers.prompts"] == (
+            "the router dropped every token of 2 prompts in layer 1: they are left out of that layer's similarity"
+        )

@@ -4,18 +4,20 @@ Prompts are put at random into B cells of equally many places, without a look at
 cells: the prompt at place i of cell b gets the label of the prompt at place i of another cell π(b). Such shuffles
 form a group, so a test that draws them at random is exact (J. Hemerik and J. Goeman, TEST 27, 2018, theorem 2).
 With M(b, b', c) the sum of the unit signatures of cell b whose counterparts in cell b' are of category c, the sum
-over category c under π is Σ_b M(b, π(b), c): the signatures are read once, whatever the number of shuffles.
+over category c under π is Σ_b M(b, π(b), c): the signatures are read once, whatever the number of shuffles. The same
+sums of ones count the prompts of a category that have a signature in a layer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.permutation import category_numbers, difference_of_means
-from moexray.stats.streaming import Blocks, views
+from moexray.stats.permutation import category_numbers, check_pairs, difference_of_means
+from moexray.stats.streaming import Blocks, units_of
 
 _MOST_CELLS, _LEAST_CELLS, _MOST_NUMBERS = 64, 8, 2**24
 
@@ -41,10 +43,12 @@ def shuffled_differences(
 ) -> ShuffledDifferences:
     """Compute the category effect under the labels as they are and under shuffles of them, in one pass.
 
+    A prompt without a signature in a layer takes part in the shuffles, and not in that layer's effect.
+
     Parameters
     ----------
     blocks
-        Signatures of consecutive prompts ``(rows, layers, experts)`` each, none of them zero.
+        Signatures of consecutive prompts ``(rows, layers, experts)`` each, none of them zero in every layer.
     labels
         The category of every prompt.
     permutations
@@ -59,44 +63,74 @@ def shuffled_differences(
     """
     generator = np.random.default_rng(rng)
     numbers = category_numbers(labels)
-    sizes = np.bincount(numbers)
-    sums, fixed, layers = _cell_sums(blocks, numbers, len(sizes), generator)
-    cells = np.arange(len(sums))
+    check_pairs(np.bincount(numbers))
+    sums, fixed = _cell_sums(blocks, numbers, int(numbers.max()) + 1, generator)
+    cells = np.arange(len(sums.whole))
     differences = []
     for shuffle in range(1 + permutations):
         order = cells if shuffle == 0 else generator.permutation(len(cells))
-        totals = fixed + sums[cells, order].sum(axis=0)  # (categories, whole and layers, experts)
-        squares = (totals**2).sum(axis=(0, 2)), (totals.sum(axis=0) ** 2).sum(axis=1)
-        whole = [np.append(part[:layers].sum(), part[layers:]) for part in squares]
-        differences.append(difference_of_means((whole[0] - len(numbers)) / 2, (whole[1] - len(numbers)) / 2, sizes))
+        of_cells = _Sums(*(part[cells, order].sum(axis=0) for part in sums))
+        differences.append(_differences(_Sums(*map(np.add, fixed, of_cells))))
     found = np.array(differences)
     return ShuffledDifferences(found[:, 0], found[:, 1:])
 
 
+class _Sums(NamedTuple):
+    """Sums over prompts for each category, behind axes of cells.
+
+    Of whole unit signatures ``(…, categories, layers, experts)``, of those of each layer (same), and of ones
+    ``(…, categories, 1 + layers)``.
+    """
+
+    whole: NDArray[np.float64]
+    layers: NDArray[np.float64]
+    prompts: NDArray[np.float64]
+
+
+def _differences(sums: _Sums) -> NDArray[np.float64]:  # (1 + layers,)
+    """Half of |Σu|² − Σ|u|² are the sums over pairs, within categories and over all of them together."""
+    within = np.append((sums.whole**2).sum(), (sums.layers**2).sum(axis=(0, 2)))
+    every = np.append((sums.whole.sum(axis=0) ** 2).sum(), (sums.layers.sum(axis=0) ** 2).sum(axis=1))
+    prompts = sums.prompts.sum(axis=0)
+    return difference_of_means((within - prompts) / 2, (every - prompts) / 2, sums.prompts.T.astype(np.int64))
+
+
 def _cell_sums(
     blocks: Blocks, numbers: NDArray[np.integer], categories: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Return M ``(cells, cells, categories, 2 · layers, experts)``, the sums of those in no cell, and layers.
-
-    Of the 2 · layers the first half are parts of whole unit signatures, the others unit signatures of a layer.
-    """
+) -> tuple[_Sums, _Sums]:
+    """Return M, with an axis of cells and one of counterparts, and the sums of the prompts in no cell."""
     _, layers, experts = next(iter(blocks)).shape
     cells = _number_of_cells(len(numbers), categories * layers * experts)
     place, counterpart = _places(numbers, cells, rng)
-    sums = np.zeros((cells, cells * categories, 2 * layers * experts))
-    fixed = np.zeros((categories, 2 * layers * experts))
+    widths = np.array([layers * experts, layers * experts, 1 + layers])
+    sums = [np.zeros((cells, cells * categories, width)) for width in widths]
+    fixed = [np.zeros((categories, width)) for width in widths]
     start = 0
     for shares in blocks:
-        units = np.concatenate(list(views(shares)), axis=1)
-        at = place[start : start + len(units)]
+        views = _views(shares)
+        at = place[start : start + len(shares)]
         for cell in range(cells):
             rows = np.flatnonzero(at[:, 0] == cell)
-            marks = np.eye(categories)[counterpart[at[rows, 1]]]
-            sums[cell] += marks.reshape(len(rows), cells * categories).T @ units[rows]
+            marks = np.eye(categories)[counterpart[at[rows, 1]]].reshape(len(rows), cells * categories).T
+            for part, view in zip(sums, views, strict=True):
+                part[cell] += marks @ view[rows]
         rows = np.flatnonzero(at[:, 0] < 0)
-        fixed += np.eye(categories)[numbers[start + rows]].T @ units[rows]
-        start += len(units)
-    return sums.reshape(cells, cells, categories, 2 * layers, -1), fixed.reshape(categories, 2 * layers, -1), layers
+        marks = np.eye(categories)[numbers[start + rows]].T
+        for left_over, view in zip(fixed, views, strict=True):
+            left_over[:] += marks @ view[rows]
+        start += len(shares)
+    shapes = (layers, experts), (layers, experts), (1 + layers,)
+    return (
+        _Sums(*(part.reshape(cells, cells, categories, *shape) for part, shape in zip(sums, shapes, strict=True))),
+        _Sums(*(part.reshape(categories, *shape) for part, shape in zip(fixed, shapes, strict=True))),
+    )
+
+
+def _views(shares: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return whole unit signatures, those of the layers side by side, and ones where there is a signature."""
+    whole, by_layer = units_of(shares)
+    there = np.column_stack([np.ones(len(shares)), by_layer.any(axis=2)]).astype(np.float64)
+    return [whole, by_layer.reshape(whole.shape), there]
 
 
 def _number_of_cells(prompts: int, numbers_each: int) -> int:

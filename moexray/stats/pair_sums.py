@@ -1,32 +1,34 @@
-"""Sums of similarity and of its square over the pairs of each prompt with each category, at any number of prompts.
+"""Sums of similarity and of its square over the pairs of each prompt with each category, at any number of prompts."""
 
-With unit signatures u, similarity is s(p, q) = u_p·u_q. Sums are taken of t = s − |m|² instead, where m is
-the mean of u: for signatures that are much alike, Σs² − (Σs)²/n would leave nothing but rounding. With
-w = u − m and a = w·m, t(p, q) = w_p·w_q + a_p + a_q, which is z_p' M z_q for z = (w, a, 1) and M the exchange of
-the last two coordinates. So over the prompts q of a category, Σt = z_p' M Σz_q, and
-Σt² = z_p' M (Σ z_q z_q') M z_p: no pair is ever looked at, and D² numbers a category are all that is kept.
-"""
-
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 4096
+from moexray.stats.moments import CategoryMoments, PairForms, extended, strips
+
+# Prompts in a block, and similarities of a block with all prompts that are held at once.
+_BLOCK, _MOST_NUMBERS = 1024, 2**24
+
+# Unit signatures (rows, dimensions), and the category of each.
+UnitBlock = tuple[NDArray[np.float64], NDArray[np.integer]]
 
 
 @dataclass(frozen=True)
-class PairSums:
-    """Sums over the pairs of one prompt with all others of one category, for every prompt and category.
+class PairTotals:
+    """Sums over the pairs of the prompts of one category with those of another ``(categories, categories)``.
+
+    Within a category each pair is counted twice, once from either prompt.
 
     Attributes
     ----------
     shift
         What was taken off every similarity.
     first, second
-        Sums of the shifted similarity and of its square ``(prompts, categories)``.
+        Sums of the shifted similarity and of its square.
     pairs
-        How many pairs they are over ``(prompts, categories)``.
+        How many pairs they are over.
     """
 
     shift: float
@@ -35,7 +37,29 @@ class PairSums:
     pairs: NDArray[np.int64]
 
 
-def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.int64], categories: int) -> PairSums:
+@dataclass(frozen=True)
+class PairSums:
+    """Sums over the pairs of one prompt with all others, for every prompt.
+
+    Attributes
+    ----------
+    totals
+        Of all prompts of a category together.
+    first
+        Of the shifted similarity to each category ``(prompts, categories)``.
+    second
+        Of its square, to the prompt's own category and to all others ``(prompts, 2)``.
+    pairs
+        How many pairs each prompt makes with each category ``(prompts, categories)``.
+    """
+
+    totals: PairTotals
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    pairs: NDArray[np.int64]
+
+
+def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.integer], categories: int) -> PairSums:
     """Sum over pairs in O(P·D·min(P, D)) time.
 
     Parameters
@@ -45,71 +69,45 @@ def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.int64], categories
     numbers
         The category of each prompt, from 0 to ``categories - 1``.
     """
-    mean = units.mean(axis=0)
+    reference = units.mean(axis=0) if len(units) else np.zeros(units.shape[1])
     sums = _from_matrix if len(units) <= units.shape[1] else _from_moments
-    first, second = sums(units, mean, numbers, categories)
-    return PairSums(float(mean @ mean), first, second, numbers_of_pairs(numbers, categories))
+    return sums(units, numbers, reference, categories)
 
 
-def _from_matrix(
-    units: NDArray[np.float64], mean: NDArray[np.float64], numbers: NDArray[np.int64], categories: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    shifted = _shifted_similarities(units, mean)
-    np.fill_diagonal(shifted, 0)
-    marks = np.eye(categories)[numbers]
-    return shifted @ marks, shifted**2 @ marks
+def pair_totals(
+    blocks: Callable[[], Iterable[UnitBlock]], reference: NDArray[np.float64], categories: int
+) -> PairTotals:
+    """Sum over the pairs of whole categories alone, in a third of the time that sums of each prompt take.
+
+    Parameters
+    ----------
+    blocks
+        Gives all prompts in blocks, whenever it is called.
+    reference
+        A vector near all of them ``(dimensions,)``.
+    categories
+        How many there are.
+    """
+    between = np.zeros((3, categories, categories))
+    for columns in strips(len(reference), categories):
+        moments = CategoryMoments(len(reference), categories, columns)
+        for units, numbers in blocks():
+            moments.add(extended(units, numbers, reference))
+        between += moments.between()
+    return totals_of(between, reference)
 
 
-def _shifted_similarities(units: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    left, right = _extended(units, mean)
-    return left @ right.T
+def by_category(numbers: NDArray[np.integer]) -> Iterable[NDArray[np.intp]]:
+    """Yield the places of prompts in blocks, category after category."""
+    order = np.argsort(numbers, kind="stable")
+    for start in range(0, len(order), _BLOCK):
+        yield order[start : start + _BLOCK]
 
 
-class CategoryMoments:
-    """Σz and Σzz' of each category, to which prompts are added block by block: all that sums over pairs need."""
-
-    def __init__(self, mean: NDArray[np.float64], categories: int) -> None:
-        size = len(mean) + 2
-        self.mean = mean
-        self.totals = np.zeros((categories, size))
-        self.squares = np.zeros((categories, size, size))
-
-    @property
-    def shift(self) -> float:
-        """What is taken off every similarity."""
-        return float(self.mean @ self.mean)
-
-    def add(self, units: NDArray[np.float64], numbers: NDArray[np.integer]) -> None:
-        """Add prompts: unit vectors ``(rows, dimensions)`` and the category of each."""
-        _, exchanged = _extended(units, self.mean)
-        for category in np.unique(numbers):
-            chosen = exchanged[numbers == category]
-            self.totals[category] += chosen.sum(axis=0)
-            self.squares[category] += chosen.T @ chosen
-
-    def sums(
-        self, units: NDArray[np.float64], numbers: NDArray[np.integer]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (rows, categories), twice
-        """Sum the shifted similarity and its square over the pairs of each of these prompts, all added before."""
-        extended, exchanged = _extended(units, self.mean)
-        own = np.einsum("ij,ij->i", extended, exchanged)
-        first = extended @ self.totals.T
-        second = np.column_stack([np.einsum("ij,ij->i", extended @ square, extended) for square in self.squares])
-        places = np.arange(len(units)), numbers
-        first[places] -= own
-        second[places] -= own**2
-        return first, second
-
-
-def _from_moments(
-    units: NDArray[np.float64], mean: NDArray[np.float64], numbers: NDArray[np.int64], categories: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    moments = CategoryMoments(mean, categories)
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(units), _BLOCK)]
-    for rows in blocks:
-        moments.add(units[rows], numbers[rows])
-    first, second = zip(*(moments.sums(units[rows], numbers[rows]) for rows in blocks), strict=True)
-    return np.concatenate(first), np.concatenate(second)
+def totals_of(between: NDArray[np.float64], reference: NDArray[np.float64]) -> PairTotals:
+    """Name what `CategoryMoments.between` gives, the parts of all strips added."""
+    pairs, first, second = between
+    return PairTotals(float(reference @ reference), first, second, pairs.astype(np.int64))
 
 
 def numbers_of_pairs(numbers: NDArray[np.integer], categories: int) -> NDArray[np.int64]:  # (prompts, categories)
@@ -119,11 +117,44 @@ def numbers_of_pairs(numbers: NDArray[np.integer], categories: int) -> NDArray[n
     return np.asarray(pairs, dtype=np.int64)
 
 
-def _extended(
-    units: NDArray[np.float64], mean: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (rows, dimensions + 2), twice
-    """Return z and M z of every row."""
-    rest = units - mean
-    along = rest @ mean
-    ones = np.ones(len(units))
-    return np.column_stack([rest, along, ones]), np.column_stack([rest, ones, along])
+def _from_matrix(
+    units: NDArray[np.float64], numbers: NDArray[np.integer], reference: NDArray[np.float64], categories: int
+) -> PairSums:
+    rest = units - reference
+    along = rest @ reference
+    marks = np.eye(categories)[numbers]
+    first, squares = np.empty((2, *marks.shape))
+    size = max(1, _MOST_NUMBERS // max(1, len(units)))
+    for start in range(0, len(units), size):
+        rows = slice(start, start + size)
+        shifted = rest[rows] @ rest.T
+        shifted += along[rows, None] + along
+        np.fill_diagonal(shifted[:, start:], 0)
+        first[rows] = shifted @ marks
+        squares[rows] = np.square(shifted, out=shifted) @ marks
+    own = marks.astype(bool)
+    second = np.column_stack([squares.sum(axis=1, where=own), squares.sum(axis=1, where=~own)])
+    pairs = numbers_of_pairs(numbers, categories)
+    between = np.stack([marks.T @ part for part in (pairs, first, squares)])
+    return PairSums(totals_of(between, reference), first, second, pairs)
+
+
+def _from_moments(
+    units: NDArray[np.float64], numbers: NDArray[np.integer], reference: NDArray[np.float64], categories: int
+) -> PairSums:
+    def blocks() -> Iterable[UnitBlock]:
+        return ((units[rows], numbers[rows]) for rows in by_category(numbers))
+
+    first, second = np.zeros((len(units), categories)), np.zeros((len(units), 2))
+    between = np.zeros((3, categories, categories))
+    for columns in strips(len(reference), categories):
+        moments = CategoryMoments(len(reference), categories, columns)
+        for block in blocks():
+            moments.add(extended(*block, reference))
+        between += moments.between()
+        forms = PairForms(moments)
+        for rows, block in zip(by_category(numbers), blocks(), strict=True):
+            more = forms.sums(extended(*block, reference))
+            first[rows] += more[0]
+            second[rows] += more[1]
+    return PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, categories))

@@ -1,6 +1,6 @@
 """A set of pairs of prompts: how alike they are, each prompt's part in that, and the effect size between two sets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,61 +31,75 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A set of pairs: the sums over those that each prompt takes part in, similarities less `shift`."""
+    """A set of pairs: how many each prompt takes part in, and sums over them; similarities less `shift`.
+
+    Attributes
+    ----------
+    second
+        Sum of the squares, every pair once.
+    own_pairs, own_first
+        Number of pairs and their sum for each prompt ``(prompts,)``: every pair is two prompts'.
+    """
 
     shift: float
-    own_pairs: NDArray[np.int64]  # (prompts,)
+    second: float
+    own_pairs: NDArray[np.int64]
     own_first: NDArray[np.float64]
-    own_second: NDArray[np.float64]
 
     @classmethod
-    def chosen(cls, sums: PairSums, chosen: NDArray[np.bool_]) -> "Pairs":
-        """Take the pairs of prompts with categories where `chosen` ``(prompts, categories)`` is true, both ways."""
-        return cls(sums.shift, *((part * chosen).sum(axis=1) for part in (sums.pairs, sums.first, sums.second)))
-
-    @classmethod
-    def between(cls, sums: PairSums, numbers: NDArray[np.integer], b: int, c: int) -> "Pairs":
-        """Take the pairs of the prompts of category b with those of c, or with each other if b is c."""
-        chosen = np.zeros(sums.first.shape, dtype=bool)
-        chosen[numbers == b, c] = chosen[numbers == c, b] = True
-        return cls.chosen(sums, chosen)
+    def chosen(cls, sums: PairSums, numbers: NDArray[np.integer], which: NDArray[np.bool_]) -> "Pairs":
+        """Take the pairs of the categories where `which` ``(categories, categories)`` is true, as it is both ways."""
+        places = which[numbers]
+        second = float(sums.totals.second.sum(where=which)) / 2
+        return cls(sums.totals.shift, second, *(part.sum(axis=1, where=places) for part in (sums.pairs, sums.first)))
 
     @property
     def number(self) -> int:
-        """How many pairs there are; each is two prompts'."""
+        """How many pairs there are."""
         return int(self.own_pairs.sum()) // 2
 
     @property
-    def mean(self) -> float:
-        """Mean similarity."""
-        return self.shift + float(self.own_first.sum()) / 2 / self.number
-
-    @property
-    def squares(self) -> float:
-        """Sum of squared differences from the mean."""
-        first, second = float(self.own_first.sum()) / 2, float(self.own_second.sum()) / 2
-        squares = second - first**2 / self.number
-        return squares if squares > _NO_SPREAD * second else 0.0
+    def first(self) -> float:
+        """Sum over the pairs."""
+        return float(self.own_first.sum()) / 2
 
     def summary(self, numbers: NDArray[np.integer]) -> PairSummary:
         """Return mean, standard deviation and the interval of the mean, prompts drawn within their categories."""
-        if self.number == 0:
-            return PairSummary(None, None, 0)
-        std = float(np.sqrt(self.squares / (self.number - 1))) if self.number > 1 else None
+        found = summary_of_sums(self.shift, self.number, self.first, self.second)
+        if found.mean is None:
+            return found
         members = self.own_pairs > 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            left_out = self.shift + (self.own_first.sum() / 2 - self.own_first) / (self.number - self.own_pairs)
-        interval = clipped(jackknife_interval(self.mean, left_out[members], numbers[members]), (-1, 1))
-        return PairSummary(self.mean, std, self.number, interval)
+            left_out = self.shift + (self.first - self.own_first) / (self.number - self.own_pairs)
+        interval = clipped(jackknife_interval(found.mean, left_out[members], numbers[members]), (-1, 1))
+        return replace(found, ci=interval)
 
-    def without_each(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return the number, the mean and the squared differences of the pairs that are left without each prompt."""
+    def without_each(
+        self, own_second: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the number, the mean and the squared differences of the pairs that are left without each prompt.
+
+        Parameters
+        ----------
+        own_second
+            Sum of the squares for each prompt ``(prompts,)``.
+        """
         pairs = (self.number - self.own_pairs).astype(np.float64)
-        first = self.own_first.sum() / 2 - self.own_first
+        first = self.first - self.own_first
         mean = first / pairs
-        second = self.own_second.sum() / 2 - self.own_second
+        second = self.second - own_second
         squares = second - first * mean
         return pairs, self.shift + mean, np.where(squares > _NO_SPREAD * second, squares, 0.0)
+
+
+def summary_of_sums(shift: float, pairs: int, first: float, second: float) -> PairSummary:
+    """Return mean and standard deviation, without an interval, from the sums of similarity less `shift`."""
+    if pairs == 0:
+        return PairSummary(None, None, 0)
+    squares = second - first**2 / pairs
+    if squares <= _NO_SPREAD * second:
+        squares = 0.0
+    return PairSummary(shift + first / pairs, float(np.sqrt(squares / (pairs - 1))) if pairs > 1 else None, pairs)
 
 
 def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
@@ -101,8 +115,17 @@ def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
     return float((first.mean - second.mean) / pooled) if pooled > _ROUNDING else None
 
 
-def effect_sizes_without_each(within: Pairs, across: Pairs) -> NDArray[np.float64]:  # (prompts,)
-    """Cohen's d when one prompt after another is left out; not finite where it does not exist then."""
+def effect_sizes_without_each(
+    within: Pairs, across: Pairs, own_second: NDArray[np.float64]
+) -> NDArray[np.float64]:  # (prompts,)
+    """Cohen's d when one prompt after another is left out; not finite where it does not exist then.
+
+    Parameters
+    ----------
+    own_second
+        For each prompt, the sum of the squares over its pairs within and across ``(prompts, 2)``.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        (n, mean, squares), (m, other_mean, other_squares) = within.without_each(), across.without_each()
+        n, mean, squares = within.without_each(own_second[:, 0])
+        m, other_mean, other_squares = across.without_each(own_second[:, 1])
         return np.asarray((mean - other_mean) / np.sqrt((squares + other_squares) / (n + m - 2)))

@@ -90,7 +90,7 @@ def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -
     Parameters
     ----------
     vectors
-        Signatures ``(prompts, dimensions)``.
+        Signatures ``(prompts, dimensions)``. A prompt without one, a row of zeros, is in no pair.
     numbers
         Category numbers ``(labelings, prompts)``; every row holds each number equally often.
 
@@ -99,12 +99,28 @@ def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -
     NotComputable
         If there is no pair within a category, or none across.
     """
+    check_pairs(np.bincount(numbers[0]))
+    there = vectors.any(axis=1)
+    categories = int(numbers.max()) + 1
+    if there.all():
+        sizes = np.bincount(numbers[0])
+    else:
+        vectors, numbers = vectors[there], numbers[:, there]
+        sizes = np.stack([(numbers == category).sum(axis=1) for category in range(categories)], axis=1)
     units = unit_rows(vectors)
-    sizes = np.bincount(numbers[0])
     within_sums = _sums_from_matrix if len(units) <= units.shape[1] else _sums_from_moments
     total = units.sum(axis=0)
     every = np.asarray((float(total @ total) - float((units**2).sum())) / 2)
-    return difference_of_means(within_sums(units, numbers, len(sizes)), every, sizes)
+    return difference_of_means(within_sums(units, numbers, categories), every, sizes)
+
+
+def check_pairs(sizes: NDArray[np.integer]) -> None:
+    """Raise NotComputable if the `sizes` of categories leave no pair within, or none across."""
+    prompts = int(sizes.sum())
+    pairs, within_pairs = prompts * (prompts - 1) // 2, int((sizes * (sizes - 1) // 2).sum())
+    if within_pairs in {0, pairs}:
+        message = "no two prompts share a category" if within_pairs == 0 else "there is one category only"
+        raise NotComputable(message)
 
 
 def difference_of_means(
@@ -112,17 +128,17 @@ def difference_of_means(
 ) -> NDArray[np.float64]:
     """Mean over pairs within less mean over pairs across, from the sums over pairs within and over all pairs.
 
-    Raises
-    ------
-    NotComputable
-        If the `sizes` of categories leave no pair within, or none across.
+    Parameters
+    ----------
+    within, every
+        The sums, one for each labeling or layer.
+    sizes
+        Of the categories ``(…, categories)``. Where they leave no pair within or none across there is no difference.
     """
-    prompts = int(sizes.sum())
-    pairs, within_pairs = prompts * (prompts - 1) // 2, int((sizes * (sizes - 1) // 2).sum())
-    if within_pairs in {0, pairs}:
-        message = "no two prompts share a category" if within_pairs == 0 else "there is one category only"
-        raise NotComputable(message)
-    return np.asarray(within / within_pairs - (every - within) / (pairs - within_pairs))
+    prompts, within_pairs = sizes.sum(axis=-1), (sizes * (sizes - 1) // 2).sum(axis=-1)
+    across_pairs = prompts * (prompts - 1) // 2 - within_pairs
+    means = within / np.maximum(within_pairs, 1) - (every - within) / np.maximum(across_pairs, 1)
+    return np.where((within_pairs > 0) & (across_pairs > 0), means, 0.0)
 
 
 def _sums_from_matrix(units: NDArray[np.float64], numbers: NDArray[np.int32], categories: int) -> NDArray[np.float64]:

@@ -1,17 +1,20 @@
-"""Similarity of any number of prompts, of all layers and of each, in three passes over blocks of them.
+"""Similarity of any number of prompts, of all layers and of each, in passes over blocks of them.
 
-What is kept is of the size of a category's second moments, D² numbers, and some forty numbers a prompt and layer.
+What is kept is of the size of a category's second moments, D² numbers or a strip of them, and some tens of numbers a
+prompt and layer.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.auc import Auc
-from moexray.stats.pair_sums import CategoryMoments, PairSums, numbers_of_pairs
+from moexray.stats.moments import CategoryMoments, PairForms, extended, strips
+from moexray.stats.pair_sums import PairSums, numbers_of_pairs, totals_of
 from moexray.stats.pairs import Pairs
-from moexray.stats.similarity import CategoryEffect, Similarity, effect_between, summarised, unit_rows
+from moexray.stats.similarity import CategoryEffect, Similarity, effect_between, summarised
 
 # Signatures of consecutive prompts, (rows, layers, experts); it must be possible to go through them again.
 Blocks = Iterable[NDArray[np.float64]]
@@ -22,76 +25,99 @@ def similarity_of_blocks(
 ) -> tuple[Similarity, list[CategoryEffect]]:
     """Summarise the similarity of all pairs, as `moexray.stats.similarity.similarity` does, whole and layer by layer.
 
-    Takes O(P·D²) time. The passes: the mean of the unit signatures, the second moments of each category about
-    it, and from these the sums over the pairs of each prompt.
+    Takes O(P·D²) time and two passes: the second moments of each category, and from these the sums over the pairs
+    of each prompt. Of more dimensions than fit memory together, each further strip of them takes two passes more.
+    A prompt without a signature in a layer is left out of that layer's effect.
 
     Parameters
     ----------
     blocks
-        Signatures of consecutive prompts ``(rows, layers, experts)`` each, none of them zero.
+        Signatures of consecutive prompts ``(rows, layers, experts)`` each, none of them zero in every layer.
     labels
         The category of every prompt.
     auc
         Of the pairs, from elsewhere: sums do not hold it.
     """
     categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    moments = [CategoryMoments(mean, len(categories)) for mean in _means(blocks)]
-    for rows, views in _numbered(blocks, numbers):
-        for moment, units in zip(moments, views, strict=True):
-            moment.add(units, rows)
-    # Of the layers only the sums within and across are kept: (prompts, layers, sums of s and s² for both).
-    whole, layers = np.empty((2, len(numbers), len(categories))), np.empty((len(numbers), len(moments) - 1, 4))
-    start = 0
-    for rows, views in _numbered(blocks, numbers):
-        stop = start + len(rows)
-        whole[:, start:stop] = moments[0].sums(next(views), rows)
-        own = np.eye(len(categories))[rows]
-        for layer, units in enumerate(views):
-            first, second = moments[1 + layer].sums(units, rows)
-            within = [(first * own).sum(axis=1), (second * own).sum(axis=1)]
-            across = [first.sum(axis=1) - within[0], second.sum(axis=1) - within[1]]
-            layers[start:stop, layer] = np.column_stack([*within, *across])
-        start = stop
-    pairs = numbers_of_pairs(numbers, len(categories))
-    sums = PairSums(moments[0].shift, whole[0], whole[1], pairs)
-    shifts = [moment.shift for moment in moments[1:]]
-    return summarised(sums, list(categories), numbers, auc), _layers(layers, shifts, pairs, numbers)
+    whole, by_layer = units_of(next(shares for shares in blocks if len(shares)))
+    reference = whole.mean(axis=0)
+    layers = [_Layer(units, len(numbers), len(categories)) for units in np.moveaxis(by_layer, 1, 0)]
+    first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 2))
+    between = np.zeros((3, len(categories), len(categories)))
+    for columns in strips(len(reference), len(categories)):
+        looking = layers if columns.start == 0 else []
+        moments = CategoryMoments(len(reference), len(categories), columns)
+        for rows, whole, by_layer in _placed(blocks):
+            moments.add(extended(whole, numbers[rows], reference))
+            for place, layer in enumerate(looking):
+                layer.add(by_layer[:, place], numbers[rows])
+        between += moments.between()
+        forms = PairForms(moments)
+        for rows, whole, by_layer in _placed(blocks):
+            more = forms.sums(extended(whole, numbers[rows], reference))
+            first[rows] += more[0]
+            second[rows] += more[1]
+            for place, layer in enumerate(looking):
+                layer.sum(by_layer[:, place], numbers[rows], rows)
+    sums = PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, len(categories)))
+    return summarised(sums, list(categories), numbers, auc), [layer.effect(numbers) for layer in layers]
 
 
-def views(shares: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:  # (rows, dimensions) each
-    """Yield the signatures of a block at unit length: whole, then layer by layer."""
-    yield unit_rows(shares.reshape(len(shares), shares.shape[1] * shares.shape[2]))
-    for layer in range(shares.shape[1]):
-        yield unit_rows(shares[:, layer])
+def units_of(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return signatures at unit length: whole ``(rows, layers · experts)`` and by layer ``(rows, layers, experts)``.
+
+    A layer in which a prompt has no signature stays zero; whole, none may be.
+    """
+    squares = np.einsum("ple,ple->pl", shares, shares)
+    lengths = np.sqrt(squares.sum(axis=1))
+    if not lengths.all():
+        message = f"row {int(np.argmin(lengths))} is zero: a prompt without a token has no signature"
+        raise ValueError(message)
+    by_layer = shares / np.sqrt(np.where(squares > 0, squares, 1))[:, :, None]
+    whole = shares / lengths[:, None, None]
+    return whole.reshape(len(shares), shares.shape[1] * shares.shape[2]), by_layer
 
 
-def _numbered(
-    blocks: Blocks, numbers: NDArray[np.integer]
-) -> Iterator[tuple[NDArray[np.integer], Iterator[NDArray[np.float64]]]]:
+class _Layer:
+    """One layer's sums over pairs. Of each prompt only those within and across are kept: Σt and Σt² of both."""
+
+    def __init__(self, units: NDArray[np.float64], prompts: int, categories: int) -> None:
+        self.reference = units.mean(axis=0)
+        self.moments = CategoryMoments(units.shape[1], categories, slice(0, units.shape[1] + 2))
+        self.sums = np.zeros((prompts, 4))
+        self.there = np.zeros(prompts, dtype=bool)
+
+    def add(self, units: NDArray[np.float64], numbers: NDArray[np.integer]) -> None:
+        there = units.any(axis=1)
+        self.moments.add(extended(units[there], numbers[there], self.reference))
+
+    def sum(self, units: NDArray[np.float64], numbers: NDArray[np.integer], rows: slice) -> None:
+        there = units.any(axis=1)
+        first, second = self._forms.sums(extended(units[there], numbers[there], self.reference))
+        within = first[np.arange(len(first)), numbers[there]]
+        self.sums[rows][there] = np.column_stack([within, first.sum(axis=1) - within, second])
+        self.there[rows] = there
+
+    def effect(self, numbers: NDArray[np.integer]) -> CategoryEffect:
+        totals = totals_of(self.moments.between(), self.reference)
+        among, sums = numbers[self.there], self.sums[self.there]
+        sizes = np.bincount(among, minlength=len(totals.pairs))
+        own = np.eye(len(sizes), dtype=bool)
+        partners = sizes[among] - 1, len(among) - sizes[among]
+        within, across = (
+            Pairs(totals.shift, float(totals.second.sum(where=which)) / 2, partners[part], sums[:, part])
+            for part, which in enumerate((own, ~own))
+        )
+        return effect_between(within, across, sums[:, 2:], numbers, self.there)
+
+    @cached_property
+    def _forms(self) -> PairForms:
+        """Asked for once all prompts are added."""
+        return PairForms(self.moments)
+
+
+def _placed(blocks: Blocks) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
     start = 0
     for shares in blocks:
-        yield numbers[start : start + len(shares)], views(shares)
+        yield slice(start, start + len(shares)), *units_of(shares)
         start += len(shares)
-
-
-def _means(blocks: Blocks) -> list[NDArray[np.float64]]:
-    prompts = 0
-    totals: list[NDArray[np.float64]] = []
-    for shares in blocks:
-        found = [units.sum(axis=0) for units in views(shares)]
-        totals = [total + more for total, more in zip(totals, found, strict=True)] if totals else found
-        prompts += len(shares)
-    return [total / prompts for total in totals]
-
-
-def _layers(
-    sums: NDArray[np.float64], shifts: Sequence[float], pairs: NDArray[np.int64], numbers: NDArray[np.integer]
-) -> list[CategoryEffect]:
-    own = pairs[np.arange(len(numbers)), numbers]
-    others = pairs.sum(axis=1) - own
-    found = []
-    for layer, shift in enumerate(shifts):
-        within = Pairs(shift, own, sums[:, layer, 0], sums[:, layer, 1])
-        across = Pairs(shift, others, sums[:, layer, 2], sums[:, layer, 3])
-        found.append(effect_between(within, across, numbers))
-    return found

@@ -45,6 +45,31 @@ def test_every_shuffle_gives_the_difference_of_the_labels_that_it_makes() -> Non
         assert found.layers[shuffle, 1] == pytest.approx(mean_differences(shares[:, 1], shuffled[None])[0], abs=1e-12)
 
 
+def test_a_prompt_without_a_signature_in_a_layer_is_in_no_pair_of_it_whatever_its_label() -> None:
+    shares, labels = made(67, 1)
+    shares[[3, 8, 9, 40], 1] = 0
+    found = shuffled_differences([shares[:30], shares[30:]], labels, permutations=10, rng=5)
+    rng, numbers = np.random.default_rng(5), category_numbers(labels)
+    place, counterpart = places(numbers, 64, rng)
+    for shuffle in range(11):
+        order = np.arange(64) if shuffle == 0 else rng.permutation(64)
+        in_cell = place[:, 0] >= 0
+        shuffled = numbers.copy()
+        shuffled[in_cell] = counterpart[place[in_cell, 1], order[place[in_cell, 0]]]
+        there = shares[:, 1].any(axis=1)
+        expected = mean_differences(shares[there, 1], shuffled[None, there])[0]
+        assert found.layers[shuffle, 1] == pytest.approx(expected, abs=1e-12)
+        assert mean_differences(shares[:, 1], shuffled[None])[0] == pytest.approx(expected, abs=1e-12)
+        assert found.whole[shuffle] == pytest.approx(mean_differences(shares.reshape(67, -1), shuffled[None])[0])
+
+
+def test_a_layer_without_any_signature_shows_no_difference() -> None:
+    shares, labels = made(30, 0)
+    shares[:, 1] = 0
+    assert not shuffled_differences([shares], labels, permutations=5, rng=0).layers[:, 1].any()
+    assert not mean_differences(shares[:, 1], category_numbers(labels)[None]).any()
+
+
 def test_the_null_is_that_of_shuffles_of_single_prompts() -> None:
     shares, labels = made(600, 2, effect=0.3)
     ours = compared(shuffled_differences([shares], labels, permutations=2000, rng=0).whole)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from moexray.stats import moments
 from moexray.stats.pairs import PairSummary
 from moexray.stats.similarity import category_effect, similarity
 from moexray.stats.streaming import similarity_of_blocks
@@ -58,3 +59,42 @@ def test_a_block_with_a_zero_signature_is_refused() -> None:
     shares[5] = 0
     with pytest.raises(ValueError, match="has no signature"):
         similarity_of_blocks([shares], labels, auc=None)
+
+
+@pytest.mark.parametrize("ends", [(), (1, 4), (9,)])
+def test_a_prompt_without_a_signature_in_a_layer_is_left_out_of_that_layer(ends: tuple[int, ...]) -> None:
+    """A router may drop every token of a prompt in one layer: the layer's figures are those of the other prompts."""
+    shares, labels = made((12, 9, 7))
+    shares[[0, 5, 11], 1] = 0
+    found, by_layer = similarity_of_blocks(in_blocks(shares, *ends), labels, auc=None)
+    whole = similarity(shares.reshape(len(shares), -1), labels)
+    assert flat(found.within, found.across) == pytest.approx(flat(whole.within, whole.across), **CLOSE)
+    there = shares[:, 1].any(axis=1)
+    others = category_effect(shares[there, 1], [name for name, kept in zip(labels, there, strict=True) if kept])
+    for ours in (by_layer[1], category_effect(shares[:, 1], labels)):
+        assert [ours.within, ours.across, ours.cohens_d] == pytest.approx(
+            [others.within, others.across, others.cohens_d], **CLOSE
+        )
+        assert ours.cohens_d_ci == pytest.approx(others.cohens_d_ci, **CLOSE)
+        assert ours.prompts == others.prompts == 25
+        np.testing.assert_allclose(ours.without_each[there], others.without_each, rtol=1e-9)
+        np.testing.assert_allclose(ours.without_each[~there], others.cohens_d, rtol=1e-9)
+
+
+def test_a_layer_without_any_signature_has_no_effect() -> None:
+    shares, labels = made((4, 4))
+    shares[:, 2] = 0
+    for found in (similarity_of_blocks([shares], labels, auc=None)[1][2], category_effect(shares[:, 2], labels)):
+        assert (found.within, found.across, found.cohens_d, found.prompts) == (None, None, None, 0)
+        assert np.isnan(found.without_each).all()
+
+
+def test_strips_of_dimensions_and_blocks_without_a_prompt_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares, labels = made((12, 9, 7))
+    expected = similarity(shares.reshape(len(shares), -1), labels)
+    monkeypatch.setattr(moments, "_MOST_BYTES", 8 * 7 * 60)
+    assert len(list(moments.strips(15, 3))) > 3
+    found, by_layer = similarity_of_blocks(in_blocks(shares, 0, 3, 3), labels, auc=None)
+    assert flat(found.within, found.across) == pytest.approx(flat(expected.within, expected.across), **CLOSE)
+    assert found.cohens_d_ci == pytest.approx(expected.cohens_d_ci, **CLOSE)
+    assert by_layer[1].cohens_d == pytest.approx(category_effect(shares[:, 1], labels).cohens_d, **CLOSE)

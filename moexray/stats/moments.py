@@ -1,0 +1,185 @@
+"""Moments of signatures by category: all that sums of similarity and of its square over pairs need.
+
+With unit signatures u and any m near them, let w = u − m and a = w·m. Similarity less |m|² is then
+t(p, q) = w_p·w_q + a_p + a_q, which is z_p'M z_q for z = (w, a, 1) and M the exchange of the last two coordinates. Sums
+are taken of t and not of similarity itself: for signatures that are much alike, Σs² − (Σs)²/n would leave nothing
+but rounding. Over the prompts q of a category c, Σt = z_p'M Σz_q and Σt² = z_p'M S_c M z_p with S_c = Σz_q z_q'; over
+the pairs of category b with category c, Σt² is the inner product of M S_b M and S_c. So no pair is ever looked at. Of
+each S the upper triangle is made, and of a large one a strip of columns after another: memory is bounded, whatever
+the number of dimensions, categories and prompts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk, dtrmm
+
+_MOST_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A block of prompts, ordered by category.
+
+    Attributes
+    ----------
+    order
+        Where each row was in the block.
+    rows
+        z ``(rows, dimensions + 2)``.
+    parts
+        Each category that occurs, and its rows.
+    """
+
+    order: NDArray[np.intp]
+    rows: NDArray[np.float64]
+    parts: list[tuple[int, slice]]
+
+
+def extended(units: NDArray[np.float64], numbers: NDArray[np.integer], reference: NDArray[np.float64]) -> Extended:
+    """Return z of unit vectors ``(rows, dimensions)``, ordered by the category of each; `reference` is m."""
+    order = np.argsort(numbers, kind="stable")
+    rows = np.empty((len(units), len(reference) + 2))
+    rest = rows[:, :-2]
+    np.subtract(units if np.array_equal(order, np.arange(len(order))) else units[order], reference, out=rest)
+    rows[:, -2] = np.einsum("ij,j->i", rest, reference)  # a threaded product would take longer to share out
+    rows[:, -1] = 1
+    stops = np.cumsum(np.bincount(numbers)).tolist()
+    parts = [(c, slice(*ends)) for c, ends in enumerate(pairwise([0, *stops])) if ends[0] < ends[1]]
+    return Extended(order, rows, parts)
+
+
+def strips(dimensions: int, categories: int) -> Iterator[slice]:
+    """Yield the columns of S that are held at once: all of them, unless they were too many for memory."""
+    size = dimensions + 2
+    held = _MOST_BYTES // (8 * (2 * categories + 1))
+    start = 0
+    while start < size:
+        width = max(2, (isqrt(start**2 + 4 * held) - start) // 2)
+        stop = size if start + width > size - 2 else start + width  # the last two belong together
+        yield slice(start, stop)
+        start = stop
+
+
+class CategoryMoments:
+    """S of each category in some of its columns, down to the diagonal; prompts are added block by block."""
+
+    def __init__(self, dimensions: int, categories: int, columns: slice) -> None:
+        width = columns.stop - columns.start
+        self.columns, self.last = columns, columns.stop == dimensions + 2
+        self.above = [np.zeros((columns.start, width)) for _ in range(categories)]
+        self.upper = [np.zeros((width, width), order="F") for _ in range(categories)]
+        self.own = np.zeros((categories, 2))  # t of prompts with themselves, and its square: of no pair
+
+    def add(self, block: Extended) -> None:
+        """Add prompts."""
+        strip = block.rows[:, self.columns]
+        own = with_themselves(block)
+        for c, rows in block.parts:
+            self.upper[c] = dsyrk(1.0, strip[rows].T, beta=1.0, c=self.upper[c], overwrite_c=1)
+            if self.columns.start:
+                self.above[c] += block.rows[rows, : self.columns.start].T @ strip[rows]
+            self.own[c] += own[rows].sum(), (own[rows] ** 2).sum()
+
+    def between(self) -> NDArray[np.float64]:  # (3, categories, categories)
+        """Count pairs and sum t and t² over the prompts of one category with those of another.
+
+        Within a category each pair is two. This is the strip's part: the parts of all strips add up.
+        """
+        categories = len(self.upper)
+        pairs, first, second = np.zeros((3, categories, categories))
+        plain = slice(None, -2) if self.last else slice(None)
+        for b in range(categories):
+            for c in range(b + 1):
+                upper, other = self.upper[b][plain, plain], self.upper[c][plain, plain]
+                above = _inner(self.above[b][:, plain], self.above[c][:, plain])
+                second[b, c] = second[c, b] = 2 * (_inner(upper, other) + above) - np.diag(upper) @ np.diag(other)
+        if self.last:
+            tilted, totals = (self._column(place) for place in (-2, -1))  # Σa z and Σz
+            a, n = totals[:, -2], totals[:, -1]
+            pairs = np.outer(n, n) - np.diag(n)
+            first = totals[:, :-2] @ totals[:, :-2].T + both_ways(np.outer(a, n)) - np.diag(self.own[:, 0])
+            mixed = 2 * tilted[:, :-2] @ totals[:, :-2].T + np.outer(tilted[:, -2], n)
+            second += both_ways(mixed) + 2 * np.outer(a, a) - np.diag(self.own[:, 1])
+        return np.stack([pairs, first, second])
+
+    def exchanged(self, category: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return this strip of M S M, what is above it and its upper triangle, of which the diagonal is halved."""
+        above, upper = self.above[category].copy(), self.upper[category].copy(order="F")
+        if self.last:
+            above[:, [-2, -1]] = above[:, [-1, -2]]
+            upper[:-2, [-2, -1]] = upper[:-2, [-1, -2]]
+            upper[-2, -2], upper[-1, -1] = upper[-1, -1], upper[-2, -2]
+        np.fill_diagonal(upper, np.diag(upper) / 2)
+        return above, upper
+
+    def exchanged_totals(self) -> NDArray[np.float64]:  # (categories, dimensions + 2)
+        """Return M Σz of each category, from the last strip."""
+        totals = self._column(-1)
+        totals[:, [-2, -1]] = totals[:, [-1, -2]]
+        return totals
+
+    def _column(self, place: int) -> NDArray[np.float64]:  # (categories, dimensions + 2)
+        """Return the last column of S, or the one before it down to the diagonal."""
+        both = zip(self.above, self.upper, strict=True)
+        return np.stack([np.concatenate([above[:, place], upper[:, place]]) for above, upper in both])
+
+
+class PairForms:
+    """What moments give of single prompts: the sums over the pairs of each of them with every category."""
+
+    def __init__(self, moments: CategoryMoments) -> None:
+        self.columns, self.last = moments.columns, moments.last
+        self.totals = moments.exchanged_totals() if moments.last else None
+        self.above, self.upper = zip(*map(moments.exchanged, range(len(moments.upper))), strict=True)
+        self.every = sum(self.above[1:], start=self.above[0]), sum(self.upper[1:], start=self.upper[0])
+
+    def sums(self, block: Extended) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sum t over the pairs of each prompt with every category, and t² over those with its own and with others.
+
+        This strip's part of ``(rows, categories)`` and ``(rows, 2)``, in the order that the prompts had before.
+        The moments are of all prompts, these among them.
+        """
+        first, own = np.zeros((len(block.rows), len(self.upper))), np.empty(len(block.rows))
+        every = self._forms(block.rows, *self.every)
+        for c, rows in block.parts:
+            own[rows] = self._forms(block.rows[rows], self.above[c], self.upper[c])
+        if self.totals is not None:
+            itself = with_themselves(block)
+            for c, totals in enumerate(self.totals):
+                first[:, c] = np.einsum("ij,j->i", block.rows, totals)
+            for c, rows in block.parts:
+                first[rows, c] -= itself[rows]
+            own -= itself**2
+            every -= itself**2
+        back = np.argsort(block.order)
+        return first[back], np.column_stack([own, every - own])[back]
+
+    def _forms(
+        self, rows: NDArray[np.float64], above: NDArray[np.float64], upper: NDArray[np.float64]
+    ) -> NDArray[np.float64]:  # (rows,)
+        """Return this strip's part of z'M S M z: what is off the diagonal occurs twice."""
+        strip = rows[:, self.columns]
+        product = dtrmm(2.0, upper, strip.T, side=0, lower=0, trans_a=1).T
+        if self.columns.start:
+            product += 2 * rows[:, : self.columns.start] @ above
+        return np.asarray(np.einsum("ij,ij->i", product, strip))
+
+
+def with_themselves(block: Extended) -> NDArray[np.float64]:  # (rows,)
+    """Return t of each prompt with itself."""
+    rest = block.rows[:, :-2]
+    return np.asarray(np.einsum("ij,ij->i", rest, rest) + 2 * block.rows[:, -2])
+
+
+def both_ways(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix with its transpose added."""
+    return matrix + matrix.T
+
+
+def _inner(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    return float(np.einsum("ij,ij->", first, second))
