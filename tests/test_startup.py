@@ -60,10 +60,6 @@ def test_nothing_heavy_is_imported_before_it_is_used(program: list[str], folder:
     assert not HEAVY & imported
 
 
-def test_the_list_of_statistics_takes_not_even_numpy() -> None:
-    assert "numpy" not in imported_by("-c", "import moexray.stats; dir(moexray.stats)")
-
-
 @pytest.mark.parametrize("command", ["analyze", "claims"])
 def test_an_analysis_of_eighty_prompts_imports_what_computes_and_no_more(folder: Path, command: str) -> None:
     """scikit-learn for the classifiers, which takes most of SciPy with it, and pandas where that is installed."""

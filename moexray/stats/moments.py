@@ -16,7 +16,6 @@ from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk, dtrmm
 
 _MOST_BYTES = 2**30
 
@@ -77,6 +76,8 @@ class CategoryMoments:
 
     def add(self, block: Extended) -> None:
         """Add prompts."""
+        from scipy.linalg.blas import dsyrk
+
         strip = block.rows[:, self.columns]
         own = with_themselves(block)
         for c, rows in block.parts:
@@ -163,6 +164,8 @@ class PairForms:
         self, rows: NDArray[np.float64], above: NDArray[np.float64], upper: NDArray[np.float64]
     ) -> NDArray[np.float64]:  # (rows,)
         """Return this strip's part of z'M S M z: what is off the diagonal occurs twice."""
+        from scipy.linalg.blas import dtrmm
+
         strip = rows[:, self.columns]
         product = dtrmm(2.0, upper, strip.T, side=0, lower=0, trans_a=1).T
         if self.columns.start:
