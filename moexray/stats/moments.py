@@ -73,6 +73,7 @@ class CategoryMoments:
         self.above = [np.zeros((columns.start, width)) for _ in range(categories)]
         self.upper = [np.zeros((width, width), order="F") for _ in range(categories)]
         self.own = np.zeros((categories, 2))  # t of prompts with themselves, and its square: of no pair
+        self.sizes = np.zeros((categories, 3))  # prompts, Σ|w|² and Σa²
 
     def add(self, block: Extended) -> None:
         """Add prompts."""
@@ -85,14 +86,15 @@ class CategoryMoments:
             if self.columns.start:
                 self.above[c] += block.rows[rows, : self.columns.start].T @ strip[rows]
             self.own[c] += own[rows].sum(), (own[rows] ** 2).sum()
+            self.sizes[c] += sizes_of(block.rows[rows, :-2], block.rows[rows, -2])
 
-    def between(self) -> NDArray[np.float64]:  # (3, categories, categories)
-        """Count pairs and sum t and t² over the prompts of one category with those of another.
+    def between(self) -> NDArray[np.float64]:  # (4, categories, categories)
+        """Count pairs, sum t and t², and say what t² was made of, for the prompts of one category with another's.
 
         Within a category each pair is two. This is the strip's part: the parts of all strips add up.
         """
         categories = len(self.upper)
-        pairs, first, second = np.zeros((3, categories, categories))
+        pairs, first, second, magnitude = np.zeros((4, categories, categories))
         plain = slice(None, -2) if self.last else slice(None)
         for b in range(categories):
             for c in range(b + 1):
@@ -106,7 +108,8 @@ class CategoryMoments:
             first = totals[:, :-2] @ totals[:, :-2].T + both_ways(np.outer(a, n)) - np.diag(self.own[:, 0])
             mixed = 2 * tilted[:, :-2] @ totals[:, :-2].T + np.outer(tilted[:, -2], n)
             second += both_ways(mixed) + 2 * np.outer(a, a) - np.diag(self.own[:, 1])
-        return np.stack([pairs, first, second])
+            magnitude = magnitudes(self.sizes)
+        return np.stack([pairs, first, second, magnitude])
 
     def exchanged(self, category: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return this strip of M S M, what is above it and its upper triangle, of which the diagonal is halved."""
@@ -177,6 +180,23 @@ def with_themselves(block: Extended) -> NDArray[np.float64]:  # (rows,)
     """Return t of each prompt with itself."""
     rest = block.rows[:, :-2]
     return np.asarray(np.einsum("ij,ij->i", rest, rest) + 2 * block.rows[:, -2])
+
+
+def sizes_of(rest: NDArray[np.float64], along: NDArray[np.float64]) -> tuple[int, float, float]:
+    """Return the number of prompts, Σ|w|² and Σa²."""
+    return len(rest), _inner(rest, rest), float(along @ along)
+
+
+def magnitudes(sizes: NDArray[np.float64]) -> NDArray[np.float64]:  # (categories, categories)
+    """Return Σ|w_p|²|w_q|² + a_p² + a_q²: the terms of t² may cancel, and what rounding leaves is a share of these.
+
+    Parameters
+    ----------
+    sizes
+        See `sizes_of`, of each category ``(categories, 3)``.
+    """
+    prompts, squares, along = sizes.T
+    return np.outer(squares, squares) + both_ways(np.outer(along, prompts))
 
 
 def both_ways(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

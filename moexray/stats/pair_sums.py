@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.moments import CategoryMoments, PairForms, extended, strips
+from moexray.stats.moments import CategoryMoments, PairForms, extended, magnitudes, sizes_of, strips
 
 # Prompts in a block, and similarities of a block with all prompts that are held at once.
 _BLOCK, _MOST_NUMBERS = 1024, 2**24
@@ -29,12 +29,15 @@ class PairTotals:
         Sums of the shifted similarity and of its square.
     pairs
         How many pairs they are over.
+    magnitude
+        What `second` is made of before terms cancel: its rounding is a share of this.
     """
 
     shift: float
     first: NDArray[np.float64]
     second: NDArray[np.float64]
     pairs: NDArray[np.int64]
+    magnitude: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def pair_totals(
     categories
         How many there are.
     """
-    between = np.zeros((3, categories, categories))
+    between = np.zeros((4, categories, categories))
     for columns in strips(len(reference), categories):
         moments = CategoryMoments(len(reference), categories, columns)
         for units, numbers in blocks():
@@ -106,8 +109,8 @@ def by_category(numbers: NDArray[np.integer]) -> Iterable[NDArray[np.intp]]:
 
 def totals_of(between: NDArray[np.float64], reference: NDArray[np.float64]) -> PairTotals:
     """Name what `CategoryMoments.between` gives, the parts of all strips added."""
-    pairs, first, second = between
-    return PairTotals(float(reference @ reference), first, second, pairs.astype(np.int64))
+    pairs, first, second, magnitude = between
+    return PairTotals(float(reference @ reference), first, second, pairs.astype(np.int64), magnitude)
 
 
 def numbers_of_pairs(numbers: NDArray[np.integer], categories: int) -> NDArray[np.int64]:  # (prompts, categories)
@@ -135,7 +138,8 @@ def _from_matrix(
     own = marks.astype(bool)
     second = np.column_stack([squares.sum(axis=1, where=own), squares.sum(axis=1, where=~own)])
     pairs = numbers_of_pairs(numbers, categories)
-    between = np.stack([marks.T @ part for part in (pairs, first, squares)])
+    sizes = np.array([sizes_of(rest[chosen], along[chosen]) for chosen in own.T])
+    between = np.stack([*(marks.T @ part for part in (pairs, first, squares)), magnitudes(sizes)])
     return PairSums(totals_of(between, reference), first, second, pairs)
 
 
@@ -146,7 +150,7 @@ def _from_moments(
         return ((units[rows], numbers[rows]) for rows in by_category(numbers))
 
     first, second = np.zeros((len(units), categories)), np.zeros((len(units), 2))
-    between = np.zeros((3, categories, categories))
+    between = np.zeros((4, categories, categories))
     for columns in strips(len(reference), categories):
         moments = CategoryMoments(len(reference), categories, columns)
         for block in blocks():

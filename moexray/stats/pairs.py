@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.jackknife import clipped, jackknife_interval
-from moexray.stats.pair_sums import PairSums
+from moexray.stats.pair_sums import PairSums, PairTotals
 
 # Similarities of signatures that are the same differ by this much, and no effect size is made of it.
 _ROUNDING = 1e-14
-# What Σs² − (Σs)²/n leaves below this share of Σs² is rounding: there is no spread.
+# What Σs² − (Σs)²/n leaves below this share of the terms of Σs² is rounding: there is no spread.
 _NO_SPREAD = 64 * np.finfo(np.float64).eps
 
 Interval = tuple[float, float]
@@ -35,14 +35,15 @@ class Pairs:
 
     Attributes
     ----------
-    second
-        Sum of the squares, every pair once.
+    second, magnitude
+        Sum of the squares, every pair once, and of their terms before these cancel.
     own_pairs, own_first
         Number of pairs and their sum for each prompt ``(prompts,)``: every pair is two prompts'.
     """
 
     shift: float
     second: float
+    magnitude: float
     own_pairs: NDArray[np.int64]
     own_first: NDArray[np.float64]
 
@@ -50,8 +51,19 @@ class Pairs:
     def chosen(cls, sums: PairSums, numbers: NDArray[np.integer], which: NDArray[np.bool_]) -> "Pairs":
         """Take the pairs of the categories where `which` ``(categories, categories)`` is true, as it is both ways."""
         places = which[numbers]
-        second = float(sums.totals.second.sum(where=which)) / 2
-        return cls(sums.totals.shift, second, *(part.sum(axis=1, where=places) for part in (sums.pairs, sums.first)))
+        return cls.of(sums.totals, which, *(part.sum(axis=1, where=places) for part in (sums.pairs, sums.first)))
+
+    @classmethod
+    def of(
+        cls,
+        totals: PairTotals,
+        which: NDArray[np.bool_],
+        own_pairs: NDArray[np.int64],
+        own_first: NDArray[np.float64],
+    ) -> "Pairs":
+        """Take likewise what each prompt has a part in, where that is known already."""
+        second, magnitude = (float(part.sum(where=which)) / 2 for part in (totals.second, totals.magnitude))
+        return cls(totals.shift, second, magnitude, own_pairs, own_first)
 
     @property
     def number(self) -> int:
@@ -65,7 +77,7 @@ class Pairs:
 
     def summary(self, numbers: NDArray[np.integer]) -> PairSummary:
         """Return mean, standard deviation and the interval of the mean, prompts drawn within their categories."""
-        found = summary_of_sums(self.shift, self.number, self.first, self.second)
+        found = summary_of_sums(self.shift, self.number, self.first, self.second, self.magnitude)
         if found.mean is None:
             return found
         members = self.own_pairs > 0
@@ -89,15 +101,15 @@ class Pairs:
         mean = first / pairs
         second = self.second - own_second
         squares = second - first * mean
-        return pairs, self.shift + mean, np.where(squares > _NO_SPREAD * second, squares, 0.0)
+        return pairs, self.shift + mean, np.where(squares > _NO_SPREAD * self.magnitude, squares, 0.0)
 
 
-def summary_of_sums(shift: float, pairs: int, first: float, second: float) -> PairSummary:
-    """Return mean and standard deviation, without an interval, from the sums of similarity less `shift`."""
+def summary_of_sums(shift: float, pairs: int, first: float, second: float, magnitude: float) -> PairSummary:
+    """Return mean and standard deviation, without an interval, from the sums that `Pairs` holds."""
     if pairs == 0:
         return PairSummary(None, None, 0)
     squares = second - first**2 / pairs
-    if squares <= _NO_SPREAD * second:
+    if squares <= _NO_SPREAD * magnitude:
         squares = 0.0
     return PairSummary(shift + first / pairs, float(np.sqrt(squares / (pairs - 1))) if pairs > 1 else None, pairs)
 

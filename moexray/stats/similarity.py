@@ -188,6 +188,7 @@ def pair_means(vectors: NDArray[np.float64], labels: Sequence[str]) -> PairMeans
             int(totals.pairs.sum(where=which)) // 2,
             float(totals.first.sum(where=which)) / 2,
             float(totals.second.sum(where=which)) / 2,
+            float(totals.magnitude.sum(where=which)) / 2,
         )
         for which in (own, ~own)
     )

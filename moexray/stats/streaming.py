@@ -43,7 +43,7 @@ def similarity_of_blocks(
     reference = whole.mean(axis=0)
     layers = [_Layer(units, len(numbers), len(categories)) for units in np.moveaxis(by_layer, 1, 0)]
     first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 2))
-    between = np.zeros((3, len(categories), len(categories)))
+    between = np.zeros((4, len(categories), len(categories)))
     for columns in strips(len(reference), len(categories)):
         looking = layers if columns.start == 0 else []
         moments = CategoryMoments(len(reference), len(categories), columns)
@@ -105,8 +105,7 @@ class _Layer:
         own = np.eye(len(sizes), dtype=bool)
         partners = sizes[among] - 1, len(among) - sizes[among]
         within, across = (
-            Pairs(totals.shift, float(totals.second.sum(where=which)) / 2, partners[part], sums[:, part])
-            for part, which in enumerate((own, ~own))
+            Pairs.of(totals, which, partners[part], sums[:, part]) for part, which in enumerate((own, ~own))
         )
         return effect_between(within, across, sums[:, 2:], numbers, self.there)
 
