@@ -10,6 +10,7 @@ from typing import Any
 import moexray
 from moexray.errors import AnalysisError, NotComputable
 from moexray.files import whole_file
+from moexray.findings import STATISTICS
 from moexray.signatures import Phase, Signatures
 from moexray.specifications import specifications_of
 from moexray.stored import StoredSignatures
@@ -92,8 +93,6 @@ def analyze(
     AnalysisError
         If no prompt has a token in the phase, or an option cannot be used.
     """
-    from moexray.findings import STATISTICS
-
     subject = subject_of(signatures, phase, permutations=permutations, seed=seed, folds=folds)
     document: dict[str, Any] = {"schema": SCHEMA, "signatures": _header(subject), "settings": _settings(subject)}
     for name, statistic in STATISTICS.items():

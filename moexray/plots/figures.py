@@ -13,6 +13,7 @@ from moexray.plots.similarity import draw_similarity
 from moexray.plots.specifications import draw_specifications
 from moexray.signatures import Phase, Signatures
 from moexray.specifications import specifications_of
+from moexray.stats.layers import layer_accuracies, layer_statistics
 from moexray.stats.load import layer_loads
 from moexray.stats.pca import principal_components
 from moexray.stats.similarity import unit_rows
@@ -40,8 +41,6 @@ def make_figure(name: str, signatures: Signatures | StoredSignatures, *, phase: 
 
 
 def _layerwise(subject: Subject) -> Figure:
-    from moexray.stats.layers import layer_accuracies, layer_statistics
-
     accuracies = layer_accuracies(subject.by_layer, subject.labels, **subject.classing)
     return draw_layerwise(
         layer_statistics(subject.signatures.layers.tolist(), subject.layer_effects, accuracies),

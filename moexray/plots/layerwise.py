@@ -1,7 +1,6 @@
 """Effect size and classifier accuracy, layer by layer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,13 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from moexray.plots.style import COLOURS, figure_of, figure_style, set_title
-
-if TYPE_CHECKING:
-    from moexray.stats.layers import LayerStatistics
+from moexray.stats.layers import LayerStatistics
 
 
 def draw_layerwise(
-    layers: "Sequence[LayerStatistics]", *, chance: float, title: str, axes: tuple[Axes, Axes] | None = None
+    layers: Sequence[LayerStatistics], *, chance: float, title: str, axes: tuple[Axes, Axes] | None = None
 ) -> Figure:
     """Draw Cohen's d above and accuracy below, with their 95 % intervals, over the layers' indices in the model.
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,9 +142,7 @@ def classifier_p_value(
     NotComputable
         If `classify` cannot be computed, or a group holds more than one category.
     """
-    names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    whole = group_numbers(len(labels), groups)
-    check_folds(names, truth, whole, folds)
+    _, truth, whole = _task(labels, folds, groups)
     of_group = _categories_of_groups(truth, whole)
     rng = np.random.default_rng(seed)
     labelings = [truth, *(rng.permutation(of_group)[whole] for _ in range(permutations))]
@@ -159,9 +156,7 @@ def _cross_validated(
 ) -> Classification:
     from threadpoolctl import threadpool_limits
 
-    names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-    whole = group_numbers(len(labels), groups)
-    check_folds(names, truth, whole, folds)
+    names, truth, whole = _task(labels, folds, groups)
     parts = list(splits(truth, whole, folds, seed))
     with threadpool_limits(1):
         predicted = _predict(features, [truth] * len(parts), parts, len(names))
@@ -183,10 +178,22 @@ def _cross_validated(
     )
 
 
+def _task(
+    labels: Sequence[str], folds: int, groups: Sequence[str] | None
+) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the categories, and the number of each prompt's category and group, once they can be put into folds."""
+    names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    whole = group_numbers(len(labels), groups)
+    check_folds(names, truth, whole, folds)
+    return names, truth, whole
+
+
 def _accuracies(
     features: Features, labelings: Sequence[NDArray[np.int64]], whole: NDArray[np.int64], folds: int, seed: int
 ) -> NDArray[np.float64]:  # (labelings,)
     """Cross-validate every labeling; the cores share them, each with its own matrix products."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from threadpoolctl import threadpool_limits
 
     prompts, categories = len(whole), int(labelings[0].max()) + 1
@@ -231,7 +238,8 @@ def _standardised(vectors: NDArray[np.float64]) -> Features:
 
     def standardised(split: Split) -> Coordinates:
         training, test = split
-        mean, spread = vectors[training].mean(axis=0), vectors[training].std(axis=0)
+        learned = vectors[training]
+        mean, spread = learned.mean(axis=0), learned.std(axis=0)
         varies = spread > len(training) * np.finfo(np.float64).eps * np.abs(mean)
         scaled = (vectors - mean) / np.where(varies, spread, 1)
         known, unseen = scaled[training], scaled[test]

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
+from moexray.stats.classifier import Classification
 from moexray.stats.jackknife import mean_interval
 from moexray.stats.permutation import category_numbers
 from moexray.stats.similarity import unit_rows
 from moexray.stats.words import word_similarities
-
-if TYPE_CHECKING:
-    from moexray.stats.classifier import Classification
 
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -27,7 +24,7 @@ class PairedDifference:
     ci: tuple[float, float] | None
 
 
-def paired_difference(first: "Classification", second: "Classification", labels: Sequence[str]) -> PairedDifference:
+def paired_difference(first: Classification, second: Classification, labels: Sequence[str]) -> PairedDifference:
     """Compare two classifiers prompt by prompt; they must have been given the same labels, folds, groups and seed."""
     gains = first.right.astype(np.float64) - second.right
     return PairedDifference(float(gains.mean()), mean_interval(gains, category_numbers(labels)))

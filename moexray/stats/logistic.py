@@ -15,9 +15,6 @@ _MOST_DIRECTIONS = 200
 _KEPT_DESCENT = 1e-4
 _ROUNDING = 1e-10
 
-# Per regression, one value: (regressions, 1, 1).
-Each = NDArray[np.float64]
-
 
 def fit_logistic(
     rows: NDArray[np.float64], truth: NDArray[np.integer], categories: int
@@ -56,7 +53,7 @@ def fit_logistic(
     return weights
 
 
-def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities of the last axis, which sum to one."""
     raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
@@ -76,7 +73,7 @@ class _Problem:
 
     def slope(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the probabilities of each row's categories, and the gradient."""
-        shares = softmax(self.rows @ weights)
+        shares = _softmax(self.rows @ weights)
         # Rows that are not there are zero, so what their probabilities are does not matter.
         return shares, self.columns @ (shares - self.marks) + self.penalty * weights
 
@@ -131,5 +128,5 @@ class _Problem:
         return weights + length * direction
 
 
-def _inner(first: NDArray[np.float64], second: NDArray[np.float64]) -> Each:
+def _inner(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:  # (regressions, 1, 1)
     return np.asarray((first * second).sum(axis=(1, 2))[:, None, None])
