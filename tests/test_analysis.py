@@ -187,3 +187,20 @@ def test_every_pair_of_categories_has_its_own_key_where_names_hold_a_bar() -> No
         r"b\|c|c": expected["x|z"],
         r"a\|b|c": expected["y|z"],
     }
+
+
+@pytest.mark.parametrize("load", [[3, 2, 1, 1, 4, 5, 2, 2], [4, 2, 5, 1, 2, 2, 3, 1], [2, 5, 1, 4, 1, 2, 3, 2]])
+@pytest.mark.parametrize("prompts", [8, 11, 12])
+def test_signatures_that_are_the_same_have_means_within_their_intervals(load: list[int], prompts: int) -> None:
+    """Rounding makes cosines of more than 1 of such counts."""
+    alike = signatures(prompts)
+    counts = np.broadcast_to(np.array(load, dtype=np.uint16), alike.counts.shape)
+    alike = replace(alike, counts=counts, tokens=np.full((prompts, 2), 10, dtype=np.int32))
+    document = analyze(alike, permutations=9, folds=2).document
+    found = document["similarity"]
+    for one in (found["within"], found["across"], *found["by_category"].values(), *found["by_pair"].values()):
+        low, high = one["ci"]
+        assert all(isinstance(number, float) for number in (low, one["mean"], high))
+        assert low <= one["mean"] <= high <= 1
+        assert low == pytest.approx(1)
+    assert all(layer["within"] <= 1 and layer["across"] <= 1 for layer in document["layers"])

@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.jackknife import clipped, jackknife_interval
+from moexray.stats.jackknife import bounded, clipped, jackknife_interval
 from moexray.stats.pair_sums import PairSums, PairTotals
 
 # Similarities of signatures that are the same differ by this much, and no effect size is made of it.
 _ROUNDING = 1e-14
 # What Σs² − (Σs)²/n leaves below this share of the terms of Σs² is rounding: there is no spread.
 _NO_SPREAD = 64 * np.finfo(np.float64).eps
+# What a similarity can be.
+COSINES = (-1, 1)
 
 Interval = tuple[float, float]
 
@@ -83,7 +85,7 @@ class Pairs:
         members = self.own_pairs > 0
         with np.errstate(divide="ignore", invalid="ignore"):
             left_out = self.shift + (self.first - self.own_first) / (self.number - self.own_pairs)
-        interval = clipped(jackknife_interval(found.mean, left_out[members], numbers[members]), (-1, 1))
+        interval = clipped(jackknife_interval(found.mean, left_out[members], numbers[members]), COSINES)
         return replace(found, ci=interval)
 
     def without_each(
@@ -111,7 +113,8 @@ def summary_of_sums(shift: float, pairs: int, first: float, second: float, magni
     squares = second - first**2 / pairs
     if squares <= _NO_SPREAD * magnitude:
         squares = 0.0
-    return PairSummary(shift + first / pairs, float(np.sqrt(squares / (pairs - 1))) if pairs > 1 else None, pairs)
+    std = float(np.sqrt(squares / (pairs - 1))) if pairs > 1 else None
+    return PairSummary(bounded(shift + first / pairs, COSINES), std, pairs)
 
 
 def cohens_d(first: PairSummary, second: PairSummary) -> float | None:

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.jackknife import bounded, clipped, jackknife_interval, mean_interval
-from moexray.stats.pairs import Interval
+from moexray.stats.pairs import COSINES, Interval
 from moexray.stats.permutation import category_numbers, p_value
 from moexray.stats.similarity import CategoryEffect, category_effect, unit_rows
 
 _MOST_NUMBERS = 2**22
-_COSINES = (-1, 1)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def compare_phases(
     with np.errstate(invalid="ignore"):  # without a spread both are infinite, and there is no interval
         moved = after.without_each - before.without_each
     alike = np.einsum("ij,ij->i", first, second)
-    own = bounded(alike.mean(), _COSINES)
+    own = bounded(alike.mean(), COSINES)
     same, others = _means_with_others(first, second, numbers)
     null = _shuffled(first, second, numbers, permutations=permutations, rng=rng)
     return PhaseComparison(
@@ -109,7 +108,7 @@ def compare_phases(
         difference=difference,
         difference_ci=(None if difference is None else jackknife_interval(difference, moved, numbers)),
         own=own,
-        own_ci=clipped(mean_interval(alike, numbers), _COSINES),
+        own_ci=clipped(mean_interval(alike, numbers), COSINES),
         same_category=same,
         other_categories=others,
         p_value=None if same is None else p_value(own, null),
@@ -138,9 +137,9 @@ def _means_with_others(
     company = sizes > 1
     same = others = None
     if company.any():
-        same = bounded(((together - own)[company] / (sizes[company] - 1)).sum() / sizes[company].sum(), _COSINES)
+        same = bounded(((together - own)[company] / (sizes[company] - 1)).sum() / sizes[company].sum(), COSINES)
     if len(sizes) > 1:
-        others = bounded(((every - together) / (len(numbers) - sizes)).sum() / len(numbers), _COSINES)
+        others = bounded(((every - together) / (len(numbers) - sizes)).sum() / len(numbers), COSINES)
     return same, others
 
 
