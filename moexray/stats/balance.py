@@ -6,9 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.stats.jackknife import bounded
+from moexray.stats.pairs import COSINES
 from moexray.stats.similarity import Similarity, unit_rows
 
 DRAWS = 100
+# What rounding can move a mean of cosines by, with a wide margin: where every draw gives one and the same similarity,
+# as when a token goes to all experts, the observed one is neither above it nor below.
+_ROUNDING = 1e-12
 # A binomial draw takes the time of some ten picks of an expert.
 _PICKS_AN_OFFER = 10
 
@@ -143,8 +148,8 @@ def _baseline(draw: Callable[[], NDArray[np.int64]], observed: Similarity, draws
     return Baseline(
         mean=float(np.mean(means)),
         ci=(float(low), float(high)),
-        within_above=within is not None and bool(within > high),
-        across_below=across is not None and bool(across < low),
+        within_above=within is not None and bool(within > high + _ROUNDING),
+        across_below=across is not None and bool(across < low - _ROUNDING),
     )
 
 
@@ -153,7 +158,7 @@ def _mean_similarity(counts: NDArray[np.int64]) -> float:
     shares = counts / counts.sum(axis=2, keepdims=True)
     units = unit_rows(shares.reshape(len(counts), -1))
     total = units.sum(axis=0)
-    return float((total @ total - len(units)) / (len(units) * (len(units) - 1)))
+    return bounded((total @ total - len(units)) / (len(units) * (len(units) - 1)), COSINES)
 
 
 def _layers(counts: NDArray[np.integer]) -> range:

@@ -130,3 +130,16 @@ def test_the_mean_similarity_of_a_draw_is_that_of_its_pairs() -> None:
     found = similarity_of(counts)
     pairs = found.within.mean * found.within.pairs + found.across.mean * found.across.pairs
     assert _mean_similarity(counts) == pytest.approx(pairs / 6)
+
+
+@pytest.mark.parametrize("experts", [3, 5, 7])
+def test_where_every_token_goes_to_every_expert_nothing_lies_outside_the_uniform_null(experts: int) -> None:
+    """All similarities are one, so what is left of their differences is rounding."""
+    tokens = np.array([18, 31, 7, 44, 25, 3])
+    counts = np.tile(tokens[:, None, None], (1, 3, experts))
+    observed = similarity_of(counts)
+    found = uniform_baseline(tokens, np.full(3, experts), experts, observed=observed, rng=0, draws=5)
+    assert found.mean == pytest.approx(1, abs=1e-12)
+    assert found.mean <= 1
+    assert not found.within_above
+    assert not found.across_below
