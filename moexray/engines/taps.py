@@ -1,106 +1,116 @@
-"""Hearing the routers: a hook before each experts module keeps the selections that really ran.
+"""Where the routers of a model are heard: one tap a MoE layer, the generic one or its architecture's own.
 
 Nearly every MoE model of transformers 5 hands ``(hidden_states, selected experts, gate weights)``
 to one experts module a layer. What arrives there is what is computed, whatever the router did
-before it (bias correction, expert groups), so nothing is re-computed from router logits.
+before it (bias correction, expert groups, hashing), so nothing is re-computed from router logits.
+Models that do otherwise have a tap in `own_taps`.
 """
 
-import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from moexray.engines.hearing import HOW_TO, SELECTION_NAMES, Tap, argument, listening
+from moexray.engines.own_taps import OWN_TAPS
 from moexray.errors import ModelError
 
-# What the experts modules of transformers call the tensor of selected experts, (rows, k).
-_SELECTION_NAMES = ("top_k_index", "router_indices")
-
-
-@dataclass(frozen=True)
-class Tap:
-    """Where to listen in one layer: its experts module, and how the selections are handed to it."""
-
-    layer: int
-    path: str
-    experts: int
-    module: nn.Module
-    argument: str
-    position: int
+# Two sequences of three tokens: enough to see rows that are split, repeated or left out.
+_PROBE = (2, 3)
 
 
 def find_taps(model: nn.Module) -> list[Tap]:
-    """Find the experts module of every MoE layer, in the order of the layers.
+    """Find where each MoE layer of the text decoder is heard, in the order of the layers.
 
     Raises
     ------
     ModelError
         If there is none: a dense model, or one that routes in a way that is not heard here.
     """
-    taps = [tap for path, module in model.named_modules() if (tap := _tap(path, module)) is not None]
-    if not taps:
-        lists = [path for path, module in model.named_modules() if "expert" in path.lower()]
-        found = f"{lists[0]} does not take them as {' or '.join(_SELECTION_NAMES)}" if lists else "it has no experts"
-        message = f"{type(model).__name__} hands its selected experts to no module that can be heard: {found}"
-        raise ModelError(message)
+    decoder_path, decoder = _decoder(model)
+    taps: list[Tap] = []
+    unheard: list[str] = []
+    claimed: list[str] = []
+    for path, module in decoder.named_modules(prefix=decoder_path):
+        if any(path.startswith(f"{owner}.") for owner in claimed):
+            continue
+        write = OWN_TAPS.get(type(module).__name__)
+        layer = _layer_of(path.removeprefix(decoder_path))
+        if write is not None and layer is not None:
+            claimed.append(path)
+            taps.extend(write(path, layer, module))
+        elif layer is not None and (tap := _generic_tap(path, layer, module)) is not None:
+            taps.append(tap)
+        elif _holds_experts(module):
+            unheard.append(path)
+    _check_all_heard(model, taps, unheard)
     taps.sort(key=lambda tap: tap.layer)
     for first, second in pairwise(taps):
         if first.layer == second.layer:
-            message = f"two experts modules claim layer {first.layer}: {first.path} and {second.path}"
+            message = f"two experts modules claim layer {first.layer}: {first.path} and {second.path}; {HOW_TO}"
             raise ModelError(message)
     return taps
 
 
-@contextmanager
-def listening(taps: list[Tap]) -> Iterator[list[list[Tensor]]]:
-    """Yield one list a tap that grows by an int16 tensor ``(rows, k)`` at each forward pass, on its device."""
-    heard: list[list[Tensor]] = [[] for _ in taps]
-    handles = [
-        tap.module.register_forward_pre_hook(_listener(tap, selections), with_kwargs=True)
-        for tap, selections in zip(taps, heard, strict=True)
-    ]
-    try:
-        yield heard
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 @torch.inference_mode()
-def selections_per_token(model: nn.Module, taps: list[Tap], token: int) -> tuple[int, ...]:
-    """Send one token through the model and see how many experts each layer selects for it.
+def selections_per_token(model: nn.Module, taps: Sequence[Tap], token: int) -> tuple[int, ...]:
+    """Send a small batch through the model and see how many experts each layer selects for a token.
 
     Raises
     ------
     ModelError
-        If a layer was not heard exactly once.
+        If a layer did not hear every token exactly once.
     """
     device = next(model.parameters()).device
     with listening(taps) as heard:
-        model(input_ids=torch.tensor([[token]], device=device), use_cache=False)
+        model(input_ids=torch.full(_PROBE, token, device=device), use_cache=False)
+    tokens = _PROBE[0] * _PROBE[1]
     for tap, selections in zip(taps, heard, strict=True):
-        if [len(rows) for rows in selections] != [1]:
-            message = f"one token passed {tap.path} {sum(map(len, selections))} times instead of once"
+        rows = [len(one) for one in selections]
+        if rows != [tokens]:
+            message = f"{tokens} tokens passed {tap.path} as {rows or 'no'} rows instead of once each; {HOW_TO}"
             raise ModelError(message)
     return tuple(selections[0].shape[1] for selections in heard)
 
 
-def _tap(path: str, module: nn.Module) -> Tap | None:
-    names = list(inspect.signature(module.forward).parameters)
-    argument = next((name for name in _SELECTION_NAMES if name in names), None)
-    numbers = [int(part) for part in path.split(".") if part.isdigit()]
+def _generic_tap(path: str, layer: int, module: nn.Module) -> Tap | None:
+    read = argument(module, SELECTION_NAMES)
     experts = getattr(module, "num_experts", None)
-    if argument is None or not numbers or not isinstance(experts, int):
+    if read is None or not isinstance(experts, int):
         return None
-    return Tap(numbers[0], path, experts, module, argument, names.index(argument))
+    return Tap(layer, path, experts, module, read, holders=(module,))
 
 
-def _listener(tap: Tap, selections: list[Tensor]):  # type: ignore[no-untyped-def]  # the hook's type is torch's own
-    def hear(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        chosen = kwargs[tap.argument] if tap.argument in kwargs else args[tap.position]
-        selections.append(chosen.to(torch.int16))
+def _decoder(model: nn.Module) -> tuple[str, nn.Module]:
+    """Return the text decoder and its name: towers for other modalities may have experts too, which no text reaches."""
+    get_decoder = getattr(model, "get_decoder", None)
+    if not callable(get_decoder):
+        return "", model
+    decoder = get_decoder()
+    return next((path, module) for path, module in model.named_modules() if module is decoder)
 
-    return hear
+
+def _layer_of(path: str) -> int | None:
+    """Return the first number in a path within the decoder: its outermost list is that of the layers."""
+    return next((int(part) for part in path.split(".") if part.isdigit()), None)
+
+
+def _holds_experts(module: nn.Module) -> bool:
+    name = type(module).__name__.lower()
+    return "expert" in name and "shared" not in name
+
+
+def _check_all_heard(model: nn.Module, taps: list[Tap], unheard: list[str]) -> None:
+    """Refuse a model of whose experts only some, or none, can be heard."""
+    within = tuple(f"{tap.path}." for tap in taps)
+    left = [path for path in unheard if not path.startswith(within)]
+    name = type(model).__name__
+    if left:
+        message = f"{name}: {left[0]} does not take its selected experts as {' or '.join(SELECTION_NAMES)}; {HOW_TO}"
+        raise ModelError(message)
+    if not taps:
+        lists = [path for path, _ in model.named_modules() if "expert" in path.lower()]
+        found = f"{lists[0]} is not told which are selected; {HOW_TO}" if lists else "it has no experts"
+        message = f"{name} hands its selected experts to no module that can be heard: {found}"
+        raise ModelError(message)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GenerationConfig
 
+from moexray.engines.hearing import listening
 from moexray.engines.loading import LoadedModel, is_out_of_memory
-from moexray.engines.taps import find_taps, listening, selections_per_token
+from moexray.engines.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout

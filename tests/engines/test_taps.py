@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from moexray.engines.hearing import listening
 from moexray.engines.loading import LoadedModel
-from moexray.engines.taps import find_taps, listening
+from moexray.engines.taps import find_taps
 from moexray.errors import ModelError
 
 
@@ -32,7 +33,7 @@ def test_experts_are_found_in_the_order_of_their_layers_whatever_the_order_of_th
 
 def test_experts_that_are_not_handed_the_selection_are_named() -> None:
     model = nn.ModuleDict({"0": nn.ModuleDict({"experts": Unheard()})})
-    with pytest.raises(ModelError, match=r"0\.experts does not take them"):
+    with pytest.raises(ModelError, match=r"0\.experts is not told which are selected"):
         find_taps(model)
 
 

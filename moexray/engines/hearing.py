@@ -1,0 +1,106 @@
+"""Hearing the routers: a hook at each MoE layer keeps the selections that really ran."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moexray.errors import ModelError
+
+# What the experts modules of transformers call the tensor of selected experts, (rows, k).
+SELECTION_NAMES = ("top_k_index", "router_indices")
+HOW_TO = "docs/architectures.md shows how to write a tap"
+
+Read = Callable[[tuple[Any, ...], Mapping[str, Any], Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where to listen in one layer, and how to read what is heard.
+
+    Attributes
+    ----------
+    layer
+        Index of the decoder layer.
+    path
+        Name of the module in the model.
+    experts
+        Experts that the router chooses from.
+    module
+        The module that is hooked.
+    read
+        From its arguments, keyword arguments and output to the selected experts, integers
+        ``(rows, k)``; −1 is no selection.
+    after
+        Whether `read` needs the output, and so waits for it.
+    calls
+        How often the module runs in one forward pass; the selections of all runs are joined to ``(rows, calls·k)``.
+    holders
+        The modules that hold the experts' weights; their tensors are stacked expert by expert.
+    own
+        Whether the tap was written for this architecture.
+    """
+
+    layer: int
+    path: str
+    experts: int
+    module: nn.Module
+    read: Read
+    after: bool = False
+    calls: int = 1
+    holders: tuple[nn.Module, ...] = ()
+    own: bool = False
+
+
+@contextmanager
+def listening(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
+    """Yield one list a tap that grows by an int16 tensor ``(rows, k)`` at each forward pass, on its device."""
+    heard: list[list[Tensor]] = [[] for _ in taps]
+    handles = [_hook(tap, selections) for tap, selections in zip(taps, heard, strict=True)]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def argument(module: nn.Module, names: Sequence[str]) -> Read | None:
+    """Return how to read the first of these arguments from a call of the module, None where it takes none of them."""
+    order = list(inspect.signature(module.forward).parameters)
+    name = next((name for name in names if name in order), None)
+    if name is None:
+        return None
+    position = order.index(name)
+
+    def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], _output: object) -> Tensor:
+        found: Tensor = kwargs[name] if name in kwargs else args[position]
+        return found
+
+    return read
+
+
+def _hook(tap: Tap, selections: list[Tensor]) -> torch.utils.hooks.RemovableHandle:
+    calls: list[Tensor] = []
+
+    def hear(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> None:
+        chosen = tap.read(args, kwargs, output)
+        if chosen.ndim != 2 or chosen.is_floating_point() or chosen.dtype == torch.bool:
+            kind = f"{str(chosen.dtype).removeprefix('torch.')} of shape {tuple(chosen.shape)}"
+            message = f"{tap.path} was handed {kind} where (tokens, k) expert indices are expected; {HOW_TO}"
+            raise ModelError(message)
+        calls.append(chosen.to(torch.int16))
+        if len(calls) == tap.calls:
+            selections.append(calls[0] if tap.calls == 1 else torch.cat(calls, dim=1))
+            calls.clear()
+
+    if tap.after:
+        return tap.module.register_forward_hook(
+            lambda _module, args, kwargs, output: hear(args, kwargs, output), with_kwargs=True
+        )
+    return tap.module.register_forward_pre_hook(
+        lambda _module, args, kwargs: hear(args, kwargs, None), with_kwargs=True
+    )
