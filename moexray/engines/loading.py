@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from moexray.engines.taps import find_taps
+from moexray.engines.architectures import model_class
+from moexray.engines.taps import check_type, find_taps
 from moexray.errors import ModelError
 
 SCALE_MODEL = Path(__file__).parent.parent / "scale_model"
@@ -68,7 +69,7 @@ def load_model(
         _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         with _quiet():
-            model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=wanted, **options)
+            model = model_class(config.model_type).from_pretrained(source, config=config, dtype=wanted, **options)
             model = model.to(place).eval()
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(_reason(name, error)) from error
@@ -78,6 +79,15 @@ def load_model(
         message = f"model {name} does not fit into the memory of {place}: try --dtype bfloat16, or another --device"
         raise ModelError(message) from error
     return LoadedModel(name, model, tokenizer)
+
+
+def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """Build the model of a configuration without its weights."""
+    with torch.device("meta"), _quiet():
+        skeleton: PreTrainedModel = model_class(config.model_type).from_config(
+            config, trust_remote_code=trust_remote_code
+        )
+    return skeleton
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -125,9 +135,9 @@ def _check_before_loading(
     config: Any, name: str, device: torch.device, dtype: torch.dtype, *, trust_remote_code: bool
 ) -> None:
     """Build the model without its weights, to refuse a dense or a too large one before they are fetched."""
-    with torch.device("meta"), _quiet():
-        skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     try:
+        check_type(config.model_type)
+        skeleton = build_skeleton(config, trust_remote_code=trust_remote_code)
         find_taps(skeleton)
     except ModelError as error:
         message = f"model {name}: {error}"

@@ -13,21 +13,6 @@ from torch import Tensor, nn
 from moexray.engines.hearing import SELECTION_NAMES, Read, Tap, argument
 
 
-def doge(path: str, layer: int, module: Any) -> list[Tap]:
-    """Doge keeps each expert as a row of two embeddings: what is looked up there is what was selected."""
-    return [
-        Tap(
-            layer,
-            path,
-            module.num_experts,
-            module.down_embed,
-            lambda args, _kwargs, _output: args[0],
-            holders=(module.down_embed, module.up_embed),
-            own=True,
-        )
-    ]
-
-
 def ernie4_5_vl(path: str, layer: int, module: Any) -> list[Tap]:
     """ERNIE 4.5 VL has experts for text and others for images: only the former see a text prompt."""
     experts = module.text_moe.experts
@@ -98,7 +83,6 @@ def zaya(path: str, layer: int, module: Any) -> list[Tap]:
 
 
 OWN_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
-    "DogeCDMoE": doge,
     "Ernie4_5_VLMoeMoeBlock": ernie4_5_vl,
     "Inkling2LoopExperts": looped,
     "JetMoeMoA": jetmoe_attention,

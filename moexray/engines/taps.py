@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from moexray.engines.architectures import refusal
 from moexray.engines.hearing import HOW_TO, SELECTION_NAMES, Tap, argument, listening
 from moexray.engines.own_taps import OWN_TAPS
 from moexray.errors import ModelError
@@ -28,6 +29,7 @@ def find_taps(model: nn.Module) -> list[Tap]:
     ModelError
         If there is none: a dense model, or one that routes in a way that is not heard here.
     """
+    check_type(getattr(getattr(model, "config", None), "model_type", ""))
     decoder_path, decoder = _decoder(model)
     taps: list[Tap] = []
     unheard: list[str] = []
@@ -51,6 +53,14 @@ def find_taps(model: nn.Module) -> list[Tap]:
             message = f"two experts modules claim layer {first.layer}: {first.path} and {second.path}; {HOW_TO}"
             raise ModelError(message)
     return taps
+
+
+def check_type(model_type: str) -> None:
+    """Raise ModelError if models of this type cannot be recorded, whatever modules they have."""
+    reason = refusal(model_type)
+    if reason is not None:
+        message = f"{model_type} models cannot be recorded: {reason}"
+        raise ModelError(message)
 
 
 @torch.inference_mode()

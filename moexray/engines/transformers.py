@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GenerationConfig
 
+from moexray.engines.architectures import ALONE
 from moexray.engines.hearing import listening
 from moexray.engines.loading import LoadedModel, is_out_of_memory
 from moexray.engines.taps import find_taps, selections_per_token
@@ -97,6 +98,8 @@ class TransformersEngine:
         token_ids = self.tokenize(prompts)
         self._check_context(prompts, token_ids, max_new_tokens)
         by_length = sorted(range(len(prompts)), key=lambda i: len(token_ids[i]))
+        if self._model.config.model_type in ALONE:
+            batch_size = 1
         for start in range(0, len(by_length), batch_size):
             batch = by_length[start : start + batch_size]
             try:
@@ -132,6 +135,7 @@ class TransformersEngine:
                 input_ids=input_ids.to(device), attention_mask=attention_mask.to(device), max_new_tokens=max_new_tokens
             )
         experts = _by_sequence(heard, len(batch), generated.shape[1] - 1)  # (batch, padded tokens, layers, k)
+        self._check_range(experts)
         new_tokens = generated[:, width:].cpu().numpy().astype(np.int32)
         sequences = []
         for row, (prompt, ids) in enumerate(zip(batch, token_ids, strict=True)):
@@ -148,6 +152,14 @@ class TransformersEngine:
                 )
             )
         return sequences
+
+    def _check_range(self, experts: NDArray[np.int16]) -> None:
+        """Refuse an index that no expert has: it would be counted as one of the next layer."""
+        greatest = experts.max(axis=(0, 1, 3))
+        for tap, found in zip(self._taps, greatest, strict=True):
+            if found >= tap.experts:
+                message = f"{tap.path} was handed expert {found}, but has {tap.experts}: this model cannot be recorded"
+                raise ModelError(message)
 
     def _written(self, new_tokens: NDArray[np.int32]) -> int:
         """How many tokens a sequence generated, its end token included; what follows is a batch's padding."""
