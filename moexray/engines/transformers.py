@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from moexray.engines.architectures import ALONE
-from moexray.engines.hearing import listening
+from moexray.engines.hearing import Tap, listening
 from moexray.engines.loading import LoadedModel, is_out_of_memory
 from moexray.engines.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError
@@ -48,6 +48,16 @@ class TransformersEngine:
             experts=tuple(tap.experts for tap in self._taps),
             top_k=selections_per_token(self._model, self._taps, self._padding),
         )
+
+    @property
+    def model(self) -> transformers.PreTrainedModel:
+        """The model that runs."""
+        return self._model
+
+    @property
+    def taps(self) -> list[Tap]:
+        """Where each layer of the layout is heard."""
+        return self._taps
 
     @property
     def description(self) -> dict[str, Any]:
