@@ -12,10 +12,11 @@ from moexray.cli.claims import claims
 from moexray.cli.demo import demo
 from moexray.cli.info import info
 from moexray.cli.merge import merge
+from moexray.cli.models import models
 from moexray.cli.plot import plot
 from moexray.errors import MoexrayError
 
-COMMANDS = (demo, capture, analyze, plot, claims, info, merge)
+COMMANDS = (demo, capture, analyze, plot, claims, info, merge, models)
 
 app = typer.Typer(
     name="moexray",

@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,25 +62,45 @@ def load_model(
         If there is no such model, it is dense, does not fit into memory, or an option is not known.
     """
     place = _device(device)
-    source = str(SCALE_MODEL) if name == "scale" else name
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    config = read_config(name, **options)
+    wanted = _dtype(dtype) or dtype_of(config)
     try:
-        _check_folder(name, Path(source))
-        config = AutoConfig.from_pretrained(source, **options)
-        wanted = _dtype(dtype) or _dtype_of(config)
-        _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        with _quiet():
-            model = model_class(config.model_type).from_pretrained(source, config=config, dtype=wanted, **options)
-            model = model.to(place).eval()
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        raise ModelError(_reason(name, error)) from error
+        with explained(name):
+            _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
+            tokenizer = AutoTokenizer.from_pretrained(_source(name), **options)
+            with _quiet():
+                loader = model_class(config.model_type)
+                model = loader.from_pretrained(_source(name), config=config, dtype=wanted, **options)
+                model = model.to(place).eval()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         message = f"model {name} does not fit into the memory of {place}: try --dtype bfloat16, or another --device"
         raise ModelError(message) from error
     return LoadedModel(name, model, tokenizer)
+
+
+def read_config(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """Read the configuration of `name`, see `load_model`, without its weights.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    with explained(name):
+        _check_folder(name, Path(_source(name)))
+        return AutoConfig.from_pretrained(_source(name), revision=revision, trust_remote_code=trust_remote_code)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what goes wrong in reading a model into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise ModelError(_reason(name, error)) from error
 
 
 def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTrainedModel:
@@ -93,6 +115,10 @@ def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTraine
 def is_out_of_memory(error: Exception) -> bool:
     """Whether `error` says that memory ran out; on the CPU torch has no exception of its own for it."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def _source(name: str) -> str:
+    return str(SCALE_MODEL) if name == "scale" else name
 
 
 def _check_folder(name: str, folder: Path) -> None:
@@ -126,7 +152,8 @@ def _dtype(name: str | None) -> torch.dtype | None:
     return _DTYPES[name]
 
 
-def _dtype_of(config: Any) -> torch.dtype:
+def dtype_of(config: Any) -> torch.dtype:
+    """Return the number format that a configuration says its weights have."""
     found = getattr(config, "dtype", None)
     return found if isinstance(found, torch.dtype) else torch.float32
 

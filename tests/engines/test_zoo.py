@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from moexray.engines.architectures import moe_architectures
-from moexray.engines.loading import build_skeleton
-from moexray.engines.taps import check_type, find_taps
+from moexray.engines.outline import outline
+from moexray.engines.taps import check_type
 from moexray.errors import ModelError
+from moexray.routing import RouterLayout
 
 from .zoo import folders, model_types, tiny_config, tiny_model
 from .zoo_checks import check_against_routers, check_causes, check_conservation, record
@@ -48,8 +49,8 @@ def test_one_that_is_refused_says_why(model_type: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", RECORDED)
 def test_how_it_is_heard_is_listed(model_type: str) -> None:
-    taps = find_taps(build_skeleton(tiny_config(model_type)))
-    assert ("own tap" if any(tap.own for tap in taps) else "generic tap") == LISTED[model_type].heard
+    found = outline(tiny_config(model_type), model_type)
+    assert found.heard == LISTED[model_type].heard
 
 
 @pytest.mark.slow
@@ -57,6 +58,8 @@ def test_how_it_is_heard_is_listed(model_type: str) -> None:
 def test_what_is_recorded_is_what_the_router_chose_and_what_made_the_logits(model_type: str) -> None:
     model = tiny_model(model_type)
     layout, alone = record(model, 1)
+    outlined = outline(model.config, model_type)
+    assert RouterLayout(outlined.layers, outlined.experts, outlined.top_k) == layout
     check_against_routers(model, layout, alone)
     check_conservation(layout, alone)
     assert check_causes(model, layout, alone[1]) > 0

@@ -1,0 +1,107 @@
+"""`moexray models`."""
+
+import json as json_library
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from moexray.engines.architectures import Architecture
+    from moexray.engines.outline import Outline
+
+
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="Hugging Face id, local folder, or `scale`; by default every architecture.")
+    ] = None,
+    *,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the Python code that comes with a checkpoint.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say which MoE architectures can be recorded and how, or what one model is, without reading its weights.
+
+    Example: moexray models allenai/OLMoE-1B-7B-0125-Instruct
+    """
+    if model is None:
+        from moexray.engines.architectures import moe_architectures
+
+        architectures = moe_architectures()
+        if json:
+            _print_json([asdict(one) for one in architectures])
+        else:
+            _print_architectures(architectures)
+        return
+    from moexray.engines.outline import outline_of
+
+    outline = outline_of(model, revision=revision, trust_remote_code=trust_remote_code)
+    if json:
+        _print_json({"model": model, **asdict(outline)})
+    else:
+        _print_outline(model, outline)
+
+
+def _print_json(found: object) -> None:
+    typer.echo(json_library.dumps(found, indent=1, ensure_ascii=False))
+
+
+def _print_architectures(architectures: Sequence["Architecture"]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("architecture", "heard by", "", box=box.SIMPLE_HEAD)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for one in architectures:
+        note = one.reason if one.heard == "refused" or not one.reason else f"prompts run one by one: {one.reason}"
+        table.add_row(one.model_type, one.heard, note)
+    number = Counter(one.heard for one in architectures)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(table)
+    console.print(
+        f"transformers {version('transformers')} has {len(architectures)} MoE architectures: "
+        f"{number['generic tap']} heard by the generic tap, {number['own tap']} by their own, "
+        f"{number['refused']} refused"
+    )
+
+
+def _print_outline(model: str, outline: "Outline") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("architecture", outline.model_type)
+    grid.add_row("heard by", outline.heard)
+    if outline.reason:
+        grid.add_row("", outline.reason)
+    if outline.layers:
+        grid.add_row("MoE layers", f"{len(outline.layers)}: {_ranges(outline.layers)}")
+        grid.add_row("experts", _numbers(outline.experts))
+        grid.add_row("k", "known once it runs" if 0 in outline.top_k else _numbers(outline.top_k))
+    if outline.parameters:
+        grid.add_row("parameters", f"{outline.parameters / 1e9:.3g} B, {outline.active_parameters / 1e9:.3g} B a token")
+        sizes = ", ".join(f"{size:.3g} GB as {dtype}" for dtype, size in outline.gigabytes.items())
+        grid.add_row("weights", f"{sizes} (the checkpoint's: {outline.dtype})")
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(model)
+    console.print(grid)
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """Return one number where all layers agree, else each with how many layers have it."""
+    counted = Counter(values)
+    if len(counted) == 1:
+        return str(values[0])
+    return ", ".join(f"{value} in {number} layers" for value, number in sorted(counted.items()))
+
+
+def _ranges(layers: Sequence[int]) -> str:
+    runs = [[layer for _, layer in run] for _, run in groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
