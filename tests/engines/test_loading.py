@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, OlmoeConfig
+from transformers import LlamaConfig, OlmoeConfig, PreTrainedTokenizerFast, SwitchTransformersConfig
 
 from moexray.engines.loading import load_model
+from moexray.engines.transformers import TransformersEngine
 from moexray.errors import ModelError
+from moexray.prompts import Prompt
+
+from .zoo import tiny_model
 
 
 def folder_with_config(folder: Path, config: LlamaConfig | OlmoeConfig) -> str:
@@ -81,3 +85,18 @@ def test_a_local_checkpoint_loads_in_the_dtype_it_was_saved_in_or_the_one_asked_
 ) -> None:
     assert load_model(tiny_olmoe_folder).model.dtype == torch.bfloat16
     assert load_model(tiny_olmoe_folder, dtype="float64").model.dtype == torch.float64
+
+
+def test_a_multimodal_checkpoint_is_recorded_by_its_text(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    tiny_model("qwen3_vl_moe", torch.float32).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    engine = TransformersEngine(load_model(str(tmp_path), device="cpu"))
+    ((sequence,),) = engine.run([Prompt("abc", category="c", id="p")], max_new_tokens=2, batch_size=1)
+    assert engine.layout.layers == (0, 1, 2, 3)
+    assert sequence.experts.shape == (4, 4, 2)
+
+
+def test_a_type_that_cannot_be_recorded_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
+    SwitchTransformersConfig().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="switch_transformers models cannot be recorded: it encodes the prompt"):
+        load_model(str(tmp_path))
