@@ -29,7 +29,9 @@ def capture(
     out: Annotated[Path, typer.Option(help="File to write.")] = DEFAULT_FILE,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate after each prompt, greedily.")] = 32,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts that run together.")] = DEFAULT_BATCH_SIZE,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the fastest there is.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.")
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="float64, float32, bfloat16 or float16; by default the checkpoint's own.")
     ] = None,

@@ -68,6 +68,12 @@ def listening(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
             handle.remove()
 
 
+def input_device(model: nn.Module) -> torch.device:
+    """Return where a model takes token ids: on the CPU if its first weights lie on the disk until they are used."""
+    device = next(model.parameters()).device
+    return torch.device("cpu") if device.type == "meta" else device
+
+
 def argument(module: nn.Module, names: Sequence[str]) -> Read | None:
     """Return how to read the first of these arguments from a call of the module, None where it takes none of them."""
     order = list(inspect.signature(module.forward).parameters)

@@ -48,7 +48,8 @@ def load_model(
     Parameters
     ----------
     device
-        A torch device; by default CUDA, then MPS, then the CPU.
+        A torch device; by default CUDA, then MPS, then the CPU. ``auto`` spreads the layers over all
+        GPUs, then memory, then the disk, which needs accelerate.
     dtype
         ``float64``, ``float32``, ``bfloat16`` or ``float16``; by default what the model's configuration says.
     revision
@@ -61,7 +62,7 @@ def load_model(
     ModelError
         If there is no such model, it is dense, does not fit into memory, or an option is not known.
     """
-    place = _device(device)
+    place = None if device == "auto" else _device(device)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config = read_config(name, **options)
     wanted = _dtype(dtype) or dtype_of(config)
@@ -70,13 +71,14 @@ def load_model(
             _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
             tokenizer = AutoTokenizer.from_pretrained(_source(name), **options)
             with _quiet():
-                loader = model_class(config.model_type)
-                model = loader.from_pretrained(_source(name), config=config, dtype=wanted, **options)
-                model = model.to(place).eval()
+                model = _from_pretrained(_source(name), config, place, dtype=wanted, **options)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        message = f"model {name} does not fit into the memory of {place}: try --dtype bfloat16, or another --device"
+        message = (
+            f"model {name} does not fit into the memory of {place or 'all devices'}: "
+            "try --dtype bfloat16, or another --device"
+        )
         raise ModelError(message) from error
     return LoadedModel(name, model, tokenizer)
 
@@ -110,6 +112,27 @@ def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTraine
             config, trust_remote_code=trust_remote_code
         )
     return skeleton
+
+
+def _from_pretrained(source: str, config: Any, place: torch.device | None, **options: Any) -> PreTrainedModel:
+    """Load the weights to `place`, or where accelerate finds room if it is None."""
+    quantization = quantization_of(config)
+    if quantization == "mxfp4":
+        # Its kernels select and compute in one, so that nobody hears what they selected.
+        config.quantization_config["dequantize"] = True
+    elif quantization is not None and place is not None:
+        options["device_map"] = {"": place}  # packed weights cannot be moved once they are loaded
+    if place is None:
+        options["device_map"] = "auto"
+    model: PreTrainedModel = model_class(config.model_type).from_pretrained(source, config=config, **options)
+    return (model if "device_map" in options else model.to(place)).eval()
+
+
+def quantization_of(config: Any) -> str | None:
+    """Return how the weights of a model are packed, as its configuration calls it; None where they are not."""
+    found = getattr(config, "quantization_config", None)
+    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+    return None if method is None else str(getattr(method, "value", method))
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -159,7 +182,7 @@ def dtype_of(config: Any) -> torch.dtype:
 
 
 def _check_before_loading(
-    config: Any, name: str, device: torch.device, dtype: torch.dtype, *, trust_remote_code: bool
+    config: Any, name: str, device: torch.device | None, dtype: torch.dtype, *, trust_remote_code: bool
 ) -> None:
     """Build the model without its weights, to refuse a dense or a too large one before they are fetched."""
     try:
@@ -169,8 +192,8 @@ def _check_before_loading(
     except ModelError as error:
         message = f"model {name}: {error}"
         raise ModelError(message) from error
-    if getattr(config, "quantization_config", None) is not None:
-        return  # its weights are smaller than their number says
+    if device is None or quantization_of(config) not in (None, "mxfp4"):
+        return  # it may go to the disk, or its weights are smaller than their number says
     needed = sum(parameter.numel() for parameter in skeleton.parameters()) * dtype.itemsize
     free = _free_memory(device)
     if free is not None and needed > free:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from moexray.engines.architectures import refusal
-from moexray.engines.hearing import HOW_TO, SELECTION_NAMES, Tap, argument, listening
+from moexray.engines.hearing import HOW_TO, SELECTION_NAMES, Tap, argument, input_device, listening
 from moexray.engines.own_taps import OWN_TAPS
 from moexray.errors import ModelError
 
@@ -72,9 +72,8 @@ def selections_per_token(model: nn.Module, taps: Sequence[Tap], token: int) -> t
     ModelError
         If a layer did not hear every token exactly once.
     """
-    device = next(model.parameters()).device
     with listening(taps) as heard:
-        model(input_ids=torch.full(_PROBE, token, device=device), use_cache=False)
+        model(input_ids=torch.full(_PROBE, token, device=input_device(model)), use_cache=False)
     tokens = _PROBE[0] * _PROBE[1]
     for tap, selections in zip(taps, heard, strict=True):
         rows = [len(one) for one in selections]

@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from moexray.engines.architectures import ALONE
-from moexray.engines.hearing import Tap, listening
-from moexray.engines.loading import LoadedModel, is_out_of_memory
+from moexray.engines.hearing import Tap, input_device, listening
+from moexray.engines.loading import LoadedModel, is_out_of_memory, quantization_of
 from moexray.engines.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError
 from moexray.prompts import Prompt
@@ -69,7 +69,8 @@ class TransformersEngine:
             "engine_version": transformers.__version__,
             "revision": getattr(config, "_commit_hash", None),
             "dtype": str(self._model.dtype).removeprefix("torch."),
-            "device": self._model.device.type,
+            "quantization": quantization_of(config),
+            "device": input_device(self._model).type,
             "experts_implementation": sorted(self._implementations),
             "attention_implementation": config._attn_implementation,
             "chat_template": self._templated,
@@ -139,7 +140,7 @@ class TransformersEngine:
         for row, ids in enumerate(token_ids):
             input_ids[row, width - len(ids) :] = torch.tensor(ids)
             attention_mask[row, width - len(ids) :] = 1
-        device = self._model.device
+        device = input_device(self._model)
         with listening(self._taps) as heard:
             generated = self._model.generate(
                 input_ids=input_ids.to(device), attention_mask=attention_mask.to(device), max_new_tokens=max_new_tokens

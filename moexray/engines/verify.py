@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moexray.engines.hearing import Tap, listening
+from moexray.engines.hearing import Tap, input_device, listening
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import ModelError
 from moexray.prompts import Prompt
@@ -124,7 +124,7 @@ def _hear(engine: TransformersEngine, token_ids: list[int]) -> list[Tensor]:
 
 @torch.no_grad()
 def _logits(model: Any, token_ids: list[int]) -> Tensor:
-    tokens = torch.tensor([token_ids], device=model.device)
+    tokens = torch.tensor([token_ids], device=input_device(model))
     logits: Tensor = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False).logits
     return logits if logits.dtype == torch.float64 else logits.float()
 
