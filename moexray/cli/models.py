@@ -2,7 +2,7 @@
 
 import json as json_library
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import groupby
@@ -39,13 +39,18 @@ def models(
         else:
             _print_architectures(architectures)
         return
+    from moexray.engines.loading import device_of, free_memory
     from moexray.engines.outline import outline_of
+    from moexray.engines.speed import measured_speeds, suiting
 
     outline = outline_of(model, revision=revision, trust_remote_code=trust_remote_code)
+    device = device_of(None)
+    speeds = measured_speeds(device, outline.gigabytes)
+    suits = suiting(speeds, outline.gigabytes, free_memory(device))
     if json:
-        _print_json({"model": model, **asdict(outline)})
+        _print_json({"model": model, **asdict(outline), "gigaflops": speeds, "dtype_here": suits})
     else:
-        _print_outline(model, outline)
+        _print_outline(model, outline, speeds, suits, str(device))
 
 
 def _print_json(found: object) -> None:
@@ -72,7 +77,7 @@ def _print_architectures(architectures: Sequence["Architecture"]) -> None:
     )
 
 
-def _print_outline(model: str, outline: "Outline") -> None:
+def _print_outline(model: str, outline: "Outline", speeds: Mapping[str, float], suits: str | None, device: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -89,6 +94,9 @@ def _print_outline(model: str, outline: "Outline") -> None:
         grid.add_row("parameters", f"{outline.parameters / 1e9:.3g} B, {outline.active_parameters / 1e9:.3g} B a token")
         sizes = ", ".join(f"{size:.3g} GB as {dtype}" for dtype, size in outline.gigabytes.items())
         grid.add_row("weights", f"{sizes} (the checkpoint's: {outline.dtype})")
+        speed = ", ".join(f"{dtype} {speed:.3g}" for dtype, speed in speeds.items())
+        advice = f"--dtype {suits} is the fastest that fits" if suits else "neither fits into what is free"
+        grid.add_row(f"on {device}", f"10⁹ operations a second: {speed}; {advice}")
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(model)
     console.print(grid)

@@ -18,7 +18,7 @@ from moexray.engines.taps import check_type, find_taps
 from moexray.errors import ModelError
 
 SCALE_MODEL = Path(__file__).parent.parent / "scale_model"
-_DTYPES = {
+DTYPES = {
     "float64": torch.float64,
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -62,7 +62,7 @@ def load_model(
     ModelError
         If there is no such model, it is dense, does not fit into memory, or an option is not known.
     """
-    place = None if device == "auto" else _device(device)
+    place = None if device == "auto" else device_of(device)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config = read_config(name, **options)
     wanted = _dtype(dtype) or dtype_of(config)
@@ -150,7 +150,8 @@ def _check_folder(name: str, folder: Path) -> None:
         raise ModelError(message)
 
 
-def _device(name: str | None) -> torch.device:
+def device_of(name: str | None) -> torch.device:
+    """Return the torch device of that name; None is the fastest there is."""
     if name is None:
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")
@@ -169,10 +170,10 @@ def _device(name: str | None) -> torch.device:
 def _dtype(name: str | None) -> torch.dtype | None:
     if name is None or name == "auto":
         return None
-    if name not in _DTYPES:
-        message = f"no dtype {name!r}: there are auto, {', '.join(_DTYPES)}"
+    if name not in DTYPES:
+        message = f"no dtype {name!r}: there are auto, {', '.join(DTYPES)}"
         raise ModelError(message)
-    return _DTYPES[name]
+    return DTYPES[name]
 
 
 def dtype_of(config: Any) -> torch.dtype:
@@ -195,7 +196,7 @@ def _check_before_loading(
     if device is None or quantization_of(config) not in (None, "mxfp4"):
         return  # it may go to the disk, or its weights are smaller than their number says
     needed = sum(parameter.numel() for parameter in skeleton.parameters()) * dtype.itemsize
-    free = _free_memory(device)
+    free = free_memory(device)
     if free is not None and needed > free:
         message = (
             f"model {name} needs {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, "
@@ -204,7 +205,8 @@ def _check_before_loading(
         raise ModelError(message)
 
 
-def _free_memory(device: torch.device) -> int | None:
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that are free on the device; None where that cannot be told."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     meminfo = Path("/proc/meminfo")

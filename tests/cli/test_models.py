@@ -27,6 +27,8 @@ def test_one_model_is_told_from_its_configuration(run: Run) -> None:
     assert "architecture olmoe heard by generic tap MoE layers 16: 0–15 experts 64 k 8" in told
     found = json.loads(run("models", "scale", "--json").stdout)
     assert (found["model"], found["layers"], found["experts"]) == ("scale", list(range(16)), [64] * 16)
+    assert found["dtype_here"] in found["gigaflops"]
+    assert "is the fastest that fits" in told
 
 
 def test_a_model_without_experts_is_told_to_have_none(run: Run, tmp_path: Path) -> None:
