@@ -67,13 +67,13 @@ def test_several_paths_are_read_in_the_order_given(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": " "}', r'line 1: "text" is \' \''),
         ("a.jsonl", '{"text": 7}', r'line 1: "text" is 7'),
         ("a.jsonl", '{"text": "x", "category": null}', r'line 1: "category" is None'),
-        ("a.jsonl", '{"text": "x", "label": "y"}', r'line 1 has an unknown key "label"'),
+        ("a.jsonl", '{"text": "x", "catgory": "y"}', r'line 1 has an unknown key "catgory"'),
         (
             "a.jsonl",
             '{"text": "x", "id": "i"}\n{"text": "y", "id": "i"}',
             r"line 2: the id 'i' is already taken by .* line 1",
         ),
-        ("a.csv", "text", "neither a folder nor"),
+        ("a.docx", "text", "neither a folder nor"),
     ],
 )
 def test_what_cannot_be_a_prompt_is_refused_with_its_place(

@@ -9,6 +9,14 @@ import typer
 from moexray.capture.run import DEFAULT_BATCH_SIZE, DEFAULT_MODEL
 from moexray.cli.options import DEFAULT_FILE
 from moexray.cli.progress import capture_progress
+from moexray.cli.prompt_options import (
+    CategoryColumnOption,
+    GroupColumnOption,
+    IdColumnOption,
+    PromptsOption,
+    SplitOption,
+    TextColumnOption,
+)
 from moexray.files import check_writable
 from moexray.prompts import Prompt, bundled_prompts, read_prompts
 from moexray.signatures import Signatures
@@ -16,13 +24,12 @@ from moexray.signatures import Signatures
 
 def capture(
     *,
-    prompts: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Folder of .txt or .jsonl files (name = category), or such a file; may be given several times. "
-            "By default the 80 prompts that come with moexray."
-        ),
-    ] = None,
+    prompts: PromptsOption = None,
+    text_column: TextColumnOption = None,
+    category_column: CategoryColumnOption = None,
+    id_column: IdColumnOption = None,
+    group_column: GroupColumnOption = None,
+    split: SplitOption = None,
     model: Annotated[
         str, typer.Option(help="Hugging Face id, local folder, or `scale`: the small model that comes with moexray.")
     ] = DEFAULT_MODEL,
@@ -46,7 +53,14 @@ def capture(
     Example: moexray capture --prompts prompts/ --model scale
     """
     check_writable(out)
-    read = read_prompts(*prompts) if prompts else bundled_prompts()
+    reading = {
+        "text_column": text_column,
+        "category_column": category_column,
+        "id_column": id_column,
+        "group_column": group_column,
+        "split": split,
+    }
+    read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
     started = time.perf_counter()
     signatures = capture_with_progress(
         read,

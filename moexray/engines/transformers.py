@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from jinja2 import TemplateError
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import GenerationConfig
@@ -82,20 +83,30 @@ class TransformersEngine:
         Raises
         ------
         CaptureError
-            If a prompt gives no token at all.
+            If a prompt gives no token at all, or is a chat that no template takes.
         """
+        token_ids: list[list[int]]
         if self._templated:
-            chats = [[{"role": "user", "content": prompt.text}] for prompt in prompts]
-            encoded = self._tokenizer.apply_chat_template(
-                chats, add_generation_prompt=True, tokenize=True, return_dict=True
-            )
+            token_ids = [self._in_template(prompt) for prompt in prompts]
         else:
-            encoded = self._tokenizer([prompt.text for prompt in prompts])
-        token_ids: list[list[int]] = encoded["input_ids"]
+            token_ids = self._tokenizer([_plain(prompt) for prompt in prompts])["input_ids"]
         for prompt, ids in zip(prompts, token_ids, strict=True):
             if not ids:
                 message = f"prompt {prompt.id!r} gives no token with this model's tokenizer: take it out"
                 raise CaptureError(message)
+        return token_ids
+
+    def _in_template(self, prompt: Prompt) -> list[int]:
+        """Put a prompt, or its chat as it is, into the template; open the model's turn unless it has had it."""
+        chat = list(prompt.messages or [{"role": "user", "content": prompt.text}])
+        try:
+            encoded = self._tokenizer.apply_chat_template(
+                chat, add_generation_prompt=chat[-1]["role"] != "assistant", tokenize=True, return_dict=True
+            )
+        except TemplateError as error:
+            message = f"prompt {prompt.id!r} does not suit this model's chat template: {error}"
+            raise CaptureError(message) from error
+        token_ids: list[int] = encoded["input_ids"]
         return token_ids
 
     def run(self, prompts: Sequence[Prompt], *, max_new_tokens: int, batch_size: int) -> Iterator[list[RoutedSequence]]:
@@ -176,6 +187,16 @@ class TransformersEngine:
         """How many tokens a sequence generated, its end token included; what follows is a batch's padding."""
         ends = np.flatnonzero(np.isin(new_tokens, list(self._end_tokens)))
         return int(ends[0]) + 1 if len(ends) else len(new_tokens)
+
+
+def _plain(prompt: Prompt) -> str:
+    if prompt.messages is not None:
+        message = (
+            f"prompt {prompt.id!r} is a chat, and no chat template is applied: leave out --raw, "
+            "or take a model whose tokenizer has a template"
+        )
+        raise CaptureError(message)
+    return prompt.text
 
 
 def _end_tokens(model: transformers.PreTrainedModel) -> frozenset[int]:

@@ -287,18 +287,25 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(
 
 
 @pytest.mark.parametrize(
-    ("command", "file"), [(("info",), "s.npz"), (("capture", "--prompts"), "p.txt"), (("info",), "a.json")]
+    ("command", "problem"),
+    [
+        (("info", "s.npz"), "s.npz' is not readable"),
+        (("capture", "--prompts", "p.txt"), "p.txt could not be read: Permission denied"),
+        (("info", "a.json"), "a.json' is not readable"),
+    ],
 )
 def test_a_file_that_may_not_be_read_is_named(
-    run: Run, kitchen: Path, reachable_folder: Path, command: tuple[str, ...], file: str
+    run: Run, kitchen: Path, reachable_folder: Path, command: tuple[str, ...], problem: str
 ) -> None:
-    write(str(reachable_folder / file), "x")
-    (reachable_folder / file).chmod(0)
+    *arguments, name = command
+    file = reachable_folder / name
+    write(str(file), "x")
+    file.chmod(0)
     os.chdir(reachable_folder)
     out = ("--out", "/tmp/never-written.npz") if command[0] == "capture" else ()
     with unprivileged(reachable_folder):
-        finished = run(*command, reachable_folder / file, *out)
-    assert_one_line(finished, f"{file}' is not readable")
+        finished = run(*arguments, file, *out)
+    assert_one_line(finished, problem)
 
 
 def test_a_folder_that_may_not_be_entered_is_named(run: Run, kitchen: Path, reachable_folder: Path) -> None:

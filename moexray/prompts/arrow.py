@@ -1,0 +1,105 @@
+"""Rows of Arrow tables, which Parquet files and Hugging Face data sets give: checked by type, read in batches."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from moexray.errors import PromptsError
+from moexray.prompts.columns import Columns
+from moexray.prompts.lines import empty
+from moexray.prompts.prompt import Prompt
+from moexray.prompts.rows import prompt_of
+from moexray.prompts.source import Source
+
+BATCH_ROWS = 1024
+
+
+def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:
+    """Return which columns hold what, once their types are seen to be right."""
+    found = columns.find(source.name, schema.names)
+    for part, name in found.items():
+        type_ = schema.field(name).type
+        if not (_is_text(type_) or (_is_chat(type_) if part == "text" else _is_label(type_))):
+            wanted = "texts, or of chats (a list of role and content)" if part == "text" else "texts or whole numbers"
+            problem = (
+                f'{source}: column "{name}" is of {type_}, not of {wanted}: name another with --{part}-column; '
+                f"there are {', '.join(schema.names)}"
+            )
+            raise PromptsError(problem)
+    return found
+
+
+def prompts_of(source: Source, schema: Any, batches: Iterable[Any], found: Mapping[str, str]) -> Iterator[Prompt]:
+    """Yield the prompts of record batches or tables that hold the columns `found`; numbers of classes become names."""
+    from pyarrow import types
+
+    classes = {
+        name: names
+        for name, names in _classes(schema).items()
+        if name in found.values() and types.is_integer(schema.field(name).type)
+    }
+    number = 0
+    for batch in batches:
+        held = {name: _values(source, number, batch.column(name)) for name in found.values()}
+        for i in range(batch.num_rows):
+            number += 1
+            row = {name: values[i] for name, values in held.items()}
+            for name, names in classes.items():
+                row[name] = _class_name(f'{source.place(number)}: "{name}"', row[name], names)
+            yield prompt_of(source, number, row, found)
+    if not number:
+        raise empty(source)
+
+
+def _values(source: Source, before: int, column: Any) -> list[Any]:
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except UnicodeDecodeError:
+        for number, value in enumerate(column, start=before + 1):
+            try:
+                value.as_py()
+            except UnicodeDecodeError as error:
+                problem = f"{source.place(number)} is not UTF-8: {error.reason} at byte {error.start + 1} of a text"
+                raise PromptsError(problem) from error
+        raise
+
+
+def _classes(schema: Any) -> dict[str, list[str]]:
+    """Names of classes by column, which `datasets` keeps beside the numbers that it writes."""
+    kept = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = (kept.get("info") or {}).get("features") or {}
+    return {
+        name: feature["names"]
+        for name, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+    }
+
+
+def _class_name(name: str, number: int | None, names: list[str]) -> str:
+    if number is None or not 0 <= number < len(names):
+        problem = f"{name} is {number}, which is none of the {len(names)} classes ({', '.join(names[:5])}, …)"
+        raise PromptsError(problem)
+    return names[number]
+
+
+def _is_text(type_: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(type_):
+        return _is_text(type_.value_type)
+    return any(is_one(type_) for is_one in (types.is_string, types.is_large_string, types.is_string_view))
+
+
+def _is_label(type_: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(type_):
+        return _is_label(type_.value_type)
+    return bool(types.is_integer(type_) or types.is_boolean(type_) or _is_text(type_))
+
+
+def _is_chat(type_: Any) -> bool:
+    from pyarrow import types
+
+    lists = (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)
+    return any(is_one(type_) for is_one in lists) and types.is_struct(type_.value_type)
