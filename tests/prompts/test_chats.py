@@ -1,0 +1,60 @@
+"""Chats are kept as they are, and their text is what they say."""
+
+from typing import Any
+
+import pytest
+
+from moexray.errors import PromptsError
+from moexray.prompts import chat_prompt
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def test_the_text_of_a_chat_is_what_its_messages_say() -> None:
+    messages = [{"role": "system", "content": "Be brief.\n"}, user('Say "a"'), {"role": "assistant", "content": "a"}]
+    prompt = chat_prompt(messages, category="c", id="i", group="g")
+    assert prompt.text == 'Be brief.\n\n\nSay "a"\n\na'
+    assert prompt.messages == tuple(messages)
+    assert (prompt.category, prompt.id, prompt.group) == ("c", "i", "g")
+
+
+def test_a_chat_of_one_message_has_its_text() -> None:
+    assert chat_prompt([user("abc")], category="c", id="i").text == "abc"
+
+
+def test_what_else_a_message_holds_is_kept_but_for_what_tables_fill_in() -> None:
+    messages = [{"role": "user", "content": "a", "name": "Ada", "tool_calls": None}]
+    assert chat_prompt(messages, category="c", id="i").messages == ({"role": "user", "content": "a", "name": "Ada"},)
+
+
+def test_parts_that_are_texts_are_joined_and_an_empty_message_says_nothing() -> None:
+    parts = [{"type": "text", "text": "a", "image": None}, {"type": "text", "text": "b"}]
+    prompt = chat_prompt([{"role": "system", "content": ""}, user(parts)], category="c", id="i")
+    assert prompt.text == "ab"
+    assert prompt.messages == ({"role": "system", "content": ""}, user("ab"))
+
+
+@pytest.mark.parametrize(
+    ("messages", "problem"),
+    [
+        ([], "a chat says nothing"),
+        ([user(" ")], "a chat says nothing"),
+        (["x"], "message 1 is str, not an object with a role and a content"),
+        ([user("a"), {"content": "x"}], "message 2 has no \"role\" .*: it has 'content'"),
+        ([{"from": "human", "value": "x"}], "message 1 has no \"role\" .*: it has 'from', 'value'"),
+        ([{"role": "user"}], 'message 1 has no "content" that is a text'),
+        ([user(None)], 'message 1 has no "content" that is a text'),
+        ([user(3)], 'message 1 has no "content" that is a text'),
+        ([user([{"type": "text", "text": "a"}, {"type": "image"}])], r"holds a part that is not a text \(image\)"),
+        ([user([{"type": "image_url", "image_url": {"url": "x"}}])], r"not a text \(image_url\)"),
+        ([user([{"type": "text", "text": "a", "image": "x"}])], r"not a text \(text\)"),
+        ([user(["a"])], r"not a text \(str\)"),
+        ([user("a\ud800")], "holds what JSON cannot hold"),
+        ([{**user("a"), "picture": b"x"}], "holds what JSON cannot hold"),
+    ],
+)
+def test_what_is_no_chat_in_words_is_refused(messages: list[Any], problem: str) -> None:
+    with pytest.raises(PromptsError, match=problem):
+        chat_prompt(messages, category="c", id="i")
