@@ -33,7 +33,8 @@ def read_hub(source: Source, spelled: str, columns: Columns, split: str | None) 
     # datasets has no common base for what a name, a network or a file can do to it; RuntimeError is for data sets that
     # are made by a script.
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        problem = f"{source} could not be loaded: {_first_line(error.__cause__ or error)}"
+        reason = _first_line(error.__cause__ or error)
+        problem = f"{source} could not be loaded: {reason} (check its name, --split and the network)"
         raise PromptsError(problem) from error
     yield from _prompts(source, found, columns, split)
 

@@ -10,7 +10,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from moexray.engines.loading import LoadedModel, load_model
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import CaptureError
-from moexray.prompts import Prompt
+from moexray.prompts import Prompt, chat_prompt
 
 TEMPLATE = "{% for m in messages %}X{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}Y{% endif %}"
 
@@ -35,6 +35,38 @@ def test_the_chat_template_is_applied_where_there_is_one_and_raw_leaves_it_out(l
     assert tokenizer.decode(raw.tokenize(prompt)[0]).replace(" ", "") == "abc"
     assert templated.description["chat_template"]
     assert not raw.description["chat_template"]
+
+
+def chat(*contents: str) -> Prompt:
+    """Return a chat of a user and an assistant in turn."""
+    roles = ("user", "assistant") * len(contents)
+    messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=False)]
+    return chat_prompt(messages, category="c", id="talk")
+
+
+def test_a_chat_goes_through_the_template_as_it_is_and_the_models_turn_opens_unless_it_was_the_last(
+    loaded: LoadedModel,
+) -> None:
+    loaded.tokenizer.chat_template = TEMPLATE
+    prompts = [chat("abc"), chat("abc", "de"), chat("abc", "de", "f"), Prompt("abc", category="c", id="p")]
+    token_ids = TransformersEngine(loaded).tokenize(prompts)
+    found = [loaded.tokenizer.decode(ids).replace(" ", "") for ids in token_ids]
+    assert found == ["XabcY", "XabcXde", "XabcXdeXfY", "XabcY"]
+
+
+def test_a_chat_is_refused_where_no_template_is_applied(loaded: LoadedModel) -> None:
+    prompts = [Prompt("abc", category="c", id="p"), chat("abc")]
+    with pytest.raises(CaptureError, match=r"'talk' is a chat, and no chat template is applied: leave out --raw, or"):
+        TransformersEngine(loaded).tokenize(prompts)
+    loaded.tokenizer.chat_template = TEMPLATE
+    with pytest.raises(CaptureError, match=r"'talk' is a chat, and no chat template is applied"):
+        TransformersEngine(loaded, raw=True).tokenize(prompts)
+
+
+def test_a_chat_that_a_template_refuses_is_named_with_the_templates_reason(loaded: LoadedModel) -> None:
+    loaded.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(CaptureError, match=r"'talk' does not suit this model's chat template: roles must alternate"):
+        TransformersEngine(loaded).tokenize([chat("abc")])
 
 
 def test_decoding_is_greedy_whatever_the_checkpoint_asks_for(loaded: LoadedModel) -> None:
@@ -74,7 +106,7 @@ import resource
 from moexray.engines.loading import load_model
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import CaptureError
-from moexray.prompts import Prompt
+from moexray.prompts import Prompt, chat_prompt
 engine = TransformersEngine(load_model({tiny_olmoe_folder!r}, device="cpu", dtype="float32"))
 prompts = [Prompt("a" * 120, category="c", id=str(i)) for i in range(4000)]
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -1,0 +1,87 @@
+"""Whatever a prompt says, it is read from every format as it was written."""
+
+import csv
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from moexray.prompts import Prompt, chat_prompt, read_prompts
+
+# Every character but half ones, which UTF-8 cannot hold.
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+TEXTS = st.text(CHARACTERS, min_size=1).filter(str.strip)
+PROMPTS = st.lists(
+    st.builds(Prompt, TEXTS, TEXTS, TEXTS, st.none() | TEXTS), min_size=1, max_size=8, unique_by=lambda p: p.id
+)
+
+
+def write_csv(path: Path, prompts: Sequence[Prompt]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "category", "id", "group"])
+        writer.writerows([prompt.text, prompt.category, prompt.id, prompt.group] for prompt in prompts)
+
+
+def write_json(path: Path, prompts: Sequence[Prompt], *, ascii_only: bool = False) -> None:
+    entries = [{"text": p.text, "category": p.category, "id": p.id, "group": p.group} for p in prompts]
+    lines = [json.dumps(entry, ensure_ascii=ascii_only) for entry in entries]
+    path.write_text("\n".join(lines), encoding="utf-8", newline="")
+
+
+def write_json_in_ascii(path: Path, prompts: Sequence[Prompt]) -> None:
+    write_json(path, prompts, ascii_only=True)
+
+
+def write_parquet(path: Path, prompts: Sequence[Prompt]) -> None:
+    columns = {name: [getattr(prompt, name) for prompt in prompts] for name in ("text", "category", "id", "group")}
+    parquet.write_table(pa.table({**columns, "group": pa.array(columns["group"], pa.string())}), path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write"),
+    [(".csv", write_csv), (".jsonl", write_json), (".jsonl", write_json_in_ascii), (".parquet", write_parquet)],
+)
+@given(prompts=PROMPTS)
+def test_prompts_are_read_as_they_were_written(
+    suffix: str, write: Callable[[Path, Sequence[Prompt]], None], prompts: list[Prompt]
+) -> None:
+    if suffix == ".csv":  # A NUL byte there is a sign of another encoding, and refused.
+        prompts = [p for p in prompts if "\0" not in f"{p.text}{p.category}{p.id}{p.group}"] or [Prompt("a", "b", "c")]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"prompts{suffix}"
+        write(path, prompts)
+        assert read_prompts(path) == prompts
+
+
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n\r\ufeff"), min_size=1)
+                      .filter(str.strip), min_size=1))  # fmt: skip
+def test_lines_are_read_as_they_were_written(texts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.txt"
+        path.write_text("\n".join(texts), encoding="utf-8", newline="")
+        assert [prompt.text for prompt in read_prompts(path)] == texts
+
+
+@given(
+    contents=st.lists(st.lists(st.text(CHARACTERS), min_size=1, max_size=4), min_size=1, max_size=4).filter(
+        lambda chats: all(any(content.strip() for content in chat) for chat in chats)
+    )
+)
+def test_chats_are_read_as_they_were_written(contents: list[list[str]]) -> None:
+    roles = ("user", "assistant", "user", "tool")
+    chats = [[{"role": r, "content": c} for r, c in zip(roles, chat, strict=False)] for chat in contents]
+    expected = [chat_prompt(chat, category="a", id=f"a-{i:02}") for i, chat in enumerate(chats, start=1)]
+    with tempfile.TemporaryDirectory() as folder:
+        lines, table = Path(folder) / "a.jsonl", Path(folder) / "a.parquet"
+        lines.write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats), encoding="utf-8")
+        parquet.write_table(pa.table({"messages": chats}), table)
+        assert read_prompts(lines) == expected
+        assert read_prompts(table) == expected
+    assert [list(prompt.messages or ()) for prompt in expected] == chats
