@@ -72,7 +72,7 @@ def test_every_command_prints_what_the_readme_shows(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/signatures.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/signatures.md", "docs/prompts.md"])
 def test_the_python_that_is_shown_runs(folder: Path, page: str) -> None:
     if not (folder / "signatures.npz").is_file():
         run("moexray capture --model scale", folder)

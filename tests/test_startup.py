@@ -10,7 +10,7 @@ import pytest
 from moexray.analysis import Analysis
 from moexray.signatures import Signatures
 
-HEAVY = {"torch", "transformers", "tokenizers", "scipy", "sklearn", "pandas", "matplotlib"}
+HEAVY = {"torch", "transformers", "tokenizers", "scipy", "sklearn", "pandas", "pyarrow", "datasets", "matplotlib"}
 
 
 def imported_by(*program: str | Path, folder: Path | None = None) -> set[str]:
@@ -49,8 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ["-c", "import moexray"],
         ["-c", "import moexray.stats; dir(moexray.stats)"],
+        ["-c", "from moexray.prompts import bundled_prompts; bundled_prompts()"],
         ["-m", "moexray", "--help"],
-        *(["-m", "moexray", command, "--help"] for command in ("analyze", "plot", "claims", "demo")),
+        *(["-m", "moexray", command, "--help"] for command in ("capture", "analyze", "plot", "claims", "demo")),
         *(["-m", "moexray", "info", file] for file in ("x", "signatures.npz", "analysis.json")),
     ],
 )
@@ -62,9 +63,9 @@ def test_nothing_heavy_is_imported_before_it_is_used(program: list[str], folder:
 
 @pytest.mark.parametrize("command", ["analyze", "claims"])
 def test_an_analysis_of_eighty_prompts_imports_what_computes_and_no_more(folder: Path, command: str) -> None:
-    """scikit-learn for the classifiers, which takes most of SciPy with it, and pandas where that is installed."""
+    """scikit-learn for the classifiers, which takes most of SciPy with it, and pandas, pyarrow where they are there."""
     imported = imported_by("-m", "moexray", command, "--permutations", "9", folder=folder)
-    assert HEAVY & imported - {"pandas"} == {"scipy", "sklearn"}
+    assert HEAVY & imported - {"pandas", "pyarrow"} == {"scipy", "sklearn"}
 
 
 @pytest.mark.parametrize("figure", ["load", "similarity"])
