@@ -10,6 +10,11 @@ _USUAL = {"text": ("text", "prompt", "messages"), "category": ("category", "labe
 USUAL_NAMES = tuple(name for names in _USUAL.values() for name in names)
 
 
+def in_usual_spelling(name: str) -> str:
+    """Return a column's name without capitals and spaces around it, as `USUAL_NAMES` are written."""
+    return name.strip().casefold()
+
+
 @dataclass(frozen=True)
 class Columns:
     """The names of columns that were asked for; None stands for the usual one."""
@@ -37,9 +42,14 @@ class Columns:
         found = {}
         for part, usual in _USUAL.items():
             wanted = self.asked.get(part)
-            fitting = [name for name in (usual if wanted is None else [wanted]) for other in there if other == name]
-            if wanted is None:
-                fitting = [name for name in fitting if name not in self.asked.values()]
+            fitting = [
+                name for name in there if (in_usual_spelling(name) in usual if wanted is None else name == wanted)
+            ]
+            if (
+                wanted is None
+            ):  # One that was asked for something else holds no second thing, unless it is the only text.
+                others = [name for name in fitting if name not in self.asked.values()]
+                fitting = others or (fitting if part == "text" else [])
             if len(fitting) > 1:
                 problem = f"{place} has {_listed(fitting)}: which holds the {part}? Name it with --{part}-column"
                 raise PromptsError(problem)

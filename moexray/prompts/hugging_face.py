@@ -66,7 +66,7 @@ def _prompts(source: Source, dataset: Any, columns: Columns, split: str | None) 
         (dataset,) = dataset.values()
     schema = dataset.features.arrow_schema
     found = columns_of(source, schema, columns)
-    chosen = dataset.select_columns(list(found.values())).with_format("arrow")
+    chosen = dataset.select_columns(list(set(found.values()))).with_format("arrow")
     yield from prompts_of(source, schema, chosen.iter(BATCH_ROWS), found)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moexray.errors import PromptsError
-from moexray.prompts.columns import USUAL_NAMES, Columns
+from moexray.prompts.columns import USUAL_NAMES, Columns, in_usual_spelling
 from moexray.prompts.lines import lines
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import prompt_of
@@ -30,7 +30,7 @@ def _prompts(file: Iterable[bytes], source: Source, columns: Columns) -> Iterato
     for number, line in enumerate(lines(file, source), start=1):
         place = source.place(number)
         entry = _entry(place, line)
-        unknown = [] if columns.asked else [key for key in entry if key not in USUAL_NAMES]
+        unknown = [] if columns.asked else [key for key in entry if in_usual_spelling(key) not in USUAL_NAMES]
         found = columns.find(place, entry)
         if unknown:  # A misspelt category would otherwise be the file's name, and nobody would see it.
             problem = (

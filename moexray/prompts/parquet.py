@@ -22,7 +22,7 @@ def read_parquet(source: Source, path: Path, columns: Columns) -> Iterator[Promp
     try:
         with source.opening(), parquet.ParquetFile(path, **reading) as file:
             found = columns_of(source, file.schema_arrow, columns)
-            batches = file.iter_batches(BATCH_ROWS, columns=list(found.values()))
+            batches = file.iter_batches(BATCH_ROWS, columns=list(set(found.values())))
             yield from prompts_of(source, file.schema_arrow, batches, found)
     except pyarrow.ArrowException as error:
         problem = f"{source} is damaged or is not a Parquet file ({str(error).splitlines()[0]})"

@@ -7,6 +7,7 @@ from typing import Any
 
 from moexray.errors import PromptsError
 from moexray.prompts.chats import chat_prompt
+from moexray.prompts.columns import in_usual_spelling
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.source import Source
 
@@ -36,15 +37,12 @@ def prompt_of(source: Source, number: int, row: Mapping[str, Any], columns: Mapp
         return _label(f'{place}: "{columns[part]}"', row[columns[part]])
 
     # Many prompts share a category: one string for all of them.
-    category, id_, group = (
-        sys.intern(label("category") or source.category),
-        label("id") or source.id(number),
-        label("group"),
-    )
+    category = sys.intern(label("category") or source.category)
+    id_, group = label("id") or source.id(number), label("group")
     value = row[columns["text"]]
     if isinstance(value, list):
         return chat_prompt(value, category=category, id=id_, group=group, place=place)
-    if columns["text"] == "messages":
+    if in_usual_spelling(columns["text"]) == "messages":
         problem = (
             f'{place}: "messages" is {reprlib.repr(value)}: it must be a list of objects with a role and a content'
         )

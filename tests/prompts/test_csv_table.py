@@ -29,6 +29,11 @@ def test_columns_of_any_name_can_be_named(write: Write) -> None:
     assert found == [Prompt("why?", "physics", "7", "book")]
 
 
+def test_usual_names_are_known_with_capitals_and_spaces(write: Write) -> None:
+    file = write("a.csv", "Text, Label ,ID\none,math,x\n")
+    assert read_prompts(file) == [Prompt("one", "math", "x")]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_quoted_values_hold_commas_quotes_and_line_ends_whatever_system_wrote_them(

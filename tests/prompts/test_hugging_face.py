@@ -40,6 +40,12 @@ def test_a_saved_data_set_is_read_with_the_names_of_its_classes() -> None:
     ]
 
 
+def test_one_column_may_hold_two_things() -> None:
+    reviews(1, 0).save_to_disk("reviews")
+    found = read_prompts("reviews", id_column="text")
+    assert [(prompt.text, prompt.id) for prompt in found] == [("review 0", "review 0"), ("review 1", "review 1")]
+
+
 def test_one_of_several_saved_splits_is_named() -> None:
     DatasetDict(train=reviews(1, 1, 0), test=reviews(0)).save_to_disk("reviews")
     assert categories(read_prompts("reviews", split="test")) == ["negative"]

@@ -25,6 +25,8 @@ def test_columns_are_found_or_named_and_others_are_left(tmp_path: Path) -> None:
     columns = {"prompt": ["x", "y"], "label": ["a", "b"], "id": [7, 8], "group": ["g", None], "score": [0.5, 1.5]}
     file = written(tmp_path / "p.parquet", columns)
     assert read_prompts(file) == [Prompt("x", "a", "7", "g"), Prompt("y", "b", "8")]
+    same = read_prompts(file, category_column="prompt", text_column="prompt")
+    assert [(prompt.text, prompt.category) for prompt in same] == [("x", "x"), ("y", "y")]
     named = read_prompts(file, text_column="label", id_column="prompt")
     assert named == [Prompt("a", "p", "x", "g"), Prompt("b", "p", "y")]
 
