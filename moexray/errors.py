@@ -25,6 +25,10 @@ class CaptureError(MoexrayError):
     """A capture that cannot start or go on."""
 
 
+class OutOfMemory(CaptureError):
+    """A batch that does not fit into memory; a smaller one may."""
+
+
 class AnalysisError(MoexrayError):
     """An analysis that cannot be made of these signatures, or a file of one that cannot be read."""
 

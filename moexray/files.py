@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from moexray.errors import MoexrayError
@@ -33,6 +34,12 @@ def check_writable(path: Path) -> None:
         raise MoexrayError(message)
 
 
+def remove_partials(path: Path) -> None:
+    """Delete the temporary files of processes that were killed while they wrote `path`; nobody else may be at it."""
+    for partial in path.parent.glob(f".{escape(path.stem)}.*.partial{escape(path.suffix)}"):
+        partial.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, of the same suffix, that replaces `path` when the block succeeds.
@@ -47,6 +54,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     check_writable(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
+        partial.unlink(missing_ok=True)  # that of a process of the same number that was killed
         yield partial
         with partial.open("rb+") as written:
             os.fsync(written.fileno())

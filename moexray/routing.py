@@ -47,6 +47,8 @@ class RoutedSequence:
         How many of the tokens are the prompt's.
     output
         The text that the model generated.
+    gate_weights
+        float16 ``(tokens, layers, k)``: the weight that each selected expert's output got, where asked for.
     """
 
     prompt: int
@@ -54,6 +56,7 @@ class RoutedSequence:
     experts: NDArray[np.int16]
     prompt_length: int
     output: str
+    gate_weights: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         if self.experts.ndim != 3 or len(self.experts) != len(self.token_ids):

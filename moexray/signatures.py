@@ -14,7 +14,7 @@ Phase = Literal["prompt", "generated", "all"]
 PHASES: tuple[Phase, ...] = ("prompt", "generated", "all")
 
 # What two captures may differ in and still be captures of the same thing.
-_CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size"})
+_CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "verified"})
 _BLOCK_NUMBERS = 2**22
 
 

@@ -9,13 +9,14 @@ with the schema's number under `"schema"`.
 import json
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
@@ -26,24 +27,54 @@ SCHEMA = 1
 _ARRAYS = ("counts", "tokens", "layers", "top_k")
 _STRINGS = ("categories", "prompt_ids")
 _OPTIONAL_STRINGS = ("texts", "outputs", "groups")
+_Packed = tuple[bytes, NDArray[np.int64]]
 
 
 def write(signatures: Signatures, path: Path) -> None:
     """Write `signatures` to `path`, whole or not at all."""
-    arrays: dict[str, NDArray[Any]] = {
-        "counts": np.ascontiguousarray(smallest_unsigned(signatures.counts)),
-        "tokens": signatures.tokens.astype(np.int32),
-        "layers": signatures.layers.astype(np.int16),
-        "top_k": signatures.top_k.astype(np.int16),
-    }
-    for name in _STRINGS + _OPTIONAL_STRINGS:
-        strings = getattr(signatures, name)
-        if strings is not None:
-            arrays[f"{name}.utf8"], arrays[f"{name}.offsets"] = _pack(strings)
-    meta = {**signatures.meta, "schema": SCHEMA}
-    arrays["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False, sort_keys=True).encode(), dtype=np.uint8)
-    with whole_file(path) as partial, partial.open("xb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    largest = int(signatures.counts.max(initial=0))
+    write_blocks(lambda: [signatures], path, prompts=len(signatures), largest=largest)
+
+
+def write_blocks(blocks: Callable[[], Iterable[Signatures]], path: Path, *, prompts: int, largest: int) -> None:
+    """Write signatures that come some prompts at a time, whole or not at all; their counts are never all in memory.
+
+    Parameters
+    ----------
+    blocks
+        Gives consecutive prompts, at least one block, as often as it is called; they have the same layers and meta.
+    path
+        The file.
+    prompts
+        How many there are in all.
+    largest
+        The largest count of all.
+    """
+    dtype = smallest_unsigned(np.array(largest, dtype=np.uint64)).dtype
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as archive:
+        tokens: list[NDArray[np.int32]] = []
+        strings: dict[str, list[_Packed]] = {}
+        with archive.open("counts.npy", "w", force_zip64=True) as member:
+            for block in blocks():
+                if not tokens:
+                    _write_header(member, (prompts, *block.counts.shape[1:]), dtype)
+                member.write(np.ascontiguousarray(block.counts, dtype=dtype).data)
+                tokens.append(block.tokens)
+                for name in _STRINGS + _OPTIONAL_STRINGS:
+                    if getattr(block, name) is not None:
+                        strings.setdefault(name, []).append(_pack(getattr(block, name)))
+        arrays: dict[str, NDArray[Any]] = {
+            "tokens": np.concatenate(tokens).astype(np.int32),
+            "layers": block.layers.astype(np.int16),
+            "top_k": block.top_k.astype(np.int16),
+        }
+        for name, packed in strings.items():
+            arrays[f"{name}.utf8"], arrays[f"{name}.offsets"] = _joined(packed)
+        meta = {**block.meta, "schema": SCHEMA}
+        arrays["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False, sort_keys=True).encode(), dtype=np.uint8)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
 
 
 def read(path: Path) -> Signatures:
@@ -125,10 +156,21 @@ def readable(path: Path) -> Iterator[None]:
         raise SignaturesError(message) from error
 
 
-def _pack(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _write_header(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(member, header)
+
+
+def _pack(strings: Sequence[str]) -> _Packed:
+    """Return all strings end to end as bytes, and how many bytes each has."""
     encoded = [string.encode() for string in strings]
-    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets
+    return b"".join(encoded), np.array([len(one) for one in encoded], dtype=np.int64)
+
+
+def _joined(packed: Sequence[_Packed]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    lengths = np.concatenate([one for _, one in packed])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return np.frombuffer(b"".join(end_to_end for end_to_end, _ in packed), dtype=np.uint8), offsets
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Five families of MoE models at tiny random sizes, a tokenizer of letters, and prompts of unequal length."""
 
 import string
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -17,8 +18,17 @@ from transformers import (
     Qwen3MoeConfig,
 )
 
+from moexray.capture.rows import row_of, signatures_in_blocks
+from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel
+from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import Prompt
+from moexray.routing import RoutedSequence
+from moexray.signatures import Signatures, merge
+
+# From an engine, prompts, tokens to generate and prompts a batch.
+Routed = Callable[[TransformersEngine, Sequence[Prompt], int, int], list[RoutedSequence]]
+Recorded = Callable[[TransformersEngine, Sequence[Prompt], int, int], Signatures]
 
 VOCABULARY = len(string.ascii_letters)
 SHAPE = {
@@ -139,3 +149,28 @@ def tiny_olmoe_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTr
     random_model(olmoe(), torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def routed() -> Routed:
+    """Return a function that runs prompts in the order given, so many at a time, short beside long."""
+    return _routed
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Recorded:
+    """Return a function that does so and puts what was heard into signatures."""
+
+    def record(engine: TransformersEngine, prompts: Sequence[Prompt], new_tokens: int, batch_size: int) -> Signatures:
+        sequences = _routed(engine, prompts, new_tokens, batch_size)
+        rows = [row_of(sequence, engine.layout, every_token=False) for sequence in sequences]
+        return merge(list(signatures_in_blocks(rows, prompts, engine.layout, engine.description)))
+
+    return record
+
+
+def _routed(
+    engine: TransformersEngine, prompts: Sequence[Prompt], new_tokens: int, batch_size: int
+) -> list[RoutedSequence]:
+    batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
+    return [sequence for batch in batches for sequence in engine.run(batch, Generation(new_tokens))]

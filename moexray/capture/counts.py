@@ -1,4 +1,4 @@
-"""The recorder behind signatures: counts of selections for each prompt, phase, layer and expert."""
+"""How often each expert was selected: what signatures are made of."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,32 +6,15 @@ from numpy.typing import NDArray
 from moexray.routing import RoutedSequence, RouterLayout
 
 
-class CountsRecorder:
-    """Adds up routed sequences, in whatever order they come, into the arrays of a Signatures.
+def count_selections(sequence: RoutedSequence, layout: RouterLayout) -> NDArray[np.uint32]:  # (2, layers, experts)
+    """Count one sequence's selections by phase (prompt, generated), layer and expert; each token once, in its phase."""
+    layers, experts = len(layout.layers), max(layout.experts)
+    phases = (sequence.experts[: sequence.prompt_length], sequence.experts[sequence.prompt_length :])
+    return np.stack([_count(phase, layers, experts) for phase in phases])
 
-    Attributes
-    ----------
-    counts
-        uint32 ``(prompts, 2, layers, experts)``.
-    tokens
-        int32 ``(prompts, 2)``.
-    """
 
-    def __init__(self, layout: RouterLayout, prompts: int) -> None:
-        self._layers = len(layout.layers)
-        self._experts = max(layout.experts)
-        self.counts = np.zeros((prompts, 2, self._layers, self._experts), dtype=np.uint32)
-        self.tokens = np.zeros((prompts, 2), dtype=np.int32)
-
-    def add(self, sequence: RoutedSequence) -> None:
-        """Count one sequence; each token once, in its phase."""
-        phases = (sequence.experts[: sequence.prompt_length], sequence.experts[sequence.prompt_length :])
-        for phase, experts in enumerate(phases):
-            self.counts[sequence.prompt, phase] += self._count(experts)
-            self.tokens[sequence.prompt, phase] += len(experts)
-
-    def _count(self, experts: NDArray[np.int16]) -> NDArray[np.uint32]:
-        """Return how often each layer selected each expert; −1 is no selection."""
-        places = experts.astype(np.int64) + self._experts * np.arange(self._layers)[:, None]
-        found = np.bincount(places[experts >= 0], minlength=self._layers * self._experts)
-        return found.reshape(self._layers, self._experts).astype(np.uint32)
+def _count(selected: NDArray[np.int16], layers: int, experts: int) -> NDArray[np.uint32]:
+    """Return how often each layer selected each expert; −1 is no selection."""
+    places = selected.astype(np.int64) + experts * np.arange(layers)[:, None]
+    found = np.bincount(places[selected >= 0], minlength=layers * experts)
+    return found.reshape(layers, experts).astype(np.uint32)

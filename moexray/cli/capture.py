@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from moexray.capture.run import DEFAULT_BATCH_SIZE, DEFAULT_MODEL
+from moexray.capture import DEFAULT_MODEL, capture_to
 from moexray.cli.options import DEFAULT_FILE
 from moexray.cli.progress import capture_progress
 from moexray.cli.prompt_options import (
@@ -18,8 +18,8 @@ from moexray.cli.prompt_options import (
     TextColumnOption,
 )
 from moexray.files import check_writable
-from moexray.prompts import Prompt, bundled_prompts, read_prompts
-from moexray.signatures import Signatures
+from moexray.prompts import bundled_prompts, read_prompts
+from moexray.stored import StoredSignatures
 
 
 def capture(
@@ -34,8 +34,27 @@ def capture(
         str, typer.Option(help="Hugging Face id, local folder, or `scale`: the small model that comes with moexray.")
     ] = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option(help="File to write.")] = DEFAULT_FILE,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate after each prompt, greedily.")] = 32,
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts that run together.")] = DEFAULT_BATCH_SIZE,
+    max_new_tokens: Annotated[int, typer.Option(min=0, help="Tokens to generate after each prompt; 0 for none.")] = 32,
+    stop_at_eos: Annotated[
+        bool, typer.Option("--stop-at-eos/--no-stop-at-eos", help="End where the model writes its end token.")
+    ] = True,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="0 takes the likeliest token; above it, tokens are drawn.")
+    ] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the fewest tokens that are together as likely as this.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws; every prompt has a stream of its own.")] = 0,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens that run together, padding included; by default what memory holds."),
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also write every token's experts and gate weights, as Parquet.")
+    ] = False,
+    coselection: Annotated[
+        bool, typer.Option("--coselection", help="Also write how often every two experts were selected together.")
+    ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.")
     ] = None,
@@ -50,6 +69,8 @@ def capture(
 ) -> None:
     """Run prompts through a model and record which experts every token was sent to.
 
+    What is done is kept beside the output: a capture that was killed goes on when it is started again.
+
     Example: moexray capture --prompts prompts/ --model scale
     """
     check_writable(out)
@@ -62,34 +83,35 @@ def capture(
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
     started = time.perf_counter()
-    signatures = capture_with_progress(
-        read,
-        model=model,
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        device=device,
-        dtype=dtype,
-        revision=revision,
-        raw=raw,
-        trust_remote_code=trust_remote_code,
-    )
-    signatures.save(out)
-    typer.echo(f"{describe(signatures)} in {time.perf_counter() - started:.1f} s")
-    typer.echo(f"wrote {out}")
+    recorders = [name for name, wanted in (("trace", trace), ("coselection", coselection)) if wanted]
+    with capture_progress(len(read)) as advance:
+        written = capture_to(
+            out,
+            read,
+            recorders=recorders,
+            model=model,
+            max_new_tokens=max_new_tokens,
+            stop_at_eos=stop_at_eos,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            batch_tokens=batch_tokens,
+            device=device,
+            dtype=dtype,
+            revision=revision,
+            raw=raw,
+            trust_remote_code=trust_remote_code,
+            on_progress=advance,
+        )
+    typer.echo(f"{describe(StoredSignatures.open(out))} in {time.perf_counter() - started:.1f} s")
+    for file in written:
+        typer.echo(f"wrote {file}")
 
 
-def capture_with_progress(prompts: list[Prompt], **options: object) -> Signatures:
-    """Capture with a bar on standard error."""
-    from moexray.capture import capture as run
-
-    with capture_progress(len(prompts)) as advance:
-        return run(prompts, on_progress=advance, **options)  # type: ignore[arg-type]
-
-
-def describe(signatures: Signatures) -> str:
+def describe(signatures: StoredSignatures) -> str:
     """Say in one line how much was recorded."""
     prompt, generated = signatures.tokens.sum(axis=0)
     return (
         f"recorded {len(signatures)} prompts: {prompt:,} prompt tokens and {generated:,} generated ones, "
-        f"{len(signatures.layers)} layers of {signatures.counts.shape[3]} experts"
+        f"{len(signatures.layers)} layers of {signatures.shape[3]} experts"
     )

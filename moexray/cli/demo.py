@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from moexray.capture.run import capture_to
 from moexray.cli.analyze import analyze_with_progress
-from moexray.cli.capture import capture_with_progress, describe
+from moexray.cli.capture import describe
+from moexray.cli.progress import capture_progress
 from moexray.errors import MoexrayError
 from moexray.prompts import bundled_prompts
+from moexray.signatures import Signatures
+from moexray.stored import StoredSignatures
 from moexray.summary import summarize
 
 _MODEL_CAVEAT = (
@@ -32,9 +36,11 @@ def demo(
     started = time.perf_counter()
     _make_folder(out)
     typer.echo("The routing of 80 prompts (code, factual, math, story) through the embedded scale model")
-    signatures = capture_with_progress(bundled_prompts(), model="scale", device="cpu", dtype="float32")
-    signatures.save(out / "signatures.npz")
-    _done("signatures.npz", describe(signatures), started)
+    prompts, file = bundled_prompts(), out / "signatures.npz"
+    with capture_progress(len(prompts)) as advance:
+        capture_to(file, prompts, model="scale", device="cpu", dtype="float32", on_progress=advance)
+    _done(file.name, describe(StoredSignatures.open(file)), started)
+    signatures = Signatures.load(file)
     analysis = analyze_with_progress(signatures)
     analysis.save(out / "analysis.json")
     _done("analysis.json", f"{len(analysis.document['layers'])} layers tested, 10,000 shuffles", started)

@@ -10,6 +10,7 @@ from moexray.cli.options import DEFAULT_FILE
 from moexray.files import check_writable
 from moexray.signatures import Signatures
 from moexray.signatures import merge as join
+from moexray.stored import StoredSignatures
 
 
 def merge(
@@ -24,5 +25,5 @@ def merge(
     check_writable(out)
     merged = join([Signatures.load(file) for file in files])
     merged.save(out)
-    typer.echo(describe(merged))
+    typer.echo(describe(StoredSignatures.open(out)))
     typer.echo(f"wrote {out}")

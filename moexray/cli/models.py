@@ -39,7 +39,8 @@ def models(
         else:
             _print_architectures(architectures)
         return
-    from moexray.engines.loading import device_of, free_memory
+    from moexray.engines.loading import device_of
+    from moexray.engines.memory import free_memory
     from moexray.engines.outline import outline_of
     from moexray.engines.speed import measured_speeds, suiting
 

@@ -13,6 +13,7 @@ from moexray.errors import ModelError
 
 # What the experts modules of transformers call the tensor of selected experts, (rows, k).
 SELECTION_NAMES = ("top_k_index", "router_indices")
+WEIGHT_NAMES = ("top_k_weights", "routing_weights")
 HOW_TO = "docs/architectures.md shows how to write a tap"
 
 Read = Callable[[tuple[Any, ...], Mapping[str, Any], Any], Tensor]
@@ -35,6 +36,8 @@ class Tap:
     read
         From its arguments, keyword arguments and output to the selected experts, integers
         ``(rows, k)``; −1 is no selection.
+    weigh
+        Likewise to the gate weights of the selections ``(rows, k)``; None where they cannot be read.
     after
         Whether `read` needs the output, and so waits for it.
     calls
@@ -50,6 +53,7 @@ class Tap:
     experts: int
     module: nn.Module
     read: Read
+    weigh: Read | None = None
     after: bool = False
     calls: int = 1
     holders: tuple[nn.Module, ...] = ()
@@ -59,13 +63,15 @@ class Tap:
 @contextmanager
 def listening(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
     """Yield one list a tap that grows by an int16 tensor ``(rows, k)`` at each forward pass, on its device."""
-    heard: list[list[Tensor]] = [[] for _ in taps]
-    handles = [_hook(tap, selections) for tap, selections in zip(taps, heard, strict=True)]
-    try:
+    with _hooked(taps, [_selections(tap) for tap in taps]) as heard:
         yield heard
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+@contextmanager
+def weighing(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
+    """Yield likewise lists of float16 tensors: the gate weight of each selection."""
+    with _hooked(taps, [_weights(tap) for tap in taps]) as heard:
+        yield heard
 
 
 def input_device(model: nn.Module) -> torch.device:
@@ -89,18 +95,44 @@ def argument(module: nn.Module, names: Sequence[str]) -> Read | None:
     return read
 
 
-def _hook(tap: Tap, selections: list[Tensor]) -> torch.utils.hooks.RemovableHandle:
-    calls: list[Tensor] = []
-
-    def hear(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> None:
+def _selections(tap: Tap) -> Read:
+    def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
         chosen = tap.read(args, kwargs, output)
         if chosen.ndim != 2 or chosen.is_floating_point() or chosen.dtype == torch.bool:
             kind = f"{str(chosen.dtype).removeprefix('torch.')} of shape {tuple(chosen.shape)}"
             message = f"{tap.path} was handed {kind} where (tokens, k) expert indices are expected; {HOW_TO}"
             raise ModelError(message)
-        calls.append(chosen.to(torch.int16))
+        return chosen.to(torch.int16)
+
+    return read
+
+
+def _weights(tap: Tap) -> Read:
+    weigh = tap.weigh
+    if weigh is None:
+        message = f"the gate weights at {tap.path} cannot be read; {HOW_TO}"
+        raise ModelError(message)
+    return lambda args, kwargs, output: weigh(args, kwargs, output).to(torch.float16)
+
+
+@contextmanager
+def _hooked(taps: Sequence[Tap], reads: Sequence[Read]) -> Iterator[list[list[Tensor]]]:
+    heard: list[list[Tensor]] = [[] for _ in taps]
+    handles = [_hook(tap, read, kept) for tap, read, kept in zip(taps, reads, heard, strict=True)]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hook(tap: Tap, read: Read, kept: list[Tensor]) -> torch.utils.hooks.RemovableHandle:
+    calls: list[Tensor] = []
+
+    def hear(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> None:
+        calls.append(read(args, kwargs, output))
         if len(calls) == tap.calls:
-            selections.append(calls[0] if tap.calls == 1 else torch.cat(calls, dim=1))
+            kept.append(calls[0] if tap.calls == 1 else torch.cat(calls, dim=1))
             calls.clear()
 
     if tap.after:

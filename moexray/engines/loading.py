@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 from transformers.utils import logging as transformers_logging
 
 from moexray.engines.architectures import model_class
+from moexray.engines.memory import free_memory
 from moexray.engines.taps import check_type, find_taps
 from moexray.errors import ModelError
 
@@ -203,17 +204,6 @@ def _check_before_loading(
             f"but {device} has {free / 1e9:.1f} GB free: try a smaller --dtype, or another --device"
         )
         raise ModelError(message)
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that are free on the device; None where that cannot be told."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    meminfo = Path("/proc/meminfo")
-    if device.type != "cpu" or not meminfo.exists():
-        return None
-    fields = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024
 
 
 def _reason(name: str, error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from moexray.engines.hearing import SELECTION_NAMES, Read, Tap, argument
+from moexray.engines.hearing import SELECTION_NAMES, WEIGHT_NAMES, Read, Tap, argument
 
 
 def ernie4_5_vl(path: str, layer: int, module: Any) -> list[Tap]:
@@ -28,8 +28,14 @@ def jetmoe(path: str, layer: int, module: Any) -> list[Tap]:
         by_expert = torch.repeat_interleave(torch.tensor(sizes, device=order.device))
         return torch.empty_like(order).scatter_(0, order, by_expert).view(-1, k)
 
+    def weigh(_args: object, _kwargs: object, output: tuple[Any, ...]) -> Tensor:
+        order, _, gates, _, _ = output
+        return torch.empty_like(gates).scatter_(0, order, gates).view(-1, k)
+
     holders = (module.input_linear, module.output_linear)
-    return [Tap(layer, f"{path}.router", router.num_experts, router, read, after=True, holders=holders, own=True)]
+    return [
+        Tap(layer, f"{path}.router", router.num_experts, router, read, weigh, after=True, holders=holders, own=True)
+    ]
 
 
 def jetmoe_attention(_path: str, _layer: int, _module: Any) -> list[Tap]:
@@ -44,6 +50,9 @@ def llama4(path: str, layer: int, module: Any) -> list[Tap]:
         scores, experts = output[0].topk(module.top_k, dim=1)
         return experts.masked_fill(scores == 0, -1)
 
+    def weigh(_args: object, _kwargs: object, output: tuple[Tensor, Tensor]) -> Tensor:
+        return output[0].topk(module.top_k, dim=1).values
+
     return [
         Tap(
             layer,
@@ -51,6 +60,7 @@ def llama4(path: str, layer: int, module: Any) -> list[Tap]:
             module.num_experts,
             module.router,
             read,
+            weigh,
             after=True,
             holders=(module.experts,),
             own=True,
@@ -74,12 +84,12 @@ def zaya(path: str, layer: int, module: Any) -> list[Tap]:
     """Zaya lets a token skip its experts, and then hands over expert 0 with weight 0: the choice after the last."""
     experts = module.experts
     skipped = experts.num_experts
-    selected, weights = _needed(experts, SELECTION_NAMES), _needed(experts, ("top_k_weights",))
+    selected, weights = _needed(experts, SELECTION_NAMES), _needed(experts, WEIGHT_NAMES)
 
     def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
         return selected(args, kwargs, output).masked_fill(weights(args, kwargs, output) == 0, skipped)
 
-    return [Tap(layer, f"{path}.experts", skipped + 1, experts, read, holders=(experts,), own=True)]
+    return [Tap(layer, f"{path}.experts", skipped + 1, experts, read, weights, holders=(experts,), own=True)]
 
 
 OWN_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
@@ -94,8 +104,8 @@ OWN_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
 
 
 def _of_experts(path: str, layer: int, module: nn.Module, experts: int, *, calls: int = 1) -> Tap:
-    read = _needed(module, SELECTION_NAMES)
-    return Tap(layer, path, experts, module, read, calls=calls, holders=(module,), own=True)
+    read, weigh = _needed(module, SELECTION_NAMES), _needed(module, WEIGHT_NAMES)
+    return Tap(layer, path, experts, module, read, weigh, calls=calls, holders=(module,), own=True)
 
 
 def _needed(module: nn.Module, names: tuple[str, ...]) -> Read:

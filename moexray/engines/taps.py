@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from moexray.engines.architectures import refusal
-from moexray.engines.hearing import HOW_TO, SELECTION_NAMES, Tap, argument, input_device, listening
+from moexray.engines.hearing import HOW_TO, SELECTION_NAMES, WEIGHT_NAMES, Tap, argument, input_device, listening
 from moexray.engines.own_taps import OWN_TAPS
 from moexray.errors import ModelError
 
@@ -88,7 +88,7 @@ def _generic_tap(path: str, layer: int, module: nn.Module) -> Tap | None:
     experts = getattr(module, "num_experts", None)
     if read is None or not isinstance(experts, int):
         return None
-    return Tap(layer, path, experts, module, read, holders=(module,))
+    return Tap(layer, path, experts, module, read, argument(module, WEIGHT_NAMES), holders=(module,))
 
 
 def _decoder(model: nn.Module) -> tuple[str, nn.Module]:

@@ -1,6 +1,6 @@
-"""The transformers engine: generate in batches, and say of every token of every prompt where it was sent."""
+"""The transformers engine: generate batch by batch, and say of every token of every prompt where it was sent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,19 +9,23 @@ import transformers
 from jinja2 import TemplateError
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
 
 from moexray.engines.architectures import ALONE
-from moexray.engines.hearing import Tap, input_device, listening
+from moexray.engines.generation import DrawByPrompt, Generation
+from moexray.engines.hearing import Tap, input_device, listening, weighing
+from moexray.engines.implementation import choose_implementation, note_implementations
 from moexray.engines.loading import LoadedModel, is_out_of_memory, quantization_of
 from moexray.engines.taps import find_taps, selections_per_token
-from moexray.errors import CaptureError, ModelError
+from moexray.errors import CaptureError, ModelError, OutOfMemory
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout
 
+_TOKENIZED_TOGETHER = 1000
+
 
 class TransformersEngine:
-    """Runs a transformers model on prompts, greedily, and yields a routed sequence for each.
+    """Runs a transformers model on prompts and yields a routed sequence for each.
 
     Parameters
     ----------
@@ -36,11 +40,12 @@ class TransformersEngine:
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
         self._taps = find_taps(self._model)
-        self._implementations = _note_implementations(self._model, self._taps[0].module)
+        choose_implementation(self._model)
+        self._implementations = note_implementations(self._taps[0].module)
         self._end_tokens = _end_tokens(self._model)
         self._padding = next(iter(self._end_tokens), 0)
         self._templated = not raw and getattr(self._tokenizer, "chat_template", None) is not None
-        # A model's own file may ask for sampling or penalties; what is recorded is plain greedy decoding.
+        # A model's own file may ask for sampling or penalties; `run` alone says how a prompt goes on.
         self._model.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=sorted(self._end_tokens) or None, pad_token_id=self._padding
         )
@@ -61,8 +66,13 @@ class TransformersEngine:
         return self._taps
 
     @property
+    def runs_alone(self) -> bool:
+        """Whether prompts of this model must not share a batch: they would be routed otherwise than alone."""
+        return self._model.config.model_type in ALONE
+
+    @property
     def description(self) -> dict[str, Any]:
-        """What ran and how, for the meta of signatures; complete once something has run."""
+        """What runs and how, for the meta of signatures."""
         config = self._model.config
         return {
             "model": self._name,
@@ -72,10 +82,14 @@ class TransformersEngine:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "quantization": quantization_of(config),
             "device": input_device(self._model).type,
-            "experts_implementation": sorted(self._implementations),
             "attention_implementation": config._attn_implementation,
             "chat_template": self._templated,
         }
+
+    @property
+    def experts_implementations(self) -> list[str]:
+        """How the experts were computed in what has run so far."""
+        return sorted(self._implementations)
 
     def tokenize(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Token ids of each prompt, within the chat template where one is applied.
@@ -109,71 +123,111 @@ class TransformersEngine:
         token_ids: list[int] = encoded["input_ids"]
         return token_ids
 
-    def run(self, prompts: Sequence[Prompt], *, max_new_tokens: int, batch_size: int) -> Iterator[list[RoutedSequence]]:
-        """Yield the routed sequences batch by batch; prompts of like length share a batch.
+    def lengths(self, prompts: Sequence[Prompt], generation: Generation) -> NDArray[np.int32]:  # (prompts,)
+        """Tokens of each prompt, which are not kept: a million prompts would fill memory with them.
 
         Raises
         ------
         CaptureError
-            If a prompt gives no token, or a batch does not fit into memory.
+            If a prompt gives no token, or more than the model's context holds with what is generated.
         """
-        token_ids = self.tokenize(prompts)
-        self._check_context(prompts, token_ids, max_new_tokens)
-        by_length = sorted(range(len(prompts)), key=lambda i: len(token_ids[i]))
-        if self._model.config.model_type in ALONE:
-            batch_size = 1
-        for start in range(0, len(by_length), batch_size):
-            batch = by_length[start : start + batch_size]
-            try:
-                yield self._run_batch(batch, [token_ids[i] for i in batch], max_new_tokens)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                message = f"a batch of {len(batch)} prompts does not fit into memory: try a smaller --batch-size"
-                raise CaptureError(message) from error
-
-    def _check_context(self, prompts: Sequence[Prompt], token_ids: list[list[int]], max_new_tokens: int) -> None:
-        """Beyond its context a model still runs, but what its routers then do says nothing about the prompt."""
+        lengths = np.empty(len(prompts), dtype=np.int32)
+        for start in range(0, len(prompts), _TOKENIZED_TOGETHER):
+            some = prompts[start : start + _TOKENIZED_TOGETHER]
+            lengths[start : start + len(some)] = [len(ids) for ids in self.tokenize(some)]
+        # Beyond its context a model still runs, but what its routers then do says nothing about the prompt.
         context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        for prompt, ids in zip(prompts, token_ids, strict=True):
-            if context is not None and len(ids) + max_new_tokens > context:
-                message = (
-                    f"prompt {prompt.id!r} has {len(ids)} tokens: with {max_new_tokens} generated ones that is more "
-                    f"than the model's context of {context}: shorten it, or lower --max-new-tokens"
-                )
-                raise CaptureError(message)
+        if context is not None and (lengths + generation.max_new_tokens > context).any():
+            longest = int(lengths.argmax())
+            message = (
+                f"prompt {prompts[longest].id!r} has {lengths[longest]} tokens: with {generation.max_new_tokens} "
+                f"generated ones that is more than the model's context of {context}: shorten it, or lower "
+                "--max-new-tokens"
+            )
+            raise CaptureError(message)
+        return lengths
 
     @torch.inference_mode()
-    def _run_batch(self, batch: list[int], token_ids: list[list[int]], max_new_tokens: int) -> list[RoutedSequence]:
+    def run(
+        self, prompts: Sequence[Prompt], generation: Generation, *, gate_weights: bool = False
+    ) -> list[RoutedSequence]:
+        """Run prompts together, as one batch, and say of each of their tokens where it was sent.
+
+        Parameters
+        ----------
+        prompts
+            The batch.
+        generation
+            How the prompts go on.
+        gate_weights
+            Also hear the weight of each selection.
+
+        Returns
+        -------
+        A sequence for each prompt, in their order.
+
+        Raises
+        ------
+        ModelError
+            If gate weights are asked for, and cannot be read at this model.
+        OutOfMemory
+            If the batch does not fit into memory: try a smaller one.
+        """
+        token_ids = self.tokenize(prompts)
         width = max(map(len, token_ids))
-        input_ids = torch.full((len(batch), width), self._padding)
+        try:
+            with listening(self._taps) as heard, weighing(self._taps if gate_weights else []) as weighed:
+                generated = self._generate(prompts, token_ids, width, generation)
+            ran = generated.shape[1] - 1
+            experts = _by_sequence(heard, len(prompts), ran, filling=-1)  # (prompts, padded tokens, layers, k)
+            weights = _by_sequence(weighed, len(prompts), ran, filling=0) if gate_weights else None
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            message = f"a batch of {len(prompts)} prompts does not fit into memory: try a smaller --batch-tokens"
+            raise OutOfMemory(message) from error
+        self._check_range(experts)
+        new_tokens = generated[:, width:].cpu().numpy().astype(np.int32)
+        sequences = []
+        for row, ids in enumerate(token_ids):
+            written = new_tokens[row, : self._written(new_tokens[row], generation)]
+            tokens = np.concatenate([np.asarray(ids, dtype=np.int32), written[:-1]])
+            own = slice(width - len(ids), width - len(ids) + len(tokens))
+            sequences.append(
+                RoutedSequence(
+                    prompt=row,
+                    token_ids=tokens,
+                    experts=experts[row, own],
+                    prompt_length=len(ids),
+                    output=self._tokenizer.decode(written, skip_special_tokens=True),
+                    gate_weights=None if weights is None else weights[row, own],
+                )
+            )
+        return sequences
+
+    def text_of(self, token_id: int) -> str:
+        """Return what one token stands for."""
+        return str(self._tokenizer.decode([token_id]))
+
+    def _generate(
+        self, prompts: Sequence[Prompt], token_ids: list[list[int]], width: int, generation: Generation
+    ) -> Tensor:  # (prompts, width + generated)
+        input_ids = torch.full((len(prompts), width), self._padding)
         attention_mask = torch.zeros_like(input_ids)
         for row, ids in enumerate(token_ids):
             input_ids[row, width - len(ids) :] = torch.tensor(ids)
             attention_mask[row, width - len(ids) :] = 1
         device = input_device(self._model)
-        with listening(self._taps) as heard:
-            generated = self._model.generate(
-                input_ids=input_ids.to(device), attention_mask=attention_mask.to(device), max_new_tokens=max_new_tokens
-            )
-        experts = _by_sequence(heard, len(batch), generated.shape[1] - 1)  # (batch, padded tokens, layers, k)
-        self._check_range(experts)
-        new_tokens = generated[:, width:].cpu().numpy().astype(np.int32)
-        sequences = []
-        for row, (prompt, ids) in enumerate(zip(batch, token_ids, strict=True)):
-            written = new_tokens[row, : self._written(new_tokens[row])]
-            tokens = np.concatenate([np.asarray(ids, dtype=np.int32), written[:-1]])
-            begin = width - len(ids)
-            sequences.append(
-                RoutedSequence(
-                    prompt=prompt,
-                    token_ids=tokens,
-                    experts=experts[row, begin : begin + len(tokens)],
-                    prompt_length=len(ids),
-                    output=self._tokenizer.decode(written, skip_special_tokens=True),
-                )
-            )
-        return sequences
+        drawing = [DrawByPrompt(generation, [prompt.id for prompt in prompts])] if generation.temperature > 0 else []
+        found: Tensor = self._model.generate(
+            input_ids=input_ids.to(device),
+            attention_mask=attention_mask.to(device),
+            # The one token after a prompt that is to run alone passes no router.
+            max_new_tokens=max(1, generation.max_new_tokens),
+            eos_token_id=(sorted(self._end_tokens) or None) if generation.stop_at_eos else None,
+            logits_processor=LogitsProcessorList(drawing),
+        )
+        return found
 
     def _check_range(self, experts: NDArray[np.int16]) -> None:
         """Refuse an index that no expert has: it would be counted as one of the next layer."""
@@ -183,10 +237,12 @@ class TransformersEngine:
                 message = f"{tap.path} was handed expert {found}, but has {tap.experts}: this model cannot be recorded"
                 raise ModelError(message)
 
-    def _written(self, new_tokens: NDArray[np.int32]) -> int:
+    def _written(self, new_tokens: NDArray[np.int32], generation: Generation) -> int:
         """How many tokens a sequence generated, its end token included; what follows is a batch's padding."""
+        if not generation.stop_at_eos:
+            return min(len(new_tokens), generation.max_new_tokens)
         ends = np.flatnonzero(np.isin(new_tokens, list(self._end_tokens)))
-        return int(ends[0]) + 1 if len(ends) else len(new_tokens)
+        return min(int(ends[0]) + 1 if len(ends) else len(new_tokens), generation.max_new_tokens)
 
 
 def _plain(prompt: Prompt) -> str:
@@ -206,22 +262,8 @@ def _end_tokens(model: transformers.PreTrainedModel) -> frozenset[int]:
     return frozenset([found] if isinstance(found, int) else found)
 
 
-def _note_implementations(model: transformers.PreTrainedModel, experts: torch.nn.Module) -> set[str]:
-    """Return a set that gathers the experts implementations that run: transformers may change them on its way."""
-    if model.dtype == torch.float64 and "grouped_mm" in model.get_experts_implementation().values():
-        model.set_experts_implementation("eager")  # torch's grouped product refuses float64
-    found: set[str] = set()
-
-    def note(module: torch.nn.Module, _args: object) -> None:
-        config = getattr(module, "config", None)
-        found.add(getattr(config, "_experts_implementation", None) or "eager")
-
-    experts.register_forward_pre_hook(note)
-    return found
-
-
-def _by_sequence(heard: list[list[Tensor]], batch: int, tokens: int) -> NDArray[np.int16]:
-    """Join each layer's forward passes to ``(batch, tokens, layers, widest k)``, −1 beyond a layer's own k."""
+def _by_sequence(heard: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:
+    """Join each layer's forward passes to ``(batch, tokens, layers, widest k)``, filled beyond a layer's own k."""
     layers = [torch.cat([rows.view(batch, -1, rows.shape[-1]) for rows in passes], dim=1) for passes in heard]
     if any(layer.shape[1] != tokens for layer in layers):
         found = sorted({layer.shape[1] for layer in layers})
@@ -229,6 +271,7 @@ def _by_sequence(heard: list[list[Tensor]], batch: int, tokens: int) -> NDArray[
         raise ModelError(message)
     widest = max(layer.shape[-1] for layer in layers)
     padded = [
-        torch.nn.functional.pad(layer, (0, widest - layer.shape[-1]), value=-1).to(layers[0].device) for layer in layers
+        torch.nn.functional.pad(layer, (0, widest - layer.shape[-1]), value=filling).to(layers[0].device)
+        for layer in layers
     ]
     return torch.stack(padded, dim=2).cpu().numpy()

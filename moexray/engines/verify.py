@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moexray.engines.generation import Generation
 from moexray.engines.hearing import Tap, input_device, listening
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import ModelError
@@ -68,9 +69,9 @@ def verify(engine: TransformersEngine) -> Verification:
         If any of this fails, or the weights cannot be told expert by expert.
     """
     prompts = [Prompt(text, category="verify", id=str(i)) for i, text in enumerate(_TEXTS)]
-    batches = engine.run(prompts, max_new_tokens=_NEW_TOKENS, batch_size=len(prompts))
-    sequences = [sequence for batch in batches for sequence in batch]
-    agreement = _compare_with_alone(engine, sequences)
+    batches = [[prompt] for prompt in prompts] if engine.runs_alone else [prompts]
+    sequences = [sequence for batch in batches for sequence in engine.run(batch, Generation(_NEW_TOKENS))]
+    agreement = _compare_with_alone(engine, prompts, sequences)
     weights = [_by_expert(tap) for tap in engine.taps]
     unheard = heard = 0
     for sequence in sequences:
@@ -82,15 +83,16 @@ def verify(engine: TransformersEngine) -> Verification:
     return Verification(sum(len(sequence.token_ids) for sequence in sequences), agreement, unheard, heard)
 
 
-def _compare_with_alone(engine: TransformersEngine, sequences: Sequence[RoutedSequence]) -> float:
+def _compare_with_alone(
+    engine: TransformersEngine, prompts: Sequence[Prompt], sequences: Sequence[RoutedSequence]
+) -> float:
     """Return the share of recorded selections that each sequence alone has too."""
     common = total = 0
-    for sequence in sequences:
-        prompt = engine.tokenize([Prompt(_TEXTS[sequence.prompt], category="verify", id="alone")])[0]
+    for prompt_ids, sequence in zip(engine.tokenize(prompts), sequences, strict=True):
         ids = sequence.token_ids
-        if ids[: sequence.prompt_length].tolist() != prompt or not 0 <= len(ids) - len(prompt) < _NEW_TOKENS:
+        if ids[: sequence.prompt_length].tolist() != prompt_ids or not 0 <= len(ids) - len(prompt_ids) < _NEW_TOKENS:
             message = (
-                f"{len(ids)} tokens were recorded for a prompt of {len(prompt)} tokens and up to {_NEW_TOKENS} "
+                f"{len(ids)} tokens were recorded for a prompt of {len(prompt_ids)} tokens and up to {_NEW_TOKENS} "
                 "generated ones, of which the last is never routed: tokens are counted wrongly"
             )
             raise ModelError(message)

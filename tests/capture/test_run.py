@@ -13,7 +13,7 @@ PROMPTS = [Prompt("abcd", "first", "one"), Prompt("xy", "second", "two"), Prompt
 
 def test_signatures_keep_the_prompts_in_the_order_given(tiny_olmoe_folder: str) -> None:
     """Although prompts run in the order of their length."""
-    signatures = capture(PROMPTS, model=tiny_olmoe_folder, max_new_tokens=3, batch_size=2)
+    signatures = capture(PROMPTS, model=tiny_olmoe_folder, max_new_tokens=3, batch_tokens=14)
     assert signatures.prompt_ids == ("one", "two", "three")
     assert signatures.categories == ("first", "second", "first")
     assert signatures.texts == ("abcd", "xy", "mnopqrs")
@@ -28,7 +28,7 @@ def test_the_meta_says_what_ran_and_how(tiny_olmoe_folder: str) -> None:
     assert (meta["engine"], meta["device"], meta["dtype"]) == ("transformers", "cpu", "bfloat16")
     assert (meta["max_new_tokens"], meta["do_sample"], meta["chat_template"]) == (3, False, False)
     assert meta["experts_implementation"]
-    assert {"engine_version", "revision", "created", "batch_size", "seed", "attention_implementation"} <= meta.keys()
+    assert {"engine_version", "revision", "created", "batch_tokens", "seed", "attention_implementation"} <= meta.keys()
 
 
 def test_progress_is_told_after_each_batch_in_prompts_and_tokens(tiny_olmoe_folder: str) -> None:
@@ -37,10 +37,10 @@ def test_progress_is_told_after_each_batch_in_prompts_and_tokens(tiny_olmoe_fold
         PROMPTS,
         model=tiny_olmoe_folder,
         max_new_tokens=3,
-        batch_size=2,
+        batch_tokens=14,
         on_progress=lambda prompts, tokens: told.append((prompts, tokens)),
     )
-    assert [prompts for prompts, _ in told] == [2, 3]
+    assert [prompts for prompts, _ in told] == [1, 3]
     assert told[-1][1] == signatures.tokens.sum()
 
 
@@ -54,8 +54,10 @@ def test_the_same_capture_twice_is_the_same(tiny_olmoe_folder: str) -> None:
     ("prompts", "options", "problem"),
     [
         ([], {}, "no prompts"),
-        (PROMPTS, {"max_new_tokens": 0}, "max_new_tokens is 0"),
-        (PROMPTS, {"batch_size": -1}, "batch_size is -1"),
+        (PROMPTS, {"max_new_tokens": -1}, "max_new_tokens is -1"),
+        (PROMPTS, {"temperature": -0.5}, "temperature is -0.5"),
+        (PROMPTS, {"top_p": 0.0}, "top_p is 0.0"),
+        (PROMPTS, {"batch_tokens": 0}, "batch_tokens is 0"),
         ([*PROMPTS, PROMPTS[0]], {}, "two prompts have the id 'one'"),
     ],
 )

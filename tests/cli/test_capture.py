@@ -29,13 +29,13 @@ def write_prompts(folder: Path) -> Path:
 def test_the_file_holds_what_the_library_records(run: Run, tmp_path: Path, tiny_olmoe_folder: str) -> None:
     prompts = write_prompts(tmp_path / "prompts")
     finished = run("capture", "--prompts", prompts, "--model", tiny_olmoe_folder, "--max-new-tokens", 3,
-                   "--batch-size", 2, "--dtype", "float32", "--device", "cpu", "--out", "found.npz")  # fmt: skip
+                   "--batch-tokens", 14, "--dtype", "float32", "--device", "cpu", "--out", "found.npz")  # fmt: skip
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "recorded 3 prompts: 14 prompt tokens and 6 generated ones, 3 layers of 12 experts" in finished.stdout
     assert finished.stdout.endswith("wrote found.npz\n")
     found = Signatures.load(tmp_path / "found.npz")
     expected = capture(
-        read_prompts(prompts), model=tiny_olmoe_folder, max_new_tokens=3, batch_size=2, dtype="float32", device="cpu"
+        read_prompts(prompts), model=tiny_olmoe_folder, max_new_tokens=3, batch_tokens=14, dtype="float32", device="cpu"
     )
     np.testing.assert_array_equal(found.counts, expected.counts)
     assert found.prompt_ids == ("first-01", "first-02", "own")

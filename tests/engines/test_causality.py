@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import Prompt
@@ -17,7 +18,7 @@ TEXT = "moexray"
 def recorded(loaded: LoadedModel) -> list[set[int]]:
     """Experts recorded for the prompt's own tokens, a set for each MoE layer."""
     prompt = Prompt(TEXT, category="c", id="p")
-    ((sequence,),) = TransformersEngine(loaded).run([prompt], max_new_tokens=1, batch_size=1)
+    (sequence,) = TransformersEngine(loaded).run([prompt], Generation(0))
     assert len(sequence.experts) == len(TEXT)
     return [set(np.unique(sequence.experts[:, layer])) for layer in range(sequence.experts.shape[1])]
 

@@ -19,6 +19,7 @@ from transformers import (
 )
 from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
 
+from moexray.engines.generation import Generation
 from moexray.engines.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
 from moexray.engines.taps import find_taps
 from moexray.engines.transformers import TransformersEngine
@@ -34,8 +35,7 @@ FOUR_BITS = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, 
 
 
 def recorded(loaded: LoadedModel) -> list[RoutedSequence]:
-    batches = TransformersEngine(loaded).run(PROMPTS, max_new_tokens=3, batch_size=2)
-    return sorted((one for batch in batches for one in batch), key=lambda one: one.prompt)
+    return TransformersEngine(loaded).run(PROMPTS, Generation(max_new_tokens=3))
 
 
 def assert_same(found: list[RoutedSequence], expected: list[RoutedSequence]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, OlmoeConfig, PreTrainedTokenizerFast, SwitchTransformersConfig
 
+from moexray.engines.generation import Generation
 from moexray.engines.loading import load_model
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import ModelError
@@ -91,7 +92,7 @@ def test_a_multimodal_checkpoint_is_recorded_by_its_text(tmp_path: Path, tokeniz
     tiny_model("qwen3_vl_moe", torch.float32).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     engine = TransformersEngine(load_model(str(tmp_path), device="cpu"))
-    ((sequence,),) = engine.run([Prompt("abc", category="c", id="p")], max_new_tokens=2, batch_size=1)
+    (sequence,) = engine.run([Prompt("abc", category="c", id="p")], Generation(2))
     assert engine.layout.layers == (0, 1, 2, 3)
     assert sequence.experts.shape == (4, 4, 2)
 

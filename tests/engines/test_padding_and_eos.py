@@ -5,6 +5,7 @@ import pytest
 from transformers import GenerationConfig
 
 from moexray.capture.run import record
+from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import Prompt
@@ -14,14 +15,15 @@ NEW_TOKENS = 8
 
 
 def run(loaded: LoadedModel, prompts: list[Prompt], batch_size: int) -> list[RoutedSequence]:
-    batches = TransformersEngine(loaded).run(prompts, max_new_tokens=NEW_TOKENS, batch_size=batch_size)
-    return sorted((sequence for batch in batches for sequence in batch), key=lambda s: s.prompt)
+    engine = TransformersEngine(loaded)
+    batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
+    return [sequence for batch in batches for sequence in engine.run(batch, Generation(NEW_TOKENS))]
 
 
 @pytest.fixture
 def ending(in_float64: LoadedModel, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """Return the model with an end token that some prompts reach first, some later and some never."""
-    written = [in_float64.tokenizer(text)["input_ids"] for text in record_outputs(in_float64, prompts)]
+    written = [in_float64.tokenizer(text)["input_ids"] for text in outputs(in_float64, prompts)]
     tokens = sorted({token for ids in written for token in ids})
     firsts = {ids[0] for ids in written}
 
@@ -34,10 +36,8 @@ def ending(in_float64: LoadedModel, prompts: list[Prompt], monkeypatch: pytest.M
     return in_float64
 
 
-def record_outputs(loaded: LoadedModel, prompts: list[Prompt]) -> tuple[str, ...]:
-    signatures = record(TransformersEngine(loaded), prompts, max_new_tokens=NEW_TOKENS, batch_size=1)
-    assert signatures.outputs is not None
-    return tuple(text.replace(" ", "") for text in signatures.outputs)
+def outputs(loaded: LoadedModel, prompts: list[Prompt]) -> list[str]:
+    return [sequence.output.replace(" ", "") for sequence in run(loaded, prompts, 1)]
 
 
 def test_a_short_prompt_is_counted_the_same_beside_a_much_longer_one(in_float64: LoadedModel) -> None:
@@ -73,7 +73,7 @@ def test_the_token_that_ends_a_sequence_passes_no_router(ending: LoadedModel, pr
 def test_a_prompt_that_ends_at_once_has_no_generated_phase_and_stays(
     ending: LoadedModel, prompts: list[Prompt]
 ) -> None:
-    signatures = record(TransformersEngine(ending), prompts, max_new_tokens=NEW_TOKENS, batch_size=16)
+    signatures = record(TransformersEngine(ending), prompts, Generation(NEW_TOKENS))
     at_once = ~signatures.has_tokens("generated")
     assert at_once.any(), "no prompt ends at once: nothing is tested"
     assert not at_once.all()
@@ -90,3 +90,11 @@ def test_a_prompt_that_looks_like_padding_is_counted_whole(in_float64: LoadedMod
     beside = run(in_float64, prompts, 2)[0]
     assert beside.prompt_length == 3
     np.testing.assert_array_equal(beside.experts, alone.experts)
+
+
+def test_an_end_token_ends_nothing_where_texts_are_to_go_on(ending: LoadedModel, prompts: list[Prompt]) -> None:
+    engine = TransformersEngine(ending)
+    going_on = engine.run(prompts, Generation(NEW_TOKENS, stop_at_eos=False))
+    assert {len(sequence.token_ids) - sequence.prompt_length for sequence in going_on} == {NEW_TOKENS - 1}
+    stopped = run(ending, prompts, 1)
+    assert any(len(sequence.token_ids) < len(one.token_ids) for sequence, one in zip(stopped, going_on, strict=True))

@@ -5,6 +5,7 @@ token again and again, then sends the whole sequence through once more and takes
 the router modules returned.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from moexray.capture.run import record
 from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import Prompt
+from moexray.routing import RoutedSequence
 from moexray.signatures import Signatures
+
+Routed = Callable[[TransformersEngine, Sequence[Prompt], int, int], list[RoutedSequence]]
+Recorded = Callable[[TransformersEngine, Sequence[Prompt], int, int], Signatures]
 
 NEW_TOKENS = 6
 # Two float32 scores closer than this, of scores of order one, may swap when a batch has another shape.
@@ -64,9 +68,9 @@ def gap(router_logits: Tensor, _weights: Tensor, experts: Tensor) -> float:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_capture_counts_what_the_routers_returned_for_each_prompt_alone(
-    in_float64: LoadedModel, prompts: list[Prompt], batch_size: int
+    in_float64: LoadedModel, prompts: list[Prompt], recorded: Recorded, batch_size: int
 ) -> None:
-    signatures = record(TransformersEngine(in_float64), prompts, max_new_tokens=NEW_TOKENS, batch_size=batch_size)
+    signatures = recorded(TransformersEngine(in_float64), prompts, NEW_TOKENS, batch_size)
     for row, prompt in enumerate(prompts):
         expected = run_alone(in_float64, prompt).counts(signatures.counts.shape[3])
         np.testing.assert_array_equal(signatures.counts[row], expected, err_msg=prompt.id)
@@ -74,25 +78,26 @@ def test_capture_counts_what_the_routers_returned_for_each_prompt_alone(
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_in_float32_only_scores_that_all_but_tie_may_swap(
-    in_float32: LoadedModel, prompts: list[Prompt], batch_size: int
+    in_float32: LoadedModel, prompts: list[Prompt], recorded: Recorded, batch_size: int
 ) -> None:
-    signatures = record(TransformersEngine(in_float32), prompts, max_new_tokens=NEW_TOKENS, batch_size=batch_size)
+    signatures = recorded(TransformersEngine(in_float32), prompts, NEW_TOKENS, batch_size)
     for row, prompt in enumerate(prompts):
         alone = run_alone(in_float32, prompt)
         same = np.array_equal(signatures.counts[row], alone.counts(signatures.counts.shape[3]))
         assert same or abs(alone.smallest_gap) < ROUNDING, prompt.id
 
 
-def test_every_layer_selects_k_experts_for_every_token(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
+def test_every_layer_selects_k_experts_for_every_token(
+    in_float64: LoadedModel, prompts: list[Prompt], routed: Routed
+) -> None:
     """Conservation, from the sequences themselves: k different experts, none missing, in each layer."""
     engine = TransformersEngine(in_float64)
-    for sequences in engine.run(prompts, max_new_tokens=NEW_TOKENS, batch_size=5):
-        for sequence in sequences:
-            assert len(sequence.experts) == len(prompts[sequence.prompt].text) + NEW_TOKENS - 1
-            for layer, k in enumerate(engine.layout.top_k):
-                chosen = np.sort(sequence.experts[:, layer, :k], axis=1)
-                assert (chosen >= 0).all()
-                assert (np.diff(chosen, axis=1) > 0).all()
+    for prompt, sequence in zip(prompts, routed(engine, prompts, NEW_TOKENS, 5), strict=True):
+        assert len(sequence.experts) == len(prompt.text) + NEW_TOKENS - 1
+        for layer, k in enumerate(engine.layout.top_k):
+            chosen = np.sort(sequence.experts[:, layer, :k], axis=1)
+            assert (chosen >= 0).all()
+            assert (np.diff(chosen, axis=1) > 0).all()
 
 
 def test_the_layout_names_the_moe_layers_only(in_float64: LoadedModel) -> None:
@@ -103,9 +108,8 @@ def test_the_layout_names_the_moe_layers_only(in_float64: LoadedModel) -> None:
     assert set(engine.layout.top_k) == {config.num_experts_per_tok}
 
 
-def record_in_batches(loaded: LoadedModel, prompts: list[Prompt], batch_size: int) -> Signatures:
-    return record(TransformersEngine(loaded), prompts, max_new_tokens=NEW_TOKENS, batch_size=batch_size)
-
-
-def test_the_text_written_does_not_depend_on_the_batch(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
-    assert record_in_batches(in_float64, prompts, 1).outputs == record_in_batches(in_float64, prompts, 16).outputs
+def test_the_text_written_does_not_depend_on_the_batch(
+    in_float64: LoadedModel, prompts: list[Prompt], recorded: Recorded
+) -> None:
+    engine = TransformersEngine(in_float64)
+    assert recorded(engine, prompts, NEW_TOKENS, 1).outputs == recorded(engine, prompts, NEW_TOKENS, 16).outputs

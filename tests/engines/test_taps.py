@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from moexray.engines.generation import Generation
 from moexray.engines.hearing import listening
 from moexray.engines.loading import LoadedModel
 from moexray.engines.taps import find_taps, selections_per_token
@@ -141,4 +142,4 @@ def test_an_index_that_no_expert_has_is_refused_before_it_is_counted(in_float32:
     engine = TransformersEngine(in_float32)
     engine._taps = [replace(tap, experts=1) for tap in engine.taps]
     with pytest.raises(ModelError, match="was handed expert"):
-        list(engine.run([Prompt("abcdefgh", category="c", id="p")], max_new_tokens=1, batch_size=1))
+        engine.run([Prompt("abcdefgh", category="c", id="p")], Generation(1))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
+from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel, load_model
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import CaptureError
@@ -22,8 +23,7 @@ def loaded(tiny_olmoe_folder: str) -> LoadedModel:
 
 def run(engine: TransformersEngine, *texts: str, new_tokens: int = 3) -> list[list[int]]:
     prompts = [Prompt(text, category="c", id=text) for text in texts]
-    batches = engine.run(prompts, max_new_tokens=new_tokens, batch_size=8)
-    return [s.token_ids.tolist() for batch in batches for s in batch]
+    return [s.token_ids.tolist() for s in engine.run(prompts, Generation(new_tokens))]
 
 
 def test_the_chat_template_is_applied_where_there_is_one_and_raw_leaves_it_out(loaded: LoadedModel) -> None:
@@ -76,9 +76,10 @@ def test_decoding_is_greedy_whatever_the_checkpoint_asks_for(loaded: LoadedModel
 
 
 def test_a_prompt_beyond_the_models_context_is_refused_and_named(loaded: LoadedModel) -> None:
-    with pytest.raises(CaptureError, match=r"has 126 tokens: with 3 generated ones .* context of 128"):
-        run(TransformersEngine(loaded), "a" * 126)
-    assert len(run(TransformersEngine(loaded), "a" * 125)[0]) == 127
+    engine, fitting, beyond = TransformersEngine(loaded), Prompt("a" * 125, "c", "fits"), Prompt("a" * 126, "c", "p")
+    with pytest.raises(CaptureError, match=r"'p' has 126 tokens: with 3 generated ones .* context of 128"):
+        engine.lengths([fitting, beyond], Generation(3))
+    assert engine.lengths([fitting], Generation(3)).tolist() == [125]
 
 
 def test_a_prompt_without_a_token_is_refused_and_named(loaded: LoadedModel) -> None:
@@ -90,7 +91,7 @@ def test_float64_runs_and_says_which_experts_implementation_ran(tiny_olmoe_folde
     """Torch's grouped product, which transformers prefers, refuses float64."""
     engine = TransformersEngine(load_model(tiny_olmoe_folder, device="cpu", dtype="float64"))
     run(engine, "abc")
-    assert engine.description["experts_implementation"] == ["eager"]
+    assert engine.experts_implementations == ["eager"]
     assert engine.description["dtype"] == "float64"
 
 
@@ -103,6 +104,7 @@ def test_a_batch_too_large_for_memory_is_one_sentence(tiny_olmoe_folder: str) ->
     """In a process whose address space is limited, so that torch's allocator is refused for real."""
     program = f"""
 import resource
+from moexray.engines.generation import Generation
 from moexray.engines.loading import load_model
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import CaptureError
@@ -112,7 +114,7 @@ prompts = [Prompt("a" * 120, category="c", id=str(i)) for i in range(4000)]
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
 try:
-    list(engine.run(prompts, max_new_tokens=2, batch_size=4000))
+    engine.run(prompts, Generation(2))
 except CaptureError as error:
     print(error)
 """

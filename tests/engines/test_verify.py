@@ -1,6 +1,6 @@
 """An engine that records something else than the routing is caught: by the library's own check, and by the zoo's."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from moexray.engines.generation import Generation
 from moexray.engines.hearing import Tap
 from moexray.engines.loading import LoadedModel, load_model
 from moexray.engines.transformers import TransformersEngine
@@ -76,9 +77,10 @@ class OneTooMany(TransformersEngine):
 class Changed(TransformersEngine):
     """Hears what is right, and puts it down wrongly."""
 
-    def run(self, prompts: list[Prompt], **options: int) -> Iterator[list[RoutedSequence]]:
-        for batch in super().run(prompts, **options):
-            yield [self.change(sequence) for sequence in batch]
+    def run(
+        self, prompts: Sequence[Prompt], generation: Generation, *, gate_weights: bool = False
+    ) -> list[RoutedSequence]:
+        return [self.change(sequence) for sequence in super().run(prompts, generation, gate_weights=gate_weights)]
 
     def change(self, sequence: RoutedSequence) -> RoutedSequence:
         raise NotImplementedError
@@ -131,8 +133,7 @@ def test_a_broken_engine_is_caught_by_the_checks_of_the_zoo(
 ) -> None:
     faulty = broken(LoadedModel("tiny", model, letters()))
     prompts = [Prompt(text, category="c", id=text) for text in TEXTS]
-    batches = faulty.run(prompts, max_new_tokens=4, batch_size=3)
-    sequences = sorted((one for batch in batches for one in batch), key=lambda one: one.prompt)
+    sequences = faulty.run(prompts, Generation(4))
     with pytest.raises(AssertionError):
         check_against_routers(model, faulty.layout, sequences)
     if broken in (WithoutBias, OneTooMany):

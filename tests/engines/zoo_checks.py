@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import Prompt
@@ -39,8 +40,10 @@ def record(model: PreTrainedModel, batch_size: int) -> tuple[RouterLayout, list[
     """Run the prompts through the engine, in the order of `TEXTS`."""
     engine = TransformersEngine(LoadedModel("tiny", model, letters()))
     prompts = [Prompt(text, category="c", id=text) for text in TEXTS]
-    batches = engine.run(prompts, max_new_tokens=NEW_TOKENS, batch_size=batch_size)
-    return engine.layout, sorted((one for batch in batches for one in batch), key=lambda one: one.prompt)
+    if engine.runs_alone:
+        batch_size = 1
+    batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
+    return engine.layout, [one for batch in batches for one in engine.run(batch, Generation(NEW_TOKENS))]
 
 
 def check_against_routers(model: PreTrainedModel, layout: RouterLayout, sequences: Sequence[RoutedSequence]) -> None:

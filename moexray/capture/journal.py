@@ -1,0 +1,169 @@
+"""What a capture has finished, beside its output: a killed one goes on from it, and loses at most a batch.
+
+The journal is an SQLite database. A batch enters it in one transaction, so it is there whole or not at all whenever
+the process dies; and SQLite's own lock on the file keeps a second capture away from it.
+"""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import numpy as safetensors
+
+from moexray.errors import CaptureError
+
+# What is kept of one prompt: arrays by name.
+Row = dict[str, NDArray[Any]]
+
+_TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE batches (number INTEGER PRIMARY KEY, prompts TEXT NOT NULL);
+CREATE TABLE rows (prompt INTEGER PRIMARY KEY, arrays BLOB NOT NULL);
+"""
+_IN_MEMORY = ":memory:"
+
+
+class Journal:
+    """The facts a capture began with, the batches that are left, and what is kept of every prompt that is done.
+
+    Make it with `journal_of`, which closes it.
+
+    Attributes
+    ----------
+    is_new
+        Whether no plan was made yet.
+    is_over
+        Whether all that it keeps has become the output. Neither a new journal nor one that is over is left behind.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._database = connection
+        self.is_new = self.fact("begun") is None
+        self.is_over = False
+
+    def begin(self, facts: Mapping[str, Any], batches: Sequence[Sequence[int]]) -> None:
+        """Keep what the capture is of, and the plan of its batches, in one go."""
+        with self._transaction():
+            self._set({**facts, "begun": True})
+            self._plan(batches)
+        self.is_new = False
+
+    def fact(self, name: str) -> Any:
+        """Return a fact, None if it is not known."""
+        found = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def set(self, **facts: Any) -> None:
+        """Keep facts: JSON values by name."""
+        with self._transaction():
+            self._set(facts)
+
+    def pending(self) -> tuple[int, list[int]] | None:
+        """Return the number and the prompts of the next batch; None when all are done."""
+        found = self._database.execute("SELECT number, prompts FROM batches ORDER BY number LIMIT 1").fetchone()
+        return None if found is None else (found[0], json.loads(found[1]))
+
+    def all_pending(self) -> list[list[int]]:
+        """Return the prompts of each batch that is left."""
+        found = self._database.execute("SELECT prompts FROM batches ORDER BY number")
+        return [json.loads(prompts) for (prompts,) in found]
+
+    def replace_pending(self, batches: Sequence[Sequence[int]]) -> None:
+        """Put other batches in the place of those that are left."""
+        with self._transaction():
+            self._database.execute("DELETE FROM batches")
+            self._plan(batches)
+
+    def finish(self, batch: int, rows: Mapping[int, Row], **facts: Any) -> None:
+        """Keep the rows of a batch, by prompt, and facts that it changed: all of it or nothing."""
+        with self._transaction():
+            self._database.executemany(
+                "INSERT INTO rows VALUES (?, ?)", [(prompt, _packed(row)) for prompt, row in rows.items()]
+            )
+            self._database.execute("DELETE FROM batches WHERE number = ?", (batch,))
+            self._set(facts)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield what is kept of each prompt that is done, in the order of the prompts."""
+        for (packed,) in self._database.execute("SELECT arrays FROM rows ORDER BY prompt"):
+            yield safetensors.load(zlib.decompress(packed))
+
+    def _plan(self, batches: Sequence[Sequence[int]]) -> None:
+        self._database.executemany(
+            "INSERT INTO batches (prompts) VALUES (?)", [(json.dumps(list(batch)),) for batch in batches]
+        )
+
+    def _set(self, facts: Mapping[str, Any]) -> None:
+        self._database.executemany(
+            "INSERT OR REPLACE INTO facts VALUES (?, ?)", [(name, json.dumps(value)) for name, value in facts.items()]
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+@contextmanager
+def journal_of(output: Path | None) -> Iterator[Journal]:
+    """Open the journal beside `output`, or make it; None keeps one in memory, for a capture that need not go on.
+
+    Raises
+    ------
+    CaptureError
+        If another capture writes to it, it is damaged, or the disk is full or cannot be written.
+    """
+    path = None if output is None else output.with_name(f"{output.name}.journal")
+    connection = journal = None
+    fresh, busy = path is None or not path.exists() or not path.stat().st_size, False
+    try:
+        connection = sqlite3.connect(path or _IN_MEMORY, timeout=0, isolation_level=None)
+        # Kept until the connection closes, or its process dies.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+            for statement in _TABLES.split(";\n"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+        journal = Journal(connection)
+        yield journal
+    except sqlite3.Error as error:
+        busy = _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        raise CaptureError(_reason(error, path)) from error
+    finally:
+        if connection is not None:
+            connection.close()
+        if path is not None and not busy and (fresh if journal is None else journal.is_new or journal.is_over):
+            path.unlink(missing_ok=True)
+            path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _reason(error: sqlite3.Error, path: Path | None) -> str:
+    code = _code(error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"another capture is writing {path}: wait for it, or name another --out"
+    if code == sqlite3.SQLITE_FULL:
+        return f"the disk is full: {path} keeps what is done; make room and start the same capture again"
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return f"{path} is not a journal of a capture, or is damaged: delete it to begin anew"
+    return f"{path} could not be written ({error}): mend that, and start the same capture again, which then goes on"
+
+
+def _packed(row: Row) -> bytes:
+    return zlib.compress(safetensors.save(row), level=1)

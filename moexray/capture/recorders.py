@@ -1,0 +1,56 @@
+"""What can be recorded beside signatures, each into a file of its own: one entry here, one file each."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moexray.capture.coselection import write_coselection
+from moexray.capture.journal import Row
+from moexray.capture.trace import check_trace, write_trace
+from moexray.errors import CaptureError
+from moexray.prompts import Prompt
+
+if TYPE_CHECKING:
+    from moexray.engines.transformers import TransformersEngine
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """A recorder.
+
+    Attributes
+    ----------
+    suffix
+        The end of its file's name.
+    write
+        What writes the file from the rows of all prompts, in their order.
+    check
+        What raises before a long capture if the file could not be written after it.
+    """
+
+    suffix: str
+    write: "Callable[[Path, Iterable[Row], Sequence[Prompt], TransformersEngine], None]"
+    check: Callable[[], None] = lambda: None
+
+
+RECORDERS: Mapping[str, Recorder] = {
+    "trace": Recorder("trace.parquet", write_trace, check_trace),
+    "coselection": Recorder("coselection.npz", write_coselection),
+}
+
+
+def files_of(out: Path, recorders: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each recorder, beside the signatures at `out`.
+
+    Raises
+    ------
+    CaptureError
+        If there is no such recorder, or a package that it needs is not installed.
+    """
+    for name in recorders:
+        if name not in RECORDERS:
+            message = f"no recorder {name!r}: there are {', '.join(RECORDERS)}"
+            raise CaptureError(message)
+        RECORDERS[name].check()
+    return {name: out.with_name(f"{out.stem}.{RECORDERS[name].suffix}") for name in recorders}
