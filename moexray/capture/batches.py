@@ -61,6 +61,8 @@ def run_batches(
     ModelError
         If the model's gate weights are wanted and cannot be read.
     """
+    if on_progress is not None and (done := journal.fact("done"))["prompts"]:
+        on_progress(done["prompts"], done["tokens"])
     while (pending := journal.pending()) is not None:
         number, batch = pending
         try:
