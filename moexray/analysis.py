@@ -11,7 +11,7 @@ import moexray
 from moexray.errors import AnalysisError, NotComputable
 from moexray.files import whole_file
 from moexray.findings import STATISTICS
-from moexray.signatures import Phase, Signatures
+from moexray.signatures import Phase, Signatures, Weighting
 from moexray.specifications import specifications_of
 from moexray.stored import StoredSignatures
 from moexray.subject import Subject, subject_of
@@ -59,6 +59,7 @@ def analyze(
     signatures: Signatures | StoredSignatures,
     *,
     phase: Phase = "all",
+    by: Weighting = "counts",
     permutations: int = 10_000,
     seed: int = 0,
     folds: int = 5,
@@ -77,6 +78,9 @@ def analyze(
         prompts, what needs every prompt in memory looks at 2,000 drawn at random, and the notes say so.
     phase
         ``prompt``, ``generated`` or ``all``; prompts without a token in it are left out and named in the notes.
+    by
+        What signatures are shares of: ``counts``, each expert's selections, or ``mass``, their gate weights, where
+        these were recorded. Load, its nulls and their verdicts are of selections either way.
     permutations
         Shuffles of each permutation test; the classifier's takes at most 200.
     seed
@@ -92,8 +96,10 @@ def analyze(
     ------
     AnalysisError
         If no prompt has a token in the phase, or an option cannot be used.
+    SignaturesError
+        If signatures by mass are asked for, and none was recorded.
     """
-    subject = subject_of(signatures, phase, permutations=permutations, seed=seed, folds=folds)
+    subject = subject_of(signatures, phase, by=by, permutations=permutations, seed=seed, folds=folds)
     document: dict[str, Any] = {"schema": SCHEMA, "signatures": _header(subject), "settings": _settings(subject)}
     for name, statistic in STATISTICS.items():
         if on_step is not None:
@@ -123,6 +129,7 @@ def _header(subject: Subject) -> dict[str, Any]:
         "experts": signatures.counts.shape[3],
         "top_k": signatures.top_k.tolist(),
         "phase": subject.phase,
+        "by": subject.by,
         "model": signatures.meta.get("model"),
     }
 

@@ -59,7 +59,7 @@ def _beside_signatures(subject: Subject, control: Classification) -> dict[str, A
 def _partial(subject: Subject) -> dict[str, Any]:
     _texts(subject)
     some = subject.few(PARTIAL_PROMPTS, "controls.partial")
-    vectors = some.vectors(subject.phase)
+    vectors = some.vectors(subject.phase, by=subject.by)
     units = unit_rows(vectors)
     found = partial_effect(
         units @ units.T,

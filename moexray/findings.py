@@ -72,13 +72,16 @@ def _note_few_pairs(subject: Subject, key: str, summary: PairSummary) -> None:
 def _permutation(subject: Subject) -> dict[str, Any]:
     if subject.everything is not None:
         return asdict(test_of(subject.differences.whole))
-    vectors = subject.signatures.vectors(subject.phase)
+    vectors = subject.vectors
     return asdict(
         permutation_test(vectors, subject.labels, permutations=subject.permutations, rng=subject.rng("permutation"))
     )
 
 
 def _balance(subject: Subject) -> dict[str, Any]:
+    if subject.by == "mass":
+        message = "a null of load balancing draws selections: it says nothing of gate mass"
+        raise NotComputable(message)
     signatures, observed = subject.few(BALANCE_PROMPTS, "balance"), subject.pairs
     if len(signatures) < 2:
         message = "one prompt makes no pair"
@@ -120,14 +123,16 @@ def _classifier_p_value(subject: Subject, permutations: int) -> float | None:
     some = subject.few(CLASSIFIER_SHUFFLED_PROMPTS, "classifier.p_value")
     options = {**subject.classing, "groups": some.groups}
     try:
-        return classifier_p_value(some.vectors(subject.phase), some.categories, permutations=permutations, **options)
+        return classifier_p_value(
+            some.vectors(subject.phase, by=subject.by), some.categories, permutations=permutations, **options
+        )
     except NotComputable as reason:
         subject.notes["classifier.p_value"] = str(reason)
         return None
 
 
 def _pca(subject: Subject) -> dict[str, Any]:
-    found = principal_components(subject.signatures.vectors(subject.phase), subject.labels)
+    found = principal_components(subject.vectors, subject.labels)
     if found.silhouette is None:
         subject.notes["pca.silhouette"] = "it needs two categories, one of them with two prompts"
     return {

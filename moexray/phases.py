@@ -31,8 +31,8 @@ def phases(subject: Subject) -> dict[str, Any]:
             f"compares {len(rows):,} of {len(subject.signatures):,} prompts: those with tokens in both phases"
         )
     found = compare_phases(
-        both.signatures.vectors("prompt"),
-        both.signatures.vectors("generated"),
+        both.signatures.vectors("prompt", by=subject.by),
+        both.signatures.vectors("generated", by=subject.by),
         both.labels,
         permutations=min(subject.permutations, PHASE_PERMUTATIONS),
         rng=subject.rng("phases"),
@@ -66,7 +66,7 @@ def _in_both(signatures: Signatures) -> NDArray[np.int64]:  # (rows,)
 
 def _accuracy(subject: Subject, phase: Phase) -> dict[str, Any]:
     try:
-        found = classify(subject.signatures.vectors(phase), subject.labels, **subject.classing)
+        found = classify(subject.signatures.vectors(phase, by=subject.by), subject.labels, **subject.classing)
     except NotComputable as reason:
         subject.notes["phases.accuracy"] = str(reason)
         return {"accuracy": None, "accuracy_ci": None}

@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
+from moexray.signatures_checks import check
 
 Phase = Literal["prompt", "generated", "all"]
 PHASES: tuple[Phase, ...] = ("prompt", "generated", "all")
+# What a signature is made of shares of: selections, or the gate weights that they came with.
+Weighting = Literal["counts", "mass"]
+WEIGHTINGS: tuple[Weighting, ...] = ("counts", "mass")
 
 # What two captures may differ in and still be captures of the same thing.
 _CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "verified"})
@@ -43,6 +47,8 @@ class Signatures:
     groups
         What each prompt must not be split from when a classifier's folds are made, empty for nothing;
         None where no prompt has a group.
+    mass
+        float32, shaped as `counts`: the sum of the gate weights of those selections; None where none were recorded.
 
     Raises
     ------
@@ -60,17 +66,16 @@ class Signatures:
     texts: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    mass: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        _check_shapes(self)
-        check_ids(self.prompt_ids)
-        _check_layers(self)
-        _check_conservation(self)
-        for name in ("counts", "tokens", "layers", "top_k"):
+        check(self)
+        for name in ("counts", "tokens", "layers", "top_k", "mass"):
             array = getattr(self, name)
-            frozen = array.copy() if array.flags.writeable else array
-            frozen.flags.writeable = False
-            object.__setattr__(self, name, frozen)
+            if array is not None and array.flags.writeable:
+                frozen = array.copy()
+                frozen.flags.writeable = False
+                object.__setattr__(self, name, frozen)
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
@@ -78,6 +83,11 @@ class Signatures:
     def __repr__(self) -> str:
         _, _, layers, experts = self.counts.shape
         return f"Signatures({len(self)} prompts, {layers} layers, {experts} experts, model {self.meta.get('model')!r})"
+
+    @property
+    def has_mass(self) -> bool:
+        """Whether gate mass was recorded."""
+        return self.mass is not None
 
     def has_tokens(self, phase: Phase = "all") -> NDArray[np.bool_]:  # (prompts,)
         """Which prompts have a routed token in `phase`, and so a signature."""
@@ -87,15 +97,42 @@ class Signatures:
         """Return the counts of one phase, or of both together."""
         return of_phase(self.counts, phase)
 
-    def vectors(self, phase: Phase = "all") -> NDArray[np.float64]:  # (prompts, layers * experts)
-        """Signatures: within each layer, the share of the prompt's selections that each expert got.
+    def masses(self, phase: Phase = "all") -> NDArray[np.float64]:  # (prompts, layers, experts)
+        """Return the gate mass of one phase, or of both together.
+
+        Raises
+        ------
+        SignaturesError
+            If none was recorded.
+        """
+        check_weighting("mass", has_mass=self.mass is not None)
+        assert self.mass is not None
+        return of_phase(self.mass, phase)
+
+    def vectors(
+        self, phase: Phase = "all", *, by: Weighting = "counts"
+    ) -> NDArray[np.float64]:  # (prompts, layers * experts)
+        """Signatures: within each layer, the share of the prompt's selections, or gate mass, that each expert got.
 
         Every layer of a row sums to one, so that prompts of different length compare. The row of
         a prompt without a token in `phase` is zero: see `has_tokens`.
+
+        Parameters
+        ----------
+        phase
+            Whose tokens.
+        by
+            ``counts``: an expert's share of the selections; ``mass``: its share of their gate weights.
+
+        Raises
+        ------
+        SignaturesError
+            If mass is asked for and none was recorded.
         """
-        loads = self.loads(phase).astype(np.float64)
-        selections = loads.sum(axis=2, keepdims=True)
-        shares = np.divide(loads, selections, out=np.zeros_like(loads), where=selections > 0)
+        check_weighting(by, has_mass=self.has_mass)
+        loads = self.masses(phase) if by == "mass" else self.loads(phase).astype(np.float64)
+        sums = loads.sum(axis=2, keepdims=True)
+        shares = np.divide(loads, sums, out=np.zeros_like(loads), where=sums > 0)
         return np.asarray(shares.reshape(len(self), -1))
 
     def select(self, *, category: str | None = None, ids: Collection[str] | None = None) -> "Signatures":
@@ -133,6 +170,7 @@ class Signatures:
             texts=_rows(self.texts, chosen),
             outputs=_rows(self.outputs, chosen),
             groups=_rows(self.groups, chosen),
+            mass=None if self.mass is None else self.mass[chosen],
         )
 
     def blocks(self) -> Iterator["Signatures"]:
@@ -158,6 +196,8 @@ class Signatures:
 
 def merge(parts: Sequence[Signatures]) -> Signatures:
     """Join captures of different prompts by the same model into one, in the order given.
+
+    Texts, outputs and mass are kept where all parts have them.
 
     Raises
     ------
@@ -187,6 +227,7 @@ def merge(parts: Sequence[Signatures]) -> Signatures:
         texts=_joined([part.texts for part in parts]),
         outputs=_joined([part.outputs for part in parts]),
         groups=_joined_groups(parts),
+        mass=_joined_mass(parts),
     )
 
 
@@ -200,73 +241,24 @@ def smallest_unsigned(counts: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
-def of_phase(array: NDArray[Any], phase: Phase) -> NDArray[np.int64]:  # (prompts, …)
-    """Return what belongs to one phase of an array ``(prompts, 2, …)``, or the sum of both."""
+def of_phase(array: NDArray[Any], phase: Phase) -> NDArray[Any]:  # (prompts, …)
+    """Return what belongs to one phase of an array ``(prompts, 2, …)``, or the sum of both, as int64 or float64."""
     if phase not in PHASES:
         message = f"no phase {phase!r}: there are prompt, generated and all"
         raise SignaturesError(message)
+    dtype = np.float64 if np.issubdtype(array.dtype, np.floating) else np.int64
     if phase == "all":
-        return np.asarray(array.sum(axis=1, dtype=np.int64))
-    return array[:, PHASES.index(phase)].astype(np.int64)
+        return np.asarray(array.sum(axis=1, dtype=dtype))
+    return array[:, PHASES.index(phase)].astype(dtype)
 
 
-def _check_shapes(s: Signatures) -> None:
-    prompts = len(s.prompt_ids)
-    if s.counts.ndim != 4 or not np.issubdtype(s.counts.dtype, np.unsignedinteger):
-        message = f"counts must be unsigned (prompts, 2, layers, experts), not {s.counts.dtype} {s.counts.shape}"
+def check_weighting(weighting: str, *, has_mass: bool) -> None:
+    """Raise SignaturesError if `weighting` is not known, or is by a mass that was not recorded."""
+    if weighting not in WEIGHTINGS:
+        message = f"no weighting {weighting!r}: there are {' and '.join(WEIGHTINGS)}"
         raise SignaturesError(message)
-    expected = {
-        "counts": ((prompts, 2, len(s.layers), s.counts.shape[3]), s.counts.shape),
-        "tokens": ((prompts, 2), s.tokens.shape),
-        "layers": ((s.counts.shape[2],), s.layers.shape),
-        "top_k": ((s.counts.shape[2],), s.top_k.shape),
-        "categories": ((prompts,), (len(s.categories),)),
-        "texts": ((prompts,), (prompts if s.texts is None else len(s.texts),)),
-        "outputs": ((prompts,), (prompts if s.outputs is None else len(s.outputs),)),
-        "groups": ((prompts,), (prompts if s.groups is None else len(s.groups),)),
-    }
-    for name, (wanted, found) in expected.items():
-        if wanted != found:
-            message = f"{name} of shape {found} do not fit {prompts} prompts: {wanted} is needed"
-            raise SignaturesError(message)
-    for name in ("tokens", "layers", "top_k"):
-        array = getattr(s, name)
-        if not np.issubdtype(array.dtype, np.integer) or (array.size and array.min() < 0):
-            message = f"{name} must be whole numbers from zero up, not {array.dtype} with {array.min(initial=0)}"
-            raise SignaturesError(message)
-    if s.counts.shape[2] == 0 or s.counts.shape[3] == 0:
-        message = "signatures need at least one layer and one expert"
-        raise SignaturesError(message)
-
-
-def check_ids(prompt_ids: Sequence[str]) -> None:
-    """Raise SignaturesError if two prompts have one id."""
-    seen: set[str] = set()
-    for name in prompt_ids:
-        if name in seen:
-            message = f"two prompts have the id {name!r}: ids must be unique"
-            raise SignaturesError(message)
-        seen.add(name)
-
-
-def _check_layers(s: Signatures) -> None:
-    if len(set(s.layers.tolist())) != len(s.layers):
-        message = f"a layer occurs twice among {s.layers.tolist()}"
-        raise SignaturesError(message)
-
-
-def _check_conservation(s: Signatures) -> None:
-    """Each layer's counts of a phase sum to tokens times k; a router that may drop is allowed less."""
-    found = s.counts.sum(axis=3, dtype=np.int64)  # (prompts, 2, layers)
-    wanted = s.tokens[:, :, None].astype(np.int64) * s.top_k
-    wrong = found > wanted if s.meta.get("router_may_drop") else found != wanted
-    if wrong.any():
-        prompt, phase, layer = np.argwhere(wrong)[0]
-        message = (
-            f"prompt {s.prompt_ids[prompt]!r}, {PHASES[phase]} phase, layer {s.layers[layer]}: "
-            f"{found[prompt, phase, layer]} selections, but {s.tokens[prompt, phase]} tokens "
-            f"times k = {s.top_k[layer]} make {wanted[prompt, phase, layer]}"
-        )
+    if weighting == "mass" and not has_mass:
+        message = "these signatures hold no gate mass: `moexray capture --weights` records it"
         raise SignaturesError(message)
 
 
@@ -292,6 +284,11 @@ def _joined_groups(parts: Sequence[Signatures]) -> tuple[str, ...] | None:
     if all(part.groups is None for part in parts):
         return None
     return tuple(group for part in parts for group in part.groups or ("",) * len(part))
+
+
+def _joined_mass(parts: Sequence[Signatures]) -> NDArray[np.float32] | None:
+    masses = [part.mass for part in parts if part.mass is not None]
+    return np.concatenate(masses) if len(masses) == len(parts) else None
 
 
 def _joined(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:

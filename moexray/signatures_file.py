@@ -1,9 +1,9 @@
 """The file of a Signatures: a compressed .npz without pickles, the same bytes for the same content.
 
-Members: `counts`, `tokens`, `layers`, `top_k` as they are; each tuple of strings as `<name>.utf8`
-(all of them, end to end, as bytes) and `<name>.offsets` (where each begins, and the end), because
-numpy's own string arrays drop trailing NULs and grow to the longest string; `meta` as JSON in bytes,
-with the schema's number under `"schema"`.
+Members: `counts`, `tokens`, `layers`, `top_k` and, where recorded, `mass` as they are; each tuple of
+strings as `<name>.utf8` (all of them, end to end, as bytes) and `<name>.offsets` (where each begins,
+and the end), because numpy's own string arrays drop trailing NULs and grow to the longest string;
+`meta` as JSON in bytes, with the schema's number under `"schema"`.
 """
 
 import json
@@ -42,7 +42,8 @@ def write_blocks(blocks: Callable[[], Iterable[Signatures]], path: Path, *, prom
     Parameters
     ----------
     blocks
-        Gives consecutive prompts, at least one block, as often as it is called; they have the same layers and meta.
+        Gives consecutive prompts, at least one block, as often as it is called; all have the same layers, meta and
+        optional parts.
     path
         The file.
     prompts
@@ -63,6 +64,11 @@ def write_blocks(blocks: Callable[[], Iterable[Signatures]], path: Path, *, prom
                 for name in _STRINGS + _OPTIONAL_STRINGS:
                     if getattr(block, name) is not None:
                         strings.setdefault(name, []).append(_pack(getattr(block, name)))
+        if block.mass is not None:
+            with archive.open("mass.npy", "w", force_zip64=True) as member:
+                _write_header(member, (prompts, *block.counts.shape[1:]), np.dtype(np.float32))
+                for one in blocks():
+                    member.write(np.ascontiguousarray(one.mass, dtype=np.float32).data)
         arrays: dict[str, NDArray[Any]] = {
             "tokens": np.concatenate(tokens).astype(np.int32),
             "layers": block.layers.astype(np.int16),
@@ -99,6 +105,7 @@ def read(path: Path) -> Signatures:
             texts=unpack(arrays, "texts") if "texts.utf8" in arrays else None,
             outputs=unpack(arrays, "outputs") if "outputs.utf8" in arrays else None,
             groups=unpack(arrays, "groups") if "groups.utf8" in arrays else None,
+            mass=arrays.get("mass"),
         )
 
 

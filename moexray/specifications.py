@@ -15,7 +15,10 @@ CHOICES = ("measure", "layers", "phase", "left_out")
 def specifications_of(signatures: Signatures, *, permutations: int, seed: int) -> list[Specification]:
     """Compute every specification of `signatures`, in all phases."""
     loads: dict[str, NDArray[np.integer]] = {phase: signatures.loads(phase) for phase in PHASES}
-    return specifications(loads, signatures.categories, permutations=permutations, rng=seed)
+    masses: dict[str, NDArray[np.floating]] | None = (
+        {phase: signatures.masses(phase) for phase in PHASES} if signatures.has_mass else None
+    )
+    return specifications(loads, signatures.categories, masses=masses, permutations=permutations, rng=seed)
 
 
 def by_choice(found: Sequence[Specification]) -> list[dict[str, Any]]:

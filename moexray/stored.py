@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -11,15 +12,16 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
-from moexray.signatures import Phase, Signatures, block_size, check_ids, of_phase
+from moexray.signatures import Phase, Signatures, block_size, of_phase
+from moexray.signatures_checks import check_ids
 from moexray.signatures_file import naming, read, read_arrays, read_meta, readable, unpack
 
-_LONG = ("counts", "texts.utf8", "outputs.utf8", "outputs.offsets")
+_LONG = ("counts", "mass", "texts.utf8", "outputs.utf8", "outputs.offsets")
 
 
 @dataclass(frozen=True, eq=False)
 class StoredSignatures:
-    """A file of signatures, of which all is in memory but counts, texts and outputs.
+    """A file of signatures, of which all is in memory but counts, mass, texts and outputs.
 
     Attributes
     ----------
@@ -29,6 +31,8 @@ class StoredSignatures:
         Prompts, phases, layers, experts.
     tokens, categories, prompt_ids, layers, top_k, meta, groups
         As in `moexray.signatures.Signatures`.
+    has_mass
+        Whether gate mass was recorded.
     """
 
     path: Path
@@ -41,10 +45,11 @@ class StoredSignatures:
     meta: Mapping[str, Any]
     groups: tuple[str, ...] | None
     text_offsets: NDArray[np.int64] | None
+    has_mass: bool
 
     @staticmethod
     def open(path: str | Path) -> "StoredSignatures":
-        """Read all but counts, texts and outputs; a block's counts are checked when it is read.
+        """Read all but counts, mass, texts and outputs; a block's counts are checked when it is read.
 
         Raises
         ------
@@ -68,6 +73,7 @@ class StoredSignatures:
                 meta=meta,
                 groups=unpack(arrays, "groups") if "groups.utf8" in arrays else None,
                 text_offsets=arrays.get("texts.offsets"),
+                has_mass="mass" in arrays,
             )
             _check(found)
         return found
@@ -85,23 +91,32 @@ class StoredSignatures:
 
     def blocks(self) -> Iterator[Signatures]:
         """Yield the prompts in order, some thousands at a time, without texts and outputs; each is checked."""
-        with readable(self.path), zipfile.ZipFile(self.path) as archive, archive.open("counts.npy") as member:
-            shape, in_columns, dtype = _header(member)
-            if in_columns:
+        names = ("counts", "mass") if self.has_mass else ("counts",)
+        with readable(self.path), ExitStack() as opened:
+            archive = opened.enter_context(zipfile.ZipFile(self.path))
+            members = [opened.enter_context(archive.open(f"{name}.npy")) for name in names]
+            headers = [_header(member) for member in members]
+            if any(in_columns for _, in_columns, _ in headers):
                 yield from self.load().blocks()
                 return
-            size = block_size(*shape[2:])
-            for start in range(0, shape[0], size):
-                rows = slice(start, min(start + size, shape[0]))
-                yield self._block(rows, _numbers(member, (rows.stop - start, *shape[1:]), dtype))
+            size = block_size(*self.shape[2:])
+            for start in range(0, self.shape[0], size):
+                rows = slice(start, min(start + size, self.shape[0]))
+                arrays = [
+                    _numbers(member, (rows.stop - start, *shape[1:]), dtype)
+                    for member, (shape, _, dtype) in zip(members, headers, strict=True)
+                ]
+                yield self._block(rows, *arrays)
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Signatures:
         """Read the prompts at these places, which ascend, with their texts."""
         chosen = np.asarray(rows, dtype=np.int64)
-        counts, start = [], 0
+        counts, masses, start = [], [], 0
         for block in self.blocks():
-            inside = chosen[(chosen >= start) & (chosen < start + len(block))]
-            counts.append(block.counts[inside - start])
+            inside = chosen[(chosen >= start) & (chosen < start + len(block))] - start
+            counts.append(block.counts[inside])
+            if block.mass is not None:
+                masses.append(block.mass[inside])
             start += len(block)
         return Signatures(
             counts=np.concatenate(counts),
@@ -113,9 +128,10 @@ class StoredSignatures:
             meta=self.meta,
             texts=None if self.text_offsets is None else self._texts(chosen, self.text_offsets),
             groups=None if self.groups is None else tuple(self.groups[i] for i in chosen),
+            mass=np.concatenate(masses) if self.has_mass else None,
         )
 
-    def _block(self, rows: slice, counts: NDArray[Any]) -> Signatures:
+    def _block(self, rows: slice, counts: NDArray[Any], mass: NDArray[Any] | None = None) -> Signatures:
         with naming(self.path):
             return Signatures(
                 counts=counts,
@@ -126,6 +142,7 @@ class StoredSignatures:
                 top_k=self.top_k,
                 meta=self.meta,
                 groups=None if self.groups is None else self.groups[rows],
+                mass=mass,
             )
 
     def _texts(self, rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
-from moexray.signatures import PHASES, Phase, Signatures
+from moexray.signatures import PHASES, WEIGHTINGS, Phase, Signatures, Weighting, check_weighting
 from moexray.stats.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.stored import StoredSignatures
 
@@ -29,11 +29,12 @@ class Shares:
 
     source: Signatures | StoredSignatures
     phase: Phase
+    by: Weighting = "counts"
 
     def __iter__(self) -> Iterator[NDArray[np.float64]]:
         """Yield the blocks; a prompt without a token in the phase has no signature and is left out."""
         for block in self.source.blocks():
-            vectors = block.vectors(self.phase)[block.has_tokens(self.phase)]
+            vectors = block.vectors(self.phase, by=self.by)[block.has_tokens(self.phase)]
             yield vectors.reshape(len(vectors), len(block.layers), -1)
 
 
@@ -47,6 +48,8 @@ class Subject:
         The prompts that have a token in the phase: all of them, or, where there are too many for memory, a sample.
     everything
         What `signatures` is a sample of; None where it is no sample.
+    by
+        What signatures are shares of: selections (``counts``) or gate weights (``mass``).
     """
 
     signatures: Signatures
@@ -56,6 +59,12 @@ class Subject:
     folds: int
     notes: dict[str, str] = field(default_factory=dict)
     everything: Signatures | StoredSignatures | None = None
+    by: Weighting = "counts"
+
+    @property
+    def vectors(self) -> NDArray[np.float64]:  # (prompts, layers * experts)
+        """The signatures of the prompts in the phase."""
+        return self.signatures.vectors(self.phase, by=self.by)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -65,7 +74,7 @@ class Subject:
     @property
     def by_layer(self) -> NDArray[np.float64]:  # (prompts, layers, experts)
         """Signatures, each layer's shares apart."""
-        return self.signatures.vectors(self.phase).reshape(len(self.signatures), len(self.signatures.layers), -1)
+        return self.vectors.reshape(len(self.signatures), len(self.signatures.layers), -1)
 
     @property
     def classing(self) -> dict[str, Any]:
@@ -85,7 +94,7 @@ class Subject:
         """The similarity of all pairs of prompts."""
         if self.everything is not None:
             return self._streamed[0]
-        return similarity(self.signatures.vectors(self.phase), self.labels, rng=self.rng("similarity"))
+        return similarity(self.vectors, self.labels, rng=self.rng("similarity"))
 
     @cached_property
     def layer_effects(self) -> list[CategoryEffect]:
@@ -120,7 +129,7 @@ class Subject:
         """The predictions of the classifier on signatures, beside which its controls stand."""
         from moexray.stats.classifier import classify
 
-        return classify(self.signatures.vectors(self.phase), self.labels, **self.classing)
+        return classify(self.vectors, self.labels, **self.classing)
 
     @property
     def load(self) -> NDArray[np.int64]:  # (layers, experts)
@@ -131,7 +140,7 @@ class Subject:
     @property
     def shares(self) -> Shares:
         """The signatures of all prompts, in blocks."""
-        return Shares(self.signatures if self.everything is None else self.everything, self.phase)
+        return Shares(self.signatures if self.everything is None else self.everything, self.phase, self.by)
 
     def few(self, most: int, name: str) -> Signatures:
         """Return the prompts, or as many drawn at random as the statistic `name` can take, which is noted."""
@@ -159,7 +168,7 @@ class Subject:
             drawn = sample_pairs(numbers, rng=self.rng("similarity"))
             rows = np.flatnonzero(self.everything.has_tokens(self.phase))[drawn.rows]
             taken = self.everything.take(rows)
-            units = [unit_rows(block.vectors(self.phase)) for block in taken.blocks()]
+            units = [unit_rows(block.vectors(self.phase, by=self.by)) for block in taken.blocks()]
             auc = auc_of_sample(np.concatenate(units), drawn)
         return similarity_of_blocks(self.shares, labels, auc=auc)
 
@@ -168,6 +177,7 @@ def subject_of(
     signatures: Signatures | StoredSignatures,
     phase: Phase,
     *,
+    by: Weighting = "counts",
     permutations: int = 10_000,
     seed: int = 0,
     folds: int = 5,
@@ -178,7 +188,13 @@ def subject_of(
     ------
     AnalysisError
         If no prompt has a token in the phase, or an option cannot be used.
+    SignaturesError
+        If signatures by mass are asked for, and none was recorded.
     """
+    if by not in WEIGHTINGS:
+        message = f"no weighting {by!r}: there are {' and '.join(WEIGHTINGS)}"
+        raise AnalysisError(message)
+    check_weighting(by, has_mass=signatures.has_mass)
     if phase not in PHASES:
         message = f"no phase {phase!r}: there are {', '.join(PHASES)}"
         raise AnalysisError(message)
@@ -192,14 +208,14 @@ def subject_of(
         raise AnalysisError(message)
     if len(kept) > MOST_WHOLE:
         rows = np.sort(np.random.default_rng([seed, len(kept)]).choice(kept, SAMPLE, replace=False))
-        subject = Subject(signatures.take(rows), phase, permutations, seed, folds, everything=signatures)
+        subject = Subject(signatures.take(rows), phase, permutations, seed, folds, everything=signatures, by=by)
         subject.notes["signatures.sample"] = (
             f"classifiers, controls, phases, components and specifications look at {SAMPLE:,} of the {len(kept):,} "
             "prompts, drawn at random; similarity, its shuffles, layers and load at all of them"
         )
     else:
         whole = signatures.load() if isinstance(signatures, StoredSignatures) else signatures
-        subject = Subject(whole.take(kept), phase, permutations, seed, folds)
+        subject = Subject(whole.take(kept), phase, permutations, seed, folds, by=by)
     _note_left_out(subject, signatures)
     return subject
 

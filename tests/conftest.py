@@ -163,7 +163,7 @@ def recorded() -> Recorded:
 
     def record(engine: TransformersEngine, prompts: Sequence[Prompt], new_tokens: int, batch_size: int) -> Signatures:
         sequences = _routed(engine, prompts, new_tokens, batch_size)
-        rows = [row_of(sequence, engine.layout, every_token=False) for sequence in sequences]
+        rows = [row_of(sequence, engine.layout) for sequence in sequences]
         return merge(list(signatures_in_blocks(rows, prompts, engine.layout, engine.description)))
 
     return record

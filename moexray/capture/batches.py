@@ -1,6 +1,6 @@
 """Run every batch that is left, and put what it gave into the journal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,8 @@ def run_batches(
     prompts: Sequence[Prompt],
     generation: "Generation",
     *,
-    every_token: bool,
-    gate_weights: bool,
+    mass: bool,
+    recorders: Collection[str],
     on_progress: Progress | None,
 ) -> None:
     """Run the batches of the journal's plan; one that does not fit into memory is halved, with all after it.
@@ -66,12 +66,12 @@ def run_batches(
     while (pending := journal.pending()) is not None:
         number, batch = pending
         try:
-            sequences = engine.run([prompts[i] for i in batch], generation, gate_weights=gate_weights)
+            sequences = engine.run([prompts[i] for i in batch], generation, gate_weights=mass or "trace" in recorders)
         except OutOfMemory:
             journal.replace_pending(halves(journal.all_pending()))
             continue
         rows = {
-            prompt: row_of(sequence, engine.layout, every_token=every_token)
+            prompt: row_of(sequence, engine.layout, mass=mass, every_token=bool(recorders))
             for prompt, sequence in zip(batch, sequences, strict=True)
         }
         largest = max(int(row["counts"].max()) for row in rows.values())

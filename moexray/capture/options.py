@@ -35,6 +35,8 @@ class CaptureOptions(TypedDict, total=False):
         See `moexray.engines.loading.load_model`.
     raw
         Leave out the tokenizer's chat template.
+    weights
+        Also sum the gate weights that each expert got: the mass of signatures.
     verify
         First see on a few tokens that what is heard is what decides: `moexray.engines.verify.verify`.
     on_progress
@@ -52,6 +54,7 @@ class CaptureOptions(TypedDict, total=False):
     dtype: str | None
     revision: str | None
     raw: bool
+    weights: bool
     trust_remote_code: bool
     verify: bool
     on_progress: Callable[[int, int], None] | None

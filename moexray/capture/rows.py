@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from moexray.capture.counts import count_selections
+from moexray.capture.counts import count_selections, sum_gate_weights
 from moexray.capture.journal import Row
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout
@@ -15,14 +15,16 @@ from moexray.signatures import Signatures, smallest_unsigned
 _BLOCK = 256
 
 
-def row_of(sequence: RoutedSequence, layout: RouterLayout, *, every_token: bool) -> Row:
-    """Keep of a sequence what signatures need, and every token's selections where a recorder wants them."""
+def row_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = False, every_token: bool = False) -> Row:
+    """Keep of a sequence what signatures need, gate mass and every token's selections where they are wanted."""
     length = sequence.prompt_length
     row: Row = {
         "counts": smallest_unsigned(count_selections(sequence, layout)),
         "tokens": np.array([length, len(sequence.token_ids) - length], dtype=np.int32),
         "output": np.frombuffer(sequence.output.encode(), dtype=np.uint8),
     }
+    if mass:
+        row["mass"] = sum_gate_weights(sequence, layout)
     if every_token:
         row |= {"token_ids": sequence.token_ids, "experts": np.ascontiguousarray(sequence.experts)}
         if sequence.gate_weights is not None:
@@ -50,4 +52,5 @@ def signatures_in_blocks(
             texts=tuple(prompt.text for prompt in some),
             outputs=tuple(row["output"].tobytes().decode() for row in of_prompts),
             groups=tuple(prompt.group or "" for prompt in some) if grouped else None,
+            mass=np.stack([row["mass"] for row in of_prompts]) if "mass" in of_prompts[0] else None,
         )

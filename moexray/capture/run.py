@@ -48,6 +48,7 @@ def capture(prompts: Sequence[Prompt], **options: Unpack[CaptureOptions]) -> Sig
         prompts,
         generation,
         batch_tokens=options.get("batch_tokens"),
+        weights=options.get("weights", False),
         verify=options.get("verify", False),
         on_progress=options.get("on_progress"),
     )
@@ -89,9 +90,12 @@ def capture_to(
     files = files_of(out, recorders)
     for file in (out, *files.values()):
         check_writable(file)
+    weights = options.get("weights", False)
     with journal_of(out) as journal:
         engine, generation = engine_of(options)
-        inputs = inputs_of(engine, prompts, generation, options.get("batch_tokens"), recorders)
+        inputs = inputs_of(
+            engine, prompts, generation, options.get("batch_tokens"), weights=weights, recorders=recorders
+        )
         if not journal.is_new:
             check_same(journal.fact("inputs"), inputs)
         _verify(engine, journal, wanted=options.get("verify", False))
@@ -102,8 +106,8 @@ def capture_to(
             engine,
             prompts,
             generation,
-            every_token=bool(recorders),
-            gate_weights="trace" in recorders,
+            mass=weights,
+            recorders=recorders,
             on_progress=options.get("on_progress"),
         )
         for file in (out, *files.values()):
@@ -122,6 +126,7 @@ def record(
     generation: "Generation | None" = None,
     *,
     batch_tokens: int | None = None,
+    weights: bool = False,
     verify: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Signatures:
@@ -133,9 +138,7 @@ def record(
     with journal_of(None) as journal:
         _verify(engine, journal, wanted=verify)
         begin(journal, engine, prompts, generation, batch_tokens=batch_tokens)
-        run_batches(
-            journal, engine, prompts, generation, every_token=False, gate_weights=False, on_progress=on_progress
-        )
+        run_batches(journal, engine, prompts, generation, mass=weights, recorders=(), on_progress=on_progress)
         return merge(list(_signatures(journal, engine, prompts, generation)))
 
 

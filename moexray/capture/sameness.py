@@ -21,6 +21,8 @@ def inputs_of(
     prompts: Sequence[Prompt],
     generation: "Generation",
     batch_tokens: int | None,
+    *,
+    weights: bool,
     recorders: Sequence[str],
 ) -> dict[str, Any]:
     """Everything that decides what a capture records, as JSON values by name."""
@@ -32,6 +34,7 @@ def inputs_of(
         "prompts": _fingerprint(prompts),
         **asdict(generation),
         "batch_tokens": batch_tokens,
+        "weights": weights,
         "recorders": sorted(recorders),
     }
 

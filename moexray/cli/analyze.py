@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption, SignaturesFile
+from moexray.cli.options import (
+    DEFAULT_FILE,
+    PhaseName,
+    PhaseOption,
+    SeedOption,
+    SignaturesFile,
+    WeightingName,
+    WeightingOption,
+)
 from moexray.cli.progress import step_progress
 from moexray.files import check_writable
 from moexray.signatures import Signatures
@@ -19,6 +27,7 @@ def analyze(
     signatures: SignaturesFile = DEFAULT_FILE,
     *,
     phase: PhaseOption = PhaseName.all,
+    by: WeightingOption = WeightingName.counts,
     permutations: Annotated[
         int, typer.Option(min=1, help="Shuffles of each permutation test (the classifier's: at most 200).")
     ] = 10_000,
@@ -40,6 +49,7 @@ def analyze(
     analysis = analyze_with_progress(
         StoredSignatures.open(signatures),
         phase=phase.value,
+        by=by.value,
         permutations=permutations,
         folds=folds,
         seed=seed,

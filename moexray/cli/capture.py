@@ -49,11 +49,21 @@ def capture(
         int | None,
         typer.Option(min=1, help="Tokens that run together, padding included; by default what memory holds."),
     ] = None,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Also record how much gate weight each expert got.")
+    ] = False,
     trace: Annotated[
-        bool, typer.Option("--trace", help="Also write every token's experts and gate weights, as Parquet.")
+        bool, typer.Option("--trace", help="Also write every token's experts and gate weights, to a .trace.parquet.")
     ] = False,
     coselection: Annotated[
-        bool, typer.Option("--coselection", help="Also write how often every two experts were selected together.")
+        bool,
+        typer.Option(
+            "--coselection",
+            help="Also write how often every two experts were selected together, to a .coselection.npz.",
+        ),
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First check, on a few tokens, that what is heard is what decides.")
     ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.")
@@ -69,7 +79,7 @@ def capture(
 ) -> None:
     """Run prompts through a model and record which experts every token was sent to.
 
-    What is done is kept beside the output: a capture that was killed goes on when it is started again.
+    What is done is kept beside the output: started again, a capture that was killed goes on where it was.
 
     Example: moexray capture --prompts prompts/ --model scale
     """
@@ -89,6 +99,8 @@ def capture(
             out,
             read,
             recorders=recorders,
+            weights=weights,
+            verify=verify,
             model=model,
             max_new_tokens=max_new_tokens,
             stop_at_eos=stop_at_eos,
@@ -103,7 +115,14 @@ def capture(
             trust_remote_code=trust_remote_code,
             on_progress=advance,
         )
-    typer.echo(f"{describe(StoredSignatures.open(out))} in {time.perf_counter() - started:.1f} s")
+    found = StoredSignatures.open(out)
+    if verify:
+        typer.echo(
+            "verified: {heard:,} experts heard take part in the logits, {unheard:,} unheard take none".format(
+                **found.meta["verified"]
+            )
+        )
+    typer.echo(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
     for file in written:
         typer.echo(f"wrote {file}")
 

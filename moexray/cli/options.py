@@ -19,7 +19,18 @@ class PhaseName(StrEnum):
     all = "all"
 
 
+class WeightingName(StrEnum):
+    """What signatures are shares of."""
+
+    counts = "counts"
+    mass = "mass"
+
+
 PhaseOption = Annotated[
     PhaseName, typer.Option("--phase", help="Tokens of the prompt (prefill), those generated (decode), or all.")
+]
+WeightingOption = Annotated[
+    WeightingName,
+    typer.Option("--by", help="Signatures as shares of selections (counts), or of gate weights (mass) where recorded."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]

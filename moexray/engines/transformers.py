@@ -193,6 +193,8 @@ class TransformersEngine:
             written = new_tokens[row, : self._written(new_tokens[row], generation)]
             tokens = np.concatenate([np.asarray(ids, dtype=np.int32), written[:-1]])
             own = slice(width - len(ids), width - len(ids) + len(tokens))
+            own_weights = None if weights is None else weights[row, own]
+            _check_weights(own_weights)
             sequences.append(
                 RoutedSequence(
                     prompt=row,
@@ -200,7 +202,7 @@ class TransformersEngine:
                     experts=experts[row, own],
                     prompt_length=len(ids),
                     output=self._tokenizer.decode(written, skip_special_tokens=True),
-                    gate_weights=None if weights is None else weights[row, own],
+                    gate_weights=own_weights,
                 )
             )
         return sequences
@@ -260,6 +262,13 @@ def _end_tokens(model: transformers.PreTrainedModel) -> frozenset[int]:
     if found is None:
         return frozenset()
     return frozenset([found] if isinstance(found, int) else found)
+
+
+def _check_weights(weights: NDArray[np.float16] | None) -> None:
+    """Refuse gate weights that cannot be added up to how much an expert got; padding is not among them."""
+    if weights is not None and not (np.isfinite(weights) & (weights >= 0)).all():
+        message = f"gate weights from {weights.min()} to {weights.max()} were heard: they cannot be recorded"
+        raise ModelError(message)
 
 
 def _by_sequence(heard: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:

@@ -50,13 +50,13 @@ def _layerwise(subject: Subject) -> Figure:
 
 
 def _similarity(subject: Subject) -> Figure:
-    units = unit_rows(subject.signatures.vectors(subject.phase))
+    units = unit_rows(subject.vectors)
     title = _title("Similarity of routing signatures", subject, of_sample=True)
     return draw_similarity(units @ units.T, subject.labels, title=title)
 
 
 def _pca(subject: Subject) -> Figure:
-    components = principal_components(subject.signatures.vectors(subject.phase), subject.labels)
+    components = principal_components(subject.vectors, subject.labels)
     return draw_pca(components, subject.labels, title=_title("Principal components", subject, of_sample=True))
 
 

@@ -44,6 +44,7 @@ def specifications(
     loads: Mapping[str, NDArray[np.integer]],
     labels: Sequence[str],
     *,
+    masses: Mapping[str, NDArray[np.floating]] | None = None,
     permutations: int,
     rng: int | np.random.Generator,
 ) -> list[Specification]:
@@ -55,6 +56,8 @@ def specifications(
         For each phase the selections ``(prompts, layers, experts)``; a prompt without any is left out of it.
     labels
         The category of each prompt.
+    masses
+        Likewise the sums of the selections' gate weights, where they were recorded.
     permutations
         Shuffles behind each p-value; all specifications of the same prompts see the same ones.
 
@@ -72,14 +75,15 @@ def specifications(
             chosen = there & (names != left_out) if left_out != EVERY else there
             if len(set(names[chosen])) < 2:
                 continue
-            for measure, layers, vectors in representations(counts[chosen]):
+            mass = None if masses is None else masses[phase][chosen]
+            for measure, layers, vectors in representations(counts[chosen], mass):
                 answer = _answer(vectors, names[chosen].tolist(), permutations, seed)
                 found.append(Specification(measure, layers, phase, left_out, *answer))
     return found
 
 
 def representations(
-    counts: NDArray[np.integer],
+    counts: NDArray[np.integer], mass: NDArray[np.floating] | None = None
 ) -> Iterator[tuple[str, str, NDArray[np.float64]]]:  # vectors (prompts, dimensions)
     """Yield vectors whose cosine is the similarity, for each measure and way to join layers.
 
@@ -87,9 +91,10 @@ def representations(
     (in bits) is positive definite (M. Hein and O. Bousquet, AISTATS 2005), so it is the inner product of rows of
     a root of its matrix.
     """
-    shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
+    shares = _shares(counts)
     measures = {
         "shares": shares,
+        **({} if mass is None else {"shares of gate mass": _shares(mass)}),
         "centred shares": shares - shares.mean(axis=0),
         "used or not": (counts > 0).astype(np.float64),
     }
@@ -127,6 +132,12 @@ def _answer(
     blocks = shuffled_labels(labels, permutations=permutations, rng=seed)
     null = np.concatenate([mean_differences(vectors, block) for block in blocks])
     return found.cohens_d, found.auc.value if found.auc else None, p_value(observed, null)
+
+
+def _shares(loads: NDArray[np.number]) -> NDArray[np.float64]:
+    """Return each layer's loads as shares; a layer without any has none."""
+    sums = loads.sum(axis=2, keepdims=True)
+    return np.asarray(np.divide(loads, sums, out=np.zeros(loads.shape), where=sums > 0))
 
 
 def _joined(values: NDArray[np.float64]) -> NDArray[np.float64]:
