@@ -13,7 +13,7 @@ from moexray.errors import ModelError
 from moexray.routing import RouterLayout
 
 from .zoo import folders, model_types, tiny_config, tiny_model
-from .zoo_checks import check_against_routers, check_causes, check_conservation, record
+from .zoo_checks import HALF_PRECISION, check_against_routers, check_causes, check_conservation, record
 
 LISTED = {architecture.model_type: architecture for architecture in moe_architectures()}
 RECORDED = sorted(name for name, architecture in LISTED.items() if architecture.heard != "refused")
@@ -68,3 +68,4 @@ def test_what_is_recorded_is_what_the_router_chose_and_what_made_the_logits(mode
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(other.token_ids, one.token_ids)
         np.testing.assert_array_equal(other.experts, one.experts)
+        np.testing.assert_allclose(other.gate_weights, one.gate_weights, **HALF_PRECISION)

@@ -25,8 +25,10 @@ from moexray.routing import RoutedSequence, RouterLayout
 
 NEW_TOKENS = 4
 TEXTS = ("aQwertyU", "zX", "mnbvC")
+HALF_PRECISION: dict[str, float] = {"rtol": 2e-3, "atol": 1e-6}
 
-Rule = Callable[[nn.Module, Any], Tensor | None]
+# From a router and what it returns to its selections and their weights, both (tokens, k).
+Rule = Callable[[nn.Module, Any], tuple[Tensor, Tensor] | None]
 
 
 def letters() -> PreTrainedTokenizerFast:
@@ -40,10 +42,11 @@ def record(model: PreTrainedModel, batch_size: int) -> tuple[RouterLayout, list[
     """Run the prompts through the engine, in the order of `TEXTS`."""
     engine = TransformersEngine(LoadedModel("tiny", model, letters()))
     prompts = [Prompt(text, category="c", id=text) for text in TEXTS]
+    generation = Generation(NEW_TOKENS)
     if engine.runs_alone:
         batch_size = 1
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
-    return engine.layout, [one for batch in batches for one in engine.run(batch, Generation(NEW_TOKENS))]
+    return engine.layout, [one for batch in batches for one in engine.run(batch, generation, gate_weights=True)]
 
 
 def check_against_routers(model: PreTrainedModel, layout: RouterLayout, sequences: Sequence[RoutedSequence]) -> None:
@@ -52,13 +55,24 @@ def check_against_routers(model: PreTrainedModel, layout: RouterLayout, sequence
         ids = [string.ascii_letters.index(letter) for letter in text]
         for _ in range(NEW_TOKENS):
             ids = [*ids, int(logits(model, ids)[-1].argmax())]
-        selections = routers_say(model, ids[:-1])
+        said = routers_say(model, ids[:-1])
         assert sequence.prompt_length == len(text)
         assert sequence.token_ids.tolist() == ids[:-1]
-        assert len(selections) == len(layout.layers), "the routers that ran are not the layers recorded"
-        for place, selected in enumerate(selections):
+        assert len(said) == len(layout.layers), "the routers that ran are not the layers recorded"
+        for place, (selected, weights) in enumerate(said):
             recorded = sequence.experts[:, place, : layout.top_k[place]]
             np.testing.assert_array_equal(np.sort(recorded, axis=1), np.sort(selected, axis=1), err_msg=text)
+            if sequence.gate_weights is not None:
+                handed_over = sequence.gate_weights[:, place, : layout.top_k[place]]
+                np.testing.assert_allclose(
+                    by_expert(recorded, handed_over), by_expert(selected, weights), **HALF_PRECISION, err_msg=text
+                )
+
+
+def by_expert(selected: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:  # (tokens, k)
+    """Put weights in the order of their experts; those of one that was selected twice in their own."""
+    order = np.lexsort((weights, selected), axis=1)
+    return np.take_along_axis(weights.astype(np.float64), order, axis=1)
 
 
 def check_conservation(layout: RouterLayout, sequences: Sequence[RoutedSequence]) -> None:
@@ -101,15 +115,15 @@ def logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
     return found
 
 
-def routers_say(model: PreTrainedModel, ids: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return what each router that ran selected, ``(tokens, k)``; several runs of one router are joined."""
-    said: dict[str, list[Tensor]] = {}
+def routers_say(model: PreTrainedModel, ids: Sequence[int]) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return each router's selections and weights, ``(tokens, k)``; several runs of one router are joined."""
+    said: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def note(path: str, rule: Rule) -> Callable[[nn.Module, object, Any], None]:
         def hook(module: nn.Module, _args: object, output: Any) -> None:
-            selected = rule(module, output)
-            if selected is not None:
-                said.setdefault(path, []).append(selected)
+            found = rule(module, output)
+            if found is not None:
+                said.setdefault(path, []).append(found)
 
         return hook
 
@@ -122,31 +136,44 @@ def routers_say(model: PreTrainedModel, ids: Sequence[int]) -> list[NDArray[np.i
     logits(model, ids)
     for handle in handles:
         handle.remove()
-    return [torch.cat(runs, dim=1).numpy() for runs in said.values()]
+    joined = [[torch.cat(parts, dim=1) for parts in zip(*runs, strict=True)] for runs in said.values()]
+    return [(selected.numpy(), weights.double().numpy()) for selected, weights in joined]
 
 
-def returned(_module: nn.Module, output: Any) -> Tensor | None:
+def returned(_module: nn.Module, output: Any) -> tuple[Tensor, Tensor] | None:
     """Most routers return (logits, weights, selected experts); a gate of something else does not."""
     if not isinstance(output, tuple) or len(output) < 3:
         return None
-    return output[2]
+    return output[2], output[1]
 
 
-def greatest(k_of: Callable[[Any], int], logits_of: Callable[[Any], Tensor]) -> Rule:
+def greatest(k_of: Callable[[Any], int], logits_of: Callable[[Any], Tensor], weigh: Callable[[Tensor], Tensor]) -> Rule:
     """Return the rule of a router that selects the k experts with the greatest logits."""
-    return lambda module, output: logits_of(output).topk(k_of(module), dim=-1).indices
+
+    def rule(module: Any, output: Any) -> tuple[Tensor, Tensor]:
+        logits, selected = logits_of(output).topk(k_of(module), dim=-1)
+        return selected, weigh(logits)
+
+    return rule
 
 
-def zaya(module: Any, output: Any) -> Tensor:
-    """Return the greatest biased probability; the class after the last expert is to skip."""
-    scores = output[0].softmax(-1).float() + module.balancing_biases
-    return scores.argmax(-1, keepdim=True)
+def softmax(logits: Tensor) -> Tensor:
+    """Return weights that sum to one."""
+    return logits.softmax(-1)
+
+
+def zaya(module: Any, output: Any) -> tuple[Tensor, Tensor]:
+    """Return the greatest biased probability; the class after the last expert is to skip, with no weight."""
+    probabilities = output[0].softmax(-1).float()
+    selected = (probabilities + module.balancing_biases).argmax(-1, keepdim=True)
+    skipped = selected == probabilities.shape[-1] - 1
+    return selected, probabilities.gather(-1, selected).masked_fill(skipped, 0)
 
 
 RULES: dict[str, Rule] = {
-    "DbrxRouter": greatest(lambda _router: 2, lambda output: output),
-    "JetMoeTopKGating": greatest(lambda router: router.top_k, lambda output: output[4]),
-    "Llama4Router": greatest(lambda router: router.top_k, lambda output: output[1]),
+    "DbrxRouter": greatest(lambda _router: 2, lambda output: output, softmax),
+    "JetMoeTopKGating": greatest(lambda router: router.top_k, lambda output: output[4], softmax),
+    "Llama4Router": greatest(lambda router: router.top_k, lambda output: output[1], torch.sigmoid),
     "ZayaRouter": zaya,
 }
 
