@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import moexray
-from moexray.capture.run import record
+from moexray.capture.recording import record
 from moexray.engines.loading import load_model
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import bundled_prompts
@@ -33,7 +33,7 @@ def engine() -> TransformersEngine:
 
 @pytest.fixture(scope="module")
 def scale_signatures(engine: TransformersEngine) -> Signatures:
-    return record(engine, bundled_prompts(), max_new_tokens=32)
+    return record(engine, bundled_prompts())
 
 
 def test_it_has_the_routing_geometry_of_olmoe(engine: TransformersEngine) -> None:
@@ -62,7 +62,7 @@ def test_no_expert_is_dead(scale_signatures: Signatures) -> None:
 def test_a_batch_gives_each_prompt_what_it_gets_alone(engine: TransformersEngine, scale_signatures: Signatures) -> None:
     """Up to the few selections whose scores all but tie in float32."""
     prompts = bundled_prompts()[::20]
-    alone = [record(engine, [prompt], max_new_tokens=32) for prompt in prompts]
+    alone = [record(engine, [prompt]) for prompt in prompts]
     together = scale_signatures.select(ids=[prompt.id for prompt in prompts])
     for row, single in enumerate(alone):
         assert single.outputs == together.outputs[row : row + 1]

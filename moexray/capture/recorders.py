@@ -9,6 +9,7 @@ from moexray.capture.coselection import write_coselection
 from moexray.capture.journal import Row
 from moexray.capture.trace import check_trace, write_trace
 from moexray.errors import CaptureError
+from moexray.files import check_writable
 from moexray.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -47,10 +48,15 @@ def files_of(out: Path, recorders: Sequence[str]) -> dict[str, Path]:
     ------
     CaptureError
         If there is no such recorder, or a package that it needs is not installed.
+    MoexrayError
+        If one of the files, or `out`, could not be written.
     """
     for name in recorders:
         if name not in RECORDERS:
             message = f"no recorder {name!r}: there are {', '.join(RECORDERS)}"
             raise CaptureError(message)
         RECORDERS[name].check()
-    return {name: out.with_name(f"{out.stem}.{RECORDERS[name].suffix}") for name in recorders}
+    files = {name: out.with_name(f"{out.stem}.{RECORDERS[name].suffix}") for name in recorders}
+    for file in (out, *files.values()):
+        check_writable(file)
+    return files

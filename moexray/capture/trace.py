@@ -29,7 +29,7 @@ def check_trace() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        message = "--trace needs pyarrow: pip install 'moexray[parquet]'"
+        message = "a trace is a Parquet file, which needs pyarrow: pip install 'moexray[parquet]'"
         raise CaptureError(message) from error
 
 

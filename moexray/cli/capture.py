@@ -21,6 +21,11 @@ from moexray.files import check_writable
 from moexray.prompts import bundled_prompts, read_prompts
 from moexray.stored import StoredSignatures
 
+_VERIFIED = (
+    "verified: what was recorded of {tokens} tokens is how each runs alone ({agreement:.1%}); {heard:,} experts that "
+    "were heard take part in the logits, {unheard:,} that were not take none"
+)
+
 
 def capture(
     *,
@@ -117,11 +122,7 @@ def capture(
         )
     found = StoredSignatures.open(out)
     if verify:
-        typer.echo(
-            "verified: {heard:,} experts heard take part in the logits, {unheard:,} unheard take none".format(
-                **found.meta["verified"]
-            )
-        )
+        typer.echo(_VERIFIED.format(**found.meta["verified"]))
     typer.echo(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
     for file in written:
         typer.echo(f"wrote {file}")

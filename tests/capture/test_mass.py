@@ -7,7 +7,7 @@ import torch
 from pyarrow import parquet
 
 from moexray.capture import capture_to
-from moexray.capture.run import record
+from moexray.capture.recording import record
 from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine

@@ -49,6 +49,57 @@ def test_prompts_may_be_several_paths(run: Run, tmp_path: Path, tiny_olmoe_folde
     assert Signatures.load(tmp_path / "signatures.npz").prompt_ids == ("own", "first-01", "first-02")
 
 
+@pytest.fixture
+def letters_to_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify on texts of letters: the tiny model's tokenizer knows nothing else."""
+    monkeypatch.setattr("moexray.engines.verify._TEXTS", ("abcdefgh", "xyz"))
+
+
+@pytest.mark.usefixtures("letters_to_verify")
+def test_everything_that_can_be_recorded_is_asked_for_by_an_option(
+    run: Run, tmp_path: Path, tiny_olmoe_folder: str
+) -> None:
+    finished = run("capture", "--prompts", write_prompts(tmp_path / "prompts"), "--model", tiny_olmoe_folder,
+                   "--max-new-tokens", 0, "--weights", "--trace", "--coselection", "--verify", "--device", "cpu",
+                   "--out", "out.npz")  # fmt: skip
+    assert finished.stderr == ""
+    assert finished.stdout.startswith("verified: what was recorded of ")
+    assert finished.stdout.endswith("wrote out.npz\nwrote out.trace.parquet\nwrote out.coselection.npz\n")
+    found = Signatures.load(tmp_path / "out.npz")
+    assert found.mass is not None
+    assert found.meta["verified"]["heard"] > 0
+    with np.load(tmp_path / "out.coselection.npz", allow_pickle=False) as coselection:
+        selected = coselection["pairs"].diagonal(axis1=2, axis2=3)
+        np.testing.assert_array_equal(selected, found.counts.sum(axis=0))
+    assert sorted(file.name for file in tmp_path.iterdir() if file.is_file()) == [
+        "out.coselection.npz",
+        "out.npz",
+        "out.trace.parquet",
+    ]
+
+
+@pytest.mark.usefixtures("letters_to_verify")
+def test_a_model_that_fails_the_check_is_not_captured(
+    run: Run, tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of one whose logits do not move whatever experts are scrambled."""
+    monkeypatch.setattr("moexray.engines.verify._differs", lambda *_: False)
+    finished = run(
+        "capture", "--model", tiny_olmoe_folder, "--prompts", write_prompts(tmp_path / "prompts"), "--verify"
+    )
+    assert finished.returncode == 1
+    assert "were heard but take no part in the logits" in finished.stderr
+    assert [file for file in tmp_path.iterdir() if file.is_file()] == []
+
+
+def test_a_trace_without_pyarrow_says_what_to_install_before_the_model_is_loaded(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    finished = run("capture", "--model", "no/such/model", "--trace")
+    assert finished.stderr == "error: a trace is a Parquet file, which needs pyarrow: pip install 'moexray[parquet]'\n"
+
+
 @pytest.mark.slow
 def test_a_capture_that_is_killed_leaves_the_earlier_file_or_a_new_whole_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "moexray", "capture", "--prompts", str(write_prompts(tmp_path / "prompts")),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transformers import GenerationConfig
 
-from moexray.capture.run import record
+from moexray.capture.recording import record
 from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine
