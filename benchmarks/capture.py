@@ -1,15 +1,18 @@
 """What recording costs: capture beside bare generation, and beside the usual loop over single prompts.
 
 Every contender runs the bundled prompts through the embedded model, greedily, in every round; bare
-generation and capture take turns within it, so that a slow moment of the machine meets both. Times and
-ratios are medians over all turns.
+generation, capture, and capture with every recorder on take turns within it, so that a slow moment of
+the machine meets them all. Captures keep their journal and write their files, as on the command line.
+Times and ratios are medians over all turns.
 
     python benchmarks/capture.py --rounds 7
 """
 
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Annotated
 
@@ -17,28 +20,32 @@ import torch
 import typer
 from transformers import GenerationConfig, PreTrainedModel
 
-from moexray.capture.run import DEFAULT_BATCH_SIZE, record
+from moexray.capture.plan import plan_batches
+from moexray.capture.recording import record_to
+from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel, load_model
+from moexray.engines.memory import fitting_tokens
 from moexray.engines.taps import find_taps
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import bundled_prompts
 
-NEW_TOKENS = 32
+GENERATION = Generation(32)
 PROMPTS = bundled_prompts()
-IMPLEMENTATIONS = ("grouped_mm", "batched_mm", "eager")
+LOOP = "one prompt at a time, appending hook"
 
 
 @torch.inference_mode()
-def bare_generate(loaded: LoadedModel, batch_size: int) -> None:
+def bare_generate(loaded: LoadedModel, engine: TransformersEngine, batch_tokens: int) -> None:
     """Generate in the batches that capture makes, and listen to nothing."""
-    encoded = loaded.tokenizer([prompt.text for prompt in PROMPTS])["input_ids"]
-    by_length = sorted(encoded, key=len)
-    for start in range(0, len(by_length), batch_size):
-        batch = by_length[start : start + batch_size]
-        width = max(map(len, batch))
-        input_ids = torch.tensor([[0] * (width - len(ids)) + ids for ids in batch])
-        attention_mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in batch])
-        loaded.model.generate(input_ids=input_ids, attention_mask=attention_mask, max_new_tokens=NEW_TOKENS)
+    encoded = engine.tokenize(PROMPTS)
+    for batch in plan_batches(engine.lengths(PROMPTS, GENERATION), GENERATION.max_new_tokens, batch_tokens):
+        token_ids = [encoded[i] for i in batch]
+        width = max(map(len, token_ids))
+        input_ids = torch.tensor([[0] * (width - len(ids)) + ids for ids in token_ids])
+        attention_mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in token_ids])
+        loaded.model.generate(
+            input_ids=input_ids, attention_mask=attention_mask, max_new_tokens=GENERATION.max_new_tokens
+        )
 
 
 @torch.inference_mode()
@@ -53,15 +60,26 @@ def one_at_a_time(loaded: LoadedModel) -> None:
     for prompt in PROMPTS:
         encoded = loaded.tokenizer(prompt.text, return_tensors="pt")
         loaded.model.generate(
-            input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], max_new_tokens=NEW_TOKENS
+            input_ids=encoded["input_ids"],
+            attention_mask=encoded["attention_mask"],
+            max_new_tokens=GENERATION.max_new_tokens,
         )
     for hook in hooks:
         hook.remove()
 
 
-def capture(engine: TransformersEngine, batch_size: int) -> None:
-    """Generate and record."""
-    record(engine, PROMPTS, max_new_tokens=NEW_TOKENS, batch_size=batch_size)
+def capture(engine: TransformersEngine, batch_tokens: int, recorders: tuple[str, ...] = ()) -> None:
+    """Generate and record, into files; with both recorders, gate mass too."""
+    with tempfile.TemporaryDirectory() as folder:
+        record_to(
+            Path(folder) / "signatures.npz",
+            engine,
+            PROMPTS,
+            GENERATION,
+            recorders=recorders,
+            batch_tokens=batch_tokens,
+            weights=len(recorders) > 1,
+        )
 
 
 def load(implementation: str | None = None) -> LoadedModel:
@@ -84,35 +102,42 @@ def time_by_turns(contenders: dict[str, Callable[[], None]], turns: int, seconds
             seconds.setdefault(name, []).append(time.perf_counter() - started)
 
 
+def contenders(bare: LoadedModel, engine: TransformersEngine, budget: int) -> dict[str, Callable[[], None]]:
+    """Return what takes turns at one budget of tokens."""
+    return {
+        f"bare generate by {budget}": partial(bare_generate, bare, engine, budget),
+        f"capture by {budget}": partial(capture, engine, budget),
+        f"capture with the trace by {budget}": partial(capture, engine, budget, ("trace",)),
+        f"capture with all recorders by {budget}": partial(capture, engine, budget, ("trace", "coselection")),
+    }
+
+
 def main(*, rounds: Annotated[int, typer.Option(min=1, help="How often everything is timed.")] = 5) -> None:
     """Time all contenders in every round, and print medians and ratios."""
     engine, bare, loop = TransformersEngine(load()), load(), load()
-    once = {"one prompt at a time, appending hook": partial(one_at_a_time, loop)}
-    for implementation in IMPLEMENTATIONS:
-        other = TransformersEngine(load(implementation))
-        once[f"capture by {DEFAULT_BATCH_SIZE}, {implementation} experts"] = partial(capture, other, DEFAULT_BATCH_SIZE)
-    pairs = {
-        size: {
-            f"bare generate by {size}": partial(bare_generate, bare, size),
-            f"capture by {size}": partial(capture, engine, size),
-        }
-        for size in (16, DEFAULT_BATCH_SIZE)
+    budgets = (1024, fitting_tokens(engine.model))
+    once = {
+        LOOP: partial(one_at_a_time, loop),
+        "capture, eager experts": partial(capture, TransformersEngine(load("eager")), budgets[-1]),
     }
+    groups = {budget: contenders(bare, engine, budget) for budget in budgets}
     seconds: dict[str, list[float]] = {}
-    for pair in pairs.values():
-        time_by_turns(pair, 1, {})  # warms up
+    for group in groups.values():
+        time_by_turns(group, 1, {})  # warms up
     for _ in range(rounds):
         time_by_turns(once, 1, seconds)
-        for pair in pairs.values():
-            time_by_turns(pair, 6, seconds)
-    print(f"{len(PROMPTS)} prompts, {NEW_TOKENS} new tokens, {torch.get_num_threads()} threads, {rounds} rounds\n")
+        for group in groups.values():
+            time_by_turns(group, 5, seconds)
+    print(f"{len(PROMPTS)} prompts, {GENERATION.max_new_tokens} new tokens, {torch.get_num_threads()} threads\n")
     for name, taken in seconds.items():
         print(f"{name:<45} {median(taken):7.2f} s  (from {min(taken):.2f} to {max(taken):.2f})")
     print()
-    for size, (bare_name, name) in pairs.items():
-        cost = median(a / b for a, b in zip(seconds[name], seconds[bare_name], strict=True))
-        gain = median(seconds["one prompt at a time, appending hook"]) / median(seconds[name])
-        print(f"batches of {size}: capture takes {cost:.3f} × bare generate, and is {gain:.1f} × as fast as the loop")
+    for group in groups.values():
+        bare_name, *names = group
+        for name in names:
+            cost = median(a / b for a, b in zip(seconds[name], seconds[bare_name], strict=True))
+            gain = median(seconds[LOOP]) / median(seconds[name])
+            print(f"{name} takes {cost:.3f} × bare generate, and is {gain:.1f} × as fast as the loop")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from transformers import (
     Qwen3MoeConfig,
 )
 
-from moexray.capture.rows import row_of, signatures_in_blocks
+from moexray.capture.rows import signatures_in_blocks, totals_of
 from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine
@@ -163,7 +163,7 @@ def recorded() -> Recorded:
 
     def record(engine: TransformersEngine, prompts: Sequence[Prompt], new_tokens: int, batch_size: int) -> Signatures:
         sequences = _routed(engine, prompts, new_tokens, batch_size)
-        rows = [row_of(sequence, engine.layout) for sequence in sequences]
+        rows = [totals_of(sequence, engine.layout) for sequence in sequences]
         return merge(list(signatures_in_blocks(rows, prompts, engine.layout, engine.description)))
 
     return record

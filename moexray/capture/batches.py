@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from moexray.capture.journal import Journal
 from moexray.capture.plan import halves, plan_batches
-from moexray.capture.rows import row_of
+from moexray.capture.rows import tokens_of, totals_of
 from moexray.errors import OutOfMemory
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
@@ -70,13 +70,12 @@ def run_batches(
         except OutOfMemory:
             journal.replace_pending(halves(journal.all_pending()))
             continue
-        rows = {
-            prompt: row_of(sequence, engine.layout, mass=mass, every_token=bool(recorders))
-            for prompt, sequence in zip(batch, sequences, strict=True)
-        }
-        largest = max(int(row["counts"].max()) for row in rows.values())
+        routed = dict(zip(batch, sequences, strict=True))
+        totals = {prompt: totals_of(sequence, engine.layout, mass=mass) for prompt, sequence in routed.items()}
+        tokens = {prompt: tokens_of(sequence) for prompt, sequence in routed.items()} if recorders else {}
+        largest = max(int(row["counts"].max()) for row in totals.values())
         done = _added(journal.fact("done"), sequences, largest, engine.experts_implementations)
-        journal.finish(number, rows, done=done)
+        journal.finish(number, totals, tokens, done=done)
         if on_progress is not None:
             on_progress(done["prompts"], done["tokens"])
 

@@ -45,7 +45,7 @@ def count_pairs(rows: Iterable[Row], layout: RouterLayout) -> NDArray[np.uint64]
     pairs = np.zeros((2, len(layout.layers), experts, experts), dtype=np.uint64)
     waiting: tuple[list[NDArray[np.int16]], list[NDArray[np.int16]]] = ([], [])
     for row in rows:
-        length = int(row["tokens"][0])
+        length = int(row["prompt_length"][0])
         for phase, selected in enumerate((row["experts"][:length], row["experts"][length:])):
             waiting[phase].append(selected)
             if sum(map(len, waiting[phase])) >= _TOKENS:

@@ -23,7 +23,7 @@ Row = dict[str, NDArray[Any]]
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE batches (number INTEGER PRIMARY KEY, prompts TEXT NOT NULL);
-CREATE TABLE rows (prompt INTEGER PRIMARY KEY, arrays BLOB NOT NULL);
+CREATE TABLE rows (prompt INTEGER PRIMARY KEY, totals BLOB NOT NULL, tokens BLOB);
 """
 _IN_MEMORY = ":memory:"
 
@@ -79,19 +79,39 @@ class Journal:
             self._database.execute("DELETE FROM batches")
             self._plan(batches)
 
-    def finish(self, batch: int, rows: Mapping[int, Row], **facts: Any) -> None:
-        """Keep the rows of a batch, by prompt, and facts that it changed: all of it or nothing."""
+    def finish(self, batch: int, totals: Mapping[int, Row], tokens: Mapping[int, Row], **facts: Any) -> None:
+        """Keep the rows of a batch by prompt: all of it or nothing.
+
+        Parameters
+        ----------
+        batch
+            Its number.
+        totals
+            What is kept of each prompt as a whole.
+        tokens
+            What is kept of its tokens, where a recorder wants them. It is large, and kept as it is: to pack it would
+            take longer than to write it.
+        facts
+            What else the batch changed.
+        """
+        packed = [
+            (prompt, zlib.compress(safetensors.save(row), level=1), _of(tokens, prompt))
+            for prompt, row in totals.items()
+        ]
         with self._transaction():
-            self._database.executemany(
-                "INSERT INTO rows VALUES (?, ?)", [(prompt, _packed(row)) for prompt, row in rows.items()]
-            )
+            self._database.executemany("INSERT INTO rows VALUES (?, ?, ?)", packed)
             self._database.execute("DELETE FROM batches WHERE number = ?", (batch,))
             self._set(facts)
 
-    def rows(self) -> Iterator[Row]:
+    def totals(self) -> Iterator[Row]:
         """Yield what is kept of each prompt that is done, in the order of the prompts."""
-        for (packed,) in self._database.execute("SELECT arrays FROM rows ORDER BY prompt"):
+        for (packed,) in self._database.execute("SELECT totals FROM rows ORDER BY prompt"):
             yield safetensors.load(zlib.decompress(packed))
+
+    def tokens(self) -> Iterator[Row]:
+        """Yield likewise what is kept of its tokens."""
+        for (arrays,) in self._database.execute("SELECT tokens FROM rows ORDER BY prompt"):
+            yield safetensors.load(arrays)
 
     def _plan(self, batches: Sequence[Sequence[int]]) -> None:
         self._database.executemany(
@@ -165,5 +185,5 @@ def _reason(error: sqlite3.Error, path: Path | None) -> str:
     return f"{path} could not be written ({error}): mend that, and start the same capture again, which then goes on"
 
 
-def _packed(row: Row) -> bytes:
-    return zlib.compress(safetensors.save(row), level=1)
+def _of(tokens: Mapping[int, Row], prompt: int) -> bytes | None:
+    return safetensors.save(tokens[prompt]) if prompt in tokens else None

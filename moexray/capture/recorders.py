@@ -25,7 +25,7 @@ class Recorder:
     suffix
         The end of its file's name.
     write
-        What writes the file from the rows of all prompts, in their order.
+        What writes the file from every prompt's tokens, in the order of the prompts.
     check
         What raises before a long capture if the file could not be written after it.
     """

@@ -74,7 +74,7 @@ def record_to(
         for file in (out, *files.values()):
             remove_partials(file)
         for name, file in files.items():
-            RECORDERS[name].write(file, journal.rows(), prompts, engine)
+            RECORDERS[name].write(file, journal.tokens(), prompts, engine)
         blocks = partial(_signatures, journal, engine, prompts, generation)
         write_blocks(blocks, out, prompts=len(prompts), largest=journal.fact("done")["largest"])
         journal.is_over = True
@@ -109,7 +109,7 @@ def _verify(engine: "TransformersEngine", journal: Journal, *, wanted: bool) -> 
 def _signatures(
     journal: Journal, engine: "TransformersEngine", prompts: Sequence[Prompt], generation: "Generation"
 ) -> Iterator[Signatures]:
-    return signatures_in_blocks(journal.rows(), prompts, engine.layout, _meta(journal, engine, generation))
+    return signatures_in_blocks(journal.totals(), prompts, engine.layout, _meta(journal, engine, generation))
 
 
 def _meta(journal: Journal, engine: "TransformersEngine", generation: "Generation") -> dict[str, Any]:

@@ -15,8 +15,8 @@ from moexray.signatures import Signatures, smallest_unsigned
 _BLOCK = 256
 
 
-def row_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = False, every_token: bool = False) -> Row:
-    """Keep of a sequence what signatures need, gate mass and every token's selections where they are wanted."""
+def totals_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = False) -> Row:
+    """Keep of a sequence what signatures need, gate mass where it is wanted."""
     length = sequence.prompt_length
     row: Row = {
         "counts": smallest_unsigned(count_selections(sequence, layout)),
@@ -25,10 +25,18 @@ def row_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = False
     }
     if mass:
         row["mass"] = sum_gate_weights(sequence, layout)
-    if every_token:
-        row |= {"token_ids": sequence.token_ids, "experts": np.ascontiguousarray(sequence.experts)}
-        if sequence.gate_weights is not None:
-            row["gate_weights"] = np.ascontiguousarray(sequence.gate_weights)
+    return row
+
+
+def tokens_of(sequence: RoutedSequence) -> Row:
+    """Keep of a sequence every token's selections, and their gate weights where they were heard."""
+    row: Row = {
+        "token_ids": sequence.token_ids,
+        "experts": np.ascontiguousarray(sequence.experts),
+        "prompt_length": np.array([sequence.prompt_length], dtype=np.int32),
+    }
+    if sequence.gate_weights is not None:
+        row["gate_weights"] = np.ascontiguousarray(sequence.gate_weights)
     return row
 
 

@@ -92,7 +92,7 @@ def _table(
     lengths = [len(row["token_ids"]) for _, row in together]
     token_ids = np.concatenate([row["token_ids"] for _, row in together])
     generated = np.concatenate(
-        [np.arange(n) >= row["tokens"][0] for n, (_, row) in zip(lengths, together, strict=True)]
+        [np.arange(n) >= row["prompt_length"][0] for n, (_, row) in zip(lengths, together, strict=True)]
     )
     known, places = np.unique(token_ids, return_inverse=True)
     experts = np.concatenate([row["experts"] for _, row in together])

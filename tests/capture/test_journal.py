@@ -23,19 +23,20 @@ def open_and_close(output: Path) -> None:
 def finish_where_there_is_no_space(output: Path) -> None:
     with journal_of(output) as journal:
         journal._database.execute("PRAGMA max_page_count = 1")  # SQLite's own way to be out of space
-        journal.finish(2, {1: {"noise": np.random.default_rng(0).random(100_000)}})
+        journal.finish(2, {1: {"noise": np.random.default_rng(0).random(100_000)}}, {})
 
 
 def test_what_was_kept_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     with journal_of(tmp_path / "out.npz") as journal:
         assert journal.is_new
         journal.begin({"inputs": {"model": "m"}}, [[2, 0], [1]])
-        journal.finish(1, {2: ROW, 0: ROW}, done=7)
+        journal.finish(1, {2: ROW, 0: ROW}, {0: numbered(5), 2: numbered(6)}, done=7)
     with journal_of(tmp_path / "out.npz") as journal:
         assert not journal.is_new
         assert (journal.fact("inputs"), journal.fact("done")) == ({"model": "m"}, 7)
         assert journal.pending() == (2, [1])
-        rows = list(journal.rows())
+        assert [int(row["n"][0]) for row in journal.tokens()] == [5, 6]
+        rows = list(journal.totals())
         assert len(rows) == 2
         for row in rows:
             np.testing.assert_array_equal(row["counts"], ROW["counts"])
@@ -46,16 +47,16 @@ def test_what_was_kept_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
 def test_rows_come_in_the_order_of_the_prompts_whatever_order_they_were_done_in(tmp_path: Path) -> None:
     with journal_of(tmp_path / "out.npz") as journal:
         journal.begin({}, [[2, 0], [1]])
-        journal.finish(1, {2: numbered(2), 0: numbered(0)})
-        journal.finish(2, {1: numbered(1)})
-        assert [int(row["n"][0]) for row in journal.rows()] == [0, 1, 2]
+        journal.finish(1, {2: numbered(2), 0: numbered(0)}, {})
+        journal.finish(2, {1: numbered(1)}, {})
+        assert [int(row["n"][0]) for row in journal.totals()] == [0, 1, 2]
         assert journal.pending() is None
 
 
 def test_other_batches_may_take_the_place_of_those_that_are_left(tmp_path: Path) -> None:
     with journal_of(tmp_path / "out.npz") as journal:
         journal.begin({}, [[0], [1, 2], [3]])
-        journal.finish(1, {0: numbered(0)})
+        journal.finish(1, {0: numbered(0)}, {})
         journal.replace_pending([[1], [2], [3]])
         assert journal.all_pending() == [[1], [2], [3]]
 
@@ -64,8 +65,8 @@ def test_a_batch_enters_whole_or_not_at_all(tmp_path: Path) -> None:
     with journal_of(tmp_path / "out.npz") as journal:
         journal.begin({}, [[0, 1]])
         with pytest.raises(TypeError):
-            journal.finish(1, {0: ROW, 1: ROW}, done=object())
-        assert (list(journal.rows()), journal.pending()) == ([], (1, [0, 1]))
+            journal.finish(1, {0: ROW, 1: ROW}, {}, done=object())
+        assert (list(journal.totals()), journal.pending()) == ([], (1, [0, 1]))
 
 
 def test_two_captures_into_one_file_at_once_are_refused(tmp_path: Path) -> None:
@@ -87,11 +88,11 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence_and_what_was_done_stays(tmp_path: Path) -> None:
     with journal_of(tmp_path / "out.npz") as journal:
         journal.begin({}, [[0], [1]])
-        journal.finish(1, {0: ROW})
+        journal.finish(1, {0: ROW}, {})
     with pytest.raises(CaptureError, match="the disk is full"):
         finish_where_there_is_no_space(tmp_path / "out.npz")
     with journal_of(tmp_path / "out.npz") as journal:
-        assert (len(list(journal.rows())), journal.pending()) == (1, (2, [1]))
+        assert (len(list(journal.totals())), journal.pending()) == (1, (2, [1]))
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
