@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moexray.engines.transformers import TransformersEngine
 
 # Rows of the table in a row group: enough to compress well, few enough to hold.
-_ROW_GROUP = 2**18
+_ROW_GROUP = 2**16
 
 
 def check_trace() -> None:
