@@ -21,6 +21,7 @@ from moexray.stats.permutation import PermutationTest, p_value, permutation_test
 from moexray.stats.phases import PhaseComparison, PhaseEffect, compare_phases
 from moexray.stats.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.stats.specifications import Specification, jensen_shannon, specifications
+from moexray.stats.token_identity import SameTokenTest, same_token_test
 from moexray.stats.words import near_duplicates, word_similarities
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "PhaseComparison",
     "PhaseEffect",
     "PrincipalComponents",
+    "SameTokenTest",
     "Similarity",
     "Specification",
     "category_effect",
@@ -69,6 +71,7 @@ __all__ = [
     "peak_layer_interval",
     "permutation_test",
     "principal_components",
+    "same_token_test",
     "similarity",
     "specifications",
     "surface_likenesses",

@@ -1,0 +1,70 @@
+"""Sums over the occurrences of a token id in a prompt: what every statistic of token identity is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Which prompts hold which token ids, and how often: a row for each id and prompt, in the order of ids.
+
+    Attributes
+    ----------
+    token_ids
+        The ids that occur, ascending ``(ids,)``.
+    ids, prompts
+        The place among `token_ids`, and the prompt, of each row ``(rows,)``.
+    occurrences
+        How often that prompt holds that id ``(rows,)``.
+    row_of
+        The row of each token ``(tokens,)``.
+    """
+
+    token_ids: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    prompts: NDArray[np.int64]
+    occurrences: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+
+    def by_id(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (ids, …)
+        """Sum what each row has over the rows of an id."""
+        starts = np.searchsorted(self.ids, np.arange(len(self.token_ids)))
+        return np.asarray(np.add.reduceat(values, starts, axis=0))
+
+
+def token_rows(token_ids: NDArray[np.integer], prompts: NDArray[np.integer]) -> TokenRows:
+    """Find the rows of tokens.
+
+    Parameters
+    ----------
+    token_ids
+        The id of each token ``(tokens,)``.
+    prompts
+        The number of the prompt that holds it.
+    """
+    known, places = np.unique(token_ids, return_inverse=True)
+    width = int(prompts.max(initial=0)) + 1
+    keys, row_of, occurrences = np.unique(
+        places * width + prompts.astype(np.int64), return_inverse=True, return_counts=True
+    )
+    return TokenRows(known.astype(np.int64), keys // width, keys % width, occurrences.astype(np.int64), row_of)
+
+
+def selections(rows: TokenRows, chosen: NDArray[np.integer], experts: int) -> NDArray[np.float64]:  # (rows, experts)
+    """Count how often the occurrences of each row selected each expert.
+
+    Parameters
+    ----------
+    rows
+        Of the tokens.
+    chosen
+        What one layer selected for each token ``(tokens, k)``; below zero for nothing.
+    experts
+        How many the layer chooses from.
+    """
+    there = chosen >= 0
+    cells = (rows.row_of[:, None] * experts + chosen)[there]
+    counts = np.bincount(cells, minlength=len(rows.ids) * experts)
+    return counts.reshape(-1, experts).astype(np.float64)

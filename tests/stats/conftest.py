@@ -1,0 +1,63 @@
+"""Tokens routed by a router of which it is known what it looks at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Tokens of some prompts, one after the other, and the experts that each layer selected for them."""
+
+    token_ids: np.ndarray  # (tokens,)
+    prompts: np.ndarray  # (tokens,)
+    experts: np.ndarray  # (tokens, layers, k)
+    labels: list[str]
+
+
+Planted = Callable[..., Routed]
+
+
+@pytest.fixture(scope="session")
+def planted() -> Planted:
+    """Return a function that draws prompts and routes them by token, category and prompt, each as strongly as asked."""
+    return routed
+
+
+def routed(
+    seed: int,
+    *,
+    token: float = 0.0,
+    category: float = 0.0,
+    prompt: float = 0.0,
+    own_words: float = 0.5,
+    prompts: int = 40,
+    vocabulary: int = 120,
+    experts: int = 16,
+    k: int = 4,
+    layers: int = 2,
+    length: tuple[int, int] = (15, 40),
+    router: int | None = None,
+) -> Routed:
+    """Send each token to the k experts of the highest score: what token, category and prompt like, and chance.
+
+    A share `own_words` of a prompt's tokens is from its category's own vocabulary, the rest from a common one.
+    With `router` the vocabularies and what token and category like stay the same whatever the seed.
+    """
+    rng = np.random.default_rng([seed, 20260311])
+    of_router = rng if router is None else np.random.default_rng(router)
+    labels = [f"kind {i % 4}" for i in range(prompts)]
+    common, *own = of_router.dirichlet(np.full(vocabulary, 0.1), size=5)
+    likings = [of_router.normal(size=(number, layers, experts)) for number in (vocabulary, 4, prompts)]
+    token_ids, chosen = [], []
+    for number in range(prompts):
+        likely = own_words * own[number % 4] + (1 - own_words) * common
+        drawn = rng.choice(vocabulary, rng.integers(*length), p=likely)
+        scores = rng.gumbel(size=(len(drawn), layers, experts)) + token * likings[0][drawn]
+        scores += category * likings[1][number % 4] + prompt * likings[2][number]
+        token_ids.append(drawn)
+        chosen.append(np.argsort(-scores, axis=2)[:, :, :k].astype(np.int16))
+    which = np.repeat(np.arange(prompts), [len(ids) for ids in token_ids])
+    return Routed(np.concatenate(token_ids), which, np.concatenate(chosen), labels)
