@@ -10,6 +10,7 @@ from moexray.stats.classifier import Classification, classifier_p_value, classif
 from moexray.stats.clusters import CategorySilhouettes, CentroidDistance, category_silhouettes, centroid_distance
 from moexray.stats.controls import PairedDifference, paired_difference, surface_likenesses
 from moexray.stats.depth import DepthTrend, depth_trend
+from moexray.stats.expected_routing import ExpectedRouting, expected_routing
 from moexray.stats.jackknife import jackknife_interval, logit_interval, mean_interval
 from moexray.stats.layers import LayerPValues, LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
 from moexray.stats.load import LayerLoad, layer_loads
@@ -19,9 +20,13 @@ from moexray.stats.pca import PrincipalComponents, principal_components
 from moexray.stats.peak import peak_layer_interval
 from moexray.stats.permutation import PermutationTest, p_value, permutation_test
 from moexray.stats.phases import PhaseComparison, PhaseEffect, compare_phases
+from moexray.stats.residual_test import ResidualTest, residual_test
+from moexray.stats.shrinkage import dirichlet_strength, shrunk_routing
 from moexray.stats.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.stats.specifications import Specification, jensen_shannon, specifications
 from moexray.stats.token_identity import SameTokenTest, same_token_test
+from moexray.stats.token_share import TokenShare, token_share
+from moexray.stats.token_sums import TokenRows, selections, token_rows
 from moexray.stats.words import near_duplicates, word_similarities
 
 __all__ = [
@@ -32,6 +37,7 @@ __all__ = [
     "CentroidDistance",
     "Classification",
     "DepthTrend",
+    "ExpectedRouting",
     "LayerLoad",
     "LayerPValues",
     "LayerStatistics",
@@ -42,9 +48,12 @@ __all__ = [
     "PhaseComparison",
     "PhaseEffect",
     "PrincipalComponents",
+    "ResidualTest",
     "SameTokenTest",
     "Similarity",
     "Specification",
+    "TokenRows",
+    "TokenShare",
     "category_effect",
     "category_silhouettes",
     "centroid_distance",
@@ -54,7 +63,9 @@ __all__ = [
     "cohens_d",
     "compare_phases",
     "depth_trend",
+    "dirichlet_strength",
     "exact_auc",
+    "expected_routing",
     "jackknife_interval",
     "jensen_shannon",
     "layer_accuracies",
@@ -71,10 +82,15 @@ __all__ = [
     "peak_layer_interval",
     "permutation_test",
     "principal_components",
+    "residual_test",
     "same_token_test",
+    "selections",
+    "shrunk_routing",
     "similarity",
     "specifications",
     "surface_likenesses",
+    "token_rows",
+    "token_share",
     "uniform_baseline",
     "unit_rows",
     "word_similarities",
