@@ -11,6 +11,7 @@ from moexray.stats.clusters import CategorySilhouettes, CentroidDistance, catego
 from moexray.stats.controls import PairedDifference, paired_difference, surface_likenesses
 from moexray.stats.depth import DepthTrend, depth_trend
 from moexray.stats.expected_routing import ExpectedRouting, expected_routing
+from moexray.stats.information import Bits, RoutingInformation, routing_information, table_information
 from moexray.stats.jackknife import jackknife_interval, logit_interval, mean_interval
 from moexray.stats.layers import LayerPValues, LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
 from moexray.stats.load import LayerLoad, layer_loads
@@ -32,6 +33,7 @@ from moexray.stats.words import near_duplicates, word_similarities
 __all__ = [
     "Auc",
     "Baseline",
+    "Bits",
     "CategoryEffect",
     "CategorySilhouettes",
     "CentroidDistance",
@@ -49,6 +51,7 @@ __all__ = [
     "PhaseEffect",
     "PrincipalComponents",
     "ResidualTest",
+    "RoutingInformation",
     "SameTokenTest",
     "Similarity",
     "Specification",
@@ -83,12 +86,14 @@ __all__ = [
     "permutation_test",
     "principal_components",
     "residual_test",
+    "routing_information",
     "same_token_test",
     "selections",
     "shrunk_routing",
     "similarity",
     "specifications",
     "surface_likenesses",
+    "table_information",
     "token_rows",
     "token_share",
     "uniform_baseline",
