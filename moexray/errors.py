@@ -17,6 +17,14 @@ class SignaturesError(MoexrayError):
     """Signatures, or a file of them, that are damaged, foreign or inconsistent."""
 
 
+class CountsError(MoexrayError):
+    """A table of counts that is damaged, foreign or does not add up."""
+
+
+class TraceError(MoexrayError):
+    """A trace that is damaged, foreign, or does not go with its signatures."""
+
+
 class ModelError(MoexrayError):
     """A model that cannot be loaded, or whose routing cannot be recorded."""
 

@@ -8,6 +8,7 @@ from moexray.stats.auc import Auc, exact_auc
 from moexray.stats.balance import Baseline, load_matched_baseline, uniform_baseline
 from moexray.stats.classifier import Classification, classifier_p_value, classify, classify_words
 from moexray.stats.clusters import CategorySilhouettes, CentroidDistance, category_silhouettes, centroid_distance
+from moexray.stats.coactivation import Coactivation, coactivation
 from moexray.stats.controls import PairedDifference, paired_difference, surface_likenesses
 from moexray.stats.depth import DepthTrend, depth_trend
 from moexray.stats.expected_routing import ExpectedRouting, expected_routing
@@ -22,8 +23,15 @@ from moexray.stats.peak import peak_layer_interval
 from moexray.stats.permutation import PermutationTest, p_value, permutation_test
 from moexray.stats.phases import PhaseComparison, PhaseEffect, compare_phases
 from moexray.stats.residual_test import ResidualTest, residual_test
+from moexray.stats.saturation import Saturation, router_saturation
 from moexray.stats.shrinkage import dirichlet_strength, shrunk_routing
 from moexray.stats.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
+from moexray.stats.specialisation import (
+    SpecialisationTests,
+    domain_specialisation,
+    specialisation_tests,
+    vocabulary_specialisation,
+)
 from moexray.stats.specifications import Specification, jensen_shannon, specifications
 from moexray.stats.token_identity import SameTokenTest, same_token_test
 from moexray.stats.token_share import TokenShare, token_share
@@ -38,6 +46,7 @@ __all__ = [
     "CategorySilhouettes",
     "CentroidDistance",
     "Classification",
+    "Coactivation",
     "DepthTrend",
     "ExpectedRouting",
     "LayerLoad",
@@ -53,7 +62,9 @@ __all__ = [
     "ResidualTest",
     "RoutingInformation",
     "SameTokenTest",
+    "Saturation",
     "Similarity",
+    "SpecialisationTests",
     "Specification",
     "TokenRows",
     "TokenShare",
@@ -63,10 +74,12 @@ __all__ = [
     "classifier_p_value",
     "classify",
     "classify_words",
+    "coactivation",
     "cohens_d",
     "compare_phases",
     "depth_trend",
     "dirichlet_strength",
+    "domain_specialisation",
     "exact_auc",
     "expected_routing",
     "jackknife_interval",
@@ -86,11 +99,13 @@ __all__ = [
     "permutation_test",
     "principal_components",
     "residual_test",
+    "router_saturation",
     "routing_information",
     "same_token_test",
     "selections",
     "shrunk_routing",
     "similarity",
+    "specialisation_tests",
     "specifications",
     "surface_likenesses",
     "table_information",
@@ -98,5 +113,6 @@ __all__ = [
     "token_share",
     "uniform_baseline",
     "unit_rows",
+    "vocabulary_specialisation",
     "word_similarities",
 ]
