@@ -15,6 +15,7 @@ from moexray.signatures import Phase, Signatures, Weighting
 from moexray.specifications import specifications_of
 from moexray.stored import StoredSignatures
 from moexray.subject import Subject, subject_of
+from moexray.trace import Trace
 
 SCHEMA = 1
 SPECIFICATION_PERMUTATIONS = 1000
@@ -64,6 +65,7 @@ def analyze(
     seed: int = 0,
     folds: int = 5,
     specifications: bool = False,
+    trace: Trace | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Analysis:
     """Compute every statistic of one phase; the same seed gives the same result.
@@ -89,6 +91,8 @@ def analyze(
         Of the classifier's cross-validation.
     specifications
         Also compute the headline under every other sensible choice, with at most 1,000 shuffles each.
+    trace
+        Every token's experts, of these very prompts, for the control of token identity.
     on_step
         Called with the name of each statistic before it is computed.
 
@@ -109,10 +113,27 @@ def analyze(
         except NotComputable as reason:
             document[name] = None
             subject.notes[name] = str(reason)
+    document["controls"]["token_identity"] = _token_identity(subject, trace, on_step)
     if specifications:
         document["specifications"] = _specifications(subject)
     document["notes"] = dict(sorted(subject.notes.items()))
     return Analysis(json.loads(json.dumps(document)))  # tuples become lists, as in its file
+
+
+def _token_identity(
+    subject: Subject, trace: Trace | None, on_step: Callable[[str], None] | None
+) -> dict[str, Any] | None:
+    if trace is None:
+        subject.notes["controls.token_identity"] = (
+            "how much of this is the tokens themselves takes a trace: moexray capture --trace, then "
+            "moexray analyze --trace signatures.trace.parquet"
+        )
+        return None
+    if on_step is not None:
+        on_step("token identity")
+    from moexray.token_identity import token_identity
+
+    return token_identity(subject, trace)
 
 
 def _specifications(subject: Subject) -> list[dict[str, Any]]:

@@ -2,9 +2,14 @@
 
 import string
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from pyarrow import parquet
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -30,6 +35,19 @@ from moexray.signatures import Signatures, merge
 Routed = Callable[[TransformersEngine, Sequence[Prompt], int, int], list[RoutedSequence]]
 Recorded = Callable[[TransformersEngine, Sequence[Prompt], int, int], Signatures]
 
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+TRACE = pa.schema(
+    {
+        "prompt": _NAMES,
+        "position": pa.int32(),
+        "token_id": pa.int32(),
+        "token": _NAMES,
+        "phase": _NAMES,
+        "layer": pa.int16(),
+        "experts": pa.list_(pa.int16()),
+        "gate_weights": pa.list_(pa.float32()),
+    }
+)
 VOCABULARY = len(string.ascii_letters)
 SHAPE = {
     "vocab_size": VOCABULARY,
@@ -174,3 +192,80 @@ def _routed(
 ) -> list[RoutedSequence]:
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
     return [sequence for batch in batches for sequence in engine.run(batch, Generation(new_tokens))]
+
+
+@pytest.fixture(scope="session")
+def write_trace() -> Callable[..., Signatures]:
+    """Return a function that writes a trace of made-up tokens, and returns the signatures that go with it."""
+    return written_trace
+
+
+def written_trace(
+    path: Path,
+    *,
+    prompts: int = 24,
+    layers: tuple[int, ...] = (1, 2, 4),
+    experts: int = 8,
+    k: int = 2,
+    category: float = 1.0,
+    seed: int = 0,
+    row_group: int = 200,
+    vocabulary: int = 30,
+) -> Signatures:
+    """Route tokens by id, and by category as strongly as asked; the last four tokens of each prompt are generated."""
+    router, rng = np.random.default_rng(0), np.random.default_rng([seed, 1])
+    by_id, by_kind = (router.normal(size=(n, len(layers), experts)) for n in (vocabulary, 2))
+    common, *own = router.dirichlet(np.ones(vocabulary), size=3)
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("prompt", "position", "token_id", "phase", "layer", "experts")
+    }
+    counts, tokens = (
+        np.zeros((prompts, 2, len(layers), experts), dtype=np.uint16),
+        np.zeros((prompts, 2), dtype=np.int32),
+    )
+    ends = []
+    for prompt in range(prompts):
+        length = int(rng.integers(10, 30))
+        drawn = rng.choice(vocabulary, length, p=(common + own[prompt % 2]) / 2)
+        scores = by_id[drawn] + category * by_kind[prompt % 2] + rng.gumbel(size=(length, len(layers), experts))
+        chosen = np.argsort(-scores, axis=2)[:, :, :k]
+        for position, (token, of_token) in enumerate(zip(drawn, chosen, strict=True)):
+            phase = int(position >= length - 4)
+            tokens[prompt, phase] += 1
+            for place, layer in enumerate(layers):
+                counts[prompt, phase, place, of_token[place]] += 1
+                row = (
+                    f"p{prompt}",
+                    position,
+                    int(token),
+                    ("prompt", "generated")[phase],
+                    layer,
+                    of_token[place].tolist(),
+                )
+                for name, value in zip(columns, row, strict=True):
+                    columns[name].append(value)
+        ends.append(len(columns["prompt"]))
+    columns["token"] = [f"word{token}" for token in columns["token_id"]]
+    columns["gate_weights"] = [[1 / k] * k for _ in columns["prompt"]]
+    arrays = [
+        pa.array(columns[field.name], field.type.value_type).dictionary_encode()
+        if pa.types.is_dictionary(field.type)
+        else pa.array(columns[field.name], field.type)
+        for field in TRACE
+    ]
+    table = pa.table(arrays, schema=TRACE)
+    with parquet.ParquetWriter(path, TRACE) as writer:
+        start = 0
+        for end in ends:
+            if end - start >= row_group or end == ends[-1]:
+                writer.write_table(table.slice(start, end - start))
+                start = end
+    return Signatures(
+        counts=counts,
+        tokens=tokens,
+        categories=tuple(f"kind {i % 2}" for i in range(prompts)),
+        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        layers=np.array(layers, dtype=np.int16),
+        top_k=np.full(len(layers), k, dtype=np.int16),
+        meta={"model": "made-up"},
+    )

@@ -18,6 +18,7 @@ from moexray.cli.progress import step_progress
 from moexray.files import check_writable
 from moexray.signatures import Signatures
 from moexray.stored import StoredSignatures
+from moexray.trace import Trace, whole_if_small
 
 if TYPE_CHECKING:
     from moexray.analysis import Analysis
@@ -36,6 +37,9 @@ def analyze(
     specifications: Annotated[
         bool, typer.Option("--specifications", help="Also the headline under every other sensible choice.")
     ] = False,
+    trace: Annotated[
+        Path | None, typer.Option(help="What `moexray capture --trace` wrote: how much of it is the tokens themselves?")
+    ] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("analysis.json"),
     json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of tables.")] = False,
 ) -> None:
@@ -46,14 +50,16 @@ def analyze(
     check_writable(out)
     from moexray.cli.tables import print_analysis
 
+    stored = StoredSignatures.open(signatures)
     analysis = analyze_with_progress(
-        StoredSignatures.open(signatures),
+        stored,
         phase=phase.value,
         by=by.value,
         permutations=permutations,
         folds=folds,
         seed=seed,
         specifications=specifications,
+        trace=None if trace is None else Trace.open(trace, whole_if_small(stored)),
     )
     analysis.save(out)
     if json:

@@ -1,0 +1,260 @@
+"""The control of token identity: what an analysis says of a trace, as JSON values."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import NotComputable
+from moexray.stats.classifier import classify
+from moexray.stats.expected_routing import ExpectedRouting, covered_tokens, expected_routing
+from moexray.stats.folds import group_numbers
+from moexray.stats.information import routing_information
+from moexray.stats.permutation import category_numbers, permutation_test
+from moexray.stats.residual_test import residual_test
+from moexray.stats.similarity import Similarity, similarity
+from moexray.stats.similarity_matrix import matrix_permutation_test, matrix_similarity
+from moexray.stats.token_identity import SameTokenTest, same_token_test
+from moexray.stats.token_pairs import CategorySums, IdPairs
+from moexray.stats.token_share import token_share
+from moexray.stats.token_sums import TokenRows, selections, token_rows
+from moexray.subject import Subject
+from moexray.trace import RoutedTokens, Trace
+
+# Every layer has matrices of prompts by prompts, and a prompt its part in all others.
+MOST_PROMPTS = 500
+RESIDUAL_PERMUTATIONS = 1000
+_MOST_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of the prompts that are looked at, and their rows."""
+
+    routed: RoutedTokens
+    labels: Sequence[str]
+    groups: Sequence[str] | None
+    layers: Sequence[int]
+    width: int
+    rows: TokenRows
+    by_layer: list[NDArray[np.float64]]
+
+
+def token_identity(subject: Subject, trace: Trace) -> dict[str, Any]:
+    """Compare tokens with themselves in other prompts, and prompts with what their tokens make one expect.
+
+    Of more than 500 prompts all but the gain looks at as many drawn at random, and the notes say so.
+    """
+    few = subject.few(MOST_PROMPTS, "controls.token_identity")
+    places = {name: place for place, name in enumerate(trace.signatures.prompt_ids)}
+    routed = trace.tokens(np.array([places[name] for name in few.prompt_ids]), subject.phase)
+    width, layers = few.counts.shape[3], few.layers.tolist()
+    rows = token_rows(routed.token_ids, routed.prompts)
+    by_layer = [selections(rows, chosen, width) for chosen in routed.experts.swapaxes(0, 1)]
+    tokens = _Tokens(routed, few.categories, few.groups, layers, width, rows, by_layer)
+    found: dict[str, Any] = {"same_token": _or_note(subject, "same_token", lambda: _same_token(subject, tokens))}
+    if len(few) < len(subject.all_labels) and found["same_token"] is not None:
+        gains = streamed_gains(trace, subject.phase)
+        found["same_token"]["every_prompt"] = {"gain": float(np.mean(gains)), "by_layer": gains}
+    prompts = group_numbers(len(few), few.groups)
+    blocks = {"other_prompts": prompts, "other_categories": category_numbers(few.categories).astype(np.int64)}
+    main = _or_note(subject, "expected", lambda: _expectation(subject, tokens, blocks["other_prompts"]))
+    found |= dict.fromkeys(("covered", "observed", "expected", "residual", "layers")) if main is None else main
+    if found["residual"] is not None:
+        found["residual"] |= _residual_p(subject, tokens)
+    found["other_categories"] = _or_note(
+        subject, "other_categories", lambda: _expectation(subject, tokens, blocks["other_categories"])
+    )
+    found["share"] = _or_note(
+        subject, "share", lambda: asdict(token_share(rows, by_layer, few.categories, blocks=prompts))
+    )
+    found["information"] = _or_note(subject, "information", lambda: _information(tokens))
+    return found
+
+
+def streamed_gains(trace: Trace, phase: Any) -> list[float]:
+    """Return each layer's gain of the same-token test over all prompts, in memory for ids × categories × experts.
+
+    As many layers as fit into a gigabyte are summed in one reading of the trace.
+    """
+    numbers = category_numbers(trace.signatures.categories)
+    ids = np.zeros(0, dtype=np.int64)
+    for block in trace.blocks():
+        ids = np.union1d(ids, block.of_phase(phase).token_ids)
+    categories = int(numbers.max()) + 1
+    layers, width = len(trace.signatures.layers), _width(trace)
+    together = max(1, _MOST_BYTES // (len(ids) * categories * (width + 3) * 8))
+    gains: list[float] = []
+    for start in range(0, layers, together):
+        some = range(start, min(start + together, layers))
+        sums = [_nothing(len(ids), categories, width) for _ in some]
+        for block in trace.blocks():
+            _add(sums, block.of_phase(phase), some, ids=ids, numbers=numbers)
+        pairs = [one.pairs(int(trace.signatures.top_k[layer])) for one, layer in zip(sums, some, strict=True)]
+        gains += [_gain(one) for one in pairs]
+    return gains
+
+
+def _width(trace: Trace) -> int:
+    return int(next(iter(trace.signatures.blocks())).counts.shape[3])
+
+
+def _nothing(ids: int, categories: int, width: int) -> CategorySums:
+    empty = np.zeros((4, ids, categories))
+    return CategorySums(empty[0], np.zeros((ids, categories, width)), empty[1], empty[2])
+
+
+def _add(
+    sums: Sequence[CategorySums], block: RoutedTokens, layers: range, *, ids: NDArray[np.int64], numbers: Any
+) -> None:
+    rows = token_rows(block.token_ids, block.prompts)
+    where = np.searchsorted(ids, rows.token_ids)
+    for one, layer in zip(sums, layers, strict=True):
+        counts = selections(rows, block.experts[:, layer], one.selections.shape[2])
+        more = CategorySums.of(rows, counts, numbers, one.occurrences.shape[1])
+        for name in ("occurrences", "selections", "own_occurrences", "own_selections"):
+            getattr(one, name)[where] += getattr(more, name)
+
+
+def _gain(pairs: IdPairs) -> float:
+    weight = float(pairs.weights.sum())
+    return float(pairs.weighted_gains.sum()) / weight if weight else float("nan")
+
+
+def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
+    found: SameTokenTest = same_token_test(
+        tokens.routed.token_ids,
+        tokens.routed.prompts,
+        tokens.routed.experts,
+        tokens.labels,
+        width=tokens.width,
+        permutations=subject.permutations if len(tokens.labels) <= 100 else min(subject.permutations, 1000),
+        rng=subject.rng("token_identity.same_token"),
+        groups=tokens.groups,
+    )
+    by_layer = zip(tokens.layers, found.by_layer, found.p_values, found.corrected, strict=True)
+    return {
+        "gain": found.gain,
+        "ci": found.gain_ci,
+        "within": found.within,
+        "null_mean": found.null_mean,
+        "null_std": found.null_std,
+        "p_value": found.p_value,
+        "permutations": found.permutations,
+        "ids": found.ids,
+        "by_layer": [
+            {"layer": layer, "gain": gain, "p_value": p, "p_value_corrected": corrected}
+            for layer, gain, p, corrected in by_layer
+        ],
+    }
+
+
+def _expectation(subject: Subject, tokens: _Tokens, blocks: NDArray[np.int64]) -> dict[str, Any]:
+    covered = covered_tokens(tokens.rows, blocks=blocks)
+    there = np.flatnonzero(covered).tolist()
+    labels = [tokens.labels[i] for i in there]
+    if len(set(labels)) < 2 or len(there) == len(set(labels)):
+        message = "too few tokens have an id that occurs often enough elsewhere"
+        raise NotComputable(message)
+    found = [expected_routing(tokens.rows, counts, blocks=blocks) for counts in tokens.by_layer]
+    kinds = {name: [part(one)[there] for one in found] for name, part in _PARTS.items()}
+    noises = {"expected": [one.noise_expected for one in found], "residual": [one.noise_residual for one in found]}
+    shuffles: Any = {"permutations": min(subject.permutations, 10_000), "rng": subject.rng("token_identity.expected")}
+    document: dict[str, Any] = {"covered": float(covered.sum() / tokens.rows.occurrences.sum())}
+    layers: dict[str, list[Similarity]] = {}
+    for name, vectors in kinds.items():
+        whole = np.hstack(vectors)
+        if name == "observed":
+            document[name] = _summary(similarity(whole, labels))
+            document[name]["p_value"] = permutation_test(whole, labels, **shuffles).p_value
+            layers[name] = [similarity(one, labels) for one in vectors]
+        else:
+            noise = [one[np.ix_(there, there)] for one in noises[name]]
+            document[name] = _summary(matrix_similarity(_cosines(whole, np.sum(noise, axis=0)), labels))
+            layers[name] = [
+                matrix_similarity(_cosines(one, chance), labels) for one, chance in zip(vectors, noise, strict=True)
+            ]
+            if name == "expected":
+                alike = _cosines(whole, np.sum(noise, axis=0))
+                document[name]["p_value"] = matrix_permutation_test(alike, labels, **shuffles).p_value
+        document[name] |= _accuracy(subject, tokens, there, whole)
+    document["layers"] = [
+        {"layer": layer, **{name: one[i].cohens_d for name, one in layers.items()}}
+        for i, layer in enumerate(tokens.layers)
+    ]
+    return document
+
+
+_PARTS: dict[str, Callable[[ExpectedRouting], NDArray[np.float64]]] = {
+    "observed": lambda one: one.observed,
+    "expected": lambda one: one.expected,
+    "residual": lambda one: one.residual,
+}
+
+
+def _cosines(vectors: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(vectors, axis=1)
+    lengths[lengths == 0] = 1
+    return np.asarray((vectors @ vectors.T - noise) / lengths[:, None] / lengths)
+
+
+def _summary(found: Similarity) -> dict[str, Any]:
+    return {
+        "within": found.within.mean,
+        "across": found.across.mean,
+        "cohens_d": found.cohens_d,
+        "cohens_d_ci": found.cohens_d_ci,
+    }
+
+
+def _accuracy(subject: Subject, tokens: _Tokens, there: Sequence[int], vectors: NDArray[np.float64]) -> dict[str, Any]:
+    groups = None if tokens.groups is None else [tokens.groups[i] for i in there]
+    options = {**subject.classing, "groups": groups}
+    try:
+        found = classify(vectors, [tokens.labels[i] for i in there], **options)
+    except NotComputable as reason:
+        subject.notes["controls.token_identity.accuracy"] = str(reason)
+        return {"accuracy": None, "accuracy_ci": None}
+    return {"accuracy": found.accuracy, "accuracy_ci": found.accuracy_ci}
+
+
+def _residual_p(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
+    def tested() -> dict[str, Any]:
+        found = residual_test(
+            tokens.rows,
+            tokens.by_layer,
+            tokens.labels,
+            permutations=min(subject.permutations, RESIDUAL_PERMUTATIONS),
+            rng=subject.rng("token_identity.residual"),
+        )
+        by_layer = zip(tokens.layers, found.p_values, found.corrected, strict=True)
+        return {
+            "p_value": found.p_value,
+            "permutations": found.permutations,
+            "by_layer": [{"layer": layer, "p_value": p, "p_value_corrected": q} for layer, p, q in by_layer],
+        }
+
+    return _or_note(subject, "residual", tested) or {"p_value": None}
+
+
+def _information(tokens: _Tokens) -> list[dict[str, Any]]:
+    routed = tokens.routed
+
+    def measured() -> Iterator[dict[str, Any]]:
+        for layer, chosen in zip(tokens.layers, routed.experts.swapaxes(0, 1), strict=True):
+            found = routing_information(
+                routed.token_ids, routed.prompts, routed.positions, chosen, tokens.labels, width=tokens.width
+            )
+            yield {"layer": layer, **asdict(found)}
+
+    return list(measured())
+
+
+def _or_note(subject: Subject, name: str, control: Callable[[], Any]) -> Any:
+    try:
+        return control()
+    except NotComputable as reason:
+        subject.notes[f"controls.token_identity.{name}"] = str(reason)
+        return None

@@ -1,0 +1,124 @@
+"""A trace gives back every token, and one that does not go with its signatures is refused by name."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from moexray.errors import TraceError
+from moexray.signatures import Signatures
+from moexray.trace import Trace
+
+Write = Callable[..., Signatures]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "trace.parquet"
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    table = parquet.read_table(path)
+    columns = table.to_pydict()
+    change(columns)
+    parquet.write_table(pa.table(columns), path)
+
+
+def test_tokens_are_those_that_were_written(write_trace: Write, path: Path) -> None:
+    trace = Trace.open(path, write_trace(path))
+    assert parquet.ParquetFile(path).num_row_groups > 2
+    blocks = list(trace.blocks())
+    assert len(blocks) == parquet.ParquetFile(path).num_row_groups
+    rows = parquet.read_table(path).to_pylist()
+    places = {"p0": 0, "p1": 1}
+    tokens = [(block, i) for block in blocks for i in range(len(block))]
+    assert len(tokens) == len(rows) // 3
+    for number, (block, i) in enumerate(tokens):
+        row = rows[3 * number]
+        assert block.positions[i] == row["position"]
+        assert block.token_ids[i] == row["token_id"]
+        assert block.generated[i] == (row["phase"] == "generated")
+        assert block.experts[i].tolist() == [rows[3 * number + layer]["experts"] for layer in range(3)]
+        assert places.get(row["prompt"], block.prompts[i]) == block.prompts[i]
+    assert trace.texts() == {row["token_id"]: row["token"] for row in rows}
+
+
+def test_some_prompts_are_numbered_anew(write_trace: Write, path: Path) -> None:
+    signatures = write_trace(path)
+    found = Trace.open(path, signatures).tokens(np.array([5, 2]), "prompt")
+    assert np.bincount(found.prompts).tolist() == signatures.tokens[[5, 2], 0].tolist()
+    assert not found.generated.any()
+
+
+def test_a_router_that_used_fewer_than_k_leaves_places_empty(write_trace: Write, path: Path) -> None:
+    signatures = write_trace(path)
+    counts = signatures.counts.copy()
+
+    def drop(columns: dict[str, Any]) -> None:
+        counts[0, 0, 0, columns["experts"][0].pop()] -= 1
+
+    rewritten(path, drop)
+    dropping = replace(signatures, counts=counts, meta={"router_may_drop": True})
+    assert next(iter(Trace.open(path, dropping).blocks())).experts[0, 0, 1] == -1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: [c[name].reverse() for name in c], "do not go through layers"),
+        (lambda c: c["layer"].__setitem__(0, 9), "another model"),
+        (lambda c: c["token_id"].__setitem__(0, 99), "layers of one token are not in rows that follow"),
+        (lambda c: [c["position"].__setitem__(i, 7) for i in range(3)], "'p0' are out of order: position 7 stands"),
+        (lambda c: c["prompt"].__setitem__(slice(0, 3), ["q"] * 3), "holds prompt 'q', which the signatures do not"),
+        (lambda c: [c[name].__delitem__(slice(0, 3)) for name in c], "'p0' are out of order: position 1 stands"),
+        (lambda c: [c[name].__delitem__(slice(len(c[name]) - 3, None)) for name in c], "3 tokens in the generated"),
+        (lambda c: c["experts"].__setitem__(0, [6, 7]), "'p0' do not add up"),
+        (lambda c: c["experts"].__setitem__(0, [1, 8]), "not among 8"),
+        (lambda c: c["experts"].__setitem__(0, [1, 2, 3]), "more than 2 experts"),
+        (lambda c: c["experts"].__setitem__(0, None), "without experts"),
+        (lambda c: c["phase"].__setitem__(0, "other"), "'other' is no phase"),
+        (lambda c: c.__delitem__("layer"), "no column 'layer'"),
+    ],
+)
+def test_a_trace_that_does_not_go_with_its_signatures_is_refused(
+    write_trace: Write, path: Path, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    signatures = write_trace(path)
+    rewritten(path, change)
+    with pytest.raises(TraceError, match=said):
+        list(Trace.open(path, signatures).blocks())
+
+
+def test_missing_and_scattered_prompts_are_named(write_trace: Write, path: Path) -> None:
+    signatures = write_trace(path)
+    table = parquet.read_table(path)
+    without = table.filter(pa.compute.not_equal(table["prompt"].cast(pa.string()), "p3"))
+    parquet.write_table(without, path)
+    with pytest.raises(TraceError, match="no row of prompt 'p3'"):
+        list(Trace.open(path, signatures).blocks())
+    with parquet.ParquetWriter(path, table.schema) as writer:
+        writer.write_table(table)
+        writer.write_table(table.slice(0, int(signatures.tokens[0].sum()) * 3))
+    with pytest.raises(TraceError, match="rows of prompt 'p0' are not together"):
+        list(Trace.open(path, signatures).blocks())
+
+
+def test_files_that_are_no_traces_are_refused(write_trace: Write, path: Path) -> None:
+    signatures = write_trace(path)
+    with pytest.raises(TraceError, match="is not there"):
+        Trace.open(path.with_name("other.parquet"), signatures)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(TraceError, match="not a whole Parquet file"):
+        Trace.open(path, signatures)
+
+
+def test_a_token_of_two_texts_is_of_two_tokenizers(write_trace: Write, path: Path) -> None:
+    signatures = write_trace(path)
+    rewritten(path, lambda columns: columns["token"].__setitem__(slice(0, 3), ["other"] * 3))
+    with pytest.raises(TraceError, match="two tokenizers"):
+        Trace.open(path, signatures).texts()
