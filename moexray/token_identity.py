@@ -12,10 +12,10 @@ from moexray.stats.classifier import classify
 from moexray.stats.expected_routing import ExpectedRouting, covered_tokens, expected_routing
 from moexray.stats.folds import group_numbers
 from moexray.stats.information import routing_information
-from moexray.stats.permutation import category_numbers, permutation_test
+from moexray.stats.permutation import category_numbers
 from moexray.stats.residual_test import residual_test
-from moexray.stats.similarity import Similarity, similarity
-from moexray.stats.similarity_matrix import matrix_permutation_test, matrix_similarity
+from moexray.stats.similarity import Similarity
+from moexray.stats.similarity_matrix import matrix_effect, matrix_permutation_test, matrix_similarity
 from moexray.stats.token_identity import SameTokenTest, same_token_test
 from moexray.stats.token_pairs import CategorySums, IdPairs
 from moexray.stats.token_share import token_share
@@ -65,7 +65,10 @@ def token_identity(subject: Subject, trace: Trace) -> dict[str, Any]:
     if found["residual"] is not None:
         found["residual"] |= _residual_p(subject, tokens)
     found["other_categories"] = _or_note(
-        subject, "other_categories", lambda: _expectation(subject, tokens, blocks["other_categories"])
+        subject,
+        "other_categories",
+        # What is expected lacks a prompt's own category, so a classifier could read the category from that alone.
+        lambda: _expectation(subject, tokens, blocks["other_categories"], accuracies=False),
     )
     found["share"] = _or_note(
         subject, "share", lambda: asdict(token_share(rows, by_layer, few.categories, blocks=prompts))
@@ -151,7 +154,9 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
     }
 
 
-def _expectation(subject: Subject, tokens: _Tokens, blocks: NDArray[np.int64]) -> dict[str, Any]:
+def _expectation(
+    subject: Subject, tokens: _Tokens, blocks: NDArray[np.int64], *, accuracies: bool = True
+) -> dict[str, Any]:
     covered = covered_tokens(tokens.rows, blocks=blocks)
     there = np.flatnonzero(covered).tolist()
     labels = [tokens.labels[i] for i in there]
@@ -159,29 +164,21 @@ def _expectation(subject: Subject, tokens: _Tokens, blocks: NDArray[np.int64]) -
         message = "too few tokens have an id that occurs often enough elsewhere"
         raise NotComputable(message)
     found = [expected_routing(tokens.rows, counts, blocks=blocks) for counts in tokens.by_layer]
-    kinds = {name: [part(one)[there] for one in found] for name, part in _PARTS.items()}
-    noises = {"expected": [one.noise_expected for one in found], "residual": [one.noise_residual for one in found]}
     shuffles: Any = {"permutations": min(subject.permutations, 10_000), "rng": subject.rng("token_identity.expected")}
     document: dict[str, Any] = {"covered": float(covered.sum() / tokens.rows.occurrences.sum())}
-    layers: dict[str, list[Similarity]] = {}
-    for name, vectors in kinds.items():
-        whole = np.hstack(vectors)
-        if name == "observed":
-            document[name] = _summary(similarity(whole, labels))
-            document[name]["p_value"] = permutation_test(whole, labels, **shuffles).p_value
-            layers[name] = [similarity(one, labels) for one in vectors]
-        else:
-            noise = [one[np.ix_(there, there)] for one in noises[name]]
-            document[name] = _summary(matrix_similarity(_cosines(whole, np.sum(noise, axis=0)), labels))
-            layers[name] = [
-                matrix_similarity(_cosines(one, chance), labels) for one, chance in zip(vectors, noise, strict=True)
-            ]
-            if name == "expected":
-                alike = _cosines(whole, np.sum(noise, axis=0))
-                document[name]["p_value"] = matrix_permutation_test(alike, labels, **shuffles).p_value
-        document[name] |= _accuracy(subject, tokens, there, whole)
+    layers: dict[str, list[float | None]] = {}
+    for name, part in _PARTS.items():
+        vectors = [part(one)[there] for one in found]
+        noise = [_NOISE[name](one)[np.ix_(there, there)] for one in found]
+        alike = _cosines(np.hstack(vectors), np.sum(noise, axis=0))
+        document[name] = _summary(matrix_similarity(alike, labels))
+        if name != "residual":
+            document[name]["p_value"] = matrix_permutation_test(alike, labels, **shuffles).p_value
+        if accuracies:
+            document[name] |= _accuracy(subject, tokens, there, np.hstack(vectors))
+        layers[name] = [matrix_effect(_cosines(*one), labels) for one in zip(vectors, noise, strict=True)]
     document["layers"] = [
-        {"layer": layer, **{name: one[i].cohens_d for name, one in layers.items()}}
+        {"layer": layer, **{name: effects[i] for name, effects in layers.items()}}
         for i, layer in enumerate(tokens.layers)
     ]
     return document
@@ -191,6 +188,11 @@ _PARTS: dict[str, Callable[[ExpectedRouting], NDArray[np.float64]]] = {
     "observed": lambda one: one.observed,
     "expected": lambda one: one.expected,
     "residual": lambda one: one.residual,
+}
+_NOISE: dict[str, Callable[[ExpectedRouting], NDArray[np.float64]]] = {
+    "observed": lambda one: np.zeros_like(one.noise_expected),
+    "expected": lambda one: one.noise_expected,
+    "residual": lambda one: one.noise_residual,
 }
 
 

@@ -1,12 +1,11 @@
 """What a prompt's signature would be if its tokens were routed as the same ids are elsewhere, and what is left."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.token_sums import TokenRows
+from moexray.stats.token_sums import TokenRows, sum_at
 
 # An id that occurs less often elsewhere says little of where it goes.
 LEAST = 5
@@ -104,28 +103,24 @@ def expected_routing(
     others = elsewhere(rows, own, blocks)
     kept = others >= max(least, 1)
     shares = np.where(kept, own / np.maximum(others, 1), 0)
-    observed = by_prompt(rows, selections * kept[:, None], size)
-    expected = by_prompt(rows, elsewhere(rows, donors, blocks) * shares[:, None], size)
+    observed = sum_at(rows.prompts, selections * kept[:, None], size)
+    expected = sum_at(rows.prompts, elsewhere(rows, donors, blocks) * shares[:, None], size)
     totals = observed.sum(axis=1)
     scale = np.divide(1, totals, out=np.zeros(size), where=totals > 0)
     expected *= scale[:, None]
     along = np.zeros_like(expected) if contrast is None else 2 * contrast @ expected
     taken_off = None if shifts is None else _taken_off(rows, shares, blocks, shifts) @ shifts.weights.T
-    noise_expected, noise_residual = np.zeros((2, size, size))
-    moved = np.zeros(size)
     residuals = scaled_residuals(rows, donors)
-    for prompt, part in _parts(rows, residuals, shares, blocks=blocks, taken_off=taken_off):
-        part *= scale[:, None]  # noqa: PLW2901  # it is nobody else's
-        noise_expected += part @ part.T
-        moved[prompt] = -np.vdot(part, along)
-        own_part = residuals[(rows.prompts == prompt) & kept].sum(axis=0)
-        part[prompt] -= own_part * scale[prompt]
-        noise_residual += part @ part.T
+    parts = _parts(rows, residuals, shares, blocks=blocks, taken_off=taken_off) * scale[:, None, None]
+    moved = -np.einsum("pue,pe->u", parts, along)
+    noise_expected = _products(parts)
+    own = sum_at(rows.prompts, residuals * kept[:, None], size) * scale[:, None]
+    parts[np.arange(size), np.arange(size)] -= own
     return ExpectedRouting(
         observed=observed * scale[:, None],
         expected=expected,
         noise_expected=noise_expected,
-        noise_residual=noise_residual,
+        noise_residual=_products(parts),
         covered=covered_tokens(rows, blocks=blocks, least=least),
         moved=moved,
     )
@@ -138,17 +133,27 @@ def _parts(
     *,
     blocks: NDArray[np.integer],
     taken_off: NDArray[np.float64] | None,
-) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield every prompt and its part in what is expected of all ``(prompts, experts)``."""
-    weights = np.zeros((len(blocks), len(rows.token_ids)))
-    weights[rows.prompts, rows.ids] = shares
-    for prompt in range(len(blocks)):
-        held = np.flatnonzero(rows.prompts == prompt)
-        part = weights[:, rows.ids[held]] @ residuals[held]
+) -> NDArray[np.float64]:  # (prompts, prompts, experts)
+    """Return the part that each prompt, by column, has in what is expected of each prompt, by row."""
+    size = len(blocks)
+    weights = np.zeros((len(rows.token_ids), size))
+    weights[rows.ids, rows.prompts] = shares
+    parts = np.empty((size, size, residuals.shape[1]))
+    order = np.argsort(rows.prompts, kind="stable")
+    ends = np.searchsorted(rows.prompts[order], np.arange(size + 1))
+    for prompt in range(size):
+        held = order[ends[prompt] : ends[prompt + 1]]
+        part = weights[rows.ids[held]].T @ residuals[held]
         part[blocks == blocks[prompt]] = 0
         if taken_off is not None:
             part -= taken_off[:, held] @ residuals[held]
-        yield prompt, part
+        parts[:, prompt] = part
+    return parts
+
+
+def _products(parts: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
+    flat = parts.reshape(len(parts), -1)
+    return np.asarray(flat @ flat.T)
 
 
 def covered_tokens(
@@ -166,18 +171,10 @@ def scaled_residuals(rows: TokenRows, selections: NDArray[np.float64]) -> NDArra
     return np.asarray(residuals / np.sqrt(np.where(shares < 1, 1 - shares, 1))[:, None])
 
 
-def by_prompt(rows: TokenRows, values: NDArray[np.float64], prompts: int) -> NDArray[np.float64]:  # (prompts, …)
-    """Sum what each row has over the rows of a prompt."""
-    sums = np.zeros((prompts, *values.shape[1:]))
-    np.add.at(sums, rows.prompts, values)
-    return sums
-
-
 def elsewhere(rows: TokenRows, values: NDArray[np.float64], blocks: NDArray[np.integer]) -> NDArray[np.float64]:
     """Sum what rows have over the rows of the same id in other blocks."""
     _, cells = np.unique(rows.ids * (int(blocks.max()) + 1) + blocks[rows.prompts], return_inverse=True)
-    inside = np.zeros((int(cells.max()) + 1, *values.shape[1:]))
-    np.add.at(inside, cells, values)
+    inside = sum_at(cells, values, int(cells.max()) + 1)
     return np.asarray(rows.by_id(values)[rows.ids] - inside[cells])
 
 
@@ -186,4 +183,4 @@ def _taken_off(
 ) -> NDArray[np.float64]:  # (prompts, categories)
     """How often each category's shift is taken off what is expected of a prompt."""
     marks = np.eye(len(shifts.effects))[shifts.categories[rows.prompts]] * rows.occurrences[:, None]
-    return by_prompt(rows, elsewhere(rows, marks, blocks) * shares[:, None], len(blocks))
+    return sum_at(rows.prompts, elsewhere(rows, marks, blocks) * shares[:, None], len(blocks))

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
+from moexray.stats.expected_routing import scaled_residuals
 from moexray.stats.layers import p_values_of
 from moexray.stats.permutation import category_numbers, p_value, shuffled_labels
-from moexray.stats.token_sums import TokenRows
+from moexray.stats.token_sums import TokenRows, sum_at
 
 _MOST_NUMBERS = 2**22
 _NEGLIGIBLE = 1e-9
@@ -104,12 +105,10 @@ def _products(
     own = rows.occurrences.astype(np.float64)
     every = rows.by_id(own)[rows.ids]
     residuals = selections - (own / every)[:, None] * rows.by_id(selections)[rows.ids]
-    freedom = 1 - own / every  # one less the leverage; without it there is no residual either
-    scaled = residuals / np.sqrt(np.where(freedom > 0, freedom, 1))[:, None]
+    scaled = scaled_residuals(rows, selections)
     shares = np.zeros((len(rows.token_ids), prompts))
     shares[rows.ids, rows.prompts] = own / every
-    together = np.zeros((prompts, selections.shape[1]))
-    np.add.at(together, rows.prompts, residuals)
+    together = sum_at(rows.prompts, residuals, prompts)
     variances = np.zeros((prompts, prompts))
     for prompt in range(prompts):
         held = np.flatnonzero(rows.prompts == prompt)

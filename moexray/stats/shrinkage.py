@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.expected_routing import by_prompt, elsewhere
-from moexray.stats.token_sums import TokenRows
+from moexray.stats.expected_routing import elsewhere
+from moexray.stats.token_sums import TokenRows, sum_at
 
 _LEAST, _MOST = 1e-3, 1e6
 
@@ -67,6 +67,6 @@ def shrunk_routing(
     strength = dirichlet_strength(rows.by_id(selections), load)
     counts = elsewhere(rows, selections, blocks)
     shares = (counts + strength * load) / (counts.sum(axis=1, keepdims=True) + strength)
-    expected = by_prompt(rows, shares * selections.sum(axis=1, keepdims=True), len(blocks))
+    expected = sum_at(rows.prompts, shares * selections.sum(axis=1, keepdims=True), len(blocks))
     totals = expected.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(expected, totals, out=np.zeros_like(expected), where=totals > 0))

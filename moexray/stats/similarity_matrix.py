@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.pair_sums import PairSums, PairTotals, numbers_of_pairs
+from moexray.stats.pairs import PairSummary, cohens_d
 from moexray.stats.permutation import (
     PermutationTest,
     category_numbers,
@@ -40,6 +41,18 @@ def matrix_similarity(similarities: NDArray[np.float64], labels: Sequence[str]) 
     between = [marks.T @ part for part in (first, squares, pairs)]
     totals = PairTotals(shift, between[0], between[1], between[2].astype(np.int64), between[1])
     return summarised(PairSums(totals, first, second, pairs), list(categories), numbers, None)
+
+
+def matrix_effect(similarities: NDArray[np.float64], labels: Sequence[str]) -> float | None:
+    """Return Cohen's d of the pairs within against those across, and nothing else of `matrix_similarity`."""
+    numbers = category_numbers(labels)
+    first, second = np.triu_indices(len(numbers), 1)
+    values, same = similarities[first, second], numbers[first] == numbers[second]
+    sets = [
+        PairSummary(float(one.mean()), float(one.std(ddof=1)), len(one)) if len(one) > 1 else PairSummary(None, None, 0)
+        for one in (values[same], values[~same])
+    ]
+    return cohens_d(*sets)
 
 
 def matrix_permutation_test(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.token_sums import TokenRows
+from moexray.stats.token_sums import TokenRows, sum_at
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ class CategorySums:
         def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.asarray(np.bincount(places, values, minlength=shape[0] * categories).reshape(shape), np.float64)
 
-        together = np.zeros((shape[0] * categories, selections.shape[1]))
-        np.add.at(together, places, selections)
+        together = sum_at(places, selections, shape[0] * categories)
         return cls(
             occurrences=summed(rows.occurrences.astype(np.float64)),
             selections=together.reshape(*shape, -1),

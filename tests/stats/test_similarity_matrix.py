@@ -5,7 +5,7 @@ import pytest
 
 from moexray.stats.permutation import permutation_test
 from moexray.stats.similarity import similarity, unit_rows
-from moexray.stats.similarity_matrix import matrix_permutation_test, matrix_similarity
+from moexray.stats.similarity_matrix import matrix_effect, matrix_permutation_test, matrix_similarity
 
 LABELS = [f"kind {i % 3}" for i in range(20)]
 VECTORS = unit_rows(np.random.default_rng(0).random((20, 30)) + np.eye(3)[np.arange(20) % 3] @ np.ones((3, 30)))
@@ -17,6 +17,7 @@ def test_summaries_are_those_of_the_vectors() -> None:
         assert (one.mean, one.std, one.pairs) == pytest.approx((other.mean, other.std, other.pairs))
         assert one.ci == pytest.approx(other.ci)
     assert found.cohens_d == pytest.approx(expected.cohens_d)
+    assert matrix_effect(VECTORS @ VECTORS.T, LABELS) == pytest.approx(expected.cohens_d)
     assert found.cohens_d_ci == pytest.approx(expected.cohens_d_ci)
 
 
