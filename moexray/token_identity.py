@@ -87,7 +87,7 @@ def streamed_gains(trace: Trace, phase: Any) -> list[float]:
     for block in trace.blocks():
         ids = np.union1d(ids, block.of_phase(phase).token_ids)
     categories = int(numbers.max()) + 1
-    layers, width = len(trace.signatures.layers), _width(trace)
+    layers, width = len(trace.signatures.layers), trace.width
     together = max(1, _MOST_BYTES // (len(ids) * categories * (width + 3) * 8))
     gains: list[float] = []
     for start in range(0, layers, together):
@@ -98,10 +98,6 @@ def streamed_gains(trace: Trace, phase: Any) -> list[float]:
         pairs = [one.pairs(int(trace.signatures.top_k[layer])) for one, layer in zip(sums, some, strict=True)]
         gains += [_gain(one) for one in pairs]
     return gains
-
-
-def _width(trace: Trace) -> int:
-    return int(next(iter(trace.signatures.blocks())).counts.shape[3])
 
 
 def _nothing(ids: int, categories: int, width: int) -> CategorySums:

@@ -185,7 +185,7 @@ class Trace:
     def _experts(self, column: Any, layers: int) -> NDArray[np.int16]:  # (tokens, layers, k)
         import pyarrow.compute as pc
 
-        width, k = int(self._width), int(self.signatures.top_k.max())
+        width, k = int(self.width), int(self.signatures.top_k.max())
         lengths = _numbers(pc.list_value_length(column))
         values = _numbers(column.flatten())
         if lengths.max(initial=0) > k or (len(values) and not 0 <= values.min() <= values.max() < width):
@@ -196,7 +196,8 @@ class Trace:
         return dense.reshape(-1, layers, k)
 
     @property
-    def _width(self) -> int:
+    def width(self) -> int:
+        """Experts of a layer."""
         found = self.signatures
         return found.shape[3] if isinstance(found, StoredSignatures) else found.counts.shape[3]
 
@@ -215,7 +216,7 @@ class Trace:
         if isinstance(self.signatures, StoredSignatures):
             return
         order = np.searchsorted(which, block.prompts) * 2 + block.generated
-        layers, width = block.experts.shape[1], self._width
+        layers, width = block.experts.shape[1], self.width
         cells = ((order[:, None] * layers + np.arange(layers))[..., None] * width + block.experts)[block.experts >= 0]
         counts = np.bincount(cells, minlength=len(which) * 2 * layers * width).reshape(-1, 2, layers, width)
         different = (counts != self.signatures.counts[which]).any(axis=(1, 2, 3))

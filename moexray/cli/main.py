@@ -9,14 +9,16 @@ import moexray
 from moexray.cli.analyze import analyze
 from moexray.cli.capture import capture
 from moexray.cli.claims import claims
+from moexray.cli.compare import compare
 from moexray.cli.demo import demo
+from moexray.cli.experts import experts
 from moexray.cli.info import info
 from moexray.cli.merge import merge
 from moexray.cli.models import models
 from moexray.cli.plot import plot
 from moexray.errors import MoexrayError
 
-COMMANDS = (demo, capture, analyze, plot, claims, info, merge, models)
+COMMANDS = (demo, capture, analyze, plot, claims, experts, compare, info, merge, models)
 
 app = typer.Typer(
     name="moexray",

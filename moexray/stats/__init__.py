@@ -16,6 +16,7 @@ from moexray.stats.information import Bits, RoutingInformation, routing_informat
 from moexray.stats.jackknife import jackknife_interval, logit_interval, mean_interval
 from moexray.stats.layers import LayerPValues, LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
 from moexray.stats.load import LayerLoad, layer_loads
+from moexray.stats.paired import PairedLayer, jensen_shannon_bits, paired_routing
 from moexray.stats.pairs import PairSummary, cohens_d
 from moexray.stats.partial import PartialEffect, partial_effect
 from moexray.stats.pca import PrincipalComponents, principal_components
@@ -54,6 +55,7 @@ __all__ = [
     "LayerStatistics",
     "PairSummary",
     "PairedDifference",
+    "PairedLayer",
     "PartialEffect",
     "PermutationTest",
     "PhaseComparison",
@@ -84,6 +86,7 @@ __all__ = [
     "expected_routing",
     "jackknife_interval",
     "jensen_shannon",
+    "jensen_shannon_bits",
     "layer_accuracies",
     "layer_loads",
     "layer_p_values",
@@ -94,6 +97,7 @@ __all__ = [
     "near_duplicates",
     "p_value",
     "paired_difference",
+    "paired_routing",
     "partial_effect",
     "peak_layer_interval",
     "permutation_test",

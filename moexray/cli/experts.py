@@ -1,0 +1,127 @@
+"""`moexray experts`."""
+
+import json as json_library
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption
+from moexray.counts_table import is_counts_table, read_counts
+from moexray.errors import AnalysisError
+from moexray.signatures import Signatures
+from moexray.trace import Trace
+
+_SHOWN = 3
+
+
+def experts(
+    file: Annotated[Path, typer.Argument(help="File of signatures, or a table of counts.")] = DEFAULT_FILE,
+    *,
+    layer: Annotated[int | None, typer.Option(help="Only this layer, by its index in the model.")] = None,
+    expert: Annotated[int | None, typer.Option(help="Only this expert of the layer, with examples.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="What `moexray capture --trace` wrote: also tokens, partners and examples.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Which model of a table of counts that holds several.")] = None,
+    phase: PhaseOption = PhaseName.all,
+    permutations: Annotated[int, typer.Option(min=1, help="Shuffles behind each test of an expert.")] = 10_000,
+    seed: SeedOption = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with every expert's rank by load.")] = False,
+) -> None:
+    """Say what experts are for: their load, the categories they get more of, their tokens and their partners.
+
+    Examples: moexray experts --layer 7; moexray experts --layer 7 --expert 12 --trace signatures.trace.parquet
+    """
+    if expert is not None and layer is None:
+        message = "--expert needs --layer: experts are numbered in each layer"
+        raise typer.BadParameter(message)
+    from moexray.experts import examples, experts_of, experts_of_counts
+
+    opened = None
+    if is_counts_table(file):
+        document = experts_of_counts(_model(file, model))
+    else:
+        signatures = Signatures.load(file)
+        opened = None if trace is None else Trace.open(trace, signatures)
+        document = experts_of(signatures, phase=phase.value, permutations=permutations, seed=seed, trace=opened)
+    _choose(document, layer, expert)
+    if opened is not None and layer is not None and expert is not None:
+        document["layers"][0]["experts"][0]["examples"] = examples(opened, layer, expert, phase=phase.value)
+    if json:
+        typer.echo(json_library.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+    elif expert is not None:
+        _print_expert(document)
+    else:
+        _print_layers(document)
+
+
+def _model(file: Path, model: str | None) -> Any:
+    found = read_counts(file)
+    chosen = [one for one in found if model in (None, one.model)]
+    if len(chosen) != 1:
+        message = f"{file} holds {', '.join(one.model for one in found)}: name one with --model"
+        raise AnalysisError(message)
+    return chosen[0]
+
+
+def _choose(document: dict[str, Any], layer: int | None, expert: int | None) -> None:
+    """Leave only what was asked for."""
+    if layer is None:
+        return
+    layers = [one for one in document["layers"] if one["layer"] == layer]
+    if not layers:
+        message = f"there is no layer {layer}: there are {', '.join(str(one['layer']) for one in document['layers'])}"
+        raise AnalysisError(message)
+    document["layers"] = layers
+    if expert is not None:
+        width = len(layers[0]["experts"])
+        layers[0]["experts"] = [one for one in layers[0]["experts"] if one["expert"] == expert]
+        if not layers[0]["experts"]:
+            message = f"there is no expert {expert}: layer {layer} has experts 0 to {width - 1}"
+            raise AnalysisError(message)
+
+
+def _print_layers(document: Mapping[str, Any]) -> None:
+    """Print all experts of one layer, by load; or of every layer the three that differ most between categories."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    one_layer = len(document["layers"]) == 1
+    table = Table("layer", "expert", "load", *document["categories"], "more of", box=box.SIMPLE_HEAD)
+    for layer in document["layers"]:
+        order = sorted(layer["experts"], key=lambda one: one["rank"] if one_layer else -_spread(one))
+        for one in order if one_layer else order[:_SHOWN]:
+            more = [special["category"] for special in one.get("special", ()) if special["difference"] > 0]
+            shares = (f"{one['categories'][name]:.3f}" for name in document["categories"])
+            table.add_row(str(layer["layer"]), str(one["expert"]), f"{one['load']:.4f}", *shares, ", ".join(more))
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(f"{document['model']}: share of each category's tokens that an expert gets")
+    console.print(table)
+
+
+def _spread(expert: Mapping[str, Any]) -> float:
+    shares = expert["categories"].values()
+    return float(max(shares) - min(shares))
+
+
+def _print_expert(document: Mapping[str, Any]) -> None:
+    (layer,) = document["layers"]
+    (one,) = layer["experts"]
+    typer.echo(f"{document['model']}, layer {layer['layer']}, expert {one['expert']}")
+    typer.echo(f"load        {one['load']:.4f} of the layer's selections, rank {one['rank']}")
+    for name, share in sorted(one["categories"].items(), key=lambda pair: -pair[1]):
+        special = [s for s in one.get("special", ()) if s["category"] == name]
+        word = "" if not special else f", {'more' if special[0]['difference'] > 0 else 'less'} than of others"
+        typer.echo(f"category    {name}: {share:.3f} of its tokens{word}")
+    for token in one.get("tokens", ()):
+        typer.echo(f"token       {token['token']!r}: {token['share']:.2f} of {token['occurrences']} occurrences")
+    for partner in one.get("partners", ())[:5]:
+        typer.echo(
+            f"partner     expert {partner['expert']}: with {partner['share']:.2f} of its tokens, "
+            f"odds {partner['odds_ratio']:.1f} times those of the loads alone"
+        )
+    for example in one.get("examples", ()):
+        typer.echo(f"example     {example['prompt']}: {' '.join(example['text'].split())}")
