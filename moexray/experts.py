@@ -64,7 +64,7 @@ def experts_of(
     counts = np.einsum("cp,ple->lce", marks, there.loads(phase))
     tokens = marks @ of_phase(there.tokens, phase)
     document = _document(signatures.meta.get("model"), there.layers.tolist(), counts, tokens=tokens, names=names)
-    document["phase"] = phase
+    document |= {"phase": phase, "of": "tokens"}
     _add_tests(document, there, phase, permutations, seed)
     if trace is not None:
         texts = trace.texts()
@@ -79,7 +79,8 @@ def experts_of_counts(counts: ExpertCounts) -> dict[str, Any]:
     Shares are of a corpus's selections, k to a token, since such a table does not say how many tokens there were.
     """
     by_layer = counts.counts.swapaxes(0, 1)
-    return _document(counts.model, counts.layers, by_layer, tokens=counts.selections, names=counts.corpora)
+    found = _document(counts.model, counts.layers, by_layer, tokens=counts.selections, names=counts.corpora)
+    return {**found, "of": "selections"}
 
 
 def layer_tokens(trace: Trace, phase: Phase) -> list[LayerTokens]:

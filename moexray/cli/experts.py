@@ -90,7 +90,10 @@ def _print_layers(document: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     one_layer = len(document["layers"]) == 1
-    table = Table("layer", "expert", "load", *document["categories"], "more of", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("layer", "expert", "load", *document["categories"]):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("more of")
     for layer in document["layers"]:
         order = sorted(layer["experts"], key=lambda one: one["rank"] if one_layer else -_spread(one))
         for one in order if one_layer else order[:_SHOWN]:
@@ -98,7 +101,7 @@ def _print_layers(document: Mapping[str, Any]) -> None:
             shares = (f"{one['categories'][name]:.3f}" for name in document["categories"])
             table.add_row(str(layer["layer"]), str(one["expert"]), f"{one['load']:.4f}", *shares, ", ".join(more))
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(f"{document['model']}: share of each category's tokens that an expert gets")
+    console.print(f"{document['model']}: share of each category's {document['of']} that an expert gets")
     console.print(table)
 
 
@@ -115,7 +118,7 @@ def _print_expert(document: Mapping[str, Any]) -> None:
     for name, share in sorted(one["categories"].items(), key=lambda pair: -pair[1]):
         special = [s for s in one.get("special", ()) if s["category"] == name]
         word = "" if not special else f", {'more' if special[0]['difference'] > 0 else 'less'} than of others"
-        typer.echo(f"category    {name}: {share:.3f} of its tokens{word}")
+        typer.echo(f"category    {name}: {share:.3f} of its {document['of']}{word}")
     for token in one.get("tokens", ()):
         typer.echo(f"token       {token['token']!r}: {token['share']:.2f} of {token['occurrences']} occurrences")
     for partner in one.get("partners", ())[:5]:

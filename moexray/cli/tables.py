@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from moexray.cli.phase_table import phase_rows
+from moexray.cli.token_table import token_rows
 from moexray.pair_names import pair_name
 from moexray.specifications import by_choice
 from moexray.stats.specifications import Specification
@@ -48,6 +49,7 @@ def _headline(document: Mapping[str, Any]) -> Table:
         *_balance_rows(document),
         *_classifier_rows(document),
         *_control_rows(document),
+        *token_rows((document["controls"] or {}).get("token_identity")),
         *phase_rows(document),
     ):
         table.add_row(*row)

@@ -89,3 +89,17 @@ def test_the_table_of_categories_finds_each_pair_where_names_hold_a_bar(
     own = {key: f"{summary['mean']:.3f}" for key, summary in similarity["by_category"].items()}
     assert ["a", own["a"], cell[r"a|a\|b"], cell[r"a|b\|c"], cell["a|c"]] in shown
     assert ["b|c", cell[r"a|b\|c"], cell[r"a\|b|b\|c"], own["b|c"], cell[r"b\|c|c"]] in shown
+
+
+def test_a_trace_adds_what_tokens_explain(run: Run, write_trace: Callable[..., Signatures]) -> None:
+    write_trace(Path("trace.parquet"), prompts=40).save("signatures.npz")
+    without = run("analyze", "--permutations", 99)
+    assert "takes a trace: moexray capture --trace" in " ".join(without.stdout.split())
+    finished = run("analyze", "--permutations", 99, "--trace", "trace.parquet")
+    assert finished.returncode == 0, finished.stderr
+    rows = [line.strip() for line in finished.stdout.splitlines()]
+    for name in ("same token", "token identity", "expected by token", "what tokens leave"):
+        assert any(row.startswith(name) for row in rows), name
+    missing = run("analyze", "--trace", "other.parquet")
+    assert missing.returncode == 1
+    assert "other.parquet is not there" in missing.stderr

@@ -61,7 +61,7 @@ def test_an_expert_that_was_exchanged_for_another_is_named(run: Run, first: Sign
     shares = [one.vectors().reshape(24, 3, 8)[:, 1].mean(axis=0) for one in (first, replace(first, counts=counts))]
     found = {one["expert"]: one["difference"] for one in changed["moved"]}
     assert found == pytest.approx({expert: shares[1][expert] - shares[0][expert] for expert in (0, 1)})
-    assert "0 (" in run("compare", "a.npz", "b.npz", "--permutations", 199).stdout
+    assert "0 (" in run("compare", "a.npz", "b.npz", "--permutations", 999).stdout
 
 
 def test_other_prompts_are_refused_or_left_out_if_asked(run: Run, first: Signatures) -> None:

@@ -1,0 +1,136 @@
+"""What the control of token identity costs: 80 prompts in full, and a trace of any length, streamed.
+
+Tokens are synthetic: ids by Zipf's law from a vocabulary of 4,096, routed by id, category and chance through 16 layers
+of 64 experts, k = 8. Every measurement is a process of its own, so that its peak of memory is its own.
+
+    python benchmarks/token_identity.py --prompts 100000
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+from pyarrow import parquet
+
+from moexray.signatures import Signatures
+
+LAYERS, EXPERTS, TOP_K, VOCABULARY, CATEGORIES, LENGTH = 16, 64, 8, 4096, 4, 64
+BLOCK = 256
+MIB = 2**20
+
+
+def write_synthetic(folder: Path, prompts: int) -> None:
+    """Write a trace in blocks of 256 prompts, and the signatures that go with it."""
+    rng, router = np.random.default_rng(1), np.random.default_rng(0)
+    by_id = router.normal(size=(VOCABULARY, LAYERS, EXPERTS)).astype(np.float32)
+    by_kind = 0.5 * router.normal(size=(CATEGORIES, LAYERS, EXPERTS)).astype(np.float32)
+    often = 1 / (10 + np.arange(VOCABULARY))
+    likely = np.array([router.permuted(often.reshape(-1, 64), axis=1).ravel() for _ in range(CATEGORIES)])
+    likely = (likely / likely.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    counts = np.zeros((prompts, 2, LAYERS, EXPERTS), dtype=np.uint8)
+    writer = None
+    for start in range(0, prompts, BLOCK):
+        which = np.arange(start, min(start + BLOCK, prompts))
+        kinds = which % CATEGORIES
+        ids = np.array([np.searchsorted(likely[kind], rng.random(LENGTH)) for kind in kinds]).clip(0, VOCABULARY - 1)
+        scores = by_id[ids] + by_kind[kinds][:, None] + rng.gumbel(size=(len(which), LENGTH, LAYERS, EXPERTS))
+        chosen = np.argpartition(-scores, TOP_K, axis=3)[..., :TOP_K].astype(np.int16)
+        for layer in range(LAYERS):
+            cells = np.arange(len(which))[:, None, None] * EXPERTS + chosen[:, :, layer]
+            counts[which, 0, layer] = np.bincount(cells.ravel(), minlength=len(which) * EXPERTS).reshape(-1, EXPERTS)
+        rows = len(which) * LENGTH * LAYERS
+        names = pa.array([f"p{i}" for i in which])
+        table = pa.table(
+            {
+                "prompt": pa.DictionaryArray.from_arrays(
+                    pa.array(np.repeat(np.arange(len(which), dtype=np.int32), LENGTH * LAYERS)), names
+                ),
+                "position": np.tile(np.repeat(np.arange(LENGTH, dtype=np.int32), LAYERS), len(which)),
+                "token_id": np.repeat(ids.ravel().astype(np.int32), LAYERS),
+                "phase": pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int32)), pa.array(["prompt"])),
+                "layer": np.tile(np.arange(LAYERS, dtype=np.int16), len(which) * LENGTH),
+                "experts": pa.ListArray.from_arrays(
+                    np.arange(0, (rows + 1) * TOP_K, TOP_K, dtype=np.int32), chosen.ravel()
+                ),
+            }
+        )
+        writer = writer or parquet.ParquetWriter(folder / "trace.parquet", table.schema, compression="zstd")
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+    Signatures(
+        counts=counts,
+        tokens=np.tile(np.array([LENGTH, 0], dtype=np.int32), (prompts, 1)),
+        categories=tuple(f"kind {i % CATEGORIES}" for i in range(prompts)),
+        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        layers=np.arange(LAYERS, dtype=np.int16),
+        top_k=np.full(LAYERS, TOP_K, dtype=np.int16),
+        meta={"model": "synthetic"},
+    ).save(folder / "signatures.npz")
+
+
+def measure(folder: Path, task: str) -> dict[str, Any]:
+    """Run one task in a process of its own."""
+    finished = subprocess.run(
+        [sys.executable, __file__, "--task", task, "--folder", str(folder)], capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(finished.stdout))
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process held, as Linux counts them."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
+def run_task(folder: Path, task: str) -> None:
+    """Run the whole control, or stream the gain, and print seconds and the peak of memory."""
+    from moexray.stored import StoredSignatures
+    from moexray.subject import subject_of
+    from moexray.token_identity import streamed_gains, token_identity
+    from moexray.trace import Trace, whole_if_small
+
+    stored = StoredSignatures.open(folder / "signatures.npz")
+    signatures = whole_if_small(stored)
+    trace = Trace.open(folder / "trace.parquet", signatures)
+    subject = subject_of(signatures, "all") if task == "control" else None
+    seconds = []
+    for _ in range(3 if task == "control" else 1):
+        started = time.perf_counter()
+        if subject is not None:
+            token_identity(subject, trace)
+        else:
+            streamed_gains(trace, "all")
+        seconds.append(time.perf_counter() - started)
+    typer.echo(json.dumps({"seconds": median(seconds), "peak": peak_memory()}))
+
+
+def main(
+    *,
+    prompts: Annotated[int, typer.Option(help="Prompts of the long trace, of 64 tokens each.")] = 2_000,
+    task: Annotated[str | None, typer.Option(hidden=True)] = None,
+    folder: Annotated[Path | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Measure, and print a line for each."""
+    if task is not None and folder is not None:
+        run_task(folder, task)
+        return
+    for size, what in ((80, "control"), (prompts, "stream")):
+        with tempfile.TemporaryDirectory() as made:
+            write_synthetic(Path(made), size)
+            found = measure(Path(made), what)
+            length = (Path(made) / "trace.parquet").stat().st_size / MIB
+        memory = f"{found['peak'] / MIB:,.0f} MiB at most"
+        typer.echo(f"{what}, {size:,} prompts: {found['seconds']:.2f} s, {memory}, trace of {length:,.0f} MiB")
+
+
+if __name__ == "__main__":
+    typer.run(main)
