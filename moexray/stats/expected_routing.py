@@ -166,7 +166,7 @@ def covered_tokens(
 
 def scaled_residuals(rows: TokenRows, selections: NDArray[np.float64]) -> NDArray[np.float64]:  # (rows, experts)
     """Return counts less the mean of their id, over the root of one less the share of it that they are themselves."""
-    shares = rows.occurrences / rows.by_id(rows.occurrences.astype(np.float64))[rows.ids]
+    shares = rows.occurrences / rows.totals
     residuals = selections - shares[:, None] * rows.by_id(selections)[rows.ids]
     return np.asarray(residuals / np.sqrt(np.where(shares < 1, 1 - shares, 1))[:, None])
 

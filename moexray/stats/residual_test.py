@@ -103,7 +103,7 @@ def _products(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the matrices G and K of one layer."""
     own = rows.occurrences.astype(np.float64)
-    every = rows.by_id(own)[rows.ids]
+    every = rows.totals
     residuals = selections - (own / every)[:, None] * rows.by_id(selections)[rows.ids]
     scaled = scaled_residuals(rows, selections)
     shares = np.zeros((len(rows.token_ids), prompts))

@@ -1,6 +1,8 @@
 """Sums over the occurrences of a token id in a prompt: what every statistic of token identity is made of."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +32,16 @@ class TokenRows:
 
     def by_id(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (ids, …)
         """Sum what each row has over the rows of an id."""
-        starts = np.searchsorted(self.ids, np.arange(len(self.token_ids)))
-        return np.asarray(np.add.reduceat(values, starts, axis=0))
+        return np.asarray(self._marks @ values)
+
+    @cached_property
+    def totals(self) -> NDArray[np.float64]:  # (rows,)
+        """How often the id of each row occurs in all."""
+        return self.by_id(self.occurrences.astype(np.float64))[self.ids]
+
+    @cached_property
+    def _marks(self) -> Any:  # sparse (ids, rows)
+        return _marks(self.ids, len(self.token_ids))
 
 
 def token_rows(token_ids: NDArray[np.integer], prompts: NDArray[np.integer]) -> TokenRows:
@@ -72,7 +82,12 @@ def selections(rows: TokenRows, chosen: NDArray[np.integer], experts: int) -> ND
 
 def sum_at(places: NDArray[np.integer], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:  # (size, …)
     """Sum rows of `values` that go to the same place; ten times faster than `numpy.add.at`."""
+    return np.asarray(_marks(places, size) @ values)
+
+
+def _marks(places: NDArray[np.integer], size: int) -> Any:
     from scipy.sparse import csr_array
 
-    marks = csr_array((np.ones(len(places)), (places, np.arange(len(places)))), shape=(size, len(places)))
-    return np.asarray(marks @ values)
+    order = np.argsort(places, kind="stable")
+    ends = np.searchsorted(places[order], np.arange(size + 1))
+    return csr_array((np.ones(len(places)), order, ends), shape=(size, len(places)))
