@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from moexray.counts_table import is_counts_table, read_counts
 from moexray.signatures import Signatures
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="File of signatures, or an analysis.json.")],
+    file: Annotated[Path, typer.Argument(help="File of signatures, an analysis.json, or a table of counts.")],
     *,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -19,7 +20,12 @@ def info(
 
     Example: moexray info signatures.npz
     """
-    found = _of_analysis(file) if file.suffix == ".json" else _of_signatures(Signatures.load(file))
+    if file.suffix == ".json":
+        found = _of_analysis(file)
+    elif is_counts_table(file):
+        found = _of_counts(file)
+    else:
+        found = _of_signatures(Signatures.load(file))
     if json:
         typer.echo(json_library.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -42,6 +48,15 @@ def _of_signatures(signatures: Signatures) -> dict[str, Any]:
         "prompts without generated tokens": int((~signatures.has_tokens("generated")).sum()),
         **signatures.meta,
     }
+
+
+def _of_counts(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"kind": "counts"}
+    for one in read_counts(file):
+        corpora, layers = ", ".join(one.corpora), ", ".join(map(str, one.layers))
+        made = f"{one.counts.shape[2]} experts, {one.selections.sum():,} selections a layer"
+        found[one.model] = f"{len(one.corpora)} corpora ({corpora}), layers {layers}, {made}"
+    return found
 
 
 def _of_analysis(file: Path) -> dict[str, Any]:

@@ -45,3 +45,9 @@ def test_merge_joins_the_prompts_in_the_order_of_the_files(
     both = Signatures.load(tmp_path / "both.npz")
     assert both.prompt_ids == first.prompt_ids + second.prompt_ids
     np.testing.assert_array_equal(both.counts, np.concatenate([first.counts, second.counts]))
+
+
+def test_info_names_models_corpora_and_layers_of_a_table_of_counts(run: Run) -> None:
+    Path("counts.csv").write_text("model,corpus,layer,expert,count\nm,x,3,0,30\nm,y,3,1,12\n", encoding="utf-8")
+    printed = run("info", "counts.csv").stdout
+    assert "m     2 corpora (x, y), layers 3, 2 experts, 42 selections a layer" in printed
