@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+_NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "implementations": []}
+
 
 def begin(
     journal: Journal,
@@ -78,9 +80,6 @@ def run_batches(
         journal.finish(number, totals, tokens, done=done)
         if on_progress is not None:
             on_progress(done["prompts"], done["tokens"])
-
-
-_NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "implementations": []}
 
 
 def _added(

@@ -25,7 +25,7 @@ def print_analysis(document: Mapping[str, Any]) -> None:
     categories = ", ".join(f"{name} {n}" for name, n in subject["categories"].items())
     k = ", ".join(map(str, sorted(set(subject["top_k"]))))
     console.print(f"{subject['model']}: {len(subject['layers'])} MoE layers of {subject['experts']} experts, k = {k}")
-    by = ", by gate mass" if subject["by"] == "mass" else ""
+    by = ", by gate mass" if subject.get("by") == "mass" else ""
     console.print(f"{subject['prompts']} prompts ({categories}), {_PHASES[subject['phase']]}{by}\n")
     console.print(_headline(document))
     console.print(_category_table(document["similarity"], list(subject["categories"])))
