@@ -1,79 +1,26 @@
 """A capture that is killed, whenever, goes on and gives the very files of one that was not."""
 
-import multiprocessing
-import os
-import random
 import resource
-import signal
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from moexray.capture import capture_to
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import CaptureError, MoexrayError, OutOfMemory
 from moexray.prompts import Prompt
 
-RECORDERS = ("trace", "coselection")
+from . import killing
+from .killing import PROMPTS, run
+
 FILES = ["out.coselection.npz", "out.npz", "out.trace.parquet"]
-PROMPTS = [Prompt("abcdefghijklmnop"[: 1 + i % 16] * (1 + i % 5), "ab"[i % 2], f"p{i}") for i in range(96)]
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["moexray.engines.transformers", "pyarrow.parquet"])
-
-
-def run(folder: Path, model: str, **options: Any) -> list[Path]:
-    """Capture in batches so small that there are many moments between them, at a time that is always the same."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moexray.capture.batches.now", lambda: "2026-03-11T00:00:00+00:00")
-        settings = {"model": model, "max_new_tokens": 3, "batch_tokens": 400, "dtype": "float32", "device": "cpu"}
-        settings["recorders"] = RECORDERS
-        return capture_to(folder / "out.npz", PROMPTS, **{**settings, **options})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
-
-
-def kill_and_go_on(root: Path, model: str, kills: int) -> None:
-    """Kill captures at random moments, each up to three times, until so many were met at work; then let them end.
-
-    This runs in a process of its own, with everything loaded and without threads, from which one that is to be
-    killed is forked in no time.
-    """
-    torch.set_num_threads(1)
-    started = time.perf_counter()
-    run(root, model)
-    seconds = time.perf_counter() - started
-    moment = random.Random(7)
-    met = captures = 0
-    while met < kills:
-        folder = root / str(captures)
-        folder.mkdir()
-        captures += 1
-        lived = 0
-        while not (ended := killed_after(moment.uniform(0, 1) * seconds if lived < 3 else None, folder, model)):
-            lived += 1
-        met += lived
-        (folder / "kills").write_text(str(lived))
-        assert ended
-
-
-def killed_after(seconds: float | None, folder: Path, model: str) -> bool:
-    """Capture in a forked process that is killed after some seconds; return whether it ended before."""
-    process = os.fork()
-    if process == 0:
-        run(folder, model)
-        os._exit(0)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return not os.WIFSIGNALED(status)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +36,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_olmoe_folder: str
 def test_thirty_captures_killed_at_random_moments_end_as_one_that_was_not(
     tmp_path: Path, tiny_olmoe_folder: str, undisturbed: dict[str, bytes]
 ) -> None:
-    process = CONTEXT.Process(target=kill_and_go_on, args=(tmp_path, tiny_olmoe_folder, 30))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    subprocess.run([sys.executable, killing.__file__, str(tmp_path), tiny_olmoe_folder, "30"], check=True)
     kills = [int((folder / "kills").read_text()) for folder in tmp_path.iterdir() if folder.is_dir()]
     assert sum(kills) >= 30
     assert max(kills) > 1, "no capture was killed while it went on: nothing of that is tested"
@@ -181,7 +125,7 @@ def test_a_capture_of_something_else_is_refused_and_the_difference_named(
 def test_other_prompts_are_refused(
     unfinished: Path, tiny_olmoe_folder: str, monkeypatch: pytest.MonkeyPatch, others: list[Prompt]
 ) -> None:
-    monkeypatch.setitem(globals(), "PROMPTS", others)
+    monkeypatch.setattr(killing, "PROMPTS", others)
     with pytest.raises(CaptureError, match=r"with (other prompts|number of prompts 96 and not 95)"):
         run(unfinished, tiny_olmoe_folder)
 
