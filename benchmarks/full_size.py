@@ -1,0 +1,208 @@
+"""Capture at real size: OLMoE-1B-7B's own configuration with random weights, in bfloat16, on this machine.
+
+The weights are written to disk once (14 GB, some minutes) in the layout that transformers runs them in, so that
+loading maps the file and takes seconds. Bare generation and capture then run the bundled prompts in the same batches,
+each in a process of its own, whose peak of resident memory holds the mapped weights too; the usual loop over single
+prompts runs some of them. What random weights choose means nothing, what it costs is real.
+
+    python benchmarks/full_size.py /large/disk/olmoe --rounds 2
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import torch
+import typer
+from safetensors.torch import save_file
+from transformers import AutoTokenizer, GenerationConfig, OlmoeConfig
+
+from moexray.capture.plan import plan_batches
+from moexray.capture.run import record
+from moexray.engines.generation import Generation
+from moexray.engines.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
+from moexray.engines.memory import fitting_tokens
+from moexray.engines.taps import find_taps
+from moexray.engines.transformers import TransformersEngine
+from moexray.prompts import Prompt, bundled_prompts
+
+# Of allenai/OLMoE-1B-7B-0125-Instruct, its config.json.
+CONFIG = OlmoeConfig(
+    vocab_size=50304,
+    hidden_size=2048,
+    intermediate_size=1024,
+    num_hidden_layers=16,
+    num_attention_heads=16,
+    num_key_value_heads=16,
+    num_experts=64,
+    num_experts_per_tok=8,
+    max_position_embeddings=4096,
+    eos_token_id=50279,
+    pad_token_id=1,
+    architectures=["OlmoeForCausalLM"],
+    dtype=torch.bfloat16,
+)
+GIB = 2**30
+
+
+def write_model(folder: Path) -> None:
+    """Write random weights a layer at a time, and the embedded model's tokenizer, unless they are there."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    CONFIG.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(SCALE_MODEL).save_pretrained(folder)
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, parameter in build_skeleton(CONFIG).state_dict().items():
+        parts.setdefault(".".join(name.split(".")[:3]), {})[name] = parameter
+    places = {}
+    for number, part in enumerate(parts.values()):
+        file = f"model-{number}.safetensors"
+        save_file({name: random_like(shape) for name, shape in part.items()}, folder / file, {"format": "pt"})
+        places |= dict.fromkeys(part, file)
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
+
+
+def random_like(parameter: torch.Tensor) -> torch.Tensor:
+    """Draw weights as OLMoE's are initialised; norms are one."""
+    drawn = torch.empty(parameter.shape, dtype=torch.bfloat16)
+    return drawn.fill_(1) if drawn.ndim == 1 else drawn.normal_(std=0.02)
+
+
+def load(folder: Path) -> LoadedModel:
+    """Load the model, to decode greedily and never to end early: every contender generates as many tokens."""
+    loaded = load_model(str(folder), device="cpu")
+    loaded.model.generation_config = GenerationConfig(do_sample=False, eos_token_id=None, pad_token_id=0)
+    return loaded
+
+
+@torch.inference_mode()
+def bare(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
+    """Generate in the batches that capture makes, and listen to nothing."""
+    engine = TransformersEngine(loaded)  # so that the same kernels run
+    encoded = engine.tokenize(prompts)
+    lengths = engine.lengths(prompts, Generation(max_new_tokens=new_tokens, stop_at_eos=False))
+    batches = plan_batches(lengths, new_tokens, fitting_tokens(loaded.model))
+
+    @torch.inference_mode()
+    def run() -> None:
+        for batch in batches:
+            width = max(len(encoded[i]) for i in batch)
+            input_ids = torch.tensor([[0] * (width - len(encoded[i])) + encoded[i] for i in batch])
+            mask = torch.tensor([[0] * (width - len(encoded[i])) + [1] * len(encoded[i]) for i in batch])
+            loaded.model.generate(
+                input_ids=input_ids, attention_mask=mask, max_new_tokens=new_tokens, eos_token_id=None
+            )
+
+    return run
+
+
+def captured(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
+    """Generate and record."""
+    engine = TransformersEngine(loaded)
+    generation = Generation(max_new_tokens=new_tokens, stop_at_eos=False)
+    return lambda: void(record(engine, prompts, generation))
+
+
+def looped(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
+    """Generate prompt by prompt, with hooks that append every selection to a list: the usual loop."""
+    selections: list[torch.Tensor] = []
+    for tap in find_taps(loaded.model):
+        tap.module.register_forward_pre_hook(lambda _module, args: selections.append(args[1].detach().cpu()))
+
+    @torch.inference_mode()
+    def run() -> None:
+        for prompt in prompts:
+            encoded = loaded.tokenizer(prompt.text, return_tensors="pt")
+            loaded.model.generate(
+                input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], max_new_tokens=new_tokens
+            )
+
+    return run
+
+
+def void(_: object) -> None:
+    """Leave a result alone."""
+
+
+CONTENDERS = {"bare generate": bare, "capture": captured, "one prompt at a time": looped}
+
+
+def measured(contender: str, folder: Path, prompts: list[Prompt], new_tokens: int) -> None:
+    """Run one contender in this process; print seconds and bytes."""
+    started = time.perf_counter()
+    loaded = load(folder)
+    run = CONTENDERS[contender](loaded, prompts, new_tokens)
+    ready = time.perf_counter()
+    run()
+    ended = time.perf_counter()
+    print(json.dumps({"loading": ready - started, "seconds": ended - ready, "peak": peak_memory()}))
+
+
+def peak_memory() -> int:
+    """Return the most bytes that were resident in this process, as Linux counts them."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def in_a_process(contender: str, folder: Path, prompts: int, new_tokens: int) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    options = ["--only", contender, "--prompts", str(prompts), "--new-tokens", str(new_tokens)]
+    finished = subprocess.run(
+        [sys.executable, __file__, str(folder), *options], check=True, stdout=subprocess.PIPE, text=True
+    )
+    found: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+    return found
+
+
+def spread(prompts: int) -> list[Prompt]:
+    """Return so many of the bundled prompts, of all categories in turn."""
+    every = bundled_prompts()
+    by_category = [[prompt for prompt in every if prompt.category == name] for name in {p.category: 0 for p in every}]
+    return list(chain.from_iterable(zip(*by_category, strict=True)))[:prompts]
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the model is, or is to be written: 14 GB.")],
+    *,
+    prompts: Annotated[int, typer.Option(help="How many of the bundled prompts.")] = 80,
+    new_tokens: Annotated[int, typer.Option(help="Tokens to generate after each.")] = 32,
+    looped_prompts: Annotated[int, typer.Option(help="How many the loop over single prompts runs.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="How often capture and bare generation take turns.")] = 1,
+    only: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Measure everything, and print it."""
+    if only:
+        measured(only, folder, spread(prompts), new_tokens)
+        return
+    write_model(folder)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(rounds):
+        for name in ("bare generate", "capture"):
+            found.setdefault(name, []).append(in_a_process(name, folder, prompts, new_tokens))
+            print(name, found[name][-1], flush=True)
+    found["one prompt at a time"] = [in_a_process("one prompt at a time", folder, looped_prompts, new_tokens)]
+    sizes = {name: looped_prompts if name == "one prompt at a time" else prompts for name in found}
+    print(f"\nOLMoE-1B-7B's configuration, bfloat16, {new_tokens} new tokens, {torch.get_num_threads()} threads")
+    for name, turns in found.items():
+        seconds, peak = (median(turn[key] for turn in turns) for key in ("seconds", "peak"))
+        print(
+            f"{name:<22} {sizes[name]:3} prompts {seconds:8.1f} s, {seconds / sizes[name]:6.2f} s a prompt, "
+            f"{peak / GIB:5.1f} GiB at most, loaded in {median(turn['loading'] for turn in turns):.0f} s"
+        )
+    ratios = [
+        capture["seconds"] / alone["seconds"]
+        for alone, capture in zip(found["bare generate"], found["capture"], strict=True)
+    ]
+    print(f"capture takes {median(ratios):.3f} × the time of bare generation")
+
+
+if __name__ == "__main__":
+    typer.run(main)
