@@ -127,7 +127,7 @@ def main(*, rounds: Annotated[int, typer.Option(min=1, help="How often everythin
     for _ in range(rounds):
         time_by_turns(once, 1, seconds)
         for group in groups.values():
-            time_by_turns(group, 5, seconds)
+            time_by_turns(group, 3, seconds)
     print(f"{len(PROMPTS)} prompts, {GENERATION.max_new_tokens} new tokens, {torch.get_num_threads()} threads\n")
     for name, taken in seconds.items():
         print(f"{name:<45} {median(taken):7.2f} s  (from {min(taken):.2f} to {max(taken):.2f})")
