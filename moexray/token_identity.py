@@ -133,7 +133,7 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
         rng=subject.rng("token_identity.same_token"),
         groups=tokens.groups,
     )
-    by_layer = zip(tokens.layers, found.by_layer, found.p_values, found.corrected, strict=True)
+    by_layer = zip(tokens.layers, found.by_layer, found.null_by_layer, found.p_values, found.corrected, strict=True)
     return {
         "gain": found.gain,
         "ci": found.gain_ci,
@@ -144,8 +144,8 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
         "permutations": found.permutations,
         "ids": found.ids,
         "by_layer": [
-            {"layer": layer, "gain": gain, "p_value": p, "p_value_corrected": corrected}
-            for layer, gain, p, corrected in by_layer
+            {"layer": layer, "gain": gain, "null_ci": ends, "p_value": p, "p_value_corrected": corrected}
+            for layer, gain, ends, p, corrected in by_layer
         ],
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 from moexray.claims.claim import Claim, Result, Study, Verdict
 from moexray.claims.evidence import Evidence
 from moexray.claims.kinds import KINDS
+from moexray.claims.tokens import token_remark
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.stored import StoredSignatures
@@ -40,10 +41,11 @@ def _result(claim: Claim, study: Study, evidence: Evidence) -> Result:
         found = kind.run(claim, evidence)
     except NotComputable as error:
         return Result(claim, kind.rule, {}, "", Verdict.not_applicable, blocked or f"not computed: {error}")
+    tokens = token_remark(claim.kind, evidence.document)
     if blocked:
-        verdict = Verdict.not_applicable
-        return Result(claim, kind.rule, found.figures, found.shown, verdict, blocked, found.verdict, found.reason)
-    return Result(claim, kind.rule, found.figures, found.shown, found.verdict, found.reason)
+        as_if = (Verdict.not_applicable, blocked, found.verdict, found.reason)
+        return Result(claim, kind.rule, found.figures, found.shown, *as_if, tokens=tokens)
+    return Result(claim, kind.rule, found.figures, found.shown, found.verdict, found.reason, tokens=tokens)
 
 
 def _differs(name: str, wanted: Any, evidence: Evidence) -> str | None:

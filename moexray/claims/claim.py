@@ -88,6 +88,8 @@ class Result:
         ``not applicable`` where the claim is about another model, other settings, or a figure that there is not.
     as_if, as_if_reason
         What the test says nevertheless, where the verdict is ``not applicable`` and there is a figure.
+    tokens
+        How much of the figure is the tokens themselves, where a trace told; the verdict does not depend on it.
     """
 
     claim: Claim
@@ -98,3 +100,10 @@ class Result:
     reason: str
     as_if: Verdict | None = None
     as_if_reason: str | None = None
+    tokens: str | None = None
+
+    @property
+    def said(self) -> str:
+        """The reason, or what the test says where the claim does not apply, and what is the tokens themselves."""
+        reason = self.reason if self.as_if_reason is None else self.as_if_reason
+        return reason if self.tokens is None else f"{reason}; {self.tokens}"

@@ -33,7 +33,7 @@ def claims_markdown(results: Sequence[Result], study: Study, analysis: Mapping[s
         "|---|---|---|---|---|---|---|",
     ]
     for one in results:
-        reason = one.reason if one.as_if is None else f"{one.reason}; the same test says: {one.as_if_reason}"
+        reason = one.said if one.as_if is None else f"{one.reason}; the same test says: {one.said}"
         cells = (
             one.claim.id,
             one.claim.text,
@@ -79,6 +79,7 @@ def _entry(result: Result) -> dict[str, Any]:
         "reason": result.reason,
         "as_if": None if result.as_if is None else str(result.as_if),
         "as_if_reason": result.as_if_reason,
+        "tokens": result.tokens,
     }
 
 

@@ -11,6 +11,7 @@ import typer
 from moexray.cli.analyze import analyze_with_progress
 from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption, SignaturesFile
 from moexray.stored import StoredSignatures
+from moexray.trace import Trace, whole_if_small
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +34,9 @@ def claims(
         int, typer.Option(min=1, help="Shuffles of each permutation test (the classifier's: 200, clusters': 1,000).")
     ] = 10_000,
     seed: SeedOption = 0,
+    trace: Annotated[
+        Path | None, typer.Option(help="What `moexray capture --trace` wrote: how much of it is the tokens themselves?")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead of a table.")] = False,
 ) -> None:
@@ -49,7 +53,9 @@ def claims(
 
     study = shipped_study() if claims is None else read_study(claims)
     stored = StoredSignatures.open(signatures)
-    analysis = analyze_with_progress(stored, phase=phase.value, permutations=permutations, seed=seed).document
+    opened = None if trace is None else Trace.open(trace, whole_if_small(stored))
+    options = {"phase": phase.value, "permutations": permutations, "seed": seed, "trace": opened}
+    analysis = analyze_with_progress(stored, **options).document
     results = check_claims(stored, analysis, study)
     if json:
         document = claims_document(results, study, analysis)
@@ -112,5 +118,5 @@ def _reasons(results: "Sequence[Result]") -> "Table":
             span = those[0].claim.id if len(those) == 1 else f"{those[0].claim.id}–{those[-1].claim.id}"
             grid.add_row("", Text(f"{span} not applicable ({blocked}); the same tests say:", style="bold"))
         for one in those:
-            grid.add_row(one.claim.id, one.reason if one.as_if_reason is None else one.as_if_reason)
+            grid.add_row(one.claim.id, one.said)
     return grid

@@ -10,6 +10,7 @@ from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, Signatures
 from moexray.errors import FigureError
 from moexray.files import check_writable
 from moexray.stored import StoredSignatures
+from moexray.trace import Trace, whole_if_small
 
 
 class Format(StrEnum):
@@ -28,7 +29,9 @@ def plot(
     pca: Annotated[bool, typer.Option("--pca", help="Prompts in two principal components.")] = False,
     load: Annotated[bool, typer.Option("--load", help="Load of every expert.")] = False,
     specifications: Annotated[bool, typer.Option("--specifications", help="Effect size under every choice.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Every figure.")] = False,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Token identity by layer; needs --trace.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every figure; --tokens only where there is a trace.")] = False,
+    trace: Annotated[Path | None, typer.Option(help="What `moexray capture --trace` wrote.")] = None,
     phase: PhaseOption = PhaseName.all,
     out: Annotated[
         Path, typer.Option(help="Folder to write to, or, for one figure, a file that ends in .png, .svg or .pdf.")
@@ -47,17 +50,24 @@ def plot(
         "specifications": specifications,
     }
     names = [name for name, wanted in chosen.items() if wanted or every]
-    if not names:
-        message = f"name at least one figure: {', '.join(f'--{name}' for name in chosen)}, or --all"
+    of_trace = ["tokens"] if tokens or (every and trace is not None) else []
+    if not names and not of_trace:
+        message = f"name at least one figure: {', '.join(f'--{name}' for name in chosen)}, --tokens, or --all"
         raise typer.BadParameter(message)
-    paths = _paths(names, out, format)
+    if tokens and trace is None:
+        message = "--tokens needs --trace: `moexray capture --trace` writes signatures.trace.parquet"
+        raise typer.BadParameter(message)
+    paths = _paths([*names, *of_trace], out, format)
     for path in paths:
         check_writable(path)
-    from moexray.plots.figures import make_figure
+    from moexray.plots.figures import make_figure, make_trace_figure
     from moexray.plots.style import save_figure
 
     loaded = StoredSignatures.open(signatures)
     figures = [make_figure(name, loaded, phase=phase.value) for name in names]
+    if trace is not None:
+        opened = Trace.open(trace, whole_if_small(loaded))
+        figures += [make_trace_figure(name, loaded, opened, phase=phase.value) for name in of_trace]
     for path, figure in zip(paths, figures, strict=True):
         save_figure(figure, path)
         typer.echo(f"wrote {path}")

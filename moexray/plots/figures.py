@@ -11,6 +11,7 @@ from moexray.plots.load import draw_load
 from moexray.plots.pca import draw_pca
 from moexray.plots.similarity import draw_similarity
 from moexray.plots.specifications import draw_specifications
+from moexray.plots.tokens import draw_tokens
 from moexray.signatures import Phase, Signatures
 from moexray.specifications import specifications_of
 from moexray.stats.layers import layer_accuracies, layer_statistics
@@ -19,6 +20,8 @@ from moexray.stats.pca import principal_components
 from moexray.stats.similarity import unit_rows
 from moexray.stored import StoredSignatures
 from moexray.subject import Subject, subject_of
+from moexray.token_identity import token_identity
+from moexray.trace import Trace
 
 _LONGEST_NAME = 50
 _SHUFFLES = 499
@@ -35,6 +38,25 @@ def make_figure(name: str, signatures: Signatures | StoredSignatures, *, phase: 
     """
     try:
         return FIGURES[name](subject_of(signatures, phase))
+    except (AnalysisError, NotComputable) as reason:
+        message = f"no figure {name}: {reason}"
+        raise FigureError(message) from reason
+
+
+def make_trace_figure(
+    name: str, signatures: Signatures | StoredSignatures, trace: Trace, *, phase: Phase = "all"
+) -> Figure:
+    """Draw one of `TRACE_FIGURES`, of these very signatures and what each of their tokens selected.
+
+    Raises
+    ------
+    FigureError
+        If they cannot give the figure.
+    TraceError
+        If the trace is not one of these signatures.
+    """
+    try:
+        return TRACE_FIGURES[name](subject_of(signatures, phase), trace)
     except (AnalysisError, NotComputable) as reason:
         message = f"no figure {name}: {reason}"
         raise FigureError(message) from reason
@@ -84,6 +106,13 @@ def _specifications(subject: Subject) -> Figure:
     return draw_specifications(found, title=title)
 
 
+def _tokens(subject: Subject, trace: Trace) -> Figure:
+    found = token_identity(subject, trace)
+    if found["same_token"] is None and found["share"] is None:
+        raise NotComputable(subject.notes["controls.token_identity.same_token"])
+    return draw_tokens(found, title=_title("Token identity by layer", subject, of_sample=True))
+
+
 FIGURES: Mapping[str, Callable[[Subject], Figure]] = {
     "layerwise": _layerwise,
     "similarity": _similarity,
@@ -91,3 +120,4 @@ FIGURES: Mapping[str, Callable[[Subject], Figure]] = {
     "load": _load,
     "specifications": _specifications,
 }
+TRACE_FIGURES: Mapping[str, Callable[[Subject, Trace], Figure]] = {"tokens": _tokens}

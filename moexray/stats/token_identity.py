@@ -34,6 +34,8 @@ class SameTokenTest:
         The gain under shuffled labels, and the one-sided p.
     by_layer
         The gain of each layer ``(layers,)``.
+    null_by_layer
+        Between which ends 95 % of each layer's gains under shuffled labels lie.
     p_values, corrected
         Of each layer, by itself and corrected for having looked at all of them.
     ids
@@ -49,6 +51,7 @@ class SameTokenTest:
     null_std: float
     p_value: float
     by_layer: tuple[float, ...]
+    null_by_layer: tuple[tuple[float, float], ...]
     p_values: tuple[float, ...]
     corrected: tuple[float, ...]
     ids: int
@@ -126,6 +129,7 @@ def same_token_test(
     shuffled = shuffled_gains(rows, np.stack(matrices), numbers, permutations=permutations, rng=rng)
     tests = p_values_of(shuffled.scaled[:, :-1])
     gain = float(np.mean([layer.gain for layer in gains]))
+    ends = np.quantile(shuffled.gains[1:, :-1], (0.025, 0.975), axis=0)
     return SameTokenTest(
         gain=gain,
         gain_ci=jackknife_interval(gain, np.mean([layer.without_each for layer in gains], axis=0), numbers),
@@ -134,6 +138,7 @@ def same_token_test(
         null_std=float(shuffled.gains[1:, -1].std()),
         p_value=p_value(float(shuffled.scaled[0, -1]), shuffled.scaled[1:, -1]),
         by_layer=tuple(layer.gain for layer in gains),
+        null_by_layer=tuple((low, high) for low, high in ends.T.tolist()),
         p_values=tuple(tests.p_values),
         corrected=tuple(tests.corrected),
         ids=ids,

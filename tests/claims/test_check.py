@@ -259,3 +259,28 @@ def test_markdown_is_one_row_a_claim_whatever_is_written_in_it() -> None:
     rows = [line for line in claims_markdown(results, STUDY, document()).splitlines() if line.startswith("| C")]
     assert len(rows) == 1
     assert "a \\| b c" in rows[0]
+
+
+def test_what_is_the_tokens_themselves_stands_beside_the_headline_claims_and_moves_no_verdict() -> None:
+    found = {
+        "covered": 0.626,
+        "share": {"share": 0.166, "ci": [0.1, 0.232]},
+        "expected": {"accuracy": 0.388},
+        "residual": {"accuracy": 0.7, "p_value": 0.0005},
+    }
+    plain, traced = (checked(document() | {"controls": {"token_identity": one}}) for one in (None, found))
+    said = {name: result.tokens for name, result in traced.items() if result.tokens is not None}
+    assert said == {
+        "C5": "token identity is 16.6 % [10.0 %, 23.2 %] of the separation, "
+        "on the 62.6 % of tokens that occur often elsewhere",
+        "C10": "what tokens leave: p < 0.001, on the 62.6 % of tokens that occur often elsewhere",
+        "C11": "expected by token 38.8 %, what tokens leave 70.0 %, on the 62.6 % of tokens that occur often elsewhere",
+    }
+    assert traced["C5"].said == f"{plain['C5'].said}; {said['C5']}"
+    assert {name: replace(result, tokens=None) for name, result in traced.items()} == plain
+    assert said["C5"] in claims_markdown(list(traced.values()), STUDY, document())
+
+
+def test_what_a_control_could_not_compute_is_not_said() -> None:
+    none = dict.fromkeys(("covered", "share", "expected", "residual"))
+    assert {result.tokens for result in checked(document() | {"controls": {"token_identity": none}}).values()} == {None}

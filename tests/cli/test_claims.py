@@ -102,3 +102,15 @@ def test_a_table_of_claims_that_is_wrong_is_one_line(run: Run, tmp_path: Path) -
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith("error: mine.toml, claim 1 (effect): no kind 'luck': there are layout, ")
     assert len(finished.stderr.splitlines()) == 1
+
+
+def test_a_trace_adds_what_tokens_explain_to_the_reasons(
+    run: Run, write_trace: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    write_trace(tmp_path / "trace.parquet", prompts=40).save(tmp_path / "signatures.npz")
+    options = ("claims", "--claims", "mine.toml", "--permutations", 29, "--trace", "trace.parquet")
+    assert "token identity is" in " ".join(run(*options).stdout.split())
+    by_id = {claim["id"]: claim["tokens"] for claim in json.loads(run(*options, "--json").stdout)["claims"]}
+    assert by_id["effect"].startswith("what tokens leave: p")
+    missing = run("claims", "--trace", "other.parquet")
+    assert (missing.returncode, missing.stdout) == (1, "")

@@ -41,3 +41,15 @@ def test_one_figure_may_be_named_as_a_file(run: Run, made_up: Callable[..., Sign
     made_up().save(tmp_path / "signatures.npz")
     assert run("plot", "--load", "--out", "balance.pdf", "--phase", "prompt").stdout == "wrote balance.pdf\n"
     assert (tmp_path / "balance.pdf").read_bytes().startswith(SIGNS["pdf"])
+
+
+def test_token_identity_is_drawn_where_there_is_a_trace(
+    run: Run, write_trace: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    write_trace(tmp_path / "trace.parquet").save(tmp_path / "signatures.npz")
+    assert run("plot", "--tokens", "--trace", "trace.parquet").stdout == "wrote tokens.png\n"
+    assert (tmp_path / "tokens.png").read_bytes().startswith(SIGNS["png"])
+    assert run("plot", "--all", "--trace", "trace.parquet").stdout.splitlines()[-1] == "wrote tokens.png"
+    without = run("plot", "--tokens")
+    assert without.returncode == 2
+    assert "moexray capture --trace" in " ".join(without.stderr.split())

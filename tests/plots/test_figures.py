@@ -1,5 +1,6 @@
 """Figures show the numbers they are given, are readable without colour, and are the same bytes every time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +10,18 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 
 from moexray.errors import FigureError
-from moexray.plots.figures import FIGURES, make_figure
+from moexray.plots.figures import FIGURES, TRACE_FIGURES, make_figure, make_trace_figure
 from moexray.plots.layerwise import draw_layerwise
 from moexray.plots.load import draw_load
 from moexray.plots.pca import draw_pca
 from moexray.plots.similarity import draw_similarity
 from moexray.plots.style import COLOURS, category_marks, save_figure
+from moexray.plots.tokens import draw_tokens
 from moexray.signatures import Signatures
 from moexray.stats.layers import LayerStatistics
 from moexray.stats.load import layer_loads
 from moexray.stats.pca import principal_components
+from moexray.trace import Trace
 
 
 def signatures(categories: str = "abc", prompts: int = 18) -> Signatures:
@@ -132,3 +135,34 @@ def test_a_figure_can_be_drawn_into_somebodys_axes() -> None:
     figure = draw_pca(principal_components(s.vectors(), s.categories), s.categories, title="mine", axes=axes)
     assert figure is axes.get_figure()
     assert axes.get_title(loc="left") + axes.get_title() == "mine"
+
+
+def test_tokens_draws_gains_over_what_shuffled_labels_give_and_shares_of_the_separation() -> None:
+    found = {
+        "same_token": {
+            "by_layer": [
+                {"layer": 0, "gain": 0.01, "null_ci": (-0.01, 0.02)},
+                {"layer": 4, "gain": 0.05, "null_ci": (-0.02, 0.03)},
+            ]
+        },
+        "layers": [{"layer": 0}, {"layer": 4}],
+        "share": {"share": 0.25, "ci": (0.1, 0.4), "by_layer": [0.8, None]},
+    }
+    upper, lower = draw_tokens(found, title="t").axes
+    np.testing.assert_array_equal(upper.lines[0].get_xydata(), [(0, 0.01), (4, 0.05)])
+    corners = upper.collections[0].get_paths()[0].vertices
+    assert {(0, -0.01), (0, 0.02), (4, -0.02), (4, 0.03)} <= set(map(tuple, corners.tolist()))
+    np.testing.assert_array_equal(lower.lines[0].get_xydata(), [(0, 0.8), (4, np.nan)])
+    assert lower.texts[0].get_text() == "dashed: all layers, 25% [10%, 40%]"
+    for name in ("same_token", "share"):
+        assert draw_tokens(found | {name: None}, title="t").axes
+
+
+def test_a_figure_of_a_trace_names_its_model_and_phase(write_trace: Callable[..., Signatures], tmp_path: Path) -> None:
+    recorded = write_trace(tmp_path / "trace.parquet")
+    for name in TRACE_FIGURES:
+        figure = make_trace_figure(name, recorded, Trace.open(tmp_path / "trace.parquet", recorded))
+        assert "made-up, 24 prompts" in figure.get_suptitle()
+    alone = replace(recorded, categories=("one",) * len(recorded))
+    with pytest.raises(FigureError, match="no figure tokens: "):
+        make_trace_figure("tokens", alone, Trace.open(tmp_path / "trace.parquet", alone))

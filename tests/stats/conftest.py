@@ -1,5 +1,6 @@
 """Tokens routed by a router of which it is known what it looks at."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,12 @@ class Routed:
 
 
 Planted = Callable[..., Routed]
+
+
+@pytest.fixture(scope="session")
+def first_seed() -> int:
+    """Return where the seeds of simulations begin: others than the usual ones if MOEXRAY_FIRST_SEED says so."""
+    return int(os.environ.get("MOEXRAY_FIRST_SEED", "0"))
 
 
 @pytest.fixture(scope="session")
