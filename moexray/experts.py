@@ -1,7 +1,8 @@
 """What each expert is for: its load, its categories, its tokens and its partners, as JSON values."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from moexray.counts_table import ExpertCounts
 from moexray.errors import AnalysisError, NotComputable
 from moexray.signatures import Phase, Signatures, of_phase
 from moexray.stats.coactivation import Coactivation, coactivation
+from moexray.stats.load import layer_loads
 from moexray.stats.specialisation import domain_specialisation, specialisation_tests, vocabulary_specialisation
 from moexray.stats.token_sums import sum_at
-from moexray.trace import Trace
+from moexray.trace import RoutedTokens, Trace
 
 SCHEMA = 1
 # A token that occurs less often says nothing of an expert; so many tokens and partners are named.
@@ -105,23 +107,43 @@ def layer_tokens(trace: Trace, phase: Phase) -> list[LayerTokens]:
 
 
 def examples(trace: Trace, layer: int, expert: int, *, phase: Phase = "all", most: int = 5) -> list[dict[str, str]]:
-    """Show tokens that went to an expert, each in its context, from as many prompts; the tokens it gets most surely."""
+    """Show the tokens that an expert gets most surely, each in its context, and each in another prompt.
+
+    Surest are ids of which it gets the largest share; those that occur less than five times come last. The trace is
+    read twice.
+    """
     texts, place = trace.texts(), trace.signatures.layers.tolist().index(layer)
-    found: list[dict[str, str]] = []
-    for block in trace.blocks():
-        some = block.of_phase(phase)
-        for prompt in np.unique(some.prompts):
-            rows = np.flatnonzero(some.prompts == prompt)
-            hits = rows[(some.experts[rows, place] == expert).any(axis=1)]
-            if len(hits) and len(found) < most:
-                hit = int(hits[len(hits) // 2])
-                around = range(max(rows[0], hit - _AROUND), min(rows[-1], hit + _AROUND) + 1)
-                words = [texts.get(int(some.token_ids[i]), "?") for i in around]
-                words[hit - around.start] = f"[{words[hit - around.start]}]"
-                found.append({"prompt": trace.signatures.prompt_ids[int(prompt)], "text": "".join(words)})
-        if len(found) >= most:
-            break
-    return found
+    surest = _surest(trace, place, expert, phase)[:most]
+    found: dict[int, tuple[int, str]] = {}
+    for block in (block.of_phase(phase) for block in trace.blocks()):
+        hit = (block.experts[:, place] == expert).any(axis=1)
+        for token in (token for token in surest if token not in found):
+            shown = [prompt for prompt, _ in found.values()]
+            rows = np.flatnonzero(hit & (block.token_ids == token) & ~np.isin(block.prompts, shown))
+            if len(rows):
+                found[token] = (int(block.prompts[rows[0]]), _in_context(block, int(rows[0]), texts))
+    names = trace.signatures.prompt_ids
+    return [{"prompt": names[found[token][0]], "text": found[token][1]} for token in surest if token in found]
+
+
+def _surest(trace: Trace, place: int, expert: int, phase: Phase) -> list[int]:
+    """Order the ids that an expert gets by the share that it gets of them."""
+    occurrences: Counter[int] = Counter()
+    got: Counter[int] = Counter()
+    for block in (block.of_phase(phase) for block in trace.blocks()):
+        hit = (block.experts[:, place] == expert).any(axis=1)
+        occurrences.update(block.token_ids.tolist())
+        got.update(block.token_ids[hit].tolist())
+    return sorted(got, key=lambda i: (occurrences[i] < LEAST_OCCURRENCES, -got[i] / occurrences[i], i))
+
+
+def _in_context(block: RoutedTokens, row: int, texts: Mapping[int, str]) -> str:
+    """Write the tokens around a row, which stands in brackets."""
+    those = np.flatnonzero(block.prompts == block.prompts[row])
+    around = range(max(those[0], row - _AROUND), min(those[-1], row + _AROUND) + 1)
+    words = [texts.get(int(block.token_ids[i]), "?") for i in around]
+    words[row - around.start] = f"[{words[row - around.start]}]"
+    return "".join(words)
 
 
 def _document(
@@ -136,6 +158,7 @@ def _document(
         described.append(
             {
                 "layer": layer,
+                "balance": asdict(layer_loads(of_layer.sum(axis=0)[None])[0]),
                 "experts": [
                     {
                         "expert": expert,

@@ -226,6 +226,7 @@ def _residual_p(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
             tokens.labels,
             permutations=min(subject.permutations, RESIDUAL_PERMUTATIONS),
             rng=subject.rng("token_identity.residual"),
+            groups=tokens.groups,
         )
         by_layer = zip(tokens.layers, found.p_values, found.corrected, strict=True)
         return {

@@ -103,6 +103,13 @@ def _print_layers(document: Mapping[str, Any]) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(f"{document['model']}: share of each category's {document['of']} that an expert gets")
     console.print(table)
+    if one_layer:
+        console.print(_balance(document["layers"][0]["balance"]))
+
+
+def _balance(found: Mapping[str, Any]) -> str:
+    evenness = f"entropy {found['entropy']:.3f}, Gini {found['gini']:.3f}, variation {found['cv']:.2f}"
+    return f"{evenness}, busiest {found['max_over_mean']:.2f} times the mean, {found['dead_experts']} never selected"
 
 
 def _spread(expert: Mapping[str, Any]) -> float:

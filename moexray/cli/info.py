@@ -2,6 +2,7 @@
 
 import json as json_library
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,11 +52,15 @@ def _of_signatures(signatures: Signatures) -> dict[str, Any]:
 
 
 def _of_counts(file: Path) -> dict[str, Any]:
+    from moexray.stats.load import layer_loads
+
     found: dict[str, Any] = {"kind": "counts"}
     for one in read_counts(file):
         corpora, layers = ", ".join(one.corpora), ", ".join(map(str, one.layers))
         made = f"{one.counts.shape[2]} experts, {one.selections.sum():,} selections a layer"
         found[one.model] = f"{len(one.corpora)} corpora ({corpora}), layers {layers}, {made}"
+        for layer, load in zip(one.layers, layer_loads(one.counts.sum(axis=0)), strict=True):
+            found[f"{one.model}, layer {layer}"] = asdict(load)
     return found
 
 
@@ -68,7 +73,8 @@ def _of_analysis(file: Path) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {entry}" for key, entry in value.items()) or "none"
+        entries = {key: f"{entry:.3f}" if isinstance(entry, float) else entry for key, entry in value.items()}
+        return ", ".join(f"{key} {entry}" for key, entry in entries.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

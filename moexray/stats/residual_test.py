@@ -11,7 +11,8 @@ from moexray.errors import NotComputable
 from moexray.stats.expected_routing import scaled_residuals
 from moexray.stats.layers import p_values_of
 from moexray.stats.permutation import category_numbers, p_value, shuffled_labels
-from moexray.stats.token_sums import TokenRows, sum_at
+from moexray.stats.token_identity import units_of
+from moexray.stats.token_sums import TokenRows, joined_rows, sum_at
 
 _MOST_NUMBERS = 2**22
 _NEGLIGIBLE = 1e-9
@@ -34,6 +35,7 @@ def residual_test(
     *,
     permutations: int,
     rng: int | np.random.Generator,
+    groups: Sequence[str] | None = None,
 ) -> ResidualTest:
     """Test whether the residuals of a category's tokens, each less the mean of its id, add up to something.
 
@@ -47,6 +49,8 @@ def residual_test(
     it is under the true one. Residual signatures whose similarity is compared under shuffled labels as if they were
     data give p-values that are far from uniform: prompts that share tokens share the errors of what is expected.
 
+    A group's prompts count as one prompt: they are one cluster, and their labels move together.
+
     Parameters
     ----------
     rows
@@ -57,27 +61,33 @@ def residual_test(
         The category of each prompt.
     permutations, rng
         Number of shuffles of labels over prompts, and their seed or generator.
+    groups
+        What belongs together; an empty name is no group.
 
     Raises
     ------
     NotComputable
-        If there is one category only, or no id is in two of them.
+        If there is one category only, no id is in two of them, or a group holds several.
     """
     categories = len(set(labels))
     if categories < 2:
         message = "there is one category only"
         raise NotComputable(message)
-    parts = [_products(rows, layer, len(labels)) for layer in selections]
+    units, numbers = units_of(labels, groups)
+    joined, places = joined_rows(rows, units)
+    size = len(joined.ids)
+    parts = [_products(joined, sum_at(places, layer, size), len(numbers)) for layer in selections]
     products = np.array([part[0] for part in parts])
     variances = np.array([part[1] for part in parts])
     products, variances = (np.concatenate([each, each.sum(axis=0)[None]]) for each in (products, variances))
-    blocks = chain([category_numbers(labels)[None]], shuffled_labels(labels, permutations=permutations, rng=rng))
-    size = max(1, _MOST_NUMBERS // (len(labels) * categories))
+    names = [str(number) for number in numbers]
+    blocks = chain([category_numbers(names)[None]], shuffled_labels(names, permutations=permutations, rng=rng))
+    together = max(1, _MOST_NUMBERS // (len(names) * categories))
     found = np.concatenate(
         [
             np.column_stack([_statistics(marks, *layer) for layer in zip(products, variances, strict=True)])
             for block in blocks
-            for marks in _marks(block, size, categories)
+            for marks in _marks(block, together, categories)
         ]
     )
     if not found[0].any():

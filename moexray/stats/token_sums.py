@@ -62,6 +62,22 @@ def token_rows(token_ids: NDArray[np.integer], prompts: NDArray[np.integer]) -> 
     return TokenRows(known.astype(np.int64), keys // width, keys % width, occurrences.astype(np.int64), row_of)
 
 
+def joined_rows(rows: TokenRows, units: NDArray[np.integer]) -> tuple[TokenRows, NDArray[np.int64]]:
+    """Take the prompts of a unit as one, and say to which row each of `rows` went ``(rows,)``.
+
+    Parameters
+    ----------
+    rows
+        Of all tokens.
+    units
+        The number of each prompt's unit ``(prompts,)``.
+    """
+    width = int(units.max()) + 1
+    keys, places = np.unique(rows.ids * width + units[rows.prompts], return_inverse=True)
+    occurrences = np.bincount(places, rows.occurrences).astype(np.int64)
+    return TokenRows(rows.token_ids, keys // width, keys % width, occurrences, places[rows.row_of]), places
+
+
 def selections(rows: TokenRows, chosen: NDArray[np.integer], experts: int) -> NDArray[np.float64]:  # (rows, experts)
     """Count how often the occurrences of each row selected each expert.
 

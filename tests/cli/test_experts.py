@@ -58,6 +58,14 @@ def test_an_expert_of_a_trace_has_tokens_partners_and_examples(run: Run, capture
     assert all("[word" in example["text"] for example in expert["examples"])
 
 
+def test_examples_are_of_the_tokens_that_an_expert_gets_most_surely(run: Run, captured: Signatures) -> None:
+    (expert,) = described(run, "--layer", 2, "--expert", 3, "--trace", "trace.parquet")["layers"][0]["experts"]
+    shown = [example["text"].split("[")[1].split("]")[0] for example in expert["examples"]]
+    assert shown == [token["token"] for token in expert["tokens"][:5]]
+    assert len({example["prompt"] for example in expert["examples"]}) == 5
+    assert max(example["text"].count("word") for example in expert["examples"]) <= 13
+
+
 def test_what_it_prints_names_category_token_partner_and_example(run: Run, captured: Signatures) -> None:
     printed = run("experts", "--layer", 2, "--expert", 3, "--trace", "trace.parquet", "--permutations", 99).stdout
     assert [line.split()[0] for line in printed.splitlines()][1:3] == ["load", "category"]
@@ -69,6 +77,10 @@ def test_experts_of_a_table_of_counts(run: Run) -> None:
     Path("counts.csv").write_text(COUNTS, encoding="utf-8")
     (layer,) = described(run, "counts.csv")["layers"]
     assert [one["categories"] for one in layer["experts"]] == [{"x": 0.75, "y": 0.25}, {"x": 0.25, "y": 0.75}]
+    assert layer["balance"] == pytest.approx(
+        {"entropy": 0.98, "gini": 1 / 12, "cv": 1 / 6, "max_over_mean": 7 / 6, "dead_experts": 0}, abs=0.001
+    )
+    assert "Gini 0.083, variation 0.17, busiest 1.17 times the mean" in run("experts", "counts.csv").stdout
 
 
 @pytest.mark.parametrize(

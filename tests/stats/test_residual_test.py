@@ -16,10 +16,10 @@ from moexray.stats.token_sums import selections, token_rows
 Planted = Callable[..., Any]
 
 
-def residual(drawn: Any, permutations: int, rng: int = 0) -> ResidualTest:
+def residual(drawn: Any, permutations: int, rng: int = 0, **options: Any) -> ResidualTest:
     rows = token_rows(drawn.token_ids, drawn.prompts)
     layers = [selections(rows, chosen, 16) for chosen in drawn.experts.swapaxes(0, 1)]
-    return residual_test(rows, layers, drawn.labels, permutations=permutations, rng=rng)
+    return residual_test(rows, layers, drawn.labels, permutations=permutations, rng=rng, **options)
 
 
 def statistic(drawn: Any, numbers: np.ndarray) -> float:
@@ -73,6 +73,18 @@ def test_routing_by_category_is_found_in_the_layer_that_does_it(planted: Planted
     assert found.corrected[1] == 1 / 200
     assert found.p_values[0] > 0.01
     assert found.p_value == 1 / 200
+
+
+def test_prompts_of_a_group_are_one_prompt(planted: Planted) -> None:
+    """Prompts that are torn in two, and said to belong together, give what they gave when they were whole."""
+    whole = planted(2, token=1, category=0.2, prompt=0.5)
+    halves = 2 * whole.prompts + np.arange(len(whole.prompts)) % 2
+    torn = replace(whole, prompts=halves, labels=[label for label in whole.labels for _ in range(2)])
+    groups = [f"prompt {number // 2}" for number in range(len(torn.labels))]
+    assert residual(torn, 199, groups=groups) == residual(whole, 199)
+    assert residual(torn, 199) != residual(whole, 199)
+    with pytest.raises(NotComputable, match="several categories"):
+        residual(whole, 9, groups=["one"] * len(whole.labels))
 
 
 def test_categories_that_share_no_token_cannot_be_told_from_their_tokens() -> None:
