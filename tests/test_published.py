@@ -6,6 +6,8 @@ the authors' `scripts/routing_output` (github.com/allenai/OLMoE, Apache-2.0) as 
 
 import csv
 import os
+import subprocess
+import sys
 from collections import defaultdict
 from itertools import combinations
 from math import log2
@@ -131,3 +133,12 @@ def test_a_token_goes_to_k_experts_and_to_none_twice(folder: Path, name: str, k:
     shares = vocabulary_specialisation(table, table.sum(axis=1) // k)
     assert shares.max() <= 1
     assert shares.sum(axis=1) == pytest.approx(k)
+
+
+def test_the_docs_show_what_the_script_prints(folder: Path) -> None:
+    script = Path(__file__).parents[1] / "scripts" / "published_routing.py"
+    printed = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, check=True)
+    shown = (Path(__file__).parents[1] / "docs" / "experts.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in printed.stdout.splitlines() if line.startswith("|")]
+    assert len(rows) == 27
+    assert set(rows) <= set(shown)
