@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.classifier import classify
-from moexray.stats.expected_routing import ExpectedRouting, covered_tokens, expected_routing
+from moexray.stats.expected_routing import ExpectedRouting, OtherBlocks, covered_tokens, expected_routing
 from moexray.stats.folds import group_numbers
 from moexray.stats.information import routing_information
 from moexray.stats.permutation import category_numbers
@@ -153,13 +153,14 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
 def _expectation(
     subject: Subject, tokens: _Tokens, blocks: NDArray[np.int64], *, accuracies: bool = True
 ) -> dict[str, Any]:
-    covered = covered_tokens(tokens.rows, blocks=blocks)
+    others = OtherBlocks(tokens.rows, blocks)
+    covered = covered_tokens(others)
     there = np.flatnonzero(covered).tolist()
     labels = [tokens.labels[i] for i in there]
     if len(set(labels)) < 2 or len(there) == len(set(labels)):
         message = "too few tokens have an id that occurs often enough elsewhere"
         raise NotComputable(message)
-    found = [expected_routing(tokens.rows, counts, blocks=blocks) for counts in tokens.by_layer]
+    found = [expected_routing(others, counts) for counts in tokens.by_layer]
     shuffles: Any = {"permutations": min(subject.permutations, 10_000), "rng": subject.rng("token_identity.expected")}
     document: dict[str, Any] = {"covered": float(covered.sum() / tokens.rows.occurrences.sum())}
     layers: dict[str, list[float | None]] = {}

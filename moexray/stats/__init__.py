@@ -11,7 +11,7 @@ from moexray.stats.clusters import CategorySilhouettes, CentroidDistance, catego
 from moexray.stats.coactivation import Coactivation, coactivation
 from moexray.stats.controls import PairedDifference, paired_difference, surface_likenesses
 from moexray.stats.depth import DepthTrend, depth_trend
-from moexray.stats.expected_routing import ExpectedRouting, expected_routing
+from moexray.stats.expected_routing import ExpectedRouting, OtherBlocks, expected_routing
 from moexray.stats.information import Bits, RoutingInformation, routing_information, table_information
 from moexray.stats.jackknife import jackknife_interval, logit_interval, mean_interval
 from moexray.stats.layers import LayerPValues, LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
@@ -53,6 +53,7 @@ __all__ = [
     "LayerLoad",
     "LayerPValues",
     "LayerStatistics",
+    "OtherBlocks",
     "PairSummary",
     "PairedDifference",
     "PairedLayer",

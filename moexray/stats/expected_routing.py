@@ -1,14 +1,45 @@
 """What a prompt's signature would be if its tokens were routed as the same ids are elsewhere, and what is left."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.token_sums import TokenRows, sum_at
+from moexray.stats.token_sums import TokenRows, marks_of, sum_at
 
 # An id that occurs less often elsewhere says little of where it goes.
 LEAST = 5
+
+
+@dataclass(frozen=True, eq=False)
+class OtherBlocks:
+    """Tokens, and the block of each prompt ``(prompts,)``: what can be said without a layer, it computes once.
+
+    A block is a prompt or its group, so that something is expected from all others; or a category, so that it is
+    from other categories alone.
+    """
+
+    rows: TokenRows
+    blocks: NDArray[np.integer]
+
+    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (rows, …)
+        """Sum what rows have over the rows of the same id in other blocks."""
+        places, inside = self._inside
+        return np.asarray(self.rows.by_id(values)[self.rows.ids] - (inside @ values)[places])
+
+    @cached_property
+    def occurrences(self) -> NDArray[np.float64]:  # (rows,)
+        """How often the id of each row occurs in other blocks."""
+        return self.sums(self.rows.occurrences.astype(np.float64))
+
+    @cached_property
+    def _inside(self) -> tuple[NDArray[np.int64], Any]:
+        """The id and block of each row as a number, and what sums over them: sparse (numbers, rows)."""
+        keys = self.rows.ids * (int(self.blocks.max()) + 1) + self.blocks[self.rows.prompts]
+        places = np.unique(keys, return_inverse=True)[1]
+        return places, marks_of(places, int(places.max(initial=-1)) + 1)
 
 
 @dataclass(frozen=True)
@@ -62,10 +93,9 @@ class Shifts:
 
 
 def expected_routing(
-    rows: TokenRows,
+    others: OtherBlocks,
     selections: NDArray[np.float64],
     *,
-    blocks: NDArray[np.integer],
     least: int = LEAST,
     shifts: Shifts | None = None,
     contrast: NDArray[np.float64] | None = None,
@@ -73,8 +103,7 @@ def expected_routing(
     """Expect of every token what its id is sent to outside the block of its prompt.
 
     With S(t,p) the counts of experts over the n(t,p) occurrences of id t in prompt p, the routing expected of them is
-    n(t,p) r, with r the mean of S over the occurrences of t in other blocks. A block is a prompt or its group, so
-    that the expectation is from all others; or a category, so that it is from other categories alone.
+    n(t,p) r, with r the mean of S over the occurrences of t in other blocks.
 
     An expectation is an estimate, and prompts that share tokens share its errors: the residuals of a router that looks
     at tokens alone would be alike, or unlike, by that alone. Whatever is expected of a prompt, and what is left, is a
@@ -85,10 +114,8 @@ def expected_routing(
 
     Parameters
     ----------
-    rows, selections
+    others, selections
         Of all prompts; a layer's counts ``(rows, experts)``.
-    blocks
-        The block of each prompt ``(prompts,)``.
     least
         How often an id must occur in other blocks to be looked at.
     shifts
@@ -96,23 +123,23 @@ def expected_routing(
     contrast
         Symmetric weights of pairs of prompts ``(prompts, prompts)``.
     """
+    rows, blocks = others.rows, others.blocks
     own, size = rows.occurrences.astype(np.float64), len(blocks)
     donors = selections
     if shifts is not None:
         donors = selections - own[:, None] * shifts.effects[shifts.categories[rows.prompts]]
-    others = elsewhere(rows, own, blocks)
-    kept = others >= max(least, 1)
-    shares = np.where(kept, own / np.maximum(others, 1), 0)
+    kept = others.occurrences >= max(least, 1)
+    shares = np.where(kept, own / np.maximum(others.occurrences, 1), 0)
     observed = sum_at(rows.prompts, selections * kept[:, None], size)
-    expected = sum_at(rows.prompts, elsewhere(rows, donors, blocks) * shares[:, None], size)
+    expected = sum_at(rows.prompts, others.sums(donors) * shares[:, None], size)
     totals = observed.sum(axis=1)
     scale = np.divide(1, totals, out=np.zeros(size), where=totals > 0)
     expected *= scale[:, None]
-    along = np.zeros_like(expected) if contrast is None else 2 * contrast @ expected
-    taken_off = None if shifts is None else _taken_off(rows, shares, blocks, shifts) @ shifts.weights.T
+    taken_off = None if shifts is None else _taken_off(others, shares, shifts) @ shifts.weights.T
     residuals = scaled_residuals(rows, donors)
-    parts = _parts(rows, residuals, shares, blocks=blocks, taken_off=taken_off) * scale[:, None, None]
-    moved = -np.einsum("pue,pe->u", parts, along)
+    parts = _parts(rows, residuals, shares, blocks=blocks, taken_off=taken_off)
+    parts *= scale[:, None, None]
+    moved = np.zeros(size) if contrast is None else -np.einsum("pue,pe->u", parts, 2 * contrast @ expected)
     noise_expected = _products(parts)
     own = sum_at(rows.prompts, residuals * kept[:, None], size) * scale[:, None]
     parts[np.arange(size), np.arange(size)] -= own
@@ -121,7 +148,7 @@ def expected_routing(
         expected=expected,
         noise_expected=noise_expected,
         noise_residual=_products(parts),
-        covered=covered_tokens(rows, blocks=blocks, least=least),
+        covered=covered_tokens(others, least=least),
         moved=moved,
     )
 
@@ -156,12 +183,11 @@ def _products(parts: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, p
     return np.asarray(flat @ flat.T)
 
 
-def covered_tokens(
-    rows: TokenRows, *, blocks: NDArray[np.integer], least: int = LEAST
-) -> NDArray[np.int64]:  # (prompts,)
+def covered_tokens(others: OtherBlocks, *, least: int = LEAST) -> NDArray[np.int64]:  # (prompts,)
     """Count the tokens of each prompt whose id occurs at least so often in other blocks."""
-    kept = elsewhere(rows, rows.occurrences.astype(np.float64), blocks) >= max(least, 1)
-    return np.bincount(rows.prompts, rows.occurrences * kept, minlength=len(blocks)).astype(np.int64)
+    kept = others.occurrences >= max(least, 1)
+    held = others.rows.occurrences * kept
+    return np.bincount(others.rows.prompts, held, minlength=len(others.blocks)).astype(np.int64)
 
 
 def scaled_residuals(rows: TokenRows, selections: NDArray[np.float64]) -> NDArray[np.float64]:  # (rows, experts)
@@ -171,16 +197,10 @@ def scaled_residuals(rows: TokenRows, selections: NDArray[np.float64]) -> NDArra
     return np.asarray(residuals / np.sqrt(np.where(shares < 1, 1 - shares, 1))[:, None])
 
 
-def elsewhere(rows: TokenRows, values: NDArray[np.float64], blocks: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Sum what rows have over the rows of the same id in other blocks."""
-    _, cells = np.unique(rows.ids * (int(blocks.max()) + 1) + blocks[rows.prompts], return_inverse=True)
-    inside = sum_at(cells, values, int(cells.max()) + 1)
-    return np.asarray(rows.by_id(values)[rows.ids] - inside[cells])
-
-
 def _taken_off(
-    rows: TokenRows, shares: NDArray[np.float64], blocks: NDArray[np.integer], shifts: Shifts
+    others: OtherBlocks, shares: NDArray[np.float64], shifts: Shifts
 ) -> NDArray[np.float64]:  # (prompts, categories)
     """How often each category's shift is taken off what is expected of a prompt."""
+    rows = others.rows
     marks = np.eye(len(shifts.effects))[shifts.categories[rows.prompts]] * rows.occurrences[:, None]
-    return sum_at(rows.prompts, elsewhere(rows, marks, blocks) * shares[:, None], len(blocks))
+    return sum_at(rows.prompts, others.sums(marks) * shares[:, None], len(others.blocks))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.expected_routing import elsewhere
+from moexray.stats.expected_routing import OtherBlocks
 from moexray.stats.token_sums import TokenRows, sum_at
 
 _LEAST, _MOST = 1e-3, 1e6
@@ -65,7 +65,7 @@ def shrunk_routing(
     """
     load = selections.sum(axis=0) / selections.sum()
     strength = dirichlet_strength(rows.by_id(selections), load)
-    counts = elsewhere(rows, selections, blocks)
+    counts = OtherBlocks(rows, blocks).sums(selections)
     shares = (counts + strength * load) / (counts.sum(axis=1, keepdims=True) + strength)
     expected = sum_at(rows.prompts, shares * selections.sum(axis=1, keepdims=True), len(blocks))
     totals = expected.sum(axis=1, keepdims=True)

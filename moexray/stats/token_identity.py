@@ -206,8 +206,9 @@ def shuffled_gains(
     size = max(1, _MOST_NUMBERS // max(len(both), weights.size * (int(numbers.max()) + 1)))
     gains, scaled = [], []
     for part in (block[start : start + size] for block in blocks for start in range(0, len(block), size)):
-        alike = (part[:, pairs[0]] == part[:, pairs[1]]).astype(np.float64)
-        sums, within = np.hsplit(alike @ both, 2)
+        by_prompt = np.ascontiguousarray(part.T)  # whole rows are taken ten times faster than columns
+        alike = (by_prompt[pairs[0]] == by_prompt[pairs[1]]).astype(np.float64)
+        sums, within = np.hsplit(alike.T @ both, 2)
         totals, shares = weights.totals(part)
         variances = (1 - shares) ** 2 * within + shares**2 * (squares - within)
         gains.append(sums / totals)
@@ -243,8 +244,11 @@ class _Weights:
         self, numbers: NDArray[np.integer]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (labelings, 1) each
         """Sum ``n f (1 - f)`` over ids, and average f, for category numbers ``(labelings, prompts)``."""
-        squares = np.zeros((self.size, len(numbers)))
+        within = np.zeros((self.size, len(numbers)))
         for category in range(int(numbers.max()) + 1):
-            squares += (self.occurrences @ (numbers == category).T.astype(np.float64)) ** 2
-        within = (squares - self.own[:, None]) / 2 / self.pairs[:, None]
-        return (self.every @ (within * (1 - within)))[:, None], (self.every @ within / self.every.sum())[:, None]
+            held = self.occurrences @ (category == numbers.T).astype(np.float64)
+            within += np.square(held, out=held)
+        within -= self.own[:, None]
+        within /= 2 * self.pairs[:, None]
+        mean = self.every @ within
+        return (mean - self.every @ np.square(within, out=within))[:, None], (mean / self.every.sum())[:, None]

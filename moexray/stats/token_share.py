@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.expected_routing import LEAST, Shifts, covered_tokens, expected_routing
+from moexray.stats.expected_routing import LEAST, OtherBlocks, Shifts, covered_tokens, expected_routing
 from moexray.stats.jackknife import jackknife_interval
 from moexray.stats.permutation import category_numbers, check_pairs
 from moexray.stats.token_sums import TokenRows
@@ -61,12 +61,13 @@ def token_share(
         If there is no pair within a category, or none across, or nothing separates them.
     """
     numbers = category_numbers(labels)
-    covered = covered_tokens(rows, blocks=blocks, least=least) > 0
+    others = OtherBlocks(rows, blocks)
+    covered = covered_tokens(others, least=least) > 0
     contrast = _contrast(numbers, covered)
     found = []
     for counts in selections:
         shifts = category_shifts(rows, counts, numbers)
-        one = expected_routing(rows, counts, blocks=blocks, least=least, shifts=shifts, contrast=contrast)
+        one = expected_routing(others, counts, least=least, shifts=shifts, contrast=contrast)
         expected = _separations(one.expected @ one.expected.T - one.noise_expected, contrast)
         expected[1:] += one.moved
         found.append((expected, _separations(one.observed @ one.observed.T, contrast)))

@@ -41,7 +41,7 @@ class TokenRows:
 
     @cached_property
     def _marks(self) -> Any:  # sparse (ids, rows)
-        return _marks(self.ids, len(self.token_ids))
+        return marks_of(self.ids, len(self.token_ids))
 
 
 def token_rows(token_ids: NDArray[np.integer], prompts: NDArray[np.integer]) -> TokenRows:
@@ -98,10 +98,11 @@ def selections(rows: TokenRows, chosen: NDArray[np.integer], experts: int) -> ND
 
 def sum_at(places: NDArray[np.integer], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:  # (size, …)
     """Sum rows of `values` that go to the same place; ten times faster than `numpy.add.at`."""
-    return np.asarray(_marks(places, size) @ values)
+    return np.asarray(marks_of(places, size) @ values)
 
 
-def _marks(places: NDArray[np.integer], size: int) -> Any:
+def marks_of(places: NDArray[np.integer], size: int) -> Any:
+    """Return the sparse matrix (size, rows) that sums rows which go to the same place."""
     from scipy.sparse import csr_array
 
     order = np.argsort(places, kind="stable")

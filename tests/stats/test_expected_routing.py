@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moexray.stats.expected_routing import ExpectedRouting, covered_tokens, expected_routing
+from moexray.stats.expected_routing import ExpectedRouting, OtherBlocks, covered_tokens, expected_routing
 from moexray.stats.token_sums import selections, token_rows
 
 Planted = Callable[..., Any]
@@ -15,7 +15,7 @@ KINDS = np.arange(40) % 4
 
 def expected(drawn: Any, blocks: np.ndarray, least: int = 5) -> ExpectedRouting:
     rows = token_rows(drawn.token_ids, drawn.prompts)
-    return expected_routing(rows, selections(rows, drawn.experts[:, 0], 16), blocks=blocks, least=least)
+    return expected_routing(OtherBlocks(rows, blocks), selections(rows, drawn.experts[:, 0], 16), least=least)
 
 
 @pytest.mark.parametrize("blocks", [np.arange(40), np.arange(40) // 2, KINDS], ids=["prompts", "groups", "categories"])
@@ -42,7 +42,7 @@ def test_every_token_is_expected_where_its_id_goes_in_other_blocks(planted: Plan
 def test_the_share_that_is_covered_falls_with_what_is_asked_for(planted: Planted) -> None:
     drawn = planted(1, token=1)
     rows = token_rows(drawn.token_ids, drawn.prompts)
-    covered = [covered_tokens(rows, blocks=np.arange(40), least=least).sum() for least in (1, 5, 50, 10_000)]
+    covered = [covered_tokens(OtherBlocks(rows, np.arange(40)), least=least).sum() for least in (1, 5, 50, 10_000)]
     assert sorted(covered, reverse=True) == covered
     assert covered[0] <= len(drawn.token_ids)
     assert covered[-1] == 0
@@ -77,14 +77,14 @@ def test_products_of_expected_signatures_are_those_of_a_router_known_exactly(mix
     drawn, _ = mixed(0, 1.0)
     by_id = np.random.default_rng(1).dirichlet(np.full(16, 0.3), size=120)
     rows, prompts = token_rows(drawn.token_ids, drawn.prompts), np.arange(40)
-    kept = covered_tokens(rows, blocks=prompts) > 0
+    kept = covered_tokens(OtherBlocks(rows, prompts)) > 0
     apart = np.ix_(kept, kept)
     means, first = [], expected(drawn, prompts)
     rng = np.random.default_rng(2)
     for _ in range(300):
         experts = (rng.random((len(drawn.token_ids), 1)) > by_id[drawn.token_ids].cumsum(axis=1)).sum(axis=1)
         counts = selections(rows, experts.clip(0, 15)[:, None], 16)
-        found = expected_routing(rows, counts, blocks=prompts)
+        found = expected_routing(OtherBlocks(rows, prompts), counts)
         means.append((found.expected @ found.expected.T - found.noise_expected)[apart])
     often = np.bincount(drawn.token_ids, minlength=120)
     truth = np.zeros((40, 16))
