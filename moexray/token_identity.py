@@ -25,7 +25,8 @@ from moexray.trace import RoutedTokens, Trace
 
 # Every layer has matrices of prompts by prompts, and a prompt its part in all others.
 MOST_PROMPTS = 500
-RESIDUAL_PERMUTATIONS = 1000
+# Every shuffle looks at all pairs of prompts in all layers; so many give p down to 0.0005.
+GAIN_PERMUTATIONS, RESIDUAL_PERMUTATIONS = 2000, 1000
 _MOST_BYTES = 2**30
 
 
@@ -129,7 +130,7 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
         tokens.routed.experts,
         tokens.labels,
         width=tokens.width,
-        permutations=subject.permutations if len(tokens.labels) <= 100 else min(subject.permutations, 1000),
+        permutations=min(subject.permutations, GAIN_PERMUTATIONS if len(tokens.labels) <= 100 else 1000),
         rng=subject.rng("token_identity.same_token"),
         groups=tokens.groups,
     )

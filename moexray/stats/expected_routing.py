@@ -137,48 +137,46 @@ def expected_routing(
     expected *= scale[:, None]
     taken_off = None if shifts is None else _taken_off(others, shares, shifts) @ shifts.weights.T
     residuals = scaled_residuals(rows, donors)
-    parts = _parts(rows, residuals, shares, blocks=blocks, taken_off=taken_off)
+    parts = parts_of(rows, residuals, shares, size)
+    parts[blocks[:, None] == blocks] = 0
+    if taken_off is not None:
+        for prompt, held in enumerate(held_by(rows, size)):
+            parts[:, prompt] -= taken_off[:, held] @ residuals[held]
     parts *= scale[:, None, None]
     moved = np.zeros(size) if contrast is None else -np.einsum("pue,pe->u", parts, 2 * contrast @ expected)
-    noise_expected = _products(parts)
+    noise_expected = products_of(parts)
     own = sum_at(rows.prompts, residuals * kept[:, None], size) * scale[:, None]
     parts[np.arange(size), np.arange(size)] -= own
     return ExpectedRouting(
         observed=observed * scale[:, None],
         expected=expected,
         noise_expected=noise_expected,
-        noise_residual=_products(parts),
+        noise_residual=products_of(parts),
         covered=covered_tokens(others, least=least),
         moved=moved,
     )
 
 
-def _parts(
-    rows: TokenRows,
-    residuals: NDArray[np.float64],
-    shares: NDArray[np.float64],
-    *,
-    blocks: NDArray[np.integer],
-    taken_off: NDArray[np.float64] | None,
+def parts_of(
+    rows: TokenRows, residuals: NDArray[np.float64], shares: NDArray[np.float64], size: int
 ) -> NDArray[np.float64]:  # (prompts, prompts, experts)
-    """Return the part that each prompt, by column, has in what is expected of each prompt, by row."""
-    size = len(blocks)
+    """Return the part that each prompt, by column, has in the weighted sum of ids that each prompt, by row, holds."""
     weights = np.zeros((len(rows.token_ids), size))
     weights[rows.ids, rows.prompts] = shares
     parts = np.empty((size, size, residuals.shape[1]))
-    order = np.argsort(rows.prompts, kind="stable")
-    ends = np.searchsorted(rows.prompts[order], np.arange(size + 1))
-    for prompt in range(size):
-        held = order[ends[prompt] : ends[prompt + 1]]
-        part = weights[rows.ids[held]].T @ residuals[held]
-        part[blocks == blocks[prompt]] = 0
-        if taken_off is not None:
-            part -= taken_off[:, held] @ residuals[held]
-        parts[:, prompt] = part
+    for prompt, held in enumerate(held_by(rows, size)):
+        parts[:, prompt] = weights[rows.ids[held]].T @ residuals[held]
     return parts
 
 
-def _products(parts: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
+def held_by(rows: TokenRows, size: int) -> list[NDArray[np.int64]]:
+    """Return the places of each prompt's rows."""
+    order = np.argsort(rows.prompts, kind="stable")
+    return np.split(order, np.searchsorted(rows.prompts[order], np.arange(1, size)))
+
+
+def products_of(parts: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
+    """Multiply what two prompts are made of, summed over its parts and experts."""
     flat = parts.reshape(len(parts), -1)
     return np.asarray(flat @ flat.T)
 

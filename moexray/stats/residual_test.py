@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.expected_routing import scaled_residuals
+from moexray.stats.expected_routing import parts_of, products_of, scaled_residuals
 from moexray.stats.layers import p_values_of
 from moexray.stats.permutation import category_numbers, p_value, shuffled_labels
 from moexray.stats.token_identity import units_of
@@ -116,16 +116,10 @@ def _products(
     every = rows.totals
     residuals = selections - (own / every)[:, None] * rows.by_id(selections)[rows.ids]
     scaled = scaled_residuals(rows, selections)
-    shares = np.zeros((len(rows.token_ids), prompts))
-    shares[rows.ids, rows.prompts] = own / every
     together = sum_at(rows.prompts, residuals, prompts)
-    variances = np.zeros((prompts, prompts))
-    for prompt in range(prompts):
-        held = np.flatnonzero(rows.prompts == prompt)
-        scores = -shares[rows.ids[held]].T @ scaled[held]
-        scores[prompt] += scaled[held].sum(axis=0)
-        variances += scores @ scores.T
-    return together @ together.T, variances
+    scores = parts_of(rows, scaled, own / every, prompts)
+    scores[np.arange(prompts), np.arange(prompts)] -= sum_at(rows.prompts, scaled, prompts)
+    return together @ together.T, products_of(scores)
 
 
 def _statistics(
