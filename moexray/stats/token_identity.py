@@ -246,7 +246,7 @@ class _Weights:
         """Sum ``n f (1 - f)`` over ids, and average f, for category numbers ``(labelings, prompts)``."""
         within = np.zeros((self.size, len(numbers)))
         for category in range(int(numbers.max()) + 1):
-            held = self.occurrences @ (category == numbers.T).astype(np.float64)
+            held = self.occurrences @ np.ascontiguousarray((numbers == category).T, dtype=np.float64)
             within += np.square(held, out=held)
         within -= self.own[:, None]
         within /= 2 * self.pairs[:, None]
