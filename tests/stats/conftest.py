@@ -22,9 +22,14 @@ Planted = Callable[..., Routed]
 
 
 @pytest.fixture(scope="session")
-def first_seed() -> int:
-    """Return where the seeds of simulations begin: others than the usual ones if MOEXRAY_FIRST_SEED says so."""
-    return int(os.environ.get("MOEXRAY_FIRST_SEED", "0"))
+def seeds() -> Callable[[int], range]:
+    """Return the seeds of so many simulations; others, or more, if MOEXRAY_FIRST_SEED or MOEXRAY_SIMULATIONS say so."""
+    first = int(os.environ.get("MOEXRAY_FIRST_SEED", "0"))
+
+    def numbered(simulations: int) -> range:
+        return range(first, first + int(os.environ.get("MOEXRAY_SIMULATIONS", simulations)))
+
+    return numbered
 
 
 @pytest.fixture(scope="session")

@@ -104,11 +104,10 @@ def test_an_expert_that_no_layer_selected_is_shared_by_no_pair(planted: Planted)
 @pytest.mark.parametrize("prompt", [0.0, 0.7])
 @pytest.mark.parametrize("own_words", [0.5, 0.9])
 def test_routing_by_token_alone_gives_uniform_p(
-    planted: Planted, own_words: float, prompt: float, first_seed: int
+    planted: Planted, own_words: float, prompt: float, seeds: Callable[[int], range]
 ) -> None:
     """Whether categories share their words or not, and whether prompts have likings of their own or not."""
-    seeds = range(first_seed, first_seed + 200)
-    draws = (planted(seed, token=1, prompt=prompt, own_words=own_words, layers=1) for seed in seeds)
+    draws = (planted(seed, token=1, prompt=prompt, own_words=own_words, layers=1) for seed in seeds(200))
     p = np.array([same_token(drawn).p_value for drawn in draws])
     uniform = kstest(p - np.random.default_rng(1).random(len(p)) / 100, "uniform").pvalue
     print(f"own words {own_words}, prompt {prompt}: KS p = {uniform:.3f}, p ≤ 0.05 in {np.mean(p <= 0.05):.1%}")

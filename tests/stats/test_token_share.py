@@ -22,10 +22,10 @@ def share(drawn: Any) -> TokenShare:
 @pytest.mark.slow
 @pytest.mark.parametrize("of_tokens", [0.0, 0.6, 0.8, 1.0])
 def test_planted_shares_lie_in_the_interval_in_about_95_of_100_studies(
-    mixed: Drawn, of_tokens: float, first_seed: int
+    mixed: Drawn, of_tokens: float, seeds: Callable[[int], range]
 ) -> None:
     held, estimates, truths = [], [], []
-    for seed in range(first_seed, first_seed + 100):
+    for seed in seeds(100):
         drawn, truth = mixed(seed, of_tokens)
         found = share(drawn)
         assert found.ci is not None
