@@ -1,5 +1,6 @@
 """A capture that is killed, whenever, goes on and gives the very files of one that was not."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_olmoe_folder: str
 def test_thirty_captures_killed_at_random_moments_end_as_one_that_was_not(
     tmp_path: Path, tiny_olmoe_folder: str, undisturbed: dict[str, bytes]
 ) -> None:
-    subprocess.run([sys.executable, killing.__file__, str(tmp_path), tiny_olmoe_folder, "30"], check=True)
+    command = [sys.executable, killing.__file__, str(tmp_path), tiny_olmoe_folder, "30"]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     kills = [int((folder / "kills").read_text()) for folder in tmp_path.iterdir() if folder.is_dir()]
     assert sum(kills) >= 30
     assert max(kills) > 1, "no capture was killed while it went on: nothing of that is tested"
