@@ -83,7 +83,6 @@ def load(folder: Path) -> LoadedModel:
     return loaded
 
 
-@torch.inference_mode()
 def bare(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
     """Generate in the batches that capture makes, and listen to nothing."""
     engine = TransformersEngine(loaded)  # so that the same kernels run
@@ -108,7 +107,11 @@ def captured(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Cal
     """Generate and record."""
     engine = TransformersEngine(loaded)
     generation = Generation(max_new_tokens=new_tokens, stop_at_eos=False)
-    return lambda: void(record(engine, prompts, generation))
+
+    def run() -> None:
+        record(engine, prompts, generation)
+
+    return run
 
 
 def looped(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
@@ -126,10 +129,6 @@ def looped(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Calla
             )
 
     return run
-
-
-def void(_: object) -> None:
-    """Leave a result alone."""
 
 
 CONTENDERS = {"bare generate": bare, "capture": captured, "one prompt at a time": looped}

@@ -92,6 +92,22 @@ def read_counts(path: Path) -> list[ExpertCounts]:
 Row = tuple[str, str, int, int, int]
 
 
+def read_model_counts(path: Path, model: str | None, *, advice: str) -> ExpertCounts:
+    """Read the counts of one model; None takes the only one that there is.
+
+    Raises
+    ------
+    CountsError
+        As `read_counts`, or if there is no such model or there are several: with the advice what to do.
+    """
+    found = read_counts(path)
+    chosen = [one for one in found if model in (None, one.model)]
+    if len(chosen) != 1:
+        message = f"{path} holds {', '.join(one.model for one in found)}: {advice}"
+        raise CountsError(message)
+    return chosen[0]
+
+
 def _csv_rows(path: Path) -> Iterable[Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)

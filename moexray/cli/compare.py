@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from moexray.cli.options import PhaseName, PhaseOption, SeedOption
-from moexray.counts_table import is_counts_table, read_counts
-from moexray.errors import AnalysisError
+from moexray.counts_table import is_counts_table, read_model_counts
 from moexray.signatures import Signatures
 from moexray.trace import Trace
 
@@ -43,7 +42,11 @@ def compare(
 
     if is_counts_table(first) or is_counts_table(second):
         names: list[str | None] = [*model] if model else [None, None]
-        document = compare_counts(_counts(first, names[0]), _counts(second, names[1]))
+        one_counts, other_counts = (
+            read_model_counts(file, name, advice="name both models with --model, given twice")
+            for file, name in zip((first, second), names, strict=True)
+        )
+        document = compare_counts(one_counts, other_counts)
     else:
         one, other = Signatures.load(first), Signatures.load(second)
         traces = None if trace is None else (Trace.open(trace[0], one), Trace.open(trace[1], other))
@@ -54,15 +57,6 @@ def compare(
         typer.echo(json_library.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         _print(document)
-
-
-def _counts(file: Path, model: str | None) -> Any:
-    found = read_counts(file)
-    chosen = [one for one in found if model in (None, one.model)]
-    if len(chosen) != 1:
-        message = f"{file} holds {', '.join(one.model for one in found)}: name both models with --model, given twice"
-        raise AnalysisError(message)
-    return chosen[0]
 
 
 def _print(document: Mapping[str, Any]) -> None:

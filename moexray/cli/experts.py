@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption
-from moexray.counts_table import is_counts_table, read_counts
+from moexray.counts_table import is_counts_table, read_model_counts
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 from moexray.trace import Trace
@@ -41,7 +41,7 @@ def experts(
 
     opened = None
     if is_counts_table(file):
-        document = experts_of_counts(_model(file, model))
+        document = experts_of_counts(read_model_counts(file, model, advice="name one with --model"))
     else:
         signatures = Signatures.load(file)
         opened = None if trace is None else Trace.open(trace, signatures)
@@ -55,15 +55,6 @@ def experts(
         _print_expert(document)
     else:
         _print_layers(document)
-
-
-def _model(file: Path, model: str | None) -> Any:
-    found = read_counts(file)
-    chosen = [one for one in found if model in (None, one.model)]
-    if len(chosen) != 1:
-        message = f"{file} holds {', '.join(one.model for one in found)}: name one with --model"
-        raise AnalysisError(message)
-    return chosen[0]
 
 
 def _choose(document: dict[str, Any], layer: int | None, expert: int | None) -> None:
