@@ -1,6 +1,6 @@
 """The control of token identity: what an analysis says of a trace, as JSON values."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -242,15 +242,13 @@ def _residual_p(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
 
 def _information(tokens: _Tokens) -> list[dict[str, Any]]:
     routed = tokens.routed
-
-    def measured() -> Iterator[dict[str, Any]]:
-        for layer, chosen in zip(tokens.layers, routed.experts.swapaxes(0, 1), strict=True):
-            found = routing_information(
-                routed.token_ids, routed.prompts, routed.positions, chosen, tokens.labels, width=tokens.width
-            )
-            yield {"layer": layer, **asdict(found)}
-
-    return list(measured())
+    found = []
+    for layer, chosen in zip(tokens.layers, routed.experts.swapaxes(0, 1), strict=True):
+        measured = routing_information(
+            routed.token_ids, routed.prompts, routed.positions, chosen, tokens.labels, width=tokens.width
+        )
+        found.append({"layer": layer, **asdict(measured)})
+    return found
 
 
 def _or_note(subject: Subject, name: str, control: Callable[[], Any]) -> Any:
