@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
+from transformers.quantizers.quantizer_mxfp4 import Mxfp4HfQuantizer
 
 from moexray.engines.generation import Generation
 from moexray.engines.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
@@ -87,6 +88,19 @@ def test_a_checkpoint_of_mxfp4_runs_unpacked_and_is_heard(tmp_path: Path) -> Non
     layout, sequences = record(model, 3)
     check_against_routers(model, layout, sequences)
     assert check_causes(model, layout, sequences[0]) > 0
+
+
+def test_mxfp4_is_to_be_unpacked_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU unpacks anyway, so that what is asked for is looked at before transformers looks at the machine."""
+    write_mxfp4(tmp_path)
+    asked = []
+
+    def listen(quantizer: Mxfp4HfQuantizer, *_args: object, **_kwargs: object) -> None:
+        asked.append(quantizer.quantization_config.dequantize)
+
+    monkeypatch.setattr(Mxfp4HfQuantizer, "validate_environment", listen)
+    load_model(str(tmp_path), device="cpu", dtype="float32")
+    assert asked == [True]
 
 
 def test_experts_in_eight_bits_are_heard_by_the_generic_tap() -> None:
