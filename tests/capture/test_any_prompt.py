@@ -4,8 +4,11 @@ import unicodedata
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from moexray.capture.recording import record
 from moexray.engines.generation import Generation
@@ -67,6 +70,45 @@ def test_a_prompt_that_fills_the_whole_context_is_recorded_and_one_token_more_is
     assert found.tokens[0, 0] > 0.9 * context
     with pytest.raises(CaptureError, match=f"more than the model's context of {context}"):
         record(engine, [_of(text + text)], Generation(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param("word ", id="words"),
+        pytest.param("😀👩\u200d🚀", id="emoji"),
+        pytest.param("שלום \0", id="right to left, and NUL"),
+        pytest.param(SPECIAL, id="special tokens"),
+    ],
+)
+def test_a_prompt_of_four_thousand_tokens_is_routed_beside_a_short_one_as_its_routers_say(piece: str) -> None:
+    loaded = load_model("scale", device="cpu", dtype="float64")
+    loaded.model.config.max_position_embeddings = 4096  # its positions are rotations, which end nowhere
+    engine = TransformersEngine(loaded)
+    per_piece = len(engine.tokenize([_of(piece * 100)])[0]) / 100
+    prompt = _of(piece * int(4000 / per_piece))
+    token_ids = engine.tokenize([prompt])[0]
+    assert 3900 < len(token_ids) <= 4000
+    found = record(engine, [BESIDE, prompt], Generation(2))
+    expected = [
+        np.bincount(experts.flatten(), minlength=found.counts.shape[3]) for experts in routed(loaded.model, token_ids)
+    ]
+    np.testing.assert_array_equal(found.counts[1, 0], expected)
+    assert found.tokens[1].tolist() == [len(token_ids), 1]
+
+
+@torch.inference_mode()
+def routed(model: PreTrainedModel, token_ids: list[int]) -> list[NDArray[np.int64]]:
+    """Return what each router selects, ``(tokens, k)``, in one pass over the prompt alone."""
+    returned: list[NDArray[np.int64]] = []
+    routers = [module for module in model.modules() if type(module).__name__.endswith("TopKRouter")]
+    handles = [r.register_forward_hook(lambda _m, _a, output: returned.append(output[2].numpy())) for r in routers]
+    model(torch.tensor([token_ids]), use_cache=False)
+    for handle in handles:
+        handle.remove()
+    assert len(returned) == len(routers) > 0
+    return returned
 
 
 def _of(text: str) -> Prompt:
