@@ -79,7 +79,7 @@ def write_synthetic(path: Path, prompts: int) -> None:
 def pairwise_input() -> NDArray[np.float64]:
     """Return the signatures that both contenders get."""
     counts = synthetic_counts(PAIRWISE, np.random.default_rng(2)).sum(axis=1, dtype=np.float64)
-    return (counts / counts.sum(axis=2, keepdims=True)).reshape(PAIRWISE, -1)
+    return np.asarray((counts / counts.sum(axis=2, keepdims=True)).reshape(PAIRWISE, -1))
 
 
 def by_scikit_learn(vectors: NDArray[np.float64], labels: list[str]) -> list[float]:

@@ -3,18 +3,20 @@
 Every contender runs the bundled prompts through the embedded model, greedily, in every round; bare
 generation, capture, and capture with every recorder on take turns within it, so that a slow moment of
 the machine meets them all. Captures keep their journal and write their files, as on the command line.
-Times and ratios are medians over all turns.
+Times and ratios are medians over all turns. What a turn takes moves with the machine, so that a ratio of two says
+little about a few hundredths; what passes outside `generate` within a turn moves less, and is given beside it. Only
+the hooks are not in it.
 
     python benchmarks/capture.py --rounds 7
 """
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import typer
@@ -32,6 +34,15 @@ from moexray.prompts import bundled_prompts
 GENERATION = Generation(32)
 PROMPTS = bundled_prompts()
 LOOP = "one prompt at a time, appending hook"
+# Seconds of each call of a model's generate in the turn that runs.
+GENERATING: list[float] = []
+
+
+class Turn(NamedTuple):
+    """What one turn took, and how much of that outside `generate`, in seconds."""
+
+    seconds: float
+    outside: float
 
 
 @torch.inference_mode()
@@ -90,16 +101,27 @@ def load(implementation: str | None = None) -> LoadedModel:
     model.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=0)
     if implementation is not None:
         model.set_experts_implementation(implementation)
+    generate = model.generate
+
+    def timed(*args: Any, **options: Any) -> Any:
+        started = time.perf_counter()
+        found = generate(*args, **options)
+        GENERATING.append(time.perf_counter() - started)
+        return found
+
+    model.generate = timed
     return loaded
 
 
-def time_by_turns(contenders: dict[str, Callable[[], None]], turns: int, seconds: dict[str, list[float]]) -> None:
-    """Run every contender `turns` times, one after the other, and append what each took."""
-    for _ in range(turns):
+def take_turns(contenders: Mapping[str, Callable[[], None]], number: int, turns: dict[str, list[Turn]]) -> None:
+    """Run every contender `number` times, one after the other, and append what each took."""
+    for _ in range(number):
         for name, run in contenders.items():
+            GENERATING.clear()
             started = time.perf_counter()
             run()
-            seconds.setdefault(name, []).append(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            turns.setdefault(name, []).append(Turn(seconds, seconds - sum(GENERATING)))
 
 
 def contenders(bare: LoadedModel, engine: TransformersEngine, budget: int) -> dict[str, Callable[[], None]]:
@@ -121,22 +143,27 @@ def main(*, rounds: Annotated[int, typer.Option(min=1, help="How often everythin
         "capture, eager experts": partial(capture, TransformersEngine(load("eager")), budgets[-1]),
     }
     groups = {budget: contenders(bare, engine, budget) for budget in budgets}
-    seconds: dict[str, list[float]] = {}
+    turns: dict[str, list[Turn]] = {}
     for group in groups.values():
-        time_by_turns(group, 1, {})  # warms up
+        take_turns(group, 1, {})  # warms up
     for _ in range(rounds):
-        time_by_turns(once, 1, seconds)
+        take_turns(once, 1, turns)
         for group in groups.values():
-            time_by_turns(group, 3, seconds)
+            take_turns(group, 3, turns)
     print(f"{len(PROMPTS)} prompts, {GENERATION.max_new_tokens} new tokens, {torch.get_num_threads()} threads\n")
-    for name, taken in seconds.items():
-        print(f"{name:<45} {median(taken):7.2f} s  (from {min(taken):.2f} to {max(taken):.2f})")
+    for name, taken in turns.items():
+        seconds, outside = ([turn[place] for turn in taken] for place in range(2))
+        print(
+            f"{name:<45} {median(seconds):7.2f} s  (from {min(seconds):.2f} to {max(seconds):.2f}), "
+            f"{median(outside):.2f} s of it outside generate"
+        )
     print()
+    looped = median(turn.seconds for turn in turns[LOOP])
     for group in groups.values():
         bare_name, *names = group
         for name in names:
-            cost = median(a / b for a, b in zip(seconds[name], seconds[bare_name], strict=True))
-            gain = median(seconds[LOOP]) / median(seconds[name])
+            cost = median(a.seconds / b.seconds for a, b in zip(turns[name], turns[bare_name], strict=True))
+            gain = looped / median(turn.seconds for turn in turns[name])
             print(f"{name} takes {cost:.3f} × bare generate, and is {gain:.1f} × as fast as the loop")
 
 

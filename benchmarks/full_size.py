@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer, GenerationConfig, OlmoeConfig
 
 from moexray.capture.plan import plan_batches
-from moexray.capture.run import record
+from moexray.capture.recording import record
 from moexray.engines.generation import Generation
 from moexray.engines.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
 from moexray.engines.memory import fitting_tokens
@@ -62,7 +62,7 @@ def write_model(folder: Path) -> None:
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for name, parameter in build_skeleton(CONFIG).state_dict().items():
         parts.setdefault(".".join(name.split(".")[:3]), {})[name] = parameter
-    places = {}
+    places: dict[str, str] = {}
     for number, part in enumerate(parts.values()):
         file = f"model-{number}.safetensors"
         save_file({name: random_like(shape) for name, shape in part.items()}, folder / file, {"format": "pt"})
