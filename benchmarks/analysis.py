@@ -23,6 +23,7 @@ import numpy as np
 import typer
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from processes import in_a_process, resident
 
 LAYERS, EXPERTS, TOP_K, CATEGORIES = 16, 64, 8, 4
 TOKENS = np.array([24, 32], dtype=np.int32)
@@ -156,23 +157,6 @@ def measured(contender: str, path: Path) -> None:
     print(json.dumps({"seconds": seconds, "before": before, "peak": peak, "figures": figures}))
 
 
-def resident(which: str) -> int:
-    """Return bytes of this process's resident memory as Linux counts them: VmRSS now, VmHWM at most.
-
-    Not `resource.getrusage`, whose peak a process inherits from the one that started it.
-    """
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
-    return int(fields[which].split()[0]) * 1024
-
-
-def in_a_process(contender: str, path: Path) -> dict[str, Any]:
-    """Measure in a process of its own."""
-    command = [sys.executable, __file__, "--only", contender, "--path", str(path)]
-    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
-    return found
-
-
 def seconds_of_command(*command: str) -> float:
     """Time a command."""
     started = time.perf_counter()
@@ -186,7 +170,7 @@ def compare_pairwise(rounds: int, path: Path) -> None:
     found: dict[str, list[dict[str, Any]]] = {}
     for _ in range(rounds):
         for name in CONTENDERS:
-            found.setdefault(name, []).append(in_a_process(name, path))
+            found.setdefault(name, []).append(in_a_process(__file__, "--only", name, "--path", str(path)))
     seconds = {name: median(one["seconds"] for one in turns) for name, turns in found.items()}
     memory = {name: median(one["peak"] - one["before"] for one in turns) for name, turns in found.items()}
     for name in found:
@@ -225,7 +209,7 @@ def main(
             print(
                 f"\nmoexray analyze, {prompts:,} prompts × {LAYERS * EXPERTS:,}, {file.stat().st_size / 2**20:.0f} MiB"
             )
-            found = in_a_process("analyze", file)
+            found = in_a_process(__file__, "--only", "analyze", "--path", str(file))
             print(f"  {found['seconds']:8.1f} s   {found['peak'] / GIB:.2f} GiB resident at most", flush=True)
 
 

@@ -20,14 +20,13 @@ from typing import Annotated, Any, NamedTuple
 
 import torch
 import typer
+from generating import bare_generate, one_at_a_time
 from transformers import GenerationConfig, PreTrainedModel
 
-from moexray.capture.plan import plan_batches
 from moexray.capture.recording import record_to
 from moexray.engines.generation import Generation
 from moexray.engines.loading import LoadedModel, load_model
 from moexray.engines.memory import fitting_tokens
-from moexray.engines.taps import find_taps
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import bundled_prompts
 
@@ -35,7 +34,7 @@ GENERATION = Generation(32)
 PROMPTS = bundled_prompts()
 LOOP = "one prompt at a time, appending hook"
 # Seconds of each call of a model's generate in the turn that runs.
-GENERATING: list[float] = []
+IN_GENERATE: list[float] = []
 
 
 class Turn(NamedTuple):
@@ -43,40 +42,6 @@ class Turn(NamedTuple):
 
     seconds: float
     outside: float
-
-
-@torch.inference_mode()
-def bare_generate(loaded: LoadedModel, engine: TransformersEngine, batch_tokens: int) -> None:
-    """Generate in the batches that capture makes, and listen to nothing."""
-    encoded = engine.tokenize(PROMPTS)
-    for batch in plan_batches(engine.lengths(PROMPTS, GENERATION), GENERATION.max_new_tokens, batch_tokens):
-        token_ids = [encoded[i] for i in batch]
-        width = max(map(len, token_ids))
-        input_ids = torch.tensor([[0] * (width - len(ids)) + ids for ids in token_ids])
-        attention_mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in token_ids])
-        loaded.model.generate(
-            input_ids=input_ids, attention_mask=attention_mask, max_new_tokens=GENERATION.max_new_tokens
-        )
-
-
-@torch.inference_mode()
-def one_at_a_time(loaded: LoadedModel) -> None:
-    """Generate prompt by prompt, with hooks that append every selection to a list: the usual loop."""
-    selections: list[torch.Tensor] = []
-
-    def append(_module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        selections.append(args[1].detach().cpu())
-
-    hooks = [tap.module.register_forward_pre_hook(append) for tap in find_taps(loaded.model)]
-    for prompt in PROMPTS:
-        encoded = loaded.tokenizer(prompt.text, return_tensors="pt")
-        loaded.model.generate(
-            input_ids=encoded["input_ids"],
-            attention_mask=encoded["attention_mask"],
-            max_new_tokens=GENERATION.max_new_tokens,
-        )
-    for hook in hooks:
-        hook.remove()
 
 
 def capture(engine: TransformersEngine, batch_tokens: int, recorders: tuple[str, ...] = ()) -> None:
@@ -106,7 +71,7 @@ def load(implementation: str | None = None) -> LoadedModel:
     def timed(*args: Any, **options: Any) -> Any:
         started = time.perf_counter()
         found = generate(*args, **options)
-        GENERATING.append(time.perf_counter() - started)
+        IN_GENERATE.append(time.perf_counter() - started)
         return found
 
     model.generate = timed
@@ -117,17 +82,17 @@ def take_turns(contenders: Mapping[str, Callable[[], None]], number: int, turns:
     """Run every contender `number` times, one after the other, and append what each took."""
     for _ in range(number):
         for name, run in contenders.items():
-            GENERATING.clear()
+            IN_GENERATE.clear()
             started = time.perf_counter()
             run()
             seconds = time.perf_counter() - started
-            turns.setdefault(name, []).append(Turn(seconds, seconds - sum(GENERATING)))
+            turns.setdefault(name, []).append(Turn(seconds, seconds - sum(IN_GENERATE)))
 
 
 def contenders(bare: LoadedModel, engine: TransformersEngine, budget: int) -> dict[str, Callable[[], None]]:
     """Return what takes turns at one budget of tokens."""
     return {
-        f"bare generate by {budget}": partial(bare_generate, bare, engine, budget),
+        f"bare generate by {budget}": partial(bare_generate, bare, engine, PROMPTS, GENERATION, budget),
         f"capture by {budget}": partial(capture, engine, budget),
         f"capture with the trace by {budget}": partial(capture, engine, budget, ("trace",)),
         f"capture with all recorders by {budget}": partial(capture, engine, budget, ("trace", "coselection")),
@@ -139,7 +104,7 @@ def main(*, rounds: Annotated[int, typer.Option(min=1, help="How often everythin
     engine, bare, loop = TransformersEngine(load()), load(), load()
     budgets = (1024, fitting_tokens(engine.model))
     once = {
-        LOOP: partial(one_at_a_time, loop),
+        LOOP: partial(one_at_a_time, loop, PROMPTS, GENERATION),
         "capture, eager experts": partial(capture, TransformersEngine(load("eager")), budgets[-1]),
     }
     groups = {budget: contenders(bare, engine, budget) for budget in budgets}

@@ -9,10 +9,9 @@ prompts runs some of them. What random weights choose means nothing, what it cos
 """
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -20,15 +19,15 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from generating import bare_generate, one_at_a_time
+from processes import in_a_process, resident
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, GenerationConfig, OlmoeConfig
 
-from moexray.capture.plan import plan_batches
 from moexray.capture.recording import record
 from moexray.engines.generation import Generation
 from moexray.engines.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
 from moexray.engines.memory import fitting_tokens
-from moexray.engines.taps import find_taps
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import Prompt, bundled_prompts
 
@@ -49,6 +48,7 @@ CONFIG = OlmoeConfig(
     dtype=torch.bfloat16,
 )
 GIB = 2**30
+BARE, CAPTURE, LOOP = "bare generate", "capture", "one prompt at a time"
 
 
 def write_model(folder: Path) -> None:
@@ -83,82 +83,31 @@ def load(folder: Path) -> LoadedModel:
     return loaded
 
 
-def bare(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
-    """Generate in the batches that capture makes, and listen to nothing."""
-    engine = TransformersEngine(loaded)  # so that the same kernels run
-    encoded = engine.tokenize(prompts)
-    lengths = engine.lengths(prompts, Generation(max_new_tokens=new_tokens, stop_at_eos=False))
-    batches = plan_batches(lengths, new_tokens, fitting_tokens(loaded.model))
-
-    @torch.inference_mode()
-    def run() -> None:
-        for batch in batches:
-            width = max(len(encoded[i]) for i in batch)
-            input_ids = torch.tensor([[0] * (width - len(encoded[i])) + encoded[i] for i in batch])
-            mask = torch.tensor([[0] * (width - len(encoded[i])) + [1] * len(encoded[i]) for i in batch])
-            loaded.model.generate(
-                input_ids=input_ids, attention_mask=mask, max_new_tokens=new_tokens, eos_token_id=None
-            )
-
-    return run
-
-
-def captured(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
-    """Generate and record."""
-    engine = TransformersEngine(loaded)
+def prepared(contender: str, loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], object]:
+    """Return what is to be timed."""
     generation = Generation(max_new_tokens=new_tokens, stop_at_eos=False)
-
-    def run() -> None:
-        record(engine, prompts, generation)
-
-    return run
-
-
-def looped(loaded: LoadedModel, prompts: list[Prompt], new_tokens: int) -> Callable[[], None]:
-    """Generate prompt by prompt, with hooks that append every selection to a list: the usual loop."""
-    selections: list[torch.Tensor] = []
-    for tap in find_taps(loaded.model):
-        tap.module.register_forward_pre_hook(lambda _module, args: selections.append(args[1].detach().cpu()))
-
-    @torch.inference_mode()
-    def run() -> None:
-        for prompt in prompts:
-            encoded = loaded.tokenizer(prompt.text, return_tensors="pt")
-            loaded.model.generate(
-                input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], max_new_tokens=new_tokens
-            )
-
-    return run
-
-
-CONTENDERS = {"bare generate": bare, "capture": captured, "one prompt at a time": looped}
+    if contender == LOOP:
+        return partial(one_at_a_time, loaded, prompts, generation)
+    engine = TransformersEngine(loaded)  # in both, so that the same kernels run
+    if contender == CAPTURE:
+        return partial(record, engine, prompts, generation)
+    return partial(bare_generate, loaded, engine, prompts, generation, fitting_tokens(loaded.model))
 
 
 def measured(contender: str, folder: Path, prompts: list[Prompt], new_tokens: int) -> None:
     """Run one contender in this process; print seconds and bytes."""
     started = time.perf_counter()
-    loaded = load(folder)
-    run = CONTENDERS[contender](loaded, prompts, new_tokens)
+    run = prepared(contender, load(folder), prompts, new_tokens)
     ready = time.perf_counter()
     run()
     ended = time.perf_counter()
-    print(json.dumps({"loading": ready - started, "seconds": ended - ready, "peak": peak_memory()}))
+    print(json.dumps({"loading": ready - started, "seconds": ended - ready, "peak": resident("VmHWM")}))
 
 
-def peak_memory() -> int:
-    """Return the most bytes that were resident in this process, as Linux counts them."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-
-
-def in_a_process(contender: str, folder: Path, prompts: int, new_tokens: int) -> dict[str, Any]:
+def in_its_process(contender: str, folder: Path, prompts: int, new_tokens: int) -> dict[str, Any]:
     """Measure in a process of its own."""
     options = ["--only", contender, "--prompts", str(prompts), "--new-tokens", str(new_tokens)]
-    finished = subprocess.run(
-        [sys.executable, __file__, str(folder), *options], check=True, stdout=subprocess.PIPE, text=True
-    )
-    found: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
-    return found
+    return in_a_process(__file__, str(folder), *options)
 
 
 def spread(prompts: int) -> list[Prompt]:
@@ -188,11 +137,11 @@ def main(
                 pass
     found: dict[str, list[dict[str, Any]]] = {}
     for _ in range(rounds):
-        for name in ("bare generate", "capture"):
-            found.setdefault(name, []).append(in_a_process(name, folder, prompts, new_tokens))
+        for name in (BARE, CAPTURE):
+            found.setdefault(name, []).append(in_its_process(name, folder, prompts, new_tokens))
             print(name, found[name][-1], flush=True)
-    found["one prompt at a time"] = [in_a_process("one prompt at a time", folder, looped_prompts, new_tokens)]
-    sizes = {name: looped_prompts if name == "one prompt at a time" else prompts for name in found}
+    found[LOOP] = [in_its_process(LOOP, folder, looped_prompts, new_tokens)]
+    sizes = {name: looped_prompts if name == LOOP else prompts for name in found}
     print(f"\nOLMoE-1B-7B's configuration, bfloat16, {new_tokens} new tokens, {torch.get_num_threads()} threads")
     for name, turns in found.items():
         seconds, peak = (median(turn[key] for turn in turns) for key in ("seconds", "peak"))
@@ -200,10 +149,7 @@ def main(
             f"{name:<22} {sizes[name]:3} prompts {seconds:8.1f} s, {seconds / sizes[name]:6.2f} s a prompt, "
             f"{peak / GIB:5.1f} GiB at most, loaded in {median(turn['loading'] for turn in turns):.0f} s"
         )
-    ratios = [
-        capture["seconds"] / alone["seconds"]
-        for alone, capture in zip(found["bare generate"], found["capture"], strict=True)
-    ]
+    ratios = [capture["seconds"] / alone["seconds"] for alone, capture in zip(found[BARE], found[CAPTURE], strict=True)]
     print(f"capture takes {median(ratios):.3f} × the time of bare generation")
 
 

@@ -7,17 +7,16 @@ of 64 experts, k = 8. Every measurement is a process of its own, so that its pea
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import typer
+from processes import in_a_process, resident
 from pyarrow import parquet
 
 from moexray.signatures import Signatures
@@ -77,20 +76,6 @@ def write_synthetic(folder: Path, prompts: int) -> None:
     ).save(folder / "signatures.npz")
 
 
-def measure(folder: Path, task: str) -> dict[str, Any]:
-    """Run one task in a process of its own."""
-    finished = subprocess.run(
-        [sys.executable, __file__, "--task", task, "--folder", str(folder)], capture_output=True, text=True, check=True
-    )
-    return dict(json.loads(finished.stdout))
-
-
-def peak_memory() -> int:
-    """Return the most bytes that this process held, as Linux counts them."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
-
-
 def run_task(folder: Path, task: str) -> None:
     """Run the whole control, or stream the gain, and print seconds, by the clock and of processors, and peak memory."""
     from moexray.stored import StoredSignatures
@@ -111,7 +96,9 @@ def run_task(folder: Path, task: str) -> None:
             streamed_gains(trace, "all")
         seconds.append(time.perf_counter() - started)
         of_processors.append(time.process_time() - before)
-    typer.echo(json.dumps({"seconds": median(seconds), "of_processors": median(of_processors), "peak": peak_memory()}))
+    typer.echo(
+        json.dumps({"seconds": median(seconds), "of_processors": median(of_processors), "peak": resident("VmHWM")})
+    )
 
 
 def main(
@@ -127,7 +114,7 @@ def main(
     for size, what in ((80, "control"), (prompts, "stream")):
         with tempfile.TemporaryDirectory() as made:
             write_synthetic(Path(made), size)
-            found = measure(Path(made), what)
+            found = in_a_process(__file__, "--task", what, "--folder", made)
             length = (Path(made) / "trace.parquet").stat().st_size / MIB
         memory = f"{found['peak'] / MIB:,.0f} MiB at most"
         took = f"{found['seconds']:.2f} s ({found['of_processors']:.2f} s of processors)"

@@ -51,11 +51,10 @@ def kill_and_go_on(root: Path, model: str, kills: int) -> None:
         folder.mkdir()
         captures += 1
         lived = 0
-        while not (ended := killed_after(moment.uniform(0, 1) * seconds if lived < 3 else None, folder, model)):
+        while not killed_after(moment.uniform(0, 1) * seconds if lived < 3 else None, folder, model):
             lived += 1
         met += lived
         (folder / "kills").write_text(str(lived))
-        assert ended
 
 
 def killed_after(seconds: float | None, folder: Path, model: str) -> bool:

@@ -4,11 +4,8 @@ import unicodedata
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from moexray.capture.recording import record
 from moexray.engines.generation import Generation
@@ -16,6 +13,8 @@ from moexray.engines.loading import load_model
 from moexray.engines.transformers import TransformersEngine
 from moexray.errors import CaptureError
 from moexray.prompts import Prompt
+
+from ..engines.zoo_checks import routers_say
 
 BESIDE = Prompt("The quick brown fox jumps over the lazy dog, again and again and again.", "c", "beside")
 SPECIAL = "<|endoftext|><s></s><|im_start|>user[INST]<pad><|padding|>"
@@ -92,23 +91,11 @@ def test_a_prompt_of_four_thousand_tokens_is_routed_beside_a_short_one_as_its_ro
     assert 3900 < len(token_ids) <= 4000
     found = record(engine, [BESIDE, prompt], Generation(2))
     expected = [
-        np.bincount(experts.flatten(), minlength=found.counts.shape[3]) for experts in routed(loaded.model, token_ids)
+        np.bincount(experts.flatten(), minlength=found.counts.shape[3])
+        for experts, _ in routers_say(loaded.model, token_ids)
     ]
     np.testing.assert_array_equal(found.counts[1, 0], expected)
     assert found.tokens[1].tolist() == [len(token_ids), 1]
-
-
-@torch.inference_mode()
-def routed(model: PreTrainedModel, token_ids: list[int]) -> list[NDArray[np.int64]]:
-    """Return what each router selects, ``(tokens, k)``, in one pass over the prompt alone."""
-    returned: list[NDArray[np.int64]] = []
-    routers = [module for module in model.modules() if type(module).__name__.endswith("TopKRouter")]
-    handles = [r.register_forward_hook(lambda _m, _a, output: returned.append(output[2].numpy())) for r in routers]
-    model(torch.tensor([token_ids]), use_cache=False)
-    for handle in handles:
-        handle.remove()
-    assert len(returned) == len(routers) > 0
-    return returned
 
 
 def _of(text: str) -> Prompt:

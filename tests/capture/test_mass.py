@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from pyarrow import parquet
 
 from moexray.capture import capture_to
@@ -13,6 +12,8 @@ from moexray.engines.loading import LoadedModel
 from moexray.engines.transformers import TransformersEngine
 from moexray.prompts import Prompt
 from moexray.signatures import Signatures
+
+from ..engines.zoo_checks import routers_say
 
 # Whose weights for a token sum to one, as they are configured here.
 SUM_TO_ONE = {"gpt_oss", "mixtral"}
@@ -60,18 +61,13 @@ def test_without_weights_there_is_no_mass(in_float32: LoadedModel, prompts: list
 
 def test_weights_are_those_of_the_experts_beside_them(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     """What the router returned for a prompt alone: its weight for each expert, to half precision."""
-    returned: list[tuple[torch.Tensor, torch.Tensor]] = []
-    routers = [m for m in in_float64.model.modules() if type(m).__name__.lower().endswith("topkrouter")]
     engine = TransformersEngine(in_float64)
     (sequence,) = engine.run(prompts[3:4], Generation(0), gate_weights=True)
-    handles = [r.register_forward_hook(lambda _m, _a, out: returned.append((out[1], out[2]))) for r in routers]
-    with torch.no_grad():
-        in_float64.model(torch.tensor([sequence.token_ids.tolist()]), use_cache=False)
-    for handle in handles:
-        handle.remove()
     assert sequence.gate_weights is not None
-    for place, (weights, experts) in enumerate(returned):
-        order, expected_order = sequence.experts[:, place].argsort(axis=1), experts.numpy().argsort(axis=1)
+    said = routers_say(in_float64.model, sequence.token_ids.tolist())
+    assert len(said) == len(engine.layout.layers)
+    for place, (experts, weights) in enumerate(said):
+        order, expected_order = sequence.experts[:, place].argsort(axis=1), experts.argsort(axis=1)
         found = np.take_along_axis(sequence.gate_weights[:, place], order, axis=1)
-        expected = np.take_along_axis(weights.numpy(), expected_order, axis=1)
+        expected = np.take_along_axis(weights, expected_order, axis=1)
         np.testing.assert_allclose(found, expected, rtol=1e-3)
