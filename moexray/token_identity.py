@@ -59,9 +59,9 @@ def token_identity(subject: Subject, trace: Trace) -> dict[str, Any]:
     if len(few) < len(subject.all_labels) and found["same_token"] is not None:
         gains = streamed_gains(trace, subject.phase)
         found["same_token"]["every_prompt"] = {"gain": float(np.mean(gains)), "by_layer": gains}
-    prompts = group_numbers(len(few), few.groups)
-    blocks = {"other_prompts": prompts, "other_categories": category_numbers(few.categories).astype(np.int64)}
-    main = _or_note(subject, "expected", lambda: _expectation(subject, tokens, blocks["other_prompts"]))
+    other_prompts = OtherBlocks(rows, group_numbers(len(few), few.groups))
+    other_categories = OtherBlocks(rows, category_numbers(few.categories).astype(np.int64))
+    main = _or_note(subject, "expected", lambda: _expectation(subject, tokens, other_prompts))
     found |= dict.fromkeys(("covered", "observed", "expected", "residual", "layers")) if main is None else main
     if found["residual"] is not None:
         found["residual"] |= _residual_p(subject, tokens)
@@ -69,11 +69,9 @@ def token_identity(subject: Subject, trace: Trace) -> dict[str, Any]:
         subject,
         "other_categories",
         # What is expected lacks a prompt's own category, so a classifier could read the category from that alone.
-        lambda: _expectation(subject, tokens, blocks["other_categories"], accuracies=False),
+        lambda: _expectation(subject, tokens, other_categories, accuracies=False),
     )
-    found["share"] = _or_note(
-        subject, "share", lambda: asdict(token_share(rows, by_layer, few.categories, blocks=prompts))
-    )
+    found["share"] = _or_note(subject, "share", lambda: asdict(token_share(other_prompts, by_layer, few.categories)))
     found["information"] = _or_note(subject, "information", lambda: _information(tokens))
     return found
 
@@ -151,10 +149,7 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
     }
 
 
-def _expectation(
-    subject: Subject, tokens: _Tokens, blocks: NDArray[np.int64], *, accuracies: bool = True
-) -> dict[str, Any]:
-    others = OtherBlocks(tokens.rows, blocks)
+def _expectation(subject: Subject, tokens: _Tokens, others: OtherBlocks, *, accuracies: bool = True) -> dict[str, Any]:
     covered = covered_tokens(others)
     there = np.flatnonzero(covered).tolist()
     labels = [tokens.labels[i] for i in there]

@@ -26,11 +26,10 @@ class TokenShare:
 
 
 def token_share(
-    rows: TokenRows,
+    others: OtherBlocks,
     selections: Sequence[NDArray[np.float64]],
     labels: Sequence[str],
     *,
-    blocks: NDArray[np.integer],
     least: int = LEAST,
 ) -> TokenShare:
     """Divide the separation of expected signatures by that of the observed ones.
@@ -44,14 +43,13 @@ def token_share(
 
     Parameters
     ----------
-    rows
-        Of all tokens; prompts are numbered as `labels`.
+    others
+        All tokens, of prompts numbered as `labels`; a block is the prompt, or group, that is left out when something is
+        expected of a prompt.
     selections
         The counts of each layer ``(rows, experts)``.
     labels
         The category of each prompt.
-    blocks
-        The prompt, or group, that is left out when something is expected of a prompt.
     least
         How often an id must occur elsewhere.
 
@@ -61,12 +59,11 @@ def token_share(
         If there is no pair within a category, or none across, or nothing separates them.
     """
     numbers = category_numbers(labels)
-    others = OtherBlocks(rows, blocks)
     covered = covered_tokens(others, least=least) > 0
     contrast = _contrast(numbers, covered)
     found = []
     for counts in selections:
-        shifts = category_shifts(rows, counts, numbers)
+        shifts = category_shifts(others.rows, counts, numbers)
         one = expected_routing(others, counts, least=least, shifts=shifts, contrast=contrast)
         expected = _separations(one.expected @ one.expected.T - one.noise_expected, contrast)
         expected[1:] += one.moved

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from moexray.errors import NotComputable
+from moexray.stats.expected_routing import OtherBlocks
 from moexray.stats.token_share import TokenShare, category_shifts, token_share
 from moexray.stats.token_sums import selections, token_rows
 
@@ -16,7 +17,7 @@ Drawn = Callable[..., Any]
 def share(drawn: Any) -> TokenShare:
     rows = token_rows(drawn.token_ids, drawn.prompts)
     layers = [selections(rows, chosen, 16) for chosen in drawn.experts.swapaxes(0, 1)]
-    return token_share(rows, layers, drawn.labels, blocks=np.arange(len(drawn.labels)))
+    return token_share(OtherBlocks(rows, np.arange(len(drawn.labels))), layers, drawn.labels)
 
 
 @pytest.mark.slow
