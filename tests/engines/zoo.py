@@ -179,18 +179,18 @@ def model_types(folder: str) -> list[str]:
     return sorted(types, key=lambda name: (name.endswith("_text"), len(name)))
 
 
-def tiny_config(model_type: str) -> PreTrainedConfig:
-    """Return the configuration of an architecture at its least size."""
+def tiny_config(model_type: str, **sizes: Any) -> PreTrainedConfig:
+    """Return the configuration of an architecture at its least size, but for the `sizes` given."""
     kind = CONFIG_MAPPING[model_type]
-    return kind(**_merged(_small(kind), OVERRIDES.get(model_type, {})))
+    return kind(**_merged(_merged(_small(kind), OVERRIDES.get(model_type, {})), sizes))
 
 
-def tiny_model(model_type: str, dtype: torch.dtype | None = None) -> PreTrainedModel:
+def tiny_model(model_type: str, dtype: torch.dtype | None = None, **sizes: Any) -> PreTrainedModel:
     """Return random weights large enough that tokens scatter over experts and that attention matters."""
     torch.manual_seed(20260311)
     if dtype is None:
         dtype = torch.float32 if model_type in FLOAT32 else torch.float64
-    model = model_class(model_type).from_config(tiny_config(model_type), dtype=dtype).eval()
+    model = model_class(model_type).from_config(tiny_config(model_type, **sizes), dtype=dtype).eval()
     if dtype == torch.float64:
         model.set_experts_implementation("eager")  # torch's grouped product refuses float64
     with torch.no_grad():
