@@ -107,7 +107,7 @@ def by_scikit_learn(vectors: NDArray[np.float64], labels: list[str]) -> list[flo
 
 def by_moexray(vectors: NDArray[np.float64], labels: list[str]) -> list[float]:
     """Means, deviations and d from moments."""
-    from moexray.stats.similarity import pair_means
+    from moexray.stats.pairs.similarity import pair_means
 
     found = pair_means(vectors, labels)
     return [found.within.mean, found.across.mean, found.within.std, found.across.std, found.cohens_d]  # type: ignore[list-item]
@@ -115,8 +115,8 @@ def by_moexray(vectors: NDArray[np.float64], labels: list[str]) -> list[float]:
 
 def with_intervals(vectors: NDArray[np.float64], labels: list[str]) -> list[float]:
     """Return d with its interval and those of all means, of each category and of each two."""
-    from moexray.stats.pair_sums import pair_sums
-    from moexray.stats.similarity import summarised, unit_rows
+    from moexray.stats.pairs.pair_sums import pair_sums
+    from moexray.stats.pairs.similarity import summarised, unit_rows
 
     categories, numbers = np.unique(labels, return_inverse=True)
     sums = pair_sums(unit_rows(vectors), numbers, len(categories))
@@ -126,8 +126,8 @@ def with_intervals(vectors: NDArray[np.float64], labels: list[str]) -> list[floa
 
 def analyzed(path: Path) -> list[float]:
     """Analyze a file as `moexray analyze` does, and say what each statistic takes."""
-    from moexray.analysis import analyze
     from moexray.stored import StoredSignatures
+    from moexray.studies.analysis import analyze
 
     began: list[tuple[str, float]] = []
     document = analyze(

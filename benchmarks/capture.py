@@ -23,12 +23,12 @@ import typer
 from generating import bare_generate, one_at_a_time
 from transformers import GenerationConfig, PreTrainedModel
 
-from moexray.capture.recording import record_to
-from moexray.engines.generation import Generation
-from moexray.engines.loading import LoadedModel, load_model
-from moexray.engines.memory import fitting_tokens
-from moexray.engines.transformers import TransformersEngine
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import LoadedModel, load_model
+from moexray.engines.transformers.memory import fitting_tokens
+from moexray.engines.transformers.sampling import Generation
 from moexray.prompts import bundled_prompts
+from moexray.recording.recording import record_to
 
 GENERATION = Generation(32)
 PROMPTS = bundled_prompts()

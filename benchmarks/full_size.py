@@ -24,12 +24,12 @@ from processes import in_a_process, resident
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, GenerationConfig, OlmoeConfig
 
-from moexray.capture.recording import record
-from moexray.engines.generation import Generation
-from moexray.engines.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
-from moexray.engines.memory import fitting_tokens
-from moexray.engines.transformers import TransformersEngine
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
+from moexray.engines.transformers.memory import fitting_tokens
+from moexray.engines.transformers.sampling import Generation
 from moexray.prompts import Prompt, bundled_prompts
+from moexray.recording.recording import record
 
 # Of allenai/OLMoE-1B-7B-0125-Instruct, its config.json.
 CONFIG = OlmoeConfig(

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from moexray.capture.plan import plan_batches
-from moexray.engines.generation import Generation
-from moexray.engines.loading import LoadedModel
-from moexray.engines.taps import find_taps
-from moexray.engines.transformers import TransformersEngine
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import LoadedModel
+from moexray.engines.transformers.sampling import Generation
+from moexray.engines.transformers.taps import find_taps
 from moexray.prompts import Prompt
+from moexray.recording.plan import plan_batches
 
 
 @torch.inference_mode()

@@ -79,8 +79,8 @@ def write_synthetic(folder: Path, prompts: int) -> None:
 def run_task(folder: Path, task: str) -> None:
     """Run the whole control, or stream the gain, and print seconds, by the clock and of processors, and peak memory."""
     from moexray.stored import StoredSignatures
-    from moexray.subject import subject_of
-    from moexray.token_identity import streamed_gains, token_identity
+    from moexray.studies.cohort import subject_of
+    from moexray.studies.same_token import streamed_gains, token_identity
     from moexray.trace import Trace, whole_if_small
 
     stored = StoredSignatures.open(folder / "signatures.npz")

@@ -1,8 +1,8 @@
 """Record what the routers of a Mixture-of-Experts language model do, and test whether it means anything.
 
     from moexray.prompts import read_prompts
-    from moexray.capture import capture
-    from moexray.analysis import analyze
+    from moexray.recording import capture
+    from moexray.studies.analysis import analyze
 
 Importing `moexray` itself loads nothing heavy.
 """

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 import typer
 from transformers import OlmoeForCausalLM
 
-from moexray.engines.loading import load_model
+from moexray.engines.transformers.loading import load_model
 from moexray.prompts.read import read_prompts
 
 WINDOW = 256

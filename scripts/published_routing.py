@@ -16,10 +16,10 @@ import typer
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from moexray.comparison import divergence
-from moexray.counts_table import ExpertCounts, read_counts
-from moexray.stats.information import table_information
-from moexray.stats.load import layer_loads
+from moexray.corpus_counts import ExpertCounts, read_counts
+from moexray.stats.layers.load import layer_loads
+from moexray.stats.tokens.information import table_information
+from moexray.studies.comparison import divergence
 
 
 def shares_of(counts: ExpertCounts, corpora: list[str], layer: int) -> NDArray[np.float64]:  # (corpora, experts)

@@ -23,11 +23,11 @@ from transformers import (
     Qwen3MoeConfig,
 )
 
-from moexray.capture.rows import signatures_in_blocks, totals_of
-from moexray.engines.generation import Generation
-from moexray.engines.loading import LoadedModel
-from moexray.engines.transformers import TransformersEngine
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import LoadedModel
+from moexray.engines.transformers.sampling import Generation
 from moexray.prompts import Prompt
+from moexray.recording.counting import signatures_in_blocks, totals_of
 from moexray.routing import RoutedSequence
 from moexray.signatures import Signatures, merge
 

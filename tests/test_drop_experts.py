@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from moexray.engines.hearing import listening
-from moexray.engines.loading import load_model
-from moexray.engines.taps import find_taps
+from moexray.engines.transformers.hooks import listening
+from moexray.engines.transformers.loading import load_model
+from moexray.engines.transformers.taps import find_taps
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "drop_experts.py"
 TEXT = torch.arange(40, 80)

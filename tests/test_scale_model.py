@@ -13,14 +13,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import moexray
-from moexray.capture.recording import record
-from moexray.engines.loading import load_model
-from moexray.engines.transformers import TransformersEngine
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import load_model
 from moexray.prompts import bundled_prompts
+from moexray.recording.recording import record
 from moexray.signatures import Signatures
-from moexray.stats.classifier import classify
-from moexray.stats.permutation import permutation_test
-from moexray.stats.similarity import similarity
+from moexray.stats.categories.classifier import classify
+from moexray.stats.inference.permutation import permutation_test
+from moexray.stats.pairs.similarity import similarity
 
 FOLDER = Path(moexray.__file__).parent / "scale_model"
 TRAINING = json.loads((FOLDER / "training.json").read_text())

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moexray.analysis import Analysis
 from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis
 
 HEAVY = {"torch", "transformers", "tokenizers", "scipy", "sklearn", "pandas", "pyarrow", "datasets", "matplotlib"}
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from moexray import signatures as signatures_module
-from moexray import subject as subject_module
-from moexray.analysis import analyze
 from moexray.errors import SignaturesError
-from moexray.findings import STATISTICS
 from moexray.signatures import Signatures
 from moexray.stored import StoredSignatures
+from moexray.studies import cohort as subject_module
+from moexray.studies.analysis import analyze
+from moexray.studies.sections import STATISTICS
 
 
 def made(prompts: int = 60, seed: int = 0) -> Signatures:

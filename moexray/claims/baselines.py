@@ -2,7 +2,7 @@
 
 from moexray.claims.claim import Claim, Finding, Verdict
 from moexray.claims.evidence import LEVEL, Evidence
-from moexray.summary import p_text
+from moexray.formats import p_text
 
 
 def above_balance(_claim: Claim, evidence: Evidence) -> Finding:

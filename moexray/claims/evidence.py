@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
-from moexray.stats.clusters import CategorySilhouettes, category_silhouettes
+from moexray.stats.categories.clusters import CategorySilhouettes, category_silhouettes
 from moexray.stored import StoredSignatures
 
 LEVEL = 0.05

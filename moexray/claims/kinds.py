@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from moexray.claims import baselines, figures, pictures, settings
+from moexray.claims import baselines, plane, settings, values
 from moexray.claims.claim import Claim, Finding
 from moexray.claims.evidence import Evidence
 
@@ -44,24 +44,24 @@ KINDS: Mapping[str, Kind] = {
         settings.generated_tokens, "the setting is equal, and no prompt ended before", {"tokens": "count"}
     ),
     "similarity_within": Kind(
-        figures.similarity_within, f"published mean in the 95 % interval; {_ELSE_WITHIN_ABOVE}", _MEAN, _STD
+        values.similarity_within, f"published mean in the 95 % interval; {_ELSE_WITHIN_ABOVE}", _MEAN, _STD
     ),
     "similarity_across": Kind(
-        figures.similarity_across, f"published mean in the 95 % interval; {_ELSE_WITHIN_ABOVE}", _MEAN, _STD
+        values.similarity_across, f"published mean in the 95 % interval; {_ELSE_WITHIN_ABOVE}", _MEAN, _STD
     ),
     "effect_size": Kind(
-        figures.effect_size,
+        values.effect_size,
         "published d in the 95 % interval; direction only: d > 0, permutation p < 0.05",
         {"d": "number"},
     ),
     "similarity_of_categories": Kind(
-        figures.similarity_of_categories,
+        values.similarity_of_categories,
         "every category's 95 % interval meets the published range; direction only: every category above all pairs "
         "across, permutation p < 0.05",
         _RANGE,
     ),
     "similarity_of_pairs": Kind(
-        figures.similarity_of_pairs,
+        values.similarity_of_pairs,
         "the 95 % intervals of more than half of the pairs of categories meet the published range; direction only: "
         "every pair below all pairs within, permutation p < 0.05",
         _RANGE,
@@ -74,29 +74,29 @@ KINDS: Mapping[str, Kind] = {
     ),
     "shuffled_labels": Kind(baselines.shuffled_labels, "permutation p < 0.05"),
     "accuracy": Kind(
-        figures.accuracy,
+        values.accuracy,
         "published accuracy in the 95 % interval; direction only: above chance, permutation p < 0.05",
         _MEAN,
         _STD,
     ),
     "peak_layer": Kind(
-        figures.peak_layer,
+        values.peak_layer,
         "effect grows with depth (Spearman > 0, p < 0.05), and the published layer lies in the 95 % interval of the "
         "peak; direction only: it grows, but peaks elsewhere",
         {"layer": "count"},
     ),
     "distinct_clusters": Kind(
-        pictures.distinct_clusters,
+        plane.distinct_clusters,
         "every category's mean silhouette in the plane is above 0, permutation p of the smallest < 0.05; direction "
         "only: p is not",
     ),
     "own_region": Kind(
-        pictures.own_region,
+        plane.own_region,
         "the category's mean silhouette in the plane is above 0, permutation p < 0.05; direction only: p is not",
         {"category": "name"},
     ),
     "adjacent": Kind(
-        pictures.adjacent,
+        plane.adjacent,
         "the two centroids in the plane are among the closest two pairs, yet differ, p < 0.05 with labels shuffled "
         "within the two; direction only: p is not",
         {"categories": "two names"},

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from moexray.summary import p_text, percent
+from moexray.formats import p_text, percent
 
 Control = Mapping[str, Any]
 

@@ -21,7 +21,7 @@ from moexray.stored import StoredSignatures
 from moexray.trace import Trace, whole_if_small
 
 if TYPE_CHECKING:
-    from moexray.analysis import Analysis
+    from moexray.studies.analysis import Analysis
 
 
 def analyze(
@@ -71,7 +71,7 @@ def analyze(
 
 def analyze_with_progress(signatures: Signatures | StoredSignatures, **options: object) -> "Analysis":
     """Analyze with a spinner on standard error."""
-    from moexray.analysis import analyze as run
+    from moexray.studies.analysis import analyze as run
 
     with step_progress() as announce:
         return run(signatures, on_step=announce, **options)  # type: ignore[arg-type]

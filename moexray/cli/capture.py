@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from moexray.capture import DEFAULT_MODEL, capture_to
 from moexray.cli.options import DEFAULT_FILE
 from moexray.cli.progress import capture_progress
 from moexray.cli.prompt_options import (
@@ -19,6 +18,7 @@ from moexray.cli.prompt_options import (
 )
 from moexray.files import check_writable
 from moexray.prompts import bundled_prompts, read_prompts
+from moexray.recording import DEFAULT_MODEL, capture_to
 from moexray.stored import StoredSignatures
 
 _VERIFIED = (

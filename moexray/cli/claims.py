@@ -48,8 +48,8 @@ def claims(
         message = "--json and --markdown are two outputs: choose one"
         raise typer.BadParameter(message)
     from moexray.claims.check import check_claims
-    from moexray.claims.table import read_study, shipped_study
-    from moexray.claims.text import claims_document, claims_markdown
+    from moexray.claims.render import claims_document, claims_markdown
+    from moexray.claims.study_file import read_study, shipped_study
 
     study = shipped_study() if claims is None else read_study(claims)
     stored = StoredSignatures.open(signatures)
@@ -69,7 +69,7 @@ def claims(
 def _print(results: "Sequence[Result]", study: "Study", analysis: Mapping[str, Any]) -> None:
     from rich.console import Console
 
-    from moexray.claims.text import count_sentence, subject_line
+    from moexray.claims.render import count_sentence, subject_line
 
     console = Console(highlight=False, markup=False, emoji=False)  # names may look like markup
     console.print(f"{study.title} ({study.source})\n")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from moexray.cli.options import PhaseName, PhaseOption, SeedOption
-from moexray.counts_table import is_counts_table, read_model_counts
+from moexray.corpus_counts import is_counts_table, read_model_counts
 from moexray.signatures import Signatures
 from moexray.trace import Trace
 
@@ -37,8 +37,8 @@ def compare(
         if given is not None and len(given) != 2:
             message = f"{name} is given {len(given)} times: it is needed once for each of the two, or not at all"
             raise typer.BadParameter(message)
-    from moexray.comparison import compare as run
-    from moexray.comparison import compare_counts
+    from moexray.studies.comparison import compare as run
+    from moexray.studies.comparison import compare_counts
 
     if is_counts_table(first) or is_counts_table(second):
         names: list[str | None] = [*model] if model else [None, None]
@@ -64,7 +64,7 @@ def _print(document: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from moexray.summary import p_text
+    from moexray.formats import p_text
 
     columns = ["layer"] + [name for name in ("corpus", "agreement") if name in document["layers"][0]]
     table = Table(*columns, "cosine", "JS of loads (bits)", box=box.SIMPLE_HEAD)

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from moexray.capture.run import capture_to
 from moexray.cli.analyze import analyze_with_progress
 from moexray.cli.capture import describe
 from moexray.cli.progress import capture_progress
 from moexray.errors import MoexrayError
 from moexray.prompts import bundled_prompts
+from moexray.recording.run import capture_to
 from moexray.signatures import Signatures
 from moexray.stored import StoredSignatures
-from moexray.summary import summarize
+from moexray.views.sentences import summarize
 
 _MODEL_CAVEAT = (
     "The embedded model has 4 million parameters and was trained for this demonstration: "
@@ -30,8 +30,8 @@ def demo(
 
     Example: moexray demo
     """
-    from moexray.plots.figures import FIGURES, make_figure
-    from moexray.plots.style import save_figure
+    from moexray.views.figures.listing import FIGURES, make_figure
+    from moexray.views.figures.style import save_figure
 
     started = time.perf_counter()
     _make_folder(out)

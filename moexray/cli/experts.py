@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption
-from moexray.counts_table import is_counts_table, read_model_counts
+from moexray.corpus_counts import is_counts_table, read_model_counts
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 from moexray.trace import Trace
@@ -37,7 +37,7 @@ def experts(
     if expert is not None and layer is None:
         message = "--expert needs --layer: experts are numbered in each layer"
         raise typer.BadParameter(message)
-    from moexray.experts import examples, experts_of, experts_of_counts
+    from moexray.studies.experts import examples, experts_of, experts_of_counts
 
     opened = None
     if is_counts_table(file):

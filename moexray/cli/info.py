@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from moexray.counts_table import is_counts_table, read_counts
+from moexray.corpus_counts import is_counts_table, read_counts
 from moexray.signatures import Signatures
 
 
@@ -52,7 +52,7 @@ def _of_signatures(signatures: Signatures) -> dict[str, Any]:
 
 
 def _of_counts(file: Path) -> dict[str, Any]:
-    from moexray.stats.load import layer_loads
+    from moexray.stats.layers.load import layer_loads
 
     found: dict[str, Any] = {"kind": "counts"}
     for one in read_counts(file):
@@ -65,7 +65,7 @@ def _of_counts(file: Path) -> dict[str, Any]:
 
 
 def _of_analysis(file: Path) -> dict[str, Any]:
-    from moexray.analysis import Analysis
+    from moexray.studies.analysis import Analysis
 
     document = Analysis.load(file).document
     return {"kind": "analysis", **document["signatures"], **document["settings"], "notes": document["notes"]}

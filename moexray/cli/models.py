@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from moexray.engines.architectures import Architecture
-    from moexray.engines.outline import Outline
+    from moexray.engines.transformers.architectures import Architecture
+    from moexray.engines.transformers.profile import Outline
 
 
 def models(
@@ -31,7 +31,7 @@ def models(
     Example: moexray models allenai/OLMoE-1B-7B-0125-Instruct
     """
     if model is None:
-        from moexray.engines.architectures import moe_architectures
+        from moexray.engines.transformers.architectures import moe_architectures
 
         architectures = moe_architectures()
         if json:
@@ -39,10 +39,10 @@ def models(
         else:
             _print_architectures(architectures)
         return
-    from moexray.engines.loading import device_of
-    from moexray.engines.memory import free_memory
-    from moexray.engines.outline import outline_of
-    from moexray.engines.speed import measured_speeds, suiting
+    from moexray.engines.transformers.loading import device_of
+    from moexray.engines.transformers.memory import free_memory
+    from moexray.engines.transformers.profile import outline_of
+    from moexray.engines.transformers.speed import measured_speeds, suiting
 
     outline = outline_of(model, revision=revision, trust_remote_code=trust_remote_code)
     device = device_of(None)

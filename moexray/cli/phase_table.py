@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from moexray.summary import p_text, percent
+from moexray.formats import p_text, percent
 
 
 def phase_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:

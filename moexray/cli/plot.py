@@ -60,8 +60,8 @@ def plot(
     paths = _paths([*names, *of_trace], out, format)
     for path in paths:
         check_writable(path)
-    from moexray.plots.figures import make_figure, make_trace_figure
-    from moexray.plots.style import save_figure
+    from moexray.views.figures.listing import make_figure, make_trace_figure
+    from moexray.views.figures.style import save_figure
 
     loaded = StoredSignatures.open(signatures)
     figures = [make_figure(name, loaded, phase=phase.value) for name in names]

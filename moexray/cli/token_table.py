@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from moexray.summary import p_text, percent
+from moexray.formats import p_text, percent
 
 
 def token_rows(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moexray.analysis import analyze
 from moexray.claims.check import check_claims
 from moexray.claims.claim import Result
-from moexray.claims.table import shipped_study
-from moexray.claims.text import claims_markdown, count_sentence
+from moexray.claims.render import claims_markdown, count_sentence
+from moexray.claims.study_file import shipped_study
 from moexray.signatures import Signatures
+from moexray.studies.analysis import analyze
 
 STUDY = shipped_study()
 NAMES = ("code", "factual", "math", "story")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from moexray.analysis import Analysis, analyze
 from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis, analyze
 
 Run = Callable[..., CompletedProcess[str]]
 

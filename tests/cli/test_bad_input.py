@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from transformers import LlamaConfig, OlmoeConfig
 
-from moexray.analysis import analyze
 from moexray.signatures import Signatures
+from moexray.studies.analysis import analyze
 
 Run = Callable[..., CompletedProcess[str]]
 

@@ -12,8 +12,8 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
-from moexray.capture import capture
 from moexray.prompts import read_prompts
+from moexray.recording import capture
 from moexray.signatures import Signatures
 
 Run = Callable[..., CompletedProcess[str]]
@@ -52,7 +52,7 @@ def test_prompts_may_be_several_paths(run: Run, tmp_path: Path, tiny_olmoe_folde
 @pytest.fixture
 def letters_to_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify on texts of letters: the tiny model's tokenizer knows nothing else."""
-    monkeypatch.setattr("moexray.engines.verify._TEXTS", ("abcdefgh", "xyz"))
+    monkeypatch.setattr("moexray.engines.transformers.verify._TEXTS", ("abcdefgh", "xyz"))
 
 
 @pytest.mark.usefixtures("letters_to_verify")
@@ -83,7 +83,7 @@ def test_a_model_that_fails_the_check_is_not_captured(
     run: Run, tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of one whose logits do not move whatever experts are scrambled."""
-    monkeypatch.setattr("moexray.engines.verify._differs", lambda *_: False)
+    monkeypatch.setattr("moexray.engines.transformers.verify._differs", lambda *_: False)
     finished = run(
         "capture", "--model", tiny_olmoe_folder, "--prompts", write_prompts(tmp_path / "prompts"), "--verify"
     )

@@ -6,10 +6,10 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from moexray.analysis import Analysis
-from moexray.plots.figures import FIGURES
 from moexray.signatures import Signatures
-from moexray.summary import summarize
+from moexray.studies.analysis import Analysis
+from moexray.views.figures.listing import FIGURES
+from moexray.views.sentences import summarize
 
 Run = Callable[..., CompletedProcess[str]]
 

@@ -7,8 +7,8 @@ from subprocess import CompletedProcess
 
 import numpy as np
 
-from moexray.analysis import analyze
 from moexray.signatures import Signatures
+from moexray.studies.analysis import analyze
 
 Run = Callable[..., CompletedProcess[str]]
 

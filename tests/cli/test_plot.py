@@ -6,8 +6,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from moexray.plots.figures import FIGURES
 from moexray.signatures import Signatures
+from moexray.views.figures.listing import FIGURES
 
 Run = Callable[..., CompletedProcess[str]]
 

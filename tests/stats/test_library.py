@@ -74,7 +74,9 @@ def test_all_of_them_together_load_neither_scipy_nor_scikit_learn() -> None:
     assert not {"scipy", "sklearn"} & loaded
 
 
-@pytest.mark.parametrize("first", ["import moexray.stats.similarity", "import moexray.stats.permutation", ""])
+@pytest.mark.parametrize(
+    "first", ["import moexray.stats.pairs.similarity", "import moexray.stats.inference.permutation", ""]
+)
 def test_a_statistic_is_not_hidden_by_the_file_that_is_named_after_it(first: str) -> None:
     told = (
         f"{first}\nfrom moexray.stats import similarity, specifications\nsimilarity.__call__, specifications.__call__"

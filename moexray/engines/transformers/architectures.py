@@ -1,0 +1,95 @@
+"""Which MoE architectures the installed transformers holds, how each is heard, and why some are refused."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES, model_type_to_module_name
+
+from moexray.engines.transformers.hooks import SELECTION_NAMES
+from moexray.engines.transformers.special_taps import OWN_TAPS
+
+REFUSED = {
+    "diffusion_gemma": "it writes by refining whole blocks of tokens again and again, so no token is routed once",
+    "doge": "its router mixes the tokens that run together, so no token has a routing of its own",
+    "qwen3_omni_moe": "it speaks as it writes: record its text model alone, saved as qwen3_omni_moe_thinker",
+}
+# Prompts that these models get beside others are routed otherwise than alone: they run one by one.
+ALONE = {
+    "deepseek_v4": "its compressed attention takes padding for tokens",
+    "granitemoe_swa": "its sliding attention makes padding, and then every token, not a number",
+}
+
+_LOADERS = (
+    (modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, AutoModelForCausalLM),
+    (modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, AutoModelForImageTextToText),
+    (modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES, AutoModelForMultimodalLM),
+)
+_MODELS = Path(transformers.__file__).parent / "models"
+_CLASS = re.compile(r"^class (\w*(?:Experts|NaiveMoe|MoE|Moe|MoeBlock))\b", re.MULTILINE)
+_HANDED_OVER = re.compile(rf"def forward\([^)]*\b(?:{'|'.join(SELECTION_NAMES)})\b")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One MoE architecture of transformers.
+
+    Attributes
+    ----------
+    model_type
+        What configurations call it.
+    heard
+        ``generic tap``, ``own tap`` or ``refused``.
+    reason
+        Why it is refused, or runs one prompt at a time; else empty.
+    """
+
+    model_type: str
+    heard: str
+    reason: str
+
+
+def model_class(model_type: str) -> Any:
+    """Return the auto class that loads a model of this type to write text; one of another type is left to the first."""
+    return next((loader for names, loader in _LOADERS if model_type in names), AutoModelForCausalLM)
+
+
+def refusal(model_type: str) -> str | None:
+    """Return why a model of this type cannot be recorded, as far as its type alone says; None where it may be."""
+    if model_type in REFUSED:
+        return REFUSED[model_type]
+    if model_type not in CONFIG_MAPPING_NAMES or any(model_type in names for names, _ in _LOADERS):
+        return None
+    if model_type in modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return "it encodes the prompt with one stack and writes with another: only decoders are recorded"
+    return "it does not write text after a prompt"
+
+
+def moe_architectures() -> list[Architecture]:
+    """Return every MoE architecture of the installed transformers, from its sources: no model is built."""
+    return [found for path in sorted(_MODELS.glob("*/modeling_*.py")) for found in _of_source(path)]
+
+
+def _of_source(path: Path) -> Iterator[Architecture]:
+    source = path.read_text(encoding="utf-8")
+    classes = set(_CLASS.findall(source))
+    if not classes:
+        return
+    types = [name for name in CONFIG_MAPPING_NAMES if model_type_to_module_name(name) == path.parent.name]
+    writers = [name for name in types if any(name in names for names, _ in _LOADERS)]
+    whole = [name for name in writers if not name.endswith("_text")] or writers or types[:1]
+    for name in whole:
+        reason = refusal(name)
+        if reason is not None:
+            yield Architecture(name, "refused", reason)
+        elif classes & set(OWN_TAPS):
+            yield Architecture(name, "own tap", ALONE.get(name, ""))
+        elif _HANDED_OVER.search(source):
+            yield Architecture(name, "generic tap", ALONE.get(name, ""))
+        else:
+            yield Architecture(name, "refused", "it hands its selected experts to no module that can be heard")

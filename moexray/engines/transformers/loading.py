@@ -1,0 +1,243 @@
+"""Load a model and its tokenizer, and say in one sentence why where that cannot be done."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from moexray.engines.transformers.architectures import model_class
+from moexray.engines.transformers.memory import free_memory
+from moexray.engines.transformers.taps import check_type, find_taps
+from moexray.errors import ModelError
+
+SCALE_MODEL = Path(__file__).parents[2] / "scale_model"
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory with its tokenizer, and the name that it was asked for by."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_model(
+    name: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> LoadedModel:
+    """Load `name`: ``scale`` (the embedded model), a local folder, or an id on the Hugging Face hub.
+
+    Parameters
+    ----------
+    device
+        A torch device; by default CUDA, then MPS, then the CPU. ``auto`` spreads the layers over all
+        GPUs, then memory, then the disk, which needs accelerate.
+    dtype
+        ``float64``, ``float32``, ``bfloat16`` or ``float16``; by default what the model's configuration says.
+    revision
+        Branch, tag or commit of a hub model.
+    trust_remote_code
+        Run the Python code that comes with a checkpoint.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, it is dense, does not fit into memory, or an option is not known.
+    """
+    place = None if device == "auto" else device_of(device)
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    config = read_config(name, **options)
+    wanted = _dtype(dtype) or dtype_of(config)
+    try:
+        with explained(name):
+            _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
+            tokenizer = AutoTokenizer.from_pretrained(_source(name), **options)
+            with _quiet():
+                model = _from_pretrained(_source(name), config, place, dtype=wanted, **options)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message = (
+            f"model {name} does not fit into the memory of {place or 'all devices'}: "
+            "try --dtype bfloat16, or another --device"
+        )
+        raise ModelError(message) from error
+    return LoadedModel(name, model, tokenizer)
+
+
+def read_config(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """Read the configuration of `name`, see `load_model`, without its weights.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    with explained(name):
+        _check_folder(name, Path(_source(name)))
+        return AutoConfig.from_pretrained(_source(name), revision=revision, trust_remote_code=trust_remote_code)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what goes wrong in reading a model into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise ModelError(_reason(name, error)) from error
+
+
+def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """Build the model of a configuration without its weights."""
+    with torch.device("meta"), _quiet():
+        skeleton: PreTrainedModel = model_class(config.model_type).from_config(
+            config, trust_remote_code=trust_remote_code
+        )
+    return skeleton
+
+
+def _from_pretrained(source: str, config: Any, place: torch.device | None, **options: Any) -> PreTrainedModel:
+    """Load the weights to `place`, or where accelerate finds room if it is None."""
+    quantization = quantization_of(config)
+    if quantization == "mxfp4":
+        # Its kernels select and compute in one, so that nobody hears what they selected.
+        config.quantization_config["dequantize"] = True
+    elif quantization is not None and place is not None:
+        options["device_map"] = {"": place}  # packed weights cannot be moved once they are loaded
+    if place is None:
+        options["device_map"] = "auto"
+    model: PreTrainedModel = model_class(config.model_type).from_pretrained(source, config=config, **options)
+    return (model if "device_map" in options else model.to(place)).eval()
+
+
+def quantization_of(config: Any) -> str | None:
+    """Return how the weights of a model are packed, as its configuration calls it; None where they are not."""
+    found = getattr(config, "quantization_config", None)
+    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+    return None if method is None else str(getattr(method, "value", method))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory ran out; on the CPU torch has no exception of its own for it."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def _source(name: str) -> str:
+    return str(SCALE_MODEL) if name == "scale" else name
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    if folder.exists() and not (folder / "config.json").is_file():
+        message = f"model {name} has no config.json: name the folder of a checkpoint that transformers can load"
+        raise ModelError(message)
+
+
+def device_of(name: str | None) -> torch.device:
+    """Return the torch device of that name; None is the fastest there is."""
+    if name is None:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        message = f"device {name!r} cannot be used here: {str(error).splitlines()[0]}"
+        raise ModelError(message) from error
+    if device.type == "meta":
+        message = "device 'meta' holds no numbers: name cpu, cuda or mps"
+        raise ModelError(message)
+    return device
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is None or name == "auto":
+        return None
+    if name not in DTYPES:
+        message = f"no dtype {name!r}: there are auto, {', '.join(DTYPES)}"
+        raise ModelError(message)
+    return DTYPES[name]
+
+
+def dtype_of(config: Any) -> torch.dtype:
+    """Return the number format that a configuration says its weights have."""
+    found = getattr(config, "dtype", None)
+    return found if isinstance(found, torch.dtype) else torch.float32
+
+
+def _check_before_loading(
+    config: Any, name: str, device: torch.device | None, dtype: torch.dtype, *, trust_remote_code: bool
+) -> None:
+    """Build the model without its weights, to refuse a dense or a too large one before they are fetched."""
+    try:
+        check_type(config.model_type)
+        skeleton = build_skeleton(config, trust_remote_code=trust_remote_code)
+        find_taps(skeleton)
+    except ModelError as error:
+        message = f"model {name}: {error}"
+        raise ModelError(message) from error
+    if device is None or quantization_of(config) not in (None, "mxfp4"):
+        return  # it may go to the disk, or its weights are smaller than their number says
+    needed = sum(parameter.numel() for parameter in skeleton.parameters()) * dtype.itemsize
+    free = free_memory(device)
+    if free is not None and needed > free:
+        message = (
+            f"model {name} needs {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, "
+            f"but {device} has {free / 1e9:.1f} GB free: try a smaller --dtype, or another --device"
+        )
+        raise ModelError(message)
+
+
+def _reason(name: str, error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"model {name[:20]}… is neither a folder nor a hub model: its name is longer than names can be"
+    if "trust_remote_code" in text:
+        return f"model {name} comes with code of its own: read it, and run it with --trust-remote-code if you trust it"
+    if isinstance(error, ImportError):
+        return f"model {name} needs a package that is not installed: {_first_line(text)}"
+    if Path(name).is_dir() or name == "scale":
+        return f"model {name} could not be loaded from its folder: {_first_line(text)}"
+    if os.sep in name and (name.startswith((".", os.sep)) or name.count(os.sep) > 1):
+        return f"there is no model folder {name}"
+    return (
+        f"model {name} is neither a local folder nor to be had from the Hugging Face hub: check its name, "
+        f"--revision and the network, or try --model scale, which comes with moexray ({_first_line(text)})"
+    )
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+
+
+class _quiet:  # noqa: N801  # used like contextlib's lower-case managers
+    """Keep transformers' own loading bars and advice off the screen."""
+
+    def __enter__(self) -> None:
+        self.level = transformers_logging.get_verbosity()
+        self.bars = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        transformers_logging.set_verbosity(self.level)
+        if self.bars:
+            transformers_logging.enable_progress_bar()

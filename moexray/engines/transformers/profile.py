@@ -1,0 +1,126 @@
+"""What a model is, from its configuration alone: where it routes, how it is heard, and how large it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from moexray.engines.transformers.architectures import ALONE
+from moexray.engines.transformers.hooks import Tap
+from moexray.engines.transformers.loading import build_skeleton, dtype_of, explained, read_config
+from moexray.engines.transformers.taps import check_type, find_taps
+from moexray.errors import ModelError
+
+_DTYPES = {"float32": 4, "bfloat16": 2}
+_TOP_K = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_top_k", "moe_k")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A model as its configuration describes it.
+
+    Attributes
+    ----------
+    model_type
+        What its configuration calls its architecture.
+    heard
+        ``generic tap``, ``own tap`` or ``refused``.
+    reason
+        Why it is refused, or runs one prompt at a time; else empty.
+    layers, experts, top_k
+        See `moexray.routing.RouterLayout`; empty where it is refused. A k of 0 is not known before it runs.
+    parameters, active_parameters
+        All of them, and those that one token uses; 0 where the model's type is refused, so that none is built.
+    dtype
+        The number format of its weights.
+    gigabytes
+        Size of its weights in the usual number formats; what a checkpoint packs tighter is smaller.
+    """
+
+    model_type: str
+    heard: str
+    reason: str
+    layers: tuple[int, ...]
+    experts: tuple[int, ...]
+    top_k: tuple[int, ...]
+    parameters: int
+    active_parameters: int
+    dtype: str
+    gigabytes: dict[str, float]
+
+
+def outline_of(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Outline:
+    """Outline `name`: ``scale``, a local folder, or an id on the Hugging Face hub; no weights are read.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    config = read_config(name, revision=revision, trust_remote_code=trust_remote_code)
+    return outline(config, name, trust_remote_code=trust_remote_code)
+
+
+def outline(config: Any, name: str, *, trust_remote_code: bool = False) -> Outline:
+    """Outline the model of a configuration; a model that cannot be recorded says why."""
+    try:
+        check_type(config.model_type)
+    except ModelError as error:
+        return _refused(config, str(error), parameters=0)
+    with explained(name):
+        skeleton = build_skeleton(config, trust_remote_code=trust_remote_code)
+    parameters = sum(parameter.numel() for parameter in skeleton.parameters())
+    try:
+        taps = find_taps(skeleton)
+    except ModelError as error:
+        return _refused(config, str(error), parameters)
+    top_k = tuple(_top_k(skeleton, tap) for tap in taps)
+    return Outline(
+        model_type=config.model_type,
+        heard="own tap" if any(tap.own for tap in taps) else "generic tap",
+        reason=_alone(config.model_type),
+        layers=tuple(tap.layer for tap in taps),
+        experts=tuple(tap.experts for tap in taps),
+        top_k=top_k,
+        parameters=parameters,
+        active_parameters=parameters - _idle(taps, top_k),
+        dtype=str(dtype_of(config)).removeprefix("torch."),
+        gigabytes=_gigabytes(parameters),
+    )
+
+
+def _refused(config: Any, reason: str, parameters: int) -> Outline:
+    dtype = str(dtype_of(config)).removeprefix("torch.")
+    return Outline(
+        config.model_type, "refused", reason, (), (), (), parameters, parameters, dtype, _gigabytes(parameters)
+    )
+
+
+def _alone(model_type: str) -> str:
+    return f"prompts run one by one: {ALONE[model_type]}" if model_type in ALONE else ""
+
+
+def _gigabytes(parameters: int) -> dict[str, float]:
+    return {dtype: parameters * size / 1e9 for dtype, size in _DTYPES.items()}
+
+
+def _top_k(model: nn.Module, tap: Tap) -> int:
+    """Return k as the layer's own modules say, else as the configuration does, else 0."""
+    block = model.get_submodule(tap.path.rpartition(".")[0])
+    for module in block.modules():
+        for holder, names in ((module, ("top_k",)), (getattr(module, "config", None), _TOP_K)):
+            found = next((k for name in names if isinstance(k := getattr(holder, name, None), int)), None)
+            if found is not None:
+                return found * tap.calls
+    return 0
+
+
+def _idle(taps: Sequence[Tap], top_k: Sequence[int]) -> int:
+    """Return how many parameters belong to experts that a token is not sent to."""
+    idle = 0
+    for tap, k in zip(taps, top_k, strict=True):
+        parameters = [parameter for holder in tap.holders for parameter in holder.parameters()]
+        of_one = sum(parameter.numel() // min(len(parameter), tap.experts) for parameter in parameters)
+        idle += max(sum(parameter.numel() for parameter in parameters) - (k or tap.experts) * of_one, 0)
+    return idle

@@ -1,0 +1,116 @@
+"""Taps of the architectures that hand over their selected experts in a way of their own.
+
+A tap is one function from ``(path, layer, module)`` to the taps of that module, and one line of
+`OWN_TAPS`, under the name of the module's class.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moexray.engines.transformers.hooks import SELECTION_NAMES, WEIGHT_NAMES, Read, Tap, argument
+
+
+def ernie4_5_vl(path: str, layer: int, module: Any) -> list[Tap]:
+    """ERNIE 4.5 VL has experts for text and others for images: only the former see a text prompt."""
+    experts = module.text_moe.experts
+    return [_of_experts(f"{path}.text_moe.experts", layer, experts, experts.num_experts)]
+
+
+def jetmoe(path: str, layer: int, module: Any) -> list[Tap]:
+    """JetMoE sorts its tokens by expert: how many each got, and in which order, says who got which."""
+    router, k = module.router, module.router.top_k
+
+    def read(_args: object, _kwargs: object, output: tuple[Any, ...]) -> Tensor:
+        order, _, _, sizes, _ = output
+        by_expert = torch.repeat_interleave(torch.tensor(sizes, device=order.device))
+        return torch.empty_like(order).scatter_(0, order, by_expert).view(-1, k)
+
+    def weigh(_args: object, _kwargs: object, output: tuple[Any, ...]) -> Tensor:
+        order, _, gates, _, _ = output
+        return torch.empty_like(gates).scatter_(0, order, gates).view(-1, k)
+
+    holders = (module.input_linear, module.output_linear)
+    return [
+        Tap(layer, f"{path}.router", router.num_experts, router, read, weigh, after=True, holders=holders, own=True)
+    ]
+
+
+def jetmoe_attention(_path: str, _layer: int, _module: Any) -> list[Tap]:
+    """JetMoE's attention has routers too, for its query heads: the layers' experts are those of the MLPs alone."""
+    return []
+
+
+def llama4(path: str, layer: int, module: Any) -> list[Tap]:
+    """Llama 4 sends every token through every expert, scaled by a score that is 0 where it was not selected."""
+
+    def read(_args: object, _kwargs: object, output: tuple[Tensor, Tensor]) -> Tensor:
+        scores, experts = output[0].topk(module.top_k, dim=1)
+        return experts.masked_fill(scores == 0, -1)
+
+    def weigh(_args: object, _kwargs: object, output: tuple[Tensor, Tensor]) -> Tensor:
+        return output[0].topk(module.top_k, dim=1).values
+
+    return [
+        Tap(
+            layer,
+            f"{path}.router",
+            module.num_experts,
+            module.router,
+            read,
+            weigh,
+            after=True,
+            holders=(module.experts,),
+            own=True,
+        )
+    ]
+
+
+def longcat_flash(path: str, layer: int, module: Any) -> list[Tap]:
+    """LongCat Flash counts experts that compute nothing after those that do: both are choices of its router."""
+    return [_of_experts(path, layer, module, module.total_experts)]
+
+
+def looped(path: str, layer: int, module: Any) -> list[Tap]:
+    """Inkling 2 Loop sends tokens several times through some layers, each time to experts chosen anew."""
+    config = module.config
+    within = config.loop_layer_index_start <= layer < config.loop_layer_index_end
+    return [_of_experts(path, layer, module, module.num_experts, calls=config.loop_num_passes if within else 1)]
+
+
+def zaya(path: str, layer: int, module: Any) -> list[Tap]:
+    """Zaya lets a token skip its experts, and then hands over expert 0 with weight 0: the choice after the last."""
+    experts = module.experts
+    skipped = experts.num_experts
+    selected, weights = _needed(experts, SELECTION_NAMES), _needed(experts, WEIGHT_NAMES)
+
+    def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
+        return selected(args, kwargs, output).masked_fill(weights(args, kwargs, output) == 0, skipped)
+
+    return [Tap(layer, f"{path}.experts", skipped + 1, experts, read, weights, holders=(experts,), own=True)]
+
+
+OWN_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
+    "Ernie4_5_VLMoeMoeBlock": ernie4_5_vl,
+    "Inkling2LoopExperts": looped,
+    "JetMoeMoA": jetmoe_attention,
+    "JetMoeMoE": jetmoe,
+    "Llama4TextMoe": llama4,
+    "LongcatFlashExperts": longcat_flash,
+    "ZayaSparseMoeBlock": zaya,
+}
+
+
+def _of_experts(path: str, layer: int, module: nn.Module, experts: int, *, calls: int = 1) -> Tap:
+    read, weigh = _needed(module, SELECTION_NAMES), _needed(module, WEIGHT_NAMES)
+    return Tap(layer, path, experts, module, read, weigh, calls=calls, holders=(module,), own=True)
+
+
+def _needed(module: nn.Module, names: tuple[str, ...]) -> Read:
+    read = argument(module, names)
+    if read is None:
+        message = f"{type(module).__name__} takes none of {names}"
+        raise TypeError(message)
+    return read

@@ -1,0 +1,1 @@
+"""Whether categories of prompts differ: nulls, classifiers, controls, clusters."""

@@ -1,0 +1,154 @@
+"""The headline under every other sensible choice, so that nobody need ask whether it hangs on one."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import NotComputable
+from moexray.stats.inference.permutation import category_numbers, mean_differences, p_value, shuffled_labels
+from moexray.stats.pairs.similarity import similarity, unit_rows
+
+EVERY = "none"
+# Jensen–Shannon similarity is not an inner product of signatures: it takes a matrix of prompts by prompts.
+_MOST_PROMPTS = 500
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One way to ask the question, and its answer; None where these data cannot give one.
+
+    Attributes
+    ----------
+    measure
+        What similarity is.
+    layers
+        ``concatenated``: one similarity of all layers; ``averaged``: the mean of the layers' similarities.
+    phase
+        Whose tokens.
+    left_out
+        A category that was left out, or ``none``.
+    """
+
+    measure: str
+    layers: str
+    phase: str
+    left_out: str
+    cohens_d: float | None
+    auc: float | None
+    p_value: float | None
+
+
+def specifications(
+    loads: Mapping[str, NDArray[np.integer]],
+    labels: Sequence[str],
+    *,
+    masses: Mapping[str, NDArray[np.floating]] | None = None,
+    permutations: int,
+    rng: int | np.random.Generator,
+) -> list[Specification]:
+    """Compute d, AUC and p for each measure, way to join layers, phase, and category left out.
+
+    Parameters
+    ----------
+    loads
+        For each phase the selections ``(prompts, layers, experts)``; a prompt without any is left out of it.
+    labels
+        The category of each prompt.
+    masses
+        Likewise the sums of the selections' gate weights, where they were recorded.
+    permutations
+        Shuffles behind each p-value; all specifications of the same prompts see the same ones.
+
+    Returns
+    -------
+    In the order of phases, categories left out, measures and ways to join layers. Choices that come to the same
+    are listed once: square roots and Jensen–Shannon give every layer the same weight however they are joined.
+    """
+    seed = int(np.random.default_rng(rng).integers(2**32))
+    found = []
+    for phase, counts in loads.items():
+        there = counts.sum(axis=(1, 2)) > 0
+        names = np.asarray(labels, dtype=object)
+        for left_out in (EVERY, *sorted(set(labels))):
+            chosen = there & (names != left_out) if left_out != EVERY else there
+            if len(set(names[chosen])) < 2:
+                continue
+            mass = None if masses is None else masses[phase][chosen]
+            for measure, layers, vectors in representations(counts[chosen], mass):
+                answer = _answer(vectors, names[chosen].tolist(), permutations, seed)
+                found.append(Specification(measure, layers, phase, left_out, *answer))
+    return found
+
+
+def representations(
+    counts: NDArray[np.integer], mass: NDArray[np.floating] | None = None
+) -> Iterator[tuple[str, str, NDArray[np.float64]]]:  # vectors (prompts, dimensions)
+    """Yield vectors whose cosine is the similarity, for each measure and way to join layers.
+
+    The mean of the layers' cosines is the cosine of their unit vectors end to end. 1 − Jensen–Shannon divergence
+    (in bits) is positive definite (M. Hein and O. Bousquet, AISTATS 2005), so it is the inner product of rows of
+    a root of its matrix.
+    """
+    shares = _shares(counts)
+    measures = {
+        "shares": shares,
+        **({} if mass is None else {"shares of gate mass": _shares(mass)}),
+        "centred shares": shares - shares.mean(axis=0),
+        "used or not": (counts > 0).astype(np.float64),
+    }
+    for measure, values in measures.items():
+        yield measure, "concatenated", _joined(values)
+        yield measure, "averaged", _joined(_unit_layers(values))
+    yield "square roots", "concatenated", _joined(np.sqrt(shares))
+    if len(counts) <= _MOST_PROMPTS:
+        yield "Jensen–Shannon", "averaged", _root(1 - jensen_shannon(shares))
+
+
+def jensen_shannon(shares: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
+    """Mean over layers of the divergence of every two prompts' distributions, from 0 to 1."""
+    from scipy.special import xlogy
+
+    entropies = -xlogy(shares, shares).sum(axis=2)
+    divergences = np.empty((len(shares), len(shares)))
+    for prompt, own in enumerate(shares):
+        middle = (shares + own) / 2
+        of_middle = -xlogy(middle, middle).sum(axis=2)
+        divergences[prompt] = (of_middle - (entropies + entropies[prompt]) / 2).mean(axis=1)
+    return np.asarray(np.maximum(divergences, 0) / np.log(2), dtype=np.float64)
+
+
+def _answer(
+    vectors: NDArray[np.float64], labels: Sequence[str], permutations: int, seed: int
+) -> tuple[float | None, float | None, float | None]:
+    if not np.linalg.norm(vectors, axis=1).all():
+        return None, None, None
+    found = similarity(vectors, labels)
+    try:
+        observed = float(mean_differences(vectors, category_numbers(labels)[None])[0])
+    except NotComputable:
+        return found.cohens_d, None, None
+    blocks = shuffled_labels(labels, permutations=permutations, rng=seed)
+    null = np.concatenate([mean_differences(vectors, block) for block in blocks])
+    return found.cohens_d, found.auc.value if found.auc else None, p_value(observed, null)
+
+
+def _shares(loads: NDArray[np.number]) -> NDArray[np.float64]:
+    """Return each layer's loads as shares; a layer without any has none."""
+    sums = loads.sum(axis=2, keepdims=True)
+    return np.asarray(np.divide(loads, sums, out=np.zeros(loads.shape), where=sums > 0))
+
+
+def _joined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(values.reshape(len(values), -1))
+
+
+def _unit_layers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(values, axis=2, keepdims=True)
+    return np.asarray(np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0))
+
+
+def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    roots, directions = np.linalg.eigh(matrix)
+    return unit_rows(directions * np.sqrt(np.maximum(roots, 0)))

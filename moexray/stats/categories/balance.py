@@ -1,0 +1,165 @@
+"""What similarity would be if routers only balanced load: two nulls, drawn at random."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.stats.inference.jackknife import bounded
+from moexray.stats.pairs.similarity import Similarity, unit_rows
+from moexray.stats.pairs.summaries import COSINES
+
+DRAWS = 100
+# What rounding can move a mean of cosines by, with a wide margin: where every draw gives one and the same similarity,
+# as when a token goes to all experts, the observed one is neither above it nor below.
+_ROUNDING = 1e-12
+# A binomial draw takes the time of some ten picks of an expert.
+_PICKS_AN_OFFER = 10
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Mean pairwise similarity under a null.
+
+    Attributes
+    ----------
+    mean, ci
+        Mean over draws of the mean similarity of all pairs, and the central 95 % of the draws.
+    within_above, across_below
+        Whether the observed mean within lies above that interval, and the mean across below it.
+    """
+
+    mean: float
+    ci: tuple[float, float]
+    within_above: bool
+    across_below: bool
+
+
+def uniform_baseline(
+    tokens: NDArray[np.integer],
+    top_k: NDArray[np.integer],
+    experts: int,
+    *,
+    observed: Similarity,
+    rng: int | np.random.Generator,
+    draws: int = DRAWS,
+) -> Baseline:
+    """Null of perfect balance: every token picks its k experts uniformly, without replacement, in every layer.
+
+    Parameters
+    ----------
+    tokens
+        Routed tokens of each prompt ``(prompts,)``, none zero.
+    top_k
+        Selections a token ``(layers,)``.
+    experts
+        Experts a layer.
+    """
+    generator = np.random.default_rng(rng)
+    return _baseline(lambda: uniform_counts(tokens, top_k, experts, rng=generator), observed, draws)
+
+
+def load_matched_baseline(
+    counts: NDArray[np.integer], *, observed: Similarity, rng: int | np.random.Generator, draws: int = DRAWS
+) -> Baseline:
+    """Null of the same load: who selected an expert is random, how often each was selected is not.
+
+    In each layer a random table keeps every prompt's number of selections and every expert's total.
+    It is drawn selection by selection, so a token may meet one expert twice, which a router never does.
+
+    Parameters
+    ----------
+    counts
+        Selections ``(prompts, layers, experts)``, none of the prompts without any.
+    """
+    from scipy.stats import random_table
+
+    generator = np.random.default_rng(rng)
+    tables = [random_table(counts[:, layer].sum(axis=1), counts[:, layer].sum(axis=0)) for layer in _layers(counts)]
+
+    def draw() -> NDArray[np.int64]:
+        return np.stack([table.rvs(random_state=generator) for table in tables], axis=1).astype(np.int64)
+
+    return _baseline(draw, observed, draws)
+
+
+def uniform_counts(
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
+) -> NDArray[np.int64]:  # (prompts, layers, experts)
+    """Draw how often each prompt selects each expert when every token picks k of them at random.
+
+    Token by token, or expert by expert where prompts are long: the same distribution, and the time of the shorter way.
+    """
+    picks, offers = int(tokens.sum()) * int(top_k.sum()), experts * len(tokens) * int(top_k.sum())
+    draw = counts_by_token if picks < _PICKS_AN_OFFER * offers else counts_by_expert
+    return draw(tokens, top_k, experts, rng=rng)
+
+
+def counts_by_token(
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
+) -> NDArray[np.int64]:  # (prompts, layers, experts)
+    """Draw the k experts of every token (R. Floyd, in J. Bentley, Commun. ACM 30, 1987).
+
+    For each m from experts − k to experts − 1, one of the experts 0 to m is drawn, and taken if it is new;
+    otherwise m itself is, which cannot have been. Every set of k is as likely as any other.
+    """
+    prompt = np.repeat(np.arange(len(tokens)), tokens)
+    counts = np.empty((len(tokens), len(top_k), experts), dtype=np.int64)
+    for layer, k in enumerate(top_k):
+        chosen: list[NDArray[np.int16]] = []
+        for most in range(experts - int(k), experts):
+            drawn = rng.integers(most + 1, size=len(prompt), dtype=np.int16)
+            for other in chosen:
+                drawn[drawn == other] = most
+            chosen.append(drawn)
+        places = np.concatenate([prompt * experts + drawn for drawn in chosen])
+        counts[:, layer] = np.bincount(places, minlength=len(tokens) * experts).reshape(len(tokens), experts)
+    return counts
+
+
+def counts_by_expert(
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
+) -> NDArray[np.int64]:  # (prompts, layers, experts)
+    """Draw how many tokens take each expert, in a time that does not grow with tokens.
+
+    Experts are offered one after another. A token that still needs r of the m experts left takes the
+    next one with probability r/m, so how many of the tokens that need r take it is binomial.
+    """
+    most = int(top_k.max())
+    needing = np.zeros((most + 1, len(tokens), len(top_k)), dtype=np.int64)  # tokens that still need 0, 1, … k
+    for layer, k in enumerate(top_k):
+        needing[k, :, layer] = tokens
+    counts = np.zeros((len(tokens), len(top_k), experts), dtype=np.int64)
+    for expert in range(experts):
+        left = experts - expert
+        for r in range(1, min(most, left) + 1):
+            takers = rng.binomial(needing[r], r / left)
+            needing[r] -= takers
+            needing[r - 1] += takers
+            counts[:, :, expert] += takers
+    return counts
+
+
+def _baseline(draw: Callable[[], NDArray[np.int64]], observed: Similarity, draws: int) -> Baseline:
+    means = [_mean_similarity(draw()) for _ in range(draws)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    within, across = observed.within.mean, observed.across.mean
+    return Baseline(
+        mean=float(np.mean(means)),
+        ci=(float(low), float(high)),
+        within_above=within is not None and bool(within > high + _ROUNDING),
+        across_below=across is not None and bool(across < low - _ROUNDING),
+    )
+
+
+def _mean_similarity(counts: NDArray[np.int64]) -> float:
+    """Mean cosine over all pairs of prompts, from the sum of their unit signatures: (|Σu|² − P) / (P (P − 1))."""
+    shares = counts / counts.sum(axis=2, keepdims=True)
+    units = unit_rows(shares.reshape(len(counts), -1))
+    total = units.sum(axis=0)
+    return bounded((total @ total - len(units)) / (len(units) * (len(units) - 1)), COSINES)
+
+
+def _layers(counts: NDArray[np.integer]) -> range:
+    return range(counts.shape[1])

@@ -1,0 +1,101 @@
+"""What words and length alone can do: the first questions of a sceptic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import NotComputable
+from moexray.stats.categories.classifier import Classification
+from moexray.stats.categories.words import word_similarities
+from moexray.stats.inference.jackknife import mean_interval
+from moexray.stats.inference.permutation import category_numbers
+from moexray.stats.pairs.similarity import unit_rows
+
+_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Accuracy of one classifier less that of another, over the same prompts, with its 95 % interval."""
+
+    difference: float
+    ci: tuple[float, float] | None
+
+
+def paired_difference(first: Classification, second: Classification, labels: Sequence[str]) -> PairedDifference:
+    """Compare two classifiers prompt by prompt; they must have been given the same labels, folds, groups and seed."""
+    gains = first.right.astype(np.float64) - second.right
+    return PairedDifference(float(gains.mean()), mean_interval(gains, category_numbers(labels)))
+
+
+def length_features(tokens: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, 2)
+    """Logarithm of each prompt's number of tokens, and its square, so that a middle length can mark a category."""
+    logarithms = np.log(np.maximum(tokens, 1).astype(np.float64))
+    return np.column_stack([logarithms, (logarithms - logarithms.mean()) ** 2])
+
+
+def surface_likenesses(
+    vectors: NDArray[np.float64], texts: Sequence[str], tokens: NDArray[np.integer]
+) -> list[NDArray[np.float64]]:  # (prompts, prompts) each
+    """How alike two prompts are in words and in length, in every way that is to be held fixed.
+
+    Similarity of words by counts and by TF-IDF, difference of length, and how alike two signatures would be if
+    each were what the other prompts' signatures say of its words and length: routers may send two words
+    alike that share no letter, and such a likeness shows in no overlap of words.
+
+    Parameters
+    ----------
+    vectors
+        Signatures ``(prompts, dimensions)``.
+    texts
+        The prompts.
+    tokens
+        How long each is.
+
+    Raises
+    ------
+    NotComputable
+        If there are fewer than three prompts, or none holds a word.
+    """
+    if len(texts) < 3:
+        message = "it needs at least three prompts"
+        raise NotComputable(message)
+    counted, weighted = word_similarities(texts)
+    length = length_features(tokens)[:, 0]
+    apart = np.abs(length[:, None] - length[None])
+    spread = length.std()
+    near = np.exp(-((apart / spread) ** 2) / 2) if spread > 0 else np.ones_like(apart)
+    predicted = unit_rows(predicted_without_itself(unit_rows(vectors), counted + near))
+    return [counted, weighted, apart, predicted @ predicted.T]
+
+
+def predicted_without_itself(
+    values: NDArray[np.float64], kernel: NDArray[np.float64]
+) -> NDArray[np.float64]:  # as values
+    """Predict each row from all others by kernel ridge regression, with the penalty that predicts best so.
+
+    Leaving out a row needs no second fit: with H the matrix that maps values to fitted ones, what the others say
+    of row i is ((H y)_i − h_ii y_i) / (1 − h_ii) (G. Golub, M. Heath and G. Wahba, Technometrics 21, 1979).
+
+    Parameters
+    ----------
+    values
+        ``(rows, dimensions)``.
+    kernel
+        Likeness of the rows ``(rows, rows)``, symmetric and positive semidefinite.
+    """
+    rows = len(values)
+    centre = np.eye(rows) - 1 / rows
+    roots, directions = np.linalg.eigh(centre @ kernel @ centre)
+    roots = np.maximum(roots, 0)
+    best, least = values, np.inf
+    for penalty in _PENALTIES:
+        fitted = (directions * (roots / (roots + penalty))) @ directions.T + 1 / rows
+        own = np.diag(fitted)[:, None]
+        predicted = (fitted @ values - own * values) / (1 - own)
+        error = float(((predicted - values) ** 2).sum())
+        if error < least:
+            best, least = predicted, error
+    return best

@@ -1,0 +1,1 @@
+"""What single experts do: specialisation, co-activation, paired captures, saturation."""

@@ -1,0 +1,112 @@
+"""The same prompts routed by two routers: how far apart their loads are, and which experts moved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.stats.inference.jackknife import bounded, clipped, mean_interval
+from moexray.stats.inference.permutation import category_numbers, p_value
+from moexray.stats.pairs.summaries import COSINES
+
+_MOST_NUMBERS = 2**22
+
+
+@dataclass(frozen=True)
+class PairedLayer:
+    """One layer of two routers.
+
+    Attributes
+    ----------
+    jensen_shannon, p_value
+        Divergence of their mean shares in bits, from 0 to 1, and its p from exchanging the two in prompts.
+    similarity, similarity_ci
+        Mean cosine of a prompt's two signatures, and its interval of 95 % over prompts.
+    differences, discovered
+        Mean share of each expert in the second less the first ``(experts,)``, and its p, two-sided, after control of
+        the false-discovery rate over all layers.
+    """
+
+    jensen_shannon: float
+    p_value: float
+    similarity: float
+    similarity_ci: tuple[float, float] | None
+    differences: NDArray[np.float64]
+    discovered: NDArray[np.float64]
+
+
+def jensen_shannon_bits(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:  # (…,)
+    """Jensen–Shannon divergence in bits of distributions along the last axis: J. Lin, IEEE Trans. Inf. Th. 37, 1991."""
+    from scipy.special import xlogy
+
+    middle = (first + second) / 2
+    found = (xlogy(first, first) + xlogy(second, second)).sum(axis=-1) / 2 - xlogy(middle, middle).sum(axis=-1)
+    return np.asarray(np.maximum(found, 0) / np.log(2))
+
+
+def paired_routing(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    labels: Sequence[str],
+    *,
+    permutations: int,
+    rng: int | np.random.Generator,
+) -> list[PairedLayer]:
+    """Compare two routers layer by layer, over the same prompts.
+
+    Were the two the same router but for chance, either signature of a prompt could be either's: so prompts are drawn
+    in which the two are exchanged, and all layers see the same draws.
+
+    Parameters
+    ----------
+    first, second
+        Shares ``(prompts, layers, experts)``.
+    labels
+        The category of each prompt.
+    permutations, rng
+        Number of exchanges, and their seed or generator.
+    """
+    from scipy.stats import false_discovery_control
+
+    generator, prompts = np.random.default_rng(rng), len(first)
+    differences = second - first
+    middle, observed = (first + second).mean(axis=0) / 2, differences.mean(axis=0)
+    distances = [_distances(middle, observed[None])]
+    reached = np.zeros_like(observed)
+    size = max(1, _MOST_NUMBERS // max(observed.size, prompts))
+    for start in range(0, permutations, size):
+        signs = generator.choice([-1.0, 1.0], size=(min(size, permutations - start), prompts))
+        exchanged = np.tensordot(signs, differences, axes=1) / prompts
+        reached += (np.abs(exchanged) >= np.abs(observed) - 1e-12).sum(axis=0)
+        distances.append(_distances(middle, exchanged))
+    null = np.concatenate(distances)
+    tested = (1 + reached) / (1 + permutations)
+    discovered = false_discovery_control(tested.ravel()).reshape(tested.shape)
+    numbers = category_numbers(labels)
+    return [
+        PairedLayer(
+            jensen_shannon=float(null[0, layer]),
+            p_value=p_value(float(null[0, layer]), null[1:, layer]),
+            similarity=(similarity := _similarity(first[:, layer], second[:, layer], numbers))[0],
+            similarity_ci=similarity[1],
+            differences=observed[layer],
+            discovered=discovered[layer],
+        )
+        for layer in range(len(observed))
+    ]
+
+
+def _distances(middle: NDArray[np.float64], differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divergence of two mean shares from what lies in the middle of them and their differences."""
+    halves = differences / 2
+    return jensen_shannon_bits(np.maximum(middle - halves, 0), np.maximum(middle + halves, 0))
+
+
+def _similarity(
+    first: NDArray[np.float64], second: NDArray[np.float64], numbers: NDArray[np.integer]
+) -> tuple[float, tuple[float, float] | None]:
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    products = np.einsum("pe,pe->p", first, second)
+    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return bounded(float(cosines.mean()), COSINES), clipped(mean_interval(cosines, numbers), COSINES)

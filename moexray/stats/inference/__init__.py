@@ -1,0 +1,1 @@
+"""Tests and intervals that know nothing of routing: permutation, jackknife, folds, logistic regression."""

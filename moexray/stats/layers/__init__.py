@@ -1,0 +1,1 @@
+"""Statistics layer by layer: effect, depth, peak, load."""

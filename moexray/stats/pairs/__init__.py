@@ -1,0 +1,1 @@
+"""Similarity over pairs of prompts: sums, means, effect sizes, AUC."""

@@ -1,0 +1,239 @@
+"""Cosine similarity of signatures within and across categories, and the effect size between the two."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.stats.pairs.auc import EXACT_PROMPTS, Auc, auc_of_sample, exact_auc, sample_pairs
+from moexray.stats.pairs.pair_sums import PairSums, UnitBlock, by_category, pair_sums, pair_totals
+from moexray.stats.pairs.summaries import (
+    Interval,
+    Pairs,
+    PairSummary,
+    cohens_d,
+    effect_sizes_without_each,
+    summary_of_sums,
+)
+
+# So many prompts, evenly from all, give the vector near them all that sums are taken about.
+_REFERENCE_PROMPTS = 1000
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Similarity of pairs within and across categories. Intervals are of 95 %, over prompts.
+
+    Attributes
+    ----------
+    within, across
+        Pairs of the same, and of different categories.
+    cohens_d, cohens_d_ci
+        Effect size between the two; None where one has fewer than two pairs or nothing varies.
+    auc
+        Probability that a pair within is more similar than a pair across.
+    by_category, by_pair
+        Pairs within each category, and across each two categories (names in order).
+    """
+
+    within: PairSummary
+    across: PairSummary
+    cohens_d: float | None
+    cohens_d_ci: Interval | None
+    auc: Auc | None
+    by_category: dict[str, PairSummary]
+    by_pair: dict[tuple[str, str], PairSummary]
+
+
+@dataclass(frozen=True)
+class CategoryEffect:
+    """Mean similarity within and across categories, Cohen's d, its interval, and d without each prompt.
+
+    Attributes
+    ----------
+    without_each
+        ``(prompts,)``, not finite where there is no d then.
+    prompts
+        How many have a signature; where one has none, d without it is d.
+    """
+
+    within: float | None
+    across: float | None
+    cohens_d: float | None
+    cohens_d_ci: Interval | None
+    without_each: NDArray[np.float64]
+    prompts: int
+
+
+@dataclass(frozen=True)
+class PairMeans:
+    """Pairs within and across categories and the effect size between them, without intervals."""
+
+    within: PairSummary
+    across: PairSummary
+    cohens_d: float | None
+
+
+def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, dimensions)
+    """Scale every row to unit length; no row may be zero, so prompts without a token are left out before."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+    if not lengths.all():
+        message = f"row {int(np.argmin(lengths))} is zero: a prompt without a token has no signature"
+        raise ValueError(message)
+    return np.asarray(vectors / lengths)
+
+
+def similarity(
+    vectors: NDArray[np.float64], labels: Sequence[str], *, rng: int | np.random.Generator = 0
+) -> Similarity:
+    """Summarise the cosine similarity of all unordered pairs of rows.
+
+    Parameters
+    ----------
+    vectors
+        Signatures ``(prompts, dimensions)``, none of them zero.
+    labels
+        The category of each.
+    rng
+        Draws the pairs that are compared for the AUC of more prompts than can be compared in full.
+    """
+    units = unit_rows(vectors)
+    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    auc = None
+    if 0 < pairs_within(numbers) < len(units) * (len(units) - 1) // 2:
+        auc = exact_auc(units, numbers) if len(units) <= EXACT_PROMPTS else _sampled_auc(units, numbers, rng)
+    return summarised(pair_sums(units, numbers, len(categories)), list(categories), numbers, auc)
+
+
+def summarised(sums: PairSums, categories: Sequence[str], numbers: NDArray[np.integer], auc: Auc | None) -> Similarity:
+    """Put the sums over the pairs of each prompt into means, deviations, effect size and intervals.
+
+    Parameters
+    ----------
+    sums
+        Of every prompt with every category.
+    categories
+        Their names, in order.
+    numbers
+        The category of each prompt.
+    auc
+        From the pairs themselves: sums do not hold it.
+    """
+    own = np.eye(len(categories), dtype=bool)
+    within, across = Pairs.chosen(sums, numbers, own), Pairs.chosen(sums, numbers, ~own)
+    inside, outside = within.summary(numbers), across.summary(numbers)
+    d = cohens_d(inside, outside)
+    without_each = effect_sizes_without_each(within, across, sums.second)
+    between = {
+        (b, c): Pairs.chosen(sums, numbers, _marked(len(categories), b, c)).summary(numbers)
+        for b, c in combinations_with_replacement(range(len(categories)), 2)
+    }
+    return Similarity(
+        within=inside,
+        across=outside,
+        cohens_d=d,
+        cohens_d_ci=None if d is None else jackknife_interval(d, without_each, numbers),
+        auc=auc,
+        by_category={name: between[c, c] for c, name in enumerate(categories)},
+        by_pair={(categories[b], categories[c]): summary for (b, c), summary in between.items() if b != c},
+    )
+
+
+def _marked(categories: int, b: int, c: int) -> NDArray[np.bool_]:
+    which = np.zeros((categories, categories), dtype=bool)
+    which[b, c] = which[c, b] = True
+    return which
+
+
+def _sampled_auc(units: NDArray[np.float64], numbers: NDArray[np.integer], rng: int | np.random.Generator) -> Auc:
+    pairs = sample_pairs(numbers, rng=rng)
+    return auc_of_sample(units[pairs.rows], pairs)
+
+
+def pairs_within(numbers: NDArray[np.integer]) -> int:
+    """How many pairs share a category."""
+    sizes = np.bincount(numbers)
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def pair_means(vectors: NDArray[np.float64], labels: Sequence[str]) -> PairMeans:
+    """Compare pairs within and across categories without intervals, which take two thirds of the time of `similarity`.
+
+    Of more prompts than dimensions, memory is for the second moments of each category, dimensions² numbers.
+
+    Parameters
+    ----------
+    vectors
+        Signatures ``(prompts, dimensions)``, none of them zero.
+    labels
+        The category of each.
+    """
+    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+
+    def blocks() -> Iterator[UnitBlock]:
+        return ((unit_rows(vectors[rows]), numbers[rows]) for rows in by_category(numbers))
+
+    if len(vectors) <= vectors.shape[1]:
+        totals = pair_sums(unit_rows(vectors), numbers, len(categories)).totals
+    else:
+        some = vectors[:: 1 + len(vectors) // _REFERENCE_PROMPTS]
+        totals = pair_totals(blocks, unit_rows(some).mean(axis=0), len(categories))
+    own = np.eye(len(categories), dtype=bool)
+    within, across = (
+        summary_of_sums(
+            totals.shift,
+            int(totals.pairs.sum(where=which)) // 2,
+            float(totals.first.sum(where=which)) / 2,
+            float(totals.second.sum(where=which)) / 2,
+            float(totals.magnitude.sum(where=which)) / 2,
+        )
+        for which in (own, ~own)
+    )
+    return PairMeans(within, across, cohens_d(within, across))
+
+
+def category_effect(vectors: NDArray[np.float64], labels: Sequence[str]) -> CategoryEffect:
+    """Measure the effect of category on the similarity of signatures ``(prompts, dimensions)``.
+
+    A row of zeros is a prompt all of whose tokens a router dropped. It has no direction and so no similarity to
+    anything, neither of one nor of zero: it is left out, as if it had not been there.
+    """
+    numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)[1]
+    there = np.asarray(vectors.any(axis=1))
+    _, among = np.unique(numbers[there], return_inverse=True)
+    units = unit_rows(vectors if there.all() else vectors[there])
+    sums = pair_sums(units, among, int(among.max(initial=0)) + 1)
+    own = np.eye(sums.first.shape[1], dtype=bool)
+    return effect_between(Pairs.chosen(sums, among, own), Pairs.chosen(sums, among, ~own), sums.second, numbers, there)
+
+
+def effect_between(
+    within: Pairs,
+    across: Pairs,
+    own_second: NDArray[np.float64],
+    numbers: NDArray[np.integer],
+    there: NDArray[np.bool_],
+) -> CategoryEffect:
+    """Measure the effect from the pairs within and across.
+
+    Parameters
+    ----------
+    within, across
+        Sums over the pairs of the prompts that have a signature.
+    own_second
+        See `moexray.stats.pairs.summaries.effect_sizes_without_each`.
+    numbers
+        The category of every prompt.
+    there
+        Which prompts have a signature.
+    """
+    inside, outside = within.summary(numbers[there]), across.summary(numbers[there])
+    d = cohens_d(inside, outside)
+    some = effect_sizes_without_each(within, across, own_second)
+    interval = None if d is None else jackknife_interval(d, some, numbers[there])
+    without_each = np.full(len(there), np.nan if d is None else d)
+    without_each[there] = some
+    return CategoryEffect(inside.mean, outside.mean, d, interval, without_each, len(some))

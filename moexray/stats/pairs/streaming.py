@@ -1,0 +1,122 @@
+"""Similarity of any number of prompts, of all layers and of each, in passes over blocks of them.
+
+What is kept is of the size of a category's second moments, D² numbers or a strip of them, and some tens of numbers a
+prompt and layer.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.stats.pairs.auc import Auc
+from moexray.stats.pairs.moments import CategoryMoments, PairForms, extended, strips
+from moexray.stats.pairs.pair_sums import PairSums, numbers_of_pairs, totals_of
+from moexray.stats.pairs.similarity import CategoryEffect, Similarity, effect_between, summarised
+from moexray.stats.pairs.summaries import Pairs
+
+# Signatures of consecutive prompts, (rows, layers, experts); it must be possible to go through them again.
+Blocks = Iterable[NDArray[np.float64]]
+
+
+def similarity_of_blocks(
+    blocks: Blocks, labels: Sequence[str], *, auc: Auc | None
+) -> tuple[Similarity, list[CategoryEffect]]:
+    """Summarise the similarity of all pairs, as `moexray.stats.similarity` does, whole and layer by layer.
+
+    Takes O(P·D²) time and two passes: the second moments of each category, and from these the sums over the pairs
+    of each prompt. Of more dimensions than fit memory together, each further strip of them takes two passes more.
+    A prompt without a signature in a layer is left out of that layer's effect.
+
+    Parameters
+    ----------
+    blocks
+        Signatures of consecutive prompts ``(rows, layers, experts)`` each, none of them zero in every layer.
+    labels
+        The category of every prompt.
+    auc
+        Of the pairs, from elsewhere: sums do not hold it.
+    """
+    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    whole, by_layer = units_of(next(shares for shares in blocks if len(shares)))
+    reference = whole.mean(axis=0)
+    layers = [_Layer(units, len(numbers), len(categories)) for units in np.moveaxis(by_layer, 1, 0)]
+    first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 2))
+    between = np.zeros((4, len(categories), len(categories)))
+    for columns in strips(len(reference), len(categories)):
+        looking = layers if columns.start == 0 else []
+        moments = CategoryMoments(len(reference), len(categories), columns)
+        for rows, whole, by_layer in _placed(blocks):
+            moments.add(extended(whole, numbers[rows], reference))
+            for place, layer in enumerate(looking):
+                layer.add(by_layer[:, place], numbers[rows])
+        between += moments.between()
+        forms = PairForms(moments)
+        for rows, whole, by_layer in _placed(blocks):
+            more = forms.sums(extended(whole, numbers[rows], reference))
+            first[rows] += more[0]
+            second[rows] += more[1]
+            for place, layer in enumerate(looking):
+                layer.sum(by_layer[:, place], numbers[rows], rows)
+    sums = PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, len(categories)))
+    return summarised(sums, list(categories), numbers, auc), [layer.effect(numbers) for layer in layers]
+
+
+def units_of(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return signatures at unit length: whole ``(rows, layers · experts)`` and by layer ``(rows, layers, experts)``.
+
+    A layer in which a prompt has no signature stays zero; whole, none may be.
+    """
+    squares = np.einsum("ple,ple->pl", shares, shares)
+    lengths = np.sqrt(squares.sum(axis=1))
+    if not lengths.all():
+        message = f"row {int(np.argmin(lengths))} is zero: a prompt without a token has no signature"
+        raise ValueError(message)
+    by_layer = shares / np.sqrt(np.where(squares > 0, squares, 1))[:, :, None]
+    whole = shares / lengths[:, None, None]
+    return whole.reshape(len(shares), shares.shape[1] * shares.shape[2]), by_layer
+
+
+class _Layer:
+    """One layer's sums over pairs. Of each prompt only those within and across are kept: Σt and Σt² of both."""
+
+    def __init__(self, units: NDArray[np.float64], prompts: int, categories: int) -> None:
+        self.reference = units.mean(axis=0)
+        self.moments = CategoryMoments(units.shape[1], categories, slice(0, units.shape[1] + 2))
+        self.sums = np.zeros((prompts, 4))
+        self.there = np.zeros(prompts, dtype=bool)
+
+    def add(self, units: NDArray[np.float64], numbers: NDArray[np.integer]) -> None:
+        there = units.any(axis=1)
+        self.moments.add(extended(units[there], numbers[there], self.reference))
+
+    def sum(self, units: NDArray[np.float64], numbers: NDArray[np.integer], rows: slice) -> None:
+        there = units.any(axis=1)
+        first, second = self._forms.sums(extended(units[there], numbers[there], self.reference))
+        within = first[np.arange(len(first)), numbers[there]]
+        self.sums[rows][there] = np.column_stack([within, first.sum(axis=1) - within, second])
+        self.there[rows] = there
+
+    def effect(self, numbers: NDArray[np.integer]) -> CategoryEffect:
+        totals = totals_of(self.moments.between(), self.reference)
+        among, sums = numbers[self.there], self.sums[self.there]
+        sizes = np.bincount(among, minlength=len(totals.pairs))
+        own = np.eye(len(sizes), dtype=bool)
+        partners = sizes[among] - 1, len(among) - sizes[among]
+        within, across = (
+            Pairs.of(totals, which, partners[part], sums[:, part]) for part, which in enumerate((own, ~own))
+        )
+        return effect_between(within, across, sums[:, 2:], numbers, self.there)
+
+    @cached_property
+    def _forms(self) -> PairForms:
+        """Asked for once all prompts are added."""
+        return PairForms(self.moments)
+
+
+def _placed(blocks: Blocks) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
+    start = 0
+    for shares in blocks:
+        yield slice(start, start + len(shares)), *units_of(shares)
+        start += len(shares)

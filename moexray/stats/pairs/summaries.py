@@ -1,0 +1,146 @@
+"""A set of pairs of prompts: how alike they are, each prompt's part in that, and the effect size between two sets."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.stats.inference.jackknife import bounded, clipped, jackknife_interval
+from moexray.stats.pairs.pair_sums import PairSums, PairTotals
+
+# Similarities of signatures that are the same differ by this much, and no effect size is made of it.
+_ROUNDING = 1e-14
+# What Σs² − (Σs)²/n leaves below this share of the terms of Σs² is rounding: there is no spread.
+_NO_SPREAD = 64 * np.finfo(np.float64).eps
+# What a similarity can be.
+COSINES = (-1, 1)
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PairSummary:
+    """Similarity of a set of unordered pairs: mean, standard deviation (ddof 1), number of pairs, interval of the mean.
+
+    None where there are too few pairs, or too few prompts behind them.
+    """
+
+    mean: float | None
+    std: float | None
+    pairs: int
+    ci: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A set of pairs: how many each prompt takes part in, and sums over them; similarities less `shift`.
+
+    Attributes
+    ----------
+    second, magnitude
+        Sum of the squares, every pair once, and of their terms before these cancel.
+    own_pairs, own_first
+        Number of pairs and their sum for each prompt ``(prompts,)``: every pair is two prompts'.
+    """
+
+    shift: float
+    second: float
+    magnitude: float
+    own_pairs: NDArray[np.int64]
+    own_first: NDArray[np.float64]
+
+    @classmethod
+    def chosen(cls, sums: PairSums, numbers: NDArray[np.integer], which: NDArray[np.bool_]) -> "Pairs":
+        """Take the pairs of the categories where `which` ``(categories, categories)`` is true, as it is both ways."""
+        places = which[numbers]
+        return cls.of(sums.totals, which, *(part.sum(axis=1, where=places) for part in (sums.pairs, sums.first)))
+
+    @classmethod
+    def of(
+        cls,
+        totals: PairTotals,
+        which: NDArray[np.bool_],
+        own_pairs: NDArray[np.int64],
+        own_first: NDArray[np.float64],
+    ) -> "Pairs":
+        """Take likewise what each prompt has a part in, where that is known already."""
+        second, magnitude = (float(part.sum(where=which)) / 2 for part in (totals.second, totals.magnitude))
+        return cls(totals.shift, second, magnitude, own_pairs, own_first)
+
+    @property
+    def number(self) -> int:
+        """How many pairs there are."""
+        return int(self.own_pairs.sum()) // 2
+
+    @property
+    def first(self) -> float:
+        """Sum over the pairs."""
+        return float(self.own_first.sum()) / 2
+
+    def summary(self, numbers: NDArray[np.integer]) -> PairSummary:
+        """Return mean, standard deviation and the interval of the mean, prompts drawn within their categories."""
+        found = summary_of_sums(self.shift, self.number, self.first, self.second, self.magnitude)
+        if found.mean is None:
+            return found
+        members = self.own_pairs > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left_out = self.shift + (self.first - self.own_first) / (self.number - self.own_pairs)
+        interval = clipped(jackknife_interval(found.mean, left_out[members], numbers[members]), COSINES)
+        return replace(found, ci=interval)
+
+    def without_each(
+        self, own_second: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the number, the mean and the squared differences of the pairs that are left without each prompt.
+
+        Parameters
+        ----------
+        own_second
+            Sum of the squares for each prompt ``(prompts,)``.
+        """
+        pairs = (self.number - self.own_pairs).astype(np.float64)
+        first = self.first - self.own_first
+        mean = first / pairs
+        second = self.second - own_second
+        squares = second - first * mean
+        return pairs, self.shift + mean, np.where(squares > _NO_SPREAD * self.magnitude, squares, 0.0)
+
+
+def summary_of_sums(shift: float, pairs: int, first: float, second: float, magnitude: float) -> PairSummary:
+    """Return mean and standard deviation, without an interval, from the sums that `Pairs` holds."""
+    if pairs == 0:
+        return PairSummary(None, None, 0)
+    squares = second - first**2 / pairs
+    if squares <= _NO_SPREAD * magnitude:
+        squares = 0.0
+    std = float(np.sqrt(squares / (pairs - 1))) if pairs > 1 else None
+    return PairSummary(bounded(shift + first / pairs, COSINES), std, pairs)
+
+
+def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
+    """Difference of the means over the standard deviation pooled by numbers of pairs.
+
+    ``(m1 - m2) / sqrt(((n1 - 1) s1² + (n2 - 1) s2²) / (n1 + n2 - 2))``: J. Cohen, *Statistical Power
+    Analysis for the Behavioral Sciences*, 2nd ed. (1988), section 2.5. None where it is not defined.
+    """
+    if first.mean is None or second.mean is None or first.std is None or second.std is None:
+        return None
+    squares = (first.pairs - 1) * first.std**2 + (second.pairs - 1) * second.std**2
+    pooled = np.sqrt(squares / (first.pairs + second.pairs - 2))
+    return float((first.mean - second.mean) / pooled) if pooled > _ROUNDING else None
+
+
+def effect_sizes_without_each(
+    within: Pairs, across: Pairs, own_second: NDArray[np.float64]
+) -> NDArray[np.float64]:  # (prompts,)
+    """Cohen's d when one prompt after another is left out; not finite where it does not exist then.
+
+    Parameters
+    ----------
+    own_second
+        For each prompt, the sum of the squares over its pairs within and across ``(prompts, 2)``.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n, mean, squares = within.without_each(own_second[:, 0])
+        m, other_mean, other_squares = across.without_each(own_second[:, 1])
+        return np.asarray((mean - other_mean) / np.sqrt((squares + other_squares) / (n + m - 2)))

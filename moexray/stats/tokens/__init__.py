@@ -1,0 +1,1 @@
+"""What token identity explains: same-token test, expected and residual routing, information."""

@@ -1,0 +1,1 @@
+"""Studies: data in, one frozen result out."""

@@ -1,0 +1,192 @@
+"""Two captures of the same prompts compared: what two models, checkpoints or precisions route differently."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.corpus_counts import ExpertCounts
+from moexray.errors import AnalysisError
+from moexray.signatures import Phase, Signatures
+from moexray.stats.experts.paired import paired_routing
+from moexray.stats.experts.saturation import router_saturation
+from moexray.trace import Trace
+
+_MOST_MOVED = 10
+
+
+def compare(
+    first: Signatures,
+    second: Signatures,
+    *,
+    phase: Phase = "all",
+    permutations: int = 10_000,
+    seed: int = 0,
+    common: bool = False,
+    traces: tuple[Trace, Trace] | None = None,
+) -> dict[str, Any]:
+    """Compare loads and signatures layer by layer, and selections token by token where both have a trace.
+
+    Parameters
+    ----------
+    first, second
+        Captures of the same prompts by routers of the same layout.
+    phase
+        Whose tokens.
+    permutations, seed
+        Shuffles of which of a prompt's two signatures is whose, and their seed.
+    common
+        Compare the prompts and layers that are in both, where others are not.
+    traces
+        Of the two.
+
+    Raises
+    ------
+    AnalysisError
+        If prompts, layers, experts or, token by token, tokens are not the same.
+    """
+    first, second = _matched(first, second, common=common)
+    there = np.flatnonzero(first.has_tokens(phase) & second.has_tokens(phase))
+    if not len(there):
+        message = f"no prompt has a token in the phase {phase!r} in both"
+        raise AnalysisError(message)
+    first, second = first.take(there), second.take(there)
+    shares = [one.vectors(phase).reshape(len(there), len(one.layers), -1) for one in (first, second)]
+    found = paired_routing(shares[0], shares[1], first.categories, permutations=permutations, rng=seed)
+    layers = [
+        {
+            "layer": layer,
+            "jensen_shannon": one.jensen_shannon,
+            "p_value": one.p_value,
+            "similarity": one.similarity,
+            "similarity_ci": one.similarity_ci,
+            "moved": _moved(one.differences, one.discovered),
+        }
+        for layer, one in zip(first.layers.tolist(), found, strict=True)
+    ]
+    if traces is not None:
+        _add_agreement(layers, traces, first, phase)
+    models = [one.meta.get("model") for one in (first, second)]
+    return {"schema": 1, "models": models, "prompts": len(there), "phase": phase, "layers": layers}
+
+
+def compare_counts(first: ExpertCounts, second: ExpertCounts) -> dict[str, Any]:
+    """Compare the loads of two models on each corpus that both have; there are no prompts, so nothing is tested.
+
+    Raises
+    ------
+    AnalysisError
+        If they have no corpus in common, or other layers or experts.
+    """
+    corpora = [name for name in first.corpora if name in second.corpora]
+    if not corpora:
+        message = f"{first.model} and {second.model} have no corpus in common"
+        raise AnalysisError(message)
+    if first.layers != second.layers or first.counts.shape[2] != second.counts.shape[2]:
+        message = f"{first.model} and {second.model} differ in layers or experts, which cannot be matched"
+        raise AnalysisError(message)
+    layers = []
+    for place, layer in enumerate(first.layers):
+        for corpus in corpora:
+            loads = [one.corpus(corpus)[place].astype(np.float64) for one in (first, second)]
+            shares = [load / load.sum() for load in loads]
+            cosine = float(loads[0] @ loads[1] / np.linalg.norm(loads[0]) / np.linalg.norm(loads[1]))
+            layers.append(
+                {"layer": layer, "corpus": corpus, "jensen_shannon": divergence(*shares), "similarity": cosine}
+            )
+    return {"schema": 1, "models": [first.model, second.model], "layers": layers}
+
+
+def divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Jensen–Shannon divergence of two distributions, in bits, from 0 to 1."""
+    from moexray.stats.experts.paired import jensen_shannon_bits
+
+    return float(jensen_shannon_bits(first, second))
+
+
+def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
+    if first.counts.shape[3] != second.counts.shape[3]:
+        message = (
+            f"one has {first.counts.shape[3]} experts a layer, the other {second.counts.shape[3]}: they have no match"
+        )
+        raise AnalysisError(message)
+    if first.layers.tolist() != second.layers.tolist():
+        layers = [layer for layer in first.layers.tolist() if layer in second.layers.tolist()]
+        if not common or not layers:
+            message = (
+                f"one has layers {first.layers.tolist()}, the other {second.layers.tolist()}: "
+                "--common compares those that both have"
+            )
+            raise AnalysisError(message)
+        first, second = _of_layers(first, layers), _of_layers(second, layers)
+    ids = [name for name in first.prompt_ids if name in set(second.prompt_ids)]
+    if set(first.prompt_ids) != set(second.prompt_ids) and (not common or not ids):
+        only = sorted(set(first.prompt_ids) ^ set(second.prompt_ids))
+        message = f"they hold different prompts ({only[0]!r} is in one only): --common compares the {len(ids)} in both"
+        raise AnalysisError(message)
+    one, other = (_in_order(part, ids) for part in (first, second))
+    if one.texts is not None and other.texts is not None and one.texts != other.texts:
+        name = next(n for n, a, b in zip(ids, one.texts, other.texts, strict=True) if a != b)
+        message = f"prompt {name!r} is not the same text in both: capture the same prompts with either model"
+        raise AnalysisError(message)
+    return one, other
+
+
+def _of_layers(signatures: Signatures, layers: Sequence[int]) -> Signatures:
+    places = [signatures.layers.tolist().index(layer) for layer in layers]
+    return replace(
+        signatures,
+        counts=signatures.counts[:, :, places],
+        layers=signatures.layers[places],
+        top_k=signatures.top_k[places],
+    )
+
+
+def _in_order(signatures: Signatures, ids: Sequence[str]) -> Signatures:
+    places = {name: i for i, name in enumerate(signatures.prompt_ids)}
+    return signatures.take([places[name] for name in ids])
+
+
+def _moved(differences: NDArray[np.float64], discovered: NDArray[np.float64]) -> list[dict[str, Any]]:
+    order = [i for i in np.argsort(-np.abs(differences), kind="stable") if discovered[i] < 0.05]
+    return [{"expert": int(i), "difference": float(differences[i])} for i in order[:_MOST_MOVED]]
+
+
+def _add_agreement(
+    layers: Sequence[dict[str, Any]], traces: tuple[Trace, Trace], prompts: Signatures, phase: Phase
+) -> None:
+    """Compare prompt tokens always, generated ones as far as both models wrote the same."""
+    texts = [trace.texts() for trace in traces]
+    for token in texts[0].keys() & texts[1].keys():
+        if texts[0][token] != texts[1][token]:
+            named = f"{texts[0][token]!r} in one and {texts[1][token]!r} in the other"
+            message = f"token {token} is {named}: their tokenizers differ"
+            raise AnalysisError(message)
+    tokens = []
+    for trace in traces:
+        places = {name: i for i, name in enumerate(trace.signatures.prompt_ids)}
+        tokens.append(trace.tokens(np.array([places[name] for name in prompts.prompt_ids]), phase))
+    keys = [np.column_stack([one.prompts, one.positions]) for one in tokens]
+    order = [np.lexsort(key.T[::-1]) for key in keys]
+    width = max(int(key[:, 1].max()) for key in keys) + 1
+    flat = [(key[:, 0] * width + key[:, 1])[rows] for key, rows in zip(keys, order, strict=True)]
+    both = np.intersect1d(flat[0], flat[1])
+    rows = [rows[np.searchsorted(one, both)] for one, rows in zip(flat, order, strict=True)]
+    same = tokens[0].token_ids[rows[0]] == tokens[1].token_ids[rows[1]]
+    given = ~tokens[0].generated[rows[0]]
+    if (given & ~same).any():
+        name = prompts.prompt_ids[int(tokens[0].prompts[rows[0][given & ~same]][0])]
+        message = f"prompt {name!r} is not the same tokens in both: their tokenizers or templates differ"
+        raise AnalysisError(message)
+    first_other = np.full(len(prompts), width)
+    np.minimum.at(first_other, both[~same] // width, both[~same] % width)
+    kept = both % width < first_other[both // width]
+    held = np.unique(both[kept] // width, return_inverse=True)
+    labels = [prompts.categories[i] for i in held[0]]
+    places_of = [[trace.signatures.layers.tolist().index(layer["layer"]) for layer in layers] for trace in traces]
+    chosen = [one.experts[some[kept]][:, places] for one, some, places in zip(tokens, rows, places_of, strict=True)]
+    found = router_saturation(chosen[0], chosen[1], held[1], labels)
+    for layer, agreement, interval in zip(layers, found.by_layer, found.intervals, strict=True):
+        layer |= {"agreement": agreement, "agreement_ci": interval, "tokens": int(kept.sum())}

@@ -1,0 +1,77 @@
+"""Drawn tokens follow the model's probabilities, and do not depend on who else is in the batch."""
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import LoadedModel
+from moexray.engines.transformers.sampling import DrawByPrompt, Generation
+from moexray.errors import CaptureError
+from moexray.prompts import Prompt
+
+LOGITS = torch.tensor([[0.5, 2.0, -1.0, 1.0, 0.0]])
+
+
+def drawn(generation: Generation, draws: int) -> torch.Tensor:
+    """Draw from the same logits, each time for another prompt."""
+    processor = DrawByPrompt(generation, [str(i) for i in range(draws)])
+    return processor(torch.empty(draws, 0), LOGITS.expand(draws, -1)).argmax(dim=1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_tokens_are_drawn_as_often_as_softmax_says(temperature: float) -> None:
+    found = torch.bincount(drawn(Generation(temperature=temperature), 4000), minlength=5)
+    expected = 4000 * (LOGITS[0].double() / temperature).softmax(dim=0)
+    assert chisquare(found.numpy(), expected.numpy()).pvalue > 0.001
+
+
+def test_only_the_likeliest_that_make_up_top_p_are_drawn() -> None:
+    """The first two have probabilities 0.55 and 0.20: together they are the fewest that reach 0.7."""
+    assert set(drawn(Generation(temperature=1.0, top_p=0.7), 2000).tolist()) == {1, 3}
+    assert set(drawn(Generation(temperature=1.0, top_p=1e-9), 50).tolist()) == {1}
+
+
+@pytest.mark.parametrize("neighbours", [1, 4, 16])
+def test_a_prompt_draws_the_same_whoever_is_beside_it(
+    in_float64: LoadedModel, prompts: list[Prompt], neighbours: int
+) -> None:
+    engine, generation = TransformersEngine(in_float64), Generation(6, temperature=1.5, top_p=0.9, seed=3)
+    alone = [engine.run([prompts[i]], generation)[0].output for i in range(len(prompts))]
+    together = engine.run(prompts[: neighbours + 1], generation)
+    assert [sequence.output for sequence in together] == alone[: neighbours + 1]
+    assert alone != [engine.run([prompts[i]], Generation(6))[0].output for i in range(len(prompts))]
+
+
+def test_another_seed_draws_otherwise(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
+    engine = TransformersEngine(in_float64)
+    first, second = (engine.run([prompts[1]], Generation(8, temperature=2.0, seed=seed))[0] for seed in (0, 1))
+    assert first.output != second.output
+
+
+def test_without_new_tokens_only_the_prompt_runs(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
+    engine = TransformersEngine(in_float64)
+    for alone, longer in zip(
+        engine.run(prompts[:4], Generation(0)), engine.run(prompts[:4], Generation(5)), strict=True
+    ):
+        assert (alone.output, len(alone.token_ids)) == ("", alone.prompt_length)
+        assert (alone.experts == longer.experts[: longer.prompt_length]).all()
+
+
+def test_an_end_token_ends_a_text_or_does_not_as_asked(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
+    engine = TransformersEngine(in_float64)
+    plain = engine.run([prompts[1]], Generation(8))[0]
+    engine._end_tokens = frozenset([int(plain.token_ids[plain.prompt_length + 2])])
+    ended = engine.run([prompts[1]], Generation(8))[0]
+    assert len(ended.token_ids) <= plain.prompt_length + 2
+    going_on = engine.run([prompts[1]], Generation(8, stop_at_eos=False))[0]
+    assert going_on.output == plain.output
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"temperature": float("nan")}, "temperature"), ({"top_p": 1.5}, "top_p"), ({"seed": -1}, "seed")],
+)
+def test_values_that_cannot_be_used_are_refused(options: dict[str, float], problem: str) -> None:
+    with pytest.raises(CaptureError, match=f"{problem} is"):
+        Generation(**options)  # type: ignore[arg-type]

@@ -1,0 +1,192 @@
+"""An engine that records something else than the routing is caught: by the library's own check, and by the zoo's."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.hooks import Tap
+from moexray.engines.transformers.loading import LoadedModel, load_model
+from moexray.engines.transformers.sampling import Generation
+from moexray.engines.transformers.verify import verify
+from moexray.errors import ModelError
+from moexray.prompts import Prompt
+from moexray.routing import RoutedSequence
+
+from .zoo import tiny_model
+from .zoo_checks import TEXTS, check_against_routers, check_causes, check_conservation, letters
+
+LETTERS = ("aQwertyU", "zX")
+
+
+@pytest.fixture(autouse=True)
+def short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use texts that the tokenizer of letters can read."""
+    monkeypatch.setattr("moexray.engines.transformers.verify._TEXTS", LETTERS)
+
+
+@pytest.fixture
+def model() -> PreTrainedModel:
+    """Return one whose router corrects its choice by a bias that matters."""
+    model = tiny_model("deepseek_v3")
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.normal_(std=0.5)
+    return model
+
+
+def engine(model: PreTrainedModel) -> TransformersEngine:
+    return TransformersEngine(LoadedModel("tiny", model, letters()))
+
+
+class WithoutBias(TransformersEngine):
+    """Takes the greatest logits, as who forgets what the router does after them."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        super().__init__(loaded)
+        gates = [loaded.model.get_submodule(tap.path.replace("experts", "gate")) for tap in self._taps]
+        self._taps = [
+            replace(tap, module=gate, read=lambda _args, _kwargs, output: output[0].topk(2).indices, after=True)
+            for tap, gate in zip(self._taps, gates, strict=True)
+        ]
+
+
+class OneTooMany(TransformersEngine):
+    """Takes an expert beside those that ran."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        super().__init__(loaded)
+        self._taps = [replace(tap, read=self._more(tap)) for tap in self._taps]
+        self.layout = replace(self.layout, top_k=tuple(k + 1 for k in self.layout.top_k))
+
+    @staticmethod
+    def _more(tap: Tap):  # type: ignore[no-untyped-def]
+        def read(*call):  # type: ignore[no-untyped-def]
+            selected = tap.read(*call)
+            other = torch.stack([torch.tensor(min(set(range(8)) - set(row.tolist()))) for row in selected])
+            return torch.cat([selected, other[:, None]], dim=1)
+
+        return read
+
+
+class Changed(TransformersEngine):
+    """Hears what is right, and puts it down wrongly."""
+
+    def run(
+        self, prompts: Sequence[Prompt], generation: Generation, *, gate_weights: bool = False
+    ) -> list[RoutedSequence]:
+        return [self.change(sequence) for sequence in super().run(prompts, generation, gate_weights=gate_weights)]
+
+    def change(self, sequence: RoutedSequence) -> RoutedSequence:
+        raise NotImplementedError
+
+
+class PaddingCounted(Changed):
+    """Counts a token of padding before each prompt."""
+
+    def change(self, sequence: RoutedSequence) -> RoutedSequence:
+        return replace(
+            sequence,
+            token_ids=np.insert(sequence.token_ids, 0, 0),
+            experts=np.concatenate([sequence.experts[:1], sequence.experts]),
+            prompt_length=sequence.prompt_length + 1,
+        )
+
+
+class LastCountedTwice(Changed):
+    """Counts the last token that was routed once more."""
+
+    def change(self, sequence: RoutedSequence) -> RoutedSequence:
+        return replace(
+            sequence,
+            token_ids=np.append(sequence.token_ids, sequence.token_ids[-1:]),
+            experts=np.concatenate([sequence.experts, sequence.experts[-1:]]),
+        )
+
+
+class OneTokenLate(Changed):
+    """Gives each token the experts of the one before it."""
+
+    def change(self, sequence: RoutedSequence) -> RoutedSequence:
+        return replace(sequence, experts=np.roll(sequence.experts, 1, axis=0))
+
+
+BROKEN = (WithoutBias, OneTooMany, PaddingCounted, LastCountedTwice, OneTokenLate)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_engine_is_caught_on_the_users_own_model(
+    model: PreTrainedModel, broken: type[TransformersEngine]
+) -> None:
+    with pytest.raises(ModelError):
+        verify(broken(LoadedModel("tiny", model, letters())))
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_engine_is_caught_by_the_checks_of_the_zoo(
+    model: PreTrainedModel, broken: type[TransformersEngine]
+) -> None:
+    faulty = broken(LoadedModel("tiny", model, letters()))
+    prompts = [Prompt(text, category="c", id=text) for text in TEXTS]
+    sequences = faulty.run(prompts, Generation(4))
+    with pytest.raises(AssertionError):
+        check_against_routers(model, faulty.layout, sequences)
+    if broken in (WithoutBias, OneTooMany):
+        with pytest.raises(AssertionError, match=r"takes? (no )?part"):
+            check_causes(model, faulty.layout, sequences[1])
+    if broken in (PaddingCounted, LastCountedTwice):
+        with pytest.raises(AssertionError):
+            check_conservation(faulty.layout, sequences)
+
+
+@pytest.mark.parametrize("model_type", ["deepseek_v3", "gpt_oss", "jetmoe", "llama4", "longcat_flash", "zaya", "dbrx"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_true_engine_passes_and_every_weight_comes_back(model_type: str, dtype: torch.dtype) -> None:
+    model = tiny_model(model_type, dtype)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = verify(engine(model))
+    assert found.unheard > 0
+    assert found.heard > 0
+    assert found.tokens == len("".join(LETTERS)) + 2 * 3
+    assert found.agreement > (0.8 if dtype == torch.bfloat16 else 0.99)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_weights_come_back_when_the_check_is_interrupted(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("moexray.engines.transformers.verify._differs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        verify(engine(model))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.float8_e4m3fn, torch.bfloat16])
+def test_scrambling_changes_every_number_and_twice_is_as_before(dtype: torch.dtype) -> None:
+    from moexray.engines.transformers.verify import _flip
+
+    bits = torch.arange(1, 97, dtype=torch.uint8)
+    tensor = bits.clone().view(dtype)
+    _flip(tensor)
+    assert not torch.eq(tensor.view(torch.uint8).view(-1, dtype.itemsize), bits.view(-1, dtype.itemsize)).all(1).any()
+    _flip(tensor)
+    assert torch.equal(tensor.view(torch.uint8), bits)
+
+
+@pytest.mark.slow
+def test_the_embedded_model_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    found = verify(TransformersEngine(load_model("scale", device="cpu", dtype="float32")))
+    assert found.agreement > 0.99
+    assert found.unheard > 1000

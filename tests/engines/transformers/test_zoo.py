@@ -1,0 +1,71 @@
+"""Every MoE architecture of the installed transformers is recorded as it routes, or refused with a reason."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from moexray.engines.transformers.architectures import moe_architectures
+from moexray.engines.transformers.profile import outline
+from moexray.engines.transformers.taps import check_type
+from moexray.errors import ModelError
+from moexray.routing import RouterLayout
+
+from .zoo import folders, model_types, tiny_config, tiny_model
+from .zoo_checks import HALF_PRECISION, check_against_routers, check_causes, check_conservation, record
+
+LISTED = {architecture.model_type: architecture for architecture in moe_architectures()}
+RECORDED = sorted(name for name, architecture in LISTED.items() if architecture.heard != "refused")
+REFUSED = sorted(set(LISTED) - set(RECORDED))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Models this small are slower on two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_every_folder_with_experts_is_listed() -> None:
+    assert [folder for folder in folders() if not set(model_types(folder)) & set(LISTED)] == []
+
+
+def test_more_than_sixty_are_recorded() -> None:
+    assert len(RECORDED) > 60
+    assert len(REFUSED) < 10
+
+
+@pytest.mark.parametrize("model_type", REFUSED)
+def test_one_that_is_refused_says_why(model_type: str) -> None:
+    reason = LISTED[model_type].reason
+    assert len(reason.split()) > 5
+    with pytest.raises(ModelError, match=f"^{model_type} models cannot be recorded: {reason}$"):
+        check_type(model_type)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", RECORDED)
+def test_how_it_is_heard_is_listed(model_type: str) -> None:
+    found = outline(tiny_config(model_type), model_type)
+    assert found.heard == LISTED[model_type].heard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", RECORDED)
+def test_what_is_recorded_is_what_the_router_chose_and_what_made_the_logits(model_type: str) -> None:
+    model = tiny_model(model_type)
+    layout, alone = record(model, 1)
+    outlined = outline(model.config, model_type)
+    assert RouterLayout(outlined.layers, outlined.experts, outlined.top_k) == layout
+    check_against_routers(model, layout, alone)
+    check_conservation(layout, alone)
+    assert check_causes(model, layout, alone[1]) > 0
+    layout_in_batch, together = record(model, 3)
+    assert layout_in_batch == layout
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(other.token_ids, one.token_ids)
+        np.testing.assert_array_equal(other.experts, one.experts)
+        np.testing.assert_allclose(other.gate_weights, one.gate_weights, **HALF_PRECISION)

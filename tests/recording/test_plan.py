@@ -1,0 +1,31 @@
+"""The plan of batches is a function of lengths and budget: every prompt once, none beyond the budget."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moexray.errors import CaptureError
+from moexray.recording.plan import halves, plan_batches
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(0, 50), st.integers(1, 3000))
+def test_every_prompt_runs_once_within_the_budget_or_alone(lengths: list[int], new: int, budget: int) -> None:
+    batches = plan_batches(np.array(lengths), new, budget)
+    assert sorted(prompt for batch in batches for prompt in batch) == list(range(len(lengths)))
+    for batch in batches:
+        cost = len(batch) * (max(lengths[prompt] for prompt in batch) + new)
+        assert cost <= budget or len(batch) == 1
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60))
+def test_the_longest_run_first_and_like_lengths_together(lengths: list[int]) -> None:
+    batches = plan_batches(np.array(lengths), 8, 500)
+    order = [lengths[prompt] for batch in batches for prompt in batch]
+    assert order == sorted(lengths, reverse=True)
+
+
+def test_a_batch_that_does_not_fit_is_split_until_it_is_one_prompt() -> None:
+    assert halves([[4, 1, 7], [2]]) == [[4, 1], [7], [2]]
+    with pytest.raises(CaptureError, match="not even one prompt"):
+        halves([[4], [2, 3]])

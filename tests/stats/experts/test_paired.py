@@ -1,0 +1,50 @@
+"""Two routers of the same prompts differ, or do not, whatever the prompts are like."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import kstest
+
+from moexray.stats.experts.paired import jensen_shannon_bits, paired_routing
+
+LABELS = ["a", "b"] * 10
+
+
+def shares(rng: np.random.Generator, preferences: np.ndarray) -> np.ndarray:  # (prompts, layers, experts)
+    return np.array([[rng.multinomial(80, p) / 80 for p in layers] for layers in preferences])
+
+
+def test_divergence_is_that_of_scipy() -> None:
+    one, other = np.random.default_rng(0).dirichlet(np.ones(6), size=(2, 5))
+    expected = [jensenshannon(a, b, base=2) ** 2 for a, b in zip(one, other, strict=True)]
+    assert jensen_shannon_bits(one, other) == pytest.approx(expected)
+    assert jensen_shannon_bits(np.array([1.0, 0]), np.array([0, 1.0])) == 1
+
+
+def test_a_change_is_found_in_its_layer_and_its_experts() -> None:
+    rng = np.random.default_rng(1)
+    before = rng.dirichlet(np.ones(8), size=(20, 2))
+    after = before.copy()
+    after[:, 1, 0] = 0.2 * before[:, 1, 0]
+    after[:, 1, 1] += 0.8 * before[:, 1, 0]
+    first, second = shares(rng, before), shares(rng, after)
+    same, changed = paired_routing(first, second, LABELS, permutations=4999, rng=0)
+    assert same.p_value > 0.01
+    assert changed.p_value < 0.05
+    assert np.argsort(-np.abs(changed.differences))[:2].tolist() in ([0, 1], [1, 0])
+    means = [part[:, 1].mean(axis=0) for part in (first, second)]
+    assert changed.differences == pytest.approx(means[1] - means[0])
+    assert changed.jensen_shannon == pytest.approx(float(jensen_shannon_bits(*means)))
+
+
+@pytest.mark.slow
+def test_two_runs_of_one_router_give_uniform_p() -> None:
+    """However much prompts differ from each other."""
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng([3, seed])
+        preferences = rng.dirichlet(np.ones(8), size=(20, 1))
+        first, second = shares(rng, preferences), shares(rng, preferences)
+        found.append(paired_routing(first, second, LABELS, permutations=99, rng=seed)[0].p_value)
+    continuous = np.array(found) - np.random.default_rng(1).random(200) / 100
+    assert kstest(continuous, "uniform").pvalue > 0.001

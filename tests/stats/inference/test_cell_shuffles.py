@@ -1,0 +1,96 @@
+"""Shuffles of cells are shuffles: exact sums, labels kept, and p-values that mean what they say."""
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from moexray.errors import NotComputable
+from moexray.stats.inference.cell_shuffles import _places as places
+from moexray.stats.inference.cell_shuffles import shuffled_differences
+from moexray.stats.inference.permutation import category_numbers, mean_differences, permutation_test
+from moexray.stats.inference.permutation import test_of as compared
+from moexray.stats.layers.by_layer import p_values_of
+
+
+def made(prompts: int, seed: int, *, effect: float = 0.0) -> tuple[np.ndarray, list[str]]:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(["a", "b", "c"] * prompts)[:prompts].tolist()
+    shares = rng.random((prompts, 2, 6)) + 0.2
+    shares[:, 1] += effect * np.eye(6)[category_numbers(labels)]
+    return shares / shares.sum(axis=2, keepdims=True), labels
+
+
+def test_the_labels_as_they_are_come_first() -> None:
+    shares, labels = made(50, 0)
+    found = shuffled_differences([shares[:7], shares[7:]], labels, permutations=3, rng=0)
+    numbers = category_numbers(labels)[None]
+    assert found.whole[0] == pytest.approx(mean_differences(shares.reshape(50, -1), numbers)[0])
+    assert found.layers[0] == pytest.approx([mean_differences(shares[:, layer], numbers)[0] for layer in (0, 1)])
+
+
+def test_every_shuffle_gives_the_difference_of_the_labels_that_it_makes() -> None:
+    """67 prompts in 64 cells: three are left over and keep their labels."""
+    shares, labels = made(67, 1)
+    found = shuffled_differences([shares], labels, permutations=20, rng=5)
+    rng, numbers = np.random.default_rng(5), category_numbers(labels)
+    place, counterpart = places(numbers, 64, rng)
+    for shuffle in range(1, 21):
+        order = rng.permutation(64)
+        in_cell = place[:, 0] >= 0
+        shuffled = numbers.copy()
+        shuffled[in_cell] = counterpart[place[in_cell, 1], order[place[in_cell, 0]]]
+        assert sorted(shuffled) == sorted(numbers)
+        expected = mean_differences(shares.reshape(67, -1), shuffled[None])[0]
+        assert found.whole[shuffle] == pytest.approx(expected, abs=1e-12)
+        assert found.layers[shuffle, 1] == pytest.approx(mean_differences(shares[:, 1], shuffled[None])[0], abs=1e-12)
+
+
+def test_a_prompt_without_a_signature_in_a_layer_is_in_no_pair_of_it_whatever_its_label() -> None:
+    shares, labels = made(67, 1)
+    shares[[3, 8, 9, 40], 1] = 0
+    found = shuffled_differences([shares[:30], shares[30:]], labels, permutations=10, rng=5)
+    rng, numbers = np.random.default_rng(5), category_numbers(labels)
+    place, counterpart = places(numbers, 64, rng)
+    for shuffle in range(11):
+        order = np.arange(64) if shuffle == 0 else rng.permutation(64)
+        in_cell = place[:, 0] >= 0
+        shuffled = numbers.copy()
+        shuffled[in_cell] = counterpart[place[in_cell, 1], order[place[in_cell, 0]]]
+        there = shares[:, 1].any(axis=1)
+        expected = mean_differences(shares[there, 1], shuffled[None, there])[0]
+        assert found.layers[shuffle, 1] == pytest.approx(expected, abs=1e-12)
+        assert mean_differences(shares[:, 1], shuffled[None])[0] == pytest.approx(expected, abs=1e-12)
+        assert found.whole[shuffle] == pytest.approx(mean_differences(shares.reshape(67, -1), shuffled[None])[0])
+
+
+def test_a_layer_without_any_signature_shows_no_difference() -> None:
+    shares, labels = made(30, 0)
+    shares[:, 1] = 0
+    assert not shuffled_differences([shares], labels, permutations=5, rng=0).layers[:, 1].any()
+    assert not mean_differences(shares[:, 1], category_numbers(labels)[None]).any()
+
+
+def test_the_null_is_that_of_shuffles_of_single_prompts() -> None:
+    shares, labels = made(600, 2, effect=0.3)
+    ours = compared(shuffled_differences([shares], labels, permutations=2000, rng=0).whole)
+    plain = permutation_test(shares.reshape(600, -1), labels, permutations=2000, rng=0)
+    assert ours.observed == pytest.approx(plain.observed)
+    assert ours.null_mean == pytest.approx(plain.null_mean, abs=5 * plain.null_std / np.sqrt(2000) * 2)
+    assert ours.null_std == pytest.approx(plain.null_std, rel=0.15)
+    assert ours.p_value == 1 / 2001
+
+
+def test_without_an_effect_p_is_uniform_and_of_all_layers_the_least_is_too() -> None:
+    whole, least = [], []
+    for seed in range(300):
+        found = shuffled_differences([made(90, seed)[0]], made(90, seed)[1], permutations=199, rng=seed)
+        whole.append(compared(found.whole).p_value)
+        least.append(min(p_values_of(found.layers).corrected))
+    jitter = np.random.default_rng(0).random((2, 300)) / 200
+    assert kstest(np.array(whole) - jitter[0], "uniform").pvalue > 0.01
+    assert kstest(np.array(least) - jitter[1], "uniform").pvalue > 0.01
+
+
+def test_one_category_has_no_difference() -> None:
+    with pytest.raises(NotComputable, match="one category"):
+        shuffled_differences([made(20, 0)[0]], ["a"] * 20, permutations=3, rng=0)

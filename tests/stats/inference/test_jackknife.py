@@ -1,0 +1,105 @@
+"""Leaving out a prompt is what it says, and intervals cover what they should."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from moexray.stats.inference.jackknife import clipped, jackknife_interval, logit_interval
+from moexray.stats.pairs.similarity import Similarity, category_effect, similarity, unit_rows
+
+CATEGORIES = 4
+
+
+@dataclass(frozen=True)
+class Population:
+    """Prompts of four categories scatter about their own centre, some categories more than others."""
+
+    strength: float
+
+    def sample(self, each: int, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+        centres = np.random.default_rng(5).random((CATEGORIES, 24))
+        numbers = np.repeat(np.arange(CATEGORIES), each)
+        scatter = np.array([0.6, 0.8, 1.0, 1.2])[numbers, None]
+        vectors = 1 + self.strength * centres[numbers] + scatter * rng.random((len(numbers), 24))
+        return vectors, [f"c{n}" for n in numbers]
+
+
+def figures(found: Similarity) -> dict[str, tuple[float, tuple[float, float]]]:
+    assert found.auc is not None
+    pairs = {"within": found.within, "across": found.across, **found.by_category}
+    return {
+        "d": (found.cohens_d, found.cohens_d_ci),
+        "auc": (found.auc.value, found.auc.ci),
+        **{name: (summary.mean, summary.ci) for name, summary in pairs.items()},
+    }
+
+
+def test_each_left_out_effect_size_is_that_of_the_others() -> None:
+    vectors, labels = Population(0.5).sample(6, np.random.default_rng(1))
+    expected = [similarity(np.delete(vectors, p, axis=0), labels[:p] + labels[p + 1 :]).cohens_d for p in range(24)]
+    np.testing.assert_allclose(category_effect(vectors, labels).without_each, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("figure", ["within", "across", "auc", "c2"])
+def test_every_interval_comes_from_the_statistic_of_all_prompts_but_one(figure: str) -> None:
+    vectors, labels = Population(0.5).sample(6, np.random.default_rng(1))
+    value, interval = figures(similarity(vectors, labels))[figure]
+    numbers = np.repeat(np.arange(CATEGORIES), 6)
+    left_out = np.array(
+        [figures(similarity(np.delete(vectors, p, axis=0), labels[:p] + labels[p + 1 :]))[figure][0] for p in range(24)]
+    )
+    interval_of = logit_interval if figure == "auc" else jackknife_interval
+    members = numbers == 2 if figure == "c2" else np.ones(24, dtype=bool)
+    assert interval == pytest.approx(interval_of(value, left_out[members], numbers[members]))
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    """Of one sample's mean the jackknife variance is s²/n exactly."""
+    values = np.random.default_rng(2).normal(size=12)
+    left_out = (values.sum() - values) / 11
+    low, high = jackknife_interval(values.mean(), left_out, np.zeros(12, dtype=int))
+    assert (low + high) / 2 == pytest.approx(values.mean())
+    assert (high - low) / 2 == pytest.approx(2.200985160082949 * values.std(ddof=1) / np.sqrt(12))
+
+
+def test_without_a_second_prompt_there_is_no_interval() -> None:
+    vectors, labels = Population(0.5).sample(2, np.random.default_rng(0))
+    assert similarity(vectors[1:], labels[1:]).cohens_d_ci is None
+
+
+def coverage(strength: float) -> dict[str, float]:
+    """Of 500 studies of 4 × 20 prompts; the population's own figures are those of 3,000 prompts."""
+    population = Population(strength)
+    truth = figures(similarity(*population.sample(750, np.random.default_rng(0))))
+    rng = np.random.default_rng(int(100 * strength) + 1)
+    covered = dict.fromkeys(truth, 0)
+    for _ in range(500):
+        for name, (_, interval) in figures(similarity(*population.sample(20, rng))).items():
+            covered[name] += interval is not None and interval[0] <= truth[name][0] <= interval[1]
+    return {name: count / 500 for name, count in covered.items()}
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.5])
+def test_intervals_cover_an_effect_that_is_there_about_95_times_in_100(strength: float) -> None:
+    shares = coverage(strength)
+    assert all(0.90 <= share <= 0.98 for share in shares.values()), shares
+
+
+def test_where_there_is_no_effect_intervals_are_wide_enough() -> None:
+    """Then the share that each prompt has in d all but vanishes, and the jackknife takes it for larger than it is."""
+    shares = coverage(0.0)
+    assert all(share >= 0.93 for share in shares.values()), shares
+
+
+def test_signatures_that_are_the_same_have_no_effect_size() -> None:
+    found = similarity(np.ones((8, 4)), list("aaaabbbb"))
+    assert found.cohens_d is None
+    assert found.within.mean == pytest.approx(1)
+    assert unit_rows(np.ones((2, 4))).shape == (2, 4)
+
+
+def test_an_interval_is_cut_to_what_the_statistic_can_be_and_stays_one_of_floats() -> None:
+    assert [repr(end) for end in clipped((-1.5, 1.0000000000000002), (-1, 1)) or ()] == ["-1.0", "1.0"]
+    assert clipped((0.25, 0.5), (-1, 1)) == (0.25, 0.5)
+    assert clipped(None, (-1, 1)) is None

@@ -1,0 +1,38 @@
+"""What each choice does to the headline, summed up."""
+
+import numpy as np
+
+from moexray.signatures import Signatures
+from moexray.stats.categories.alternatives import Specification
+from moexray.studies.alternatives import by_choice
+from moexray.studies.analysis import analyze
+
+
+def test_each_choice_is_summed_up_over_all_that_made_it() -> None:
+    found = [
+        Specification("shares", "concatenated", "all", "none", 0.5, 0.6, 0.01),
+        Specification("shares", "averaged", "all", "none", 0.9, 0.7, 0.2),
+        Specification("square roots", "concatenated", "prompt", "none", None, None, None),
+    ]
+    rows = {(row["choice"], row["value"]): row for row in by_choice(found)}
+    shares = rows["measure", "shares"]
+    assert (shares["specifications"], shares["least"], shares["median"], shares["greatest"]) == (2, 0.5, 0.7, 0.9)
+    assert shares["below_0.05"] == 1
+    assert rows["phase", "prompt"]["median"] is None
+    assert rows["left_out", "none"]["specifications"] == 3
+
+
+def test_an_analysis_holds_them_only_where_they_were_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    made = Signatures(
+        counts=rng.multinomial(16, np.ones(4) / 4, size=(12, 2, 2)).astype(np.uint8),
+        tokens=np.full((12, 2), 8, dtype=np.int32),
+        categories=("a", "b") * 6,
+        prompt_ids=tuple(map(str, range(12))),
+        layers=np.array([0, 1], dtype=np.int16),
+        top_k=np.array([2, 2], dtype=np.int16),
+    )
+    assert "specifications" not in analyze(made, permutations=9).document
+    found = analyze(made, permutations=9, specifications=True).document["specifications"]
+    assert {one["phase"] for one in found} == {"prompt", "generated", "all"}
+    assert len(found) == 3 * 8  # with one of two categories left out, nothing remains to compare

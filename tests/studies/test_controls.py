@@ -1,0 +1,94 @@
+"""Where routing follows words alone, or length alone, the controls say so; where it does not, they do not cry wolf."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from moexray.signatures import Signatures
+from moexray.stats.pairs.similarity import similarity
+from moexray.studies.analysis import analyze
+from moexray.studies.cohort import Subject
+from moexray.studies.controls import controls
+from moexray.views.sentences import _verdict as verdict
+
+PROMPTS, VOCABULARY, EXPERTS, K = 40, 60, 16, 8
+NOT_SHOWN, SHOWN = "is not shown", "beyond words and length."
+
+
+def study(seed: int, *, words: float = 0.0, length: float = 0.0, category: float = 0.0) -> Signatures:
+    """Return prompts whose routing mixes what their words, their length and their category prefer.
+
+    Categories differ in words and in length, as prompts collected at random do.
+    """
+    rng = np.random.default_rng(seed)
+    labels = ["ab"[i % 2] for i in range(PROMPTS)]
+    of_word = rng.dirichlet(np.ones(EXPERTS) * 0.3, size=VOCABULARY)
+    of_label = dict(zip("ab", rng.dirichlet(np.ones(EXPERTS) * 0.3, size=2), strict=True))
+    short, long, anything = rng.dirichlet(np.ones(EXPERTS) * 0.3, size=3)
+    common, *own = rng.dirichlet(np.ones(VOCABULARY) * 0.1, size=3)
+    vocabulary = {label: 0.5 * common + 0.5 * likely for label, likely in zip("ab", own, strict=True)}
+    counts, texts, tokens = [], [], []
+    for label in labels:
+        size = int(rng.integers(12, 36) if label == "a" else rng.integers(24, 60))
+        drawn = rng.choice(VOCABULARY, size, p=vocabulary[label])
+        share = np.log(size / 12) / np.log(5)
+        preference = (
+            words * of_word[drawn].mean(axis=0)
+            + length * ((1 - share) * short + share * long)
+            + category * of_label[label]
+            + (1 - words - length - category) * anything
+        )
+        counts.append(rng.multinomial(size * K, preference))
+        texts.append(" ".join(f"w{word}" for word in drawn))
+        tokens.append(size)
+    phases = np.zeros((PROMPTS, 2, 1, EXPERTS), dtype=np.uint16)
+    phases[:, 0, 0] = counts
+    return Signatures(
+        counts=phases,
+        tokens=np.column_stack([tokens, np.zeros(PROMPTS)]).astype(np.int32),
+        categories=tuple(labels),
+        prompt_ids=tuple(map(str, range(PROMPTS))),
+        layers=np.array([0], dtype=np.int16),
+        top_k=np.array([K], dtype=np.int16),
+        meta={"router_may_drop": True},
+        texts=tuple(texts),
+    )
+
+
+def verdicts(studies: int, **effects: float) -> tuple[list[str], list[float]]:
+    found, headline = [], []
+    for seed in range(studies):
+        made = study(seed, **effects)
+        found.append(verdict(controls(Subject(made, "all", 199, 0, 5))))
+        headline.append(similarity(made.vectors(), made.categories).cohens_d)
+    return found, headline
+
+
+@pytest.mark.parametrize("effects", [{"words": 1.0}, {"length": 1.0}, {"words": 0.5, "length": 0.4}])
+def test_words_or_length_alone_make_a_headline_but_not_a_verdict(effects: dict[str, float]) -> None:
+    """In a hundred studies the headline is large, and no more than a few are told that routing goes beyond them."""
+    found, headline = verdicts(100, **effects)
+    assert np.median(headline) > 0.8
+    assert sum(SHOWN in told for told in found) <= 5
+
+
+def test_a_real_effect_beside_words_and_length_is_found() -> None:
+    found, _ = verdicts(50, words=0.2, length=0.2, category=0.3)
+    assert sum("So routing" in told for told in found) >= 45
+
+
+def test_without_texts_the_controls_that_need_them_are_null_with_a_reason() -> None:
+    document = analyze(replace(study(0, words=1.0), texts=None), permutations=9).document
+    assert document["controls"]["lexical"] is None
+    assert document["controls"]["partial"] is None
+    assert document["controls"]["length"] is not None
+    assert document["notes"]["controls.lexical"] == "the signatures hold no texts"
+
+
+def test_near_duplicates_are_named() -> None:
+    made = study(0, words=1.0)
+    assert made.texts is not None
+    document = analyze(replace(made, texts=(made.texts[1], *made.texts[1:])), permutations=9).document
+    assert document["controls"]["near_duplicates"] == [["0", "1", 1.0]]
+    assert "almost the same" in document["notes"]["controls.near_duplicates"]

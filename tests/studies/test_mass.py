@@ -1,0 +1,148 @@
+"""Gate mass: how much weight each expert got, beside how often it was selected."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moexray import signatures as signatures_module
+from moexray.errors import AnalysisError, SignaturesError
+from moexray.signatures import Signatures, merge
+from moexray.stored import StoredSignatures
+from moexray.studies import cohort as subject_module
+from moexray.studies.analysis import analyze
+
+
+def made(prompts: int = 60, *, seed: int = 0, first: int = 0) -> Signatures:
+    """Three layers of six experts, k = 2; weights of 0 to 1 a selection; counts say nothing of the category."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(3, 12, size=(prompts, 2)).astype(np.int32)
+    counts = np.zeros((prompts, 2, 3, 6), dtype=np.uint8)
+    mass = np.zeros(counts.shape, dtype=np.float32)
+    for prompt, phase, layer in np.ndindex(prompts, 2, 3):
+        for _ in range(tokens[prompt, phase]):
+            selected = rng.choice(6, 2, replace=False)
+            counts[prompt, phase, layer, selected] += 1
+            mass[prompt, phase, layer, selected] += rng.uniform(size=2) * (1 + (selected % 3 == prompt % 3))
+    return Signatures(
+        counts=counts,
+        tokens=tokens,
+        categories=tuple("abc"[i % 3] for i in range(prompts)),
+        prompt_ids=tuple(f"p{first + i}" for i in range(prompts)),
+        layers=np.array([0, 1, 2], dtype=np.int16),
+        top_k=np.array([2, 2, 2], dtype=np.int16),
+        mass=mass,
+        texts=tuple(f"text {i}" for i in range(prompts)),
+    )
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signatures_module, "_BLOCK_NUMBERS", 7 * 18)
+
+
+@pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
+def test_a_vector_by_mass_is_each_layers_share_of_gate_weight(phase: str) -> None:
+    signatures = made(5)
+    index = {"prompt": [0], "generated": [1], "all": [0, 1]}[phase]
+    assert signatures.mass is not None
+    for prompt, vector in enumerate(signatures.vectors(phase, by="mass")):
+        for layer in range(3):
+            got = sum(signatures.mass[prompt, i, layer].astype(float) for i in index)
+            np.testing.assert_allclose(vector[6 * layer : 6 * layer + 6], got / got.sum())
+
+
+def test_equal_weights_make_the_mass_and_the_counts_the_same_signature() -> None:
+    signatures = made()
+    equal = replace(signatures, mass=0.25 * signatures.counts.astype(np.float32))
+    np.testing.assert_array_equal(equal.vectors(by="mass"), equal.vectors())
+    by_mass, by_counts = (analyze(equal, by=by, permutations=9).document for by in ("mass", "counts"))
+    different = {key for key in by_counts if by_counts[key] != by_mass[key]}
+    assert different == {"signatures", "balance", "notes"}
+    assert by_mass["signatures"]["by"] == "mass"
+    assert by_mass["notes"]["balance"] == "a null of load balancing draws selections: it says nothing of gate mass"
+
+
+def test_what_only_the_weights_tell_is_found_by_mass_alone() -> None:
+    by_mass, by_counts = (analyze(made(), by=by, permutations=199).document for by in ("mass", "counts"))
+    assert by_mass["permutation"]["p_value"] == 1 / 200
+    assert by_counts["permutation"]["p_value"] > 0.05
+    assert by_mass["load"] == by_counts["load"]
+
+
+def test_selecting_and_merging_keep_the_mass_with_its_prompts() -> None:
+    signatures, other = made(6), made(4, seed=1, first=6)
+    assert signatures.mass is not None
+    np.testing.assert_array_equal(signatures.select(category="b").mass, signatures.mass[1::3])
+    merged = merge([signatures, other])
+    np.testing.assert_array_equal(merged.take([7, 2]).mass, [other.mass[1], signatures.mass[2]])
+    assert merge([signatures, replace(other, mass=None)]).mass is None
+
+
+def test_the_file_keeps_the_mass_and_one_without_reads_as_before(tmp_path: Path) -> None:
+    made().save(tmp_path / "with.npz")
+    replace(made(), mass=None).save(tmp_path / "without.npz")
+    np.testing.assert_array_equal(Signatures.load(tmp_path / "with.npz").mass, made().mass)
+    assert Signatures.load(tmp_path / "without.npz").mass is None
+    with np.load(tmp_path / "with.npz") as one, np.load(tmp_path / "without.npz") as other:
+        assert set(one.files) - set(other.files) == {"mass"}
+
+
+def test_blocks_of_a_file_hold_the_mass_of_their_prompts(tmp_path: Path, small_blocks: None) -> None:
+    made().save(tmp_path / "s.npz")
+    stored = StoredSignatures.open(tmp_path / "s.npz")
+    blocks = list(stored.blocks())
+    assert len(blocks) > 2
+    np.testing.assert_array_equal(np.concatenate([block.mass for block in blocks]), made().mass)
+    np.testing.assert_array_equal(stored.take([3, 30, 59]).mass, made().take([3, 30, 59]).mass)
+
+
+def test_an_analysis_by_mass_is_the_same_whole_and_streamed(
+    tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made().save(tmp_path / "s.npz")
+    stored = StoredSignatures.open(tmp_path / "s.npz")
+    whole = analyze(stored, by="mass", permutations=9).document
+    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
+    monkeypatch.setattr(subject_module, "SAMPLE", 30)
+    streamed = analyze(stored, by="mass", permutations=9).document
+    assert streamed["similarity"]["cohens_d"] == pytest.approx(whole["similarity"]["cohens_d"])
+    assert [layer["cohens_d"] for layer in streamed["layers"]] == pytest.approx(
+        [layer["cohens_d"] for layer in whole["layers"]]
+    )
+
+
+def test_specifications_try_gate_mass_where_it_is_there() -> None:
+    found = analyze(made(30), permutations=19, specifications=True).document["specifications"]
+    assert {one["layers"] for one in found if one["measure"] == "shares of gate mass"} == {"concatenated", "averaged"}
+    plain = analyze(replace(made(30), mass=None), permutations=19, specifications=True).document["specifications"]
+    assert [one for one in found if one["measure"] != "shares of gate mass"] == plain
+
+
+def test_what_is_no_mass_of_these_counts_is_refused() -> None:
+    signatures = made(3)
+    assert signatures.mass is not None
+    unselected = signatures.mass + (signatures.counts == 0)
+    changes = [
+        -signatures.mass,
+        signatures.mass * np.nan,
+        signatures.mass.astype(np.float64),
+        signatures.mass[1:],
+        unselected.astype(np.float32),
+    ]
+    for mass in changes:
+        with pytest.raises(SignaturesError, match="mass must be"):
+            replace(signatures, mass=mass)
+
+
+def test_asking_by_what_was_not_recorded_says_how_to_record_it(tmp_path: Path) -> None:
+    without = replace(made(), mass=None)
+    without.save(tmp_path / "s.npz")
+    for signatures in (without, StoredSignatures.open(tmp_path / "s.npz")):
+        with pytest.raises(SignaturesError, match="hold no gate mass: `moexray capture --weights` records it"):
+            analyze(signatures, by="mass")
+    with pytest.raises(SignaturesError, match="hold no gate mass"):
+        without.vectors(by="mass")
+    with pytest.raises(AnalysisError, match="no weighting 'size': there are counts and mass"):
+        analyze(without, by="size")  # type: ignore[arg-type]

@@ -1,0 +1,135 @@
+"""Phases compared: the same prompts, the same folds, and a reason where one phase is missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from moexray.cli.phase_table import phase_rows
+from moexray.errors import NotComputable
+from moexray.signatures import Phase, Signatures
+from moexray.stats.categories.classifier import classify
+from moexray.stats.pairs.similarity import similarity
+from moexray.studies.cohort import Subject
+from moexray.studies.segments import phases
+
+
+def signatures(prompts: int = 20, *, empty: tuple[int, ...] = (), seed: int = 0) -> Signatures:
+    """Two layers of eight experts; the generated phase repeats what a prompt prefers; `empty` ones generate nothing."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((prompts, 2, 2, 8), dtype=np.uint16)
+    tokens = rng.integers(10, 30, size=(prompts, 2)).astype(np.int32)
+    tokens[list(empty), 1] = 0
+    for prompt, layer in np.ndindex(prompts, 2):
+        liking = rng.dirichlet(np.where(np.arange(8) // 4 == prompt % 2, 2.0, 1.0))
+        for phase in range(2):
+            counts[prompt, phase, layer] = rng.multinomial(2 * tokens[prompt, phase], liking)
+    return Signatures(
+        counts=counts,
+        tokens=tokens,
+        categories=tuple("ab"[i % 2] for i in range(prompts)),
+        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        layers=np.array([0, 1], dtype=np.int16),
+        top_k=np.array([2, 2], dtype=np.int16),
+    )
+
+
+def subject(made: Signatures, phase: Phase = "all", permutations: int = 99) -> Subject:
+    return Subject(made, phase, permutations, 0, 5)
+
+
+def test_each_phase_has_the_figures_of_an_analysis_of_that_phase() -> None:
+    made = signatures()
+    found = phases(subject(made))
+    assert found["prompts"] == 20
+    for phase in ("prompt", "generated"):
+        alone = similarity(made.vectors(phase), made.categories)
+        classified = classify(made.vectors(phase), made.categories)
+        assert found[phase]["within"] == pytest.approx(alone.within.mean)
+        assert found[phase]["across"] == pytest.approx(alone.across.mean)
+        assert found[phase]["cohens_d"] == pytest.approx(alone.cohens_d)
+        assert found[phase]["cohens_d_ci"] == pytest.approx(alone.cohens_d_ci)
+        assert found[phase]["accuracy"] == classified.accuracy
+        assert found[phase]["accuracy_ci"] == classified.accuracy_ci
+    low, high = found["difference"]["ci"]
+    assert low < found["difference"]["cohens_d"] < high
+
+
+def test_a_prompt_that_goes_on_as_it_began_is_found_to_do_so() -> None:
+    found = phases(subject(signatures(), permutations=999))
+    assert found["own"]["mean"] > found["same_category"]
+    assert found["p_value"] == 1 / 1000
+
+
+def test_only_prompts_with_tokens_in_both_phases_are_compared_and_their_groups_go_with_them() -> None:
+    groups = tuple(f"g{i // 2}" for i in range(32))
+    made = replace(signatures(32, empty=(3, 8)), groups=groups)
+    kept = made.select(ids=[name for name in made.prompt_ids if name not in {"p3", "p8"}])
+    about, expected = subject(made), subject(kept)
+    assert phases(about) == phases(expected)
+    assert about.notes["phases.prompts"].startswith("compares 30 of 32 prompts")
+    assert expected.notes == {}
+
+
+@pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
+def test_the_comparison_is_the_same_whichever_phase_is_analyzed(phase: Phase) -> None:
+    assert phases(subject(signatures(), phase)) == phases(subject(signatures()))
+
+
+def test_at_most_two_thousand_shuffles_are_made() -> None:
+    assert phases(subject(signatures(), permutations=10_000))["permutations"] == 2000
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (signatures(6, empty=tuple(range(6))), "no token generated"),
+        (signatures(6, empty=(0, 1, 2)), "3 prompts have tokens in both phases"),
+    ],
+)
+def test_a_phase_that_is_missing_is_not_compared(made: Signatures, reason: str) -> None:
+    with pytest.raises(NotComputable, match=reason):
+        phases(subject(made))
+
+
+def test_what_a_handful_of_prompts_cannot_give_is_null_with_its_reason() -> None:
+    about = subject(signatures(4))
+    found = phases(about)
+    assert found["prompt"]["accuracy"] is None
+    assert "fewer than the 5 folds" in about.notes["phases.accuracy"]
+    one = subject(replace(signatures(6), categories=("a",) * 6))
+    found = phases(one)
+    assert found["other_categories"] is None
+    assert found["difference"] == {"cohens_d": None, "ci": None}
+    assert {"phases.other_categories", "phases.cohens_d", "phases.accuracy"} <= set(one.notes)
+
+
+def test_the_table_has_a_row_for_each_phase_their_difference_and_one_prompt_in_both() -> None:
+    effect = {"cohens_d": 0.61, "cohens_d_ci": (0.3, 0.92), "accuracy": 0.55}
+    document = {
+        "phases": {
+            "prompt": effect,
+            "generated": {"cohens_d": None, "cohens_d_ci": None, "accuracy": None},
+            "difference": {"cohens_d": 0.3, "ci": (-0.01, 0.61)},
+            "own": {"mean": 0.7141},
+            "same_category": 0.66,
+            "p_value": 0.0005,
+        }
+    }
+    assert phase_rows(document) == [
+        ("prompt tokens", "d = 0.61 [0.30, 0.92], accuracy 55.0 %"),
+        ("generated tokens", "d = –, accuracy –"),
+        ("generated less", "+0.30 [-0.01, +0.61] of d"),
+        ("between phases", "0.714 own prompt, 0.660 same category: p < 0.001"),
+    ]
+
+
+@pytest.mark.parametrize("made", [signatures(), signatures(4), replace(signatures(6), categories=tuple("abcdef"))])
+def test_the_rows_fit_the_screen(made: Signatures) -> None:
+    for name, text in phase_rows({"phases": phases(subject(made))}):
+        assert len(name) <= 18
+        assert len(text) <= 60
+
+
+def test_phases_that_were_not_compared_have_no_row() -> None:
+    assert phase_rows({"phases": None}) == []

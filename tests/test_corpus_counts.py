@@ -1,0 +1,89 @@
+"""Counts in a long table are read as they are, and refused by name where they do not add up."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from moexray.corpus_counts import is_counts_table, read_counts
+from moexray.errors import CountsError
+
+HEADER = "model,corpus,layer,expert,count\n"
+ROWS = "m,x,0,0,3\nm,x,0,2,1\nm,x,7,1,4\nm,y,0,1,6\nm,y,7,0,6\nn,x,0,0,2\n"
+
+Written = Callable[[str], Path]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    def write(rows: str) -> Path:
+        path = tmp_path / "counts.csv"
+        path.write_text(rows if rows.startswith("model") else HEADER + rows, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_counts_are_read_by_model_corpus_layer_and_expert(written: Written) -> None:
+    first, second = read_counts(written(ROWS))
+    assert (first.model, first.corpora, first.layers) == ("m", ("x", "y"), (0, 7))
+    assert first.counts.tolist() == [[[3, 0, 1], [0, 4, 0]], [[0, 6, 0], [6, 0, 0]]]
+    assert first.selections.tolist() == [4, 6]
+    assert second.counts.tolist() == [[[2]]]
+    assert first.corpus("y").tolist() == [[0, 6, 0], [6, 0, 0]]
+
+
+def test_columns_may_come_in_any_order_and_with_others(written: Written) -> None:
+    (found,) = read_counts(written("model,note,count,expert,layer,corpus\nm,!,3,1,0,x\n"))
+    assert found.counts.tolist() == [[[0, 3]]]
+
+
+def test_a_parquet_file_holds_the_same(written: Written, tmp_path: Path) -> None:
+    from_csv = read_counts(written(ROWS))
+    path = tmp_path / "counts.parquet"
+    columns = list(zip(*(line.split(",") for line in ROWS.split()), strict=True))
+    values = [*columns[:2], *(np.array(column, dtype=np.int64) for column in columns[2:])]
+    parquet.write_table(pa.table(dict(zip(HEADER.strip().split(","), values, strict=True))), path)
+    for one, other in zip(read_counts(path), from_csv, strict=True):
+        assert (one.model, one.corpora, one.layers) == (other.model, other.corpora, other.layers)
+        assert np.array_equal(one.counts, other.counts)
+    assert is_counts_table(path)
+    assert is_counts_table(tmp_path / "counts.csv")
+    assert not is_counts_table(tmp_path / "signatures.npz")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("", "holds no counts"),
+        ("model,corpus,layer,expert\nm,x,0,0\n", "has no column 'count'"),
+        ("m,x,0,0,3\nm,x,0,0,1\n", "m, x, layer 0, expert 0 occurs twice"),
+        ("m,x,0,0,3\nm,x,7,0,4\n", "layer 7 adds up to 4 selections, layer 0 to 3"),
+        ("m,x,0,0,3\nm,y,7,0,3\n", "adds up to 0 selections"),
+        ("m,x,0,0,three\n", "line 2: layer, expert and count must be whole numbers, not 0, 0, three"),
+        ("m,x,0,-1,3\n", "line 2: layer, expert and count must be zero or more"),
+        ("m,,0,0,3\n", "line 2: model and corpus must be named"),
+        ("m,x,0,0\n", "must be whole numbers"),
+    ],
+)
+def test_what_does_not_add_up_is_refused_by_name(written: Written, rows: str, said: str) -> None:
+    with pytest.raises(CountsError, match=said):
+        read_counts(written(rows))
+
+
+def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"nothing")
+    (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00")
+    for name, said in (("no.csv", "could not be read"), ("bad.parquet", "not a Parquet file"), ("bad.csv", "UTF-8")):
+        with pytest.raises(CountsError, match=said):
+            read_counts(tmp_path / name)
+    with pytest.raises(CountsError, match="neither"):
+        read_counts(tmp_path / "counts.txt")
+
+
+def test_an_unknown_corpus_is_named(written: Written) -> None:
+    with pytest.raises(CountsError, match="no corpus 'z': there are x, y"):
+        read_counts(written(ROWS))[0].corpus("z")
