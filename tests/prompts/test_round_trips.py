@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 from moexray.prompts import Prompt, chat_prompt, read_prompts
 
-some_examples = settings(deadline=None, derandomize=True, max_examples=50)
 # Every character but half ones, which UTF-8 cannot hold.
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, min_size=1).filter(str.strip)
@@ -49,7 +48,6 @@ def write_parquet(path: Path, prompts: Sequence[Prompt]) -> None:
     ("suffix", "write"),
     [(".csv", write_csv), (".jsonl", write_json), (".jsonl", write_json_in_ascii), (".parquet", write_parquet)],
 )
-@some_examples
 @given(prompts=PROMPTS)
 def test_prompts_are_read_as_they_were_written(
     suffix: str, write: Callable[[Path, Sequence[Prompt]], None], prompts: list[Prompt]
@@ -62,7 +60,6 @@ def test_prompts_are_read_as_they_were_written(
         assert read_prompts(path) == prompts
 
 
-@some_examples
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n\r\ufeff"), min_size=1)
                       .filter(str.strip), min_size=1))  # fmt: skip
 def test_lines_are_read_as_they_were_written(texts: list[str]) -> None:
@@ -72,7 +69,6 @@ def test_lines_are_read_as_they_were_written(texts: list[str]) -> None:
         assert [prompt.text for prompt in read_prompts(path)] == texts
 
 
-@some_examples
 @given(
     contents=st.lists(st.lists(st.text(CHARACTERS), min_size=1, max_size=4), min_size=1, max_size=4).filter(
         lambda chats: all(any(content.strip() for content in chat) for chat in chats)

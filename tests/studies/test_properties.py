@@ -17,8 +17,8 @@ from moexray.studies.analysis import analyze
 WORDS = ("", "add", "the", "numbers", "once", "upon a time", "é", "π ≈ 3")
 PAIRS = ("within", "across", "cohens_d", "cohens_d_ci")
 
-few_examples = settings(deadline=None, derandomize=True, max_examples=25)
-more_examples = settings(deadline=None, derandomize=True, max_examples=60)
+few_examples = settings(max_examples=25)
+more_examples = settings(max_examples=60)
 phases = st.sampled_from(PHASES)
 
 

@@ -92,7 +92,7 @@ def test_what_rounding_leaves_where_terms_cancel_is_no_spread() -> None:
     assert_that_of_loops(*made([8, 2, 2, 1], 2, kind="sparse", seed=3000))
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=200)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     dimensions=st.integers(2, 12),
@@ -111,7 +111,7 @@ def test_equal_vectors_have_similarity_one_no_spread_and_no_effect_size(dimensio
     assert_that_of_loops(vectors.astype(np.float64), ["a", "b", "b"] * 4)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=200)
 @given(
     sizes=st.tuples(st.integers(2, 9), st.integers(2, 9)), dimensions=st.integers(2, 30), seed=st.integers(0, 2**32 - 1)
 )

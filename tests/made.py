@@ -1,0 +1,184 @@
+"""Signatures and traces of routers that do not exist, made at random or from what a test gives."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from moexray.signatures import Signatures
+
+
+def signatures(
+    prompts: int = 24,
+    *,
+    layers: Sequence[int] = (1, 2, 4),
+    experts: int = 8,
+    top_k: int | Sequence[int] = 2,
+    categories: Sequence[str] = ("a", "b"),
+    effect: float = 1.0,
+    length: tuple[int, int] = (5, 20),
+    seed: int = 0,
+    drops: bool = False,
+    counts: ArrayLike | None = None,
+    tokens: ArrayLike | None = None,
+    mass: ArrayLike | bool = False,
+    ids: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    texts: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Signatures:
+    """Return signatures whose tokens each select `top_k` distinct experts of every layer, at random but for `effect`.
+
+    Parameters
+    ----------
+    categories
+        Names that the prompts take in turn.
+    effect
+        How much more a category prefers some experts than others: 0 for not at all.
+    length
+        The least and the greatest number of tokens of a segment.
+    drops
+        Whether the router loses a tenth of the selections, as `meta` then says.
+    counts
+        (prompts, segments, layers, experts) instead of drawn ones. Without `tokens`, they follow from the first layer.
+    tokens
+        (prompts, segments), or a row of it for every prompt, instead of drawn ones.
+    mass
+        Whether selections have gate weights, drawn at random; or the mass itself, shaped as the counts.
+    """
+    rng = np.random.default_rng(seed)
+    if counts is not None:
+        counts = np.asarray(counts)
+        prompts, width = len(counts), counts.shape[2]
+        layers = layers if len(layers) == width else range(width)
+    ks = np.broadcast_to(np.asarray(top_k, dtype=np.int16), len(layers)).copy()
+    labels = tuple(categories[i % len(categories)] for i in range(prompts))
+    if tokens is None and counts is not None:
+        tokens = counts[:, :, 0].sum(axis=2) // ks[0]
+    if tokens is None:
+        tokens = rng.integers(length[0], length[1] + 1, size=(prompts, 2))
+    tokens = np.broadcast_to(np.asarray(tokens, dtype=np.int32), (prompts, 2)).copy()
+    if counts is None:
+        preferences = effect * np.random.default_rng(0).normal(size=(len(categories), len(layers), experts))
+        of_prompt = preferences[np.arange(prompts) % len(categories)]
+        counts, drawn_mass = _select(of_prompt, tokens, ks, drops=drops, rng=rng)
+        mass = drawn_mass if mass is True else mass
+    return Signatures(
+        counts=counts,
+        tokens=tokens,
+        categories=labels,
+        prompt_ids=tuple(ids or (f"p{i}" for i in range(prompts))),
+        layers=np.array(layers, dtype=np.int16),
+        top_k=ks,
+        meta={"model": "made-up"} | ({"router_may_drop": True} if drops else {}) | dict(meta or {}),
+        texts=None if texts is None else tuple(texts),
+        outputs=None if outputs is None else tuple(outputs),
+        groups=None if groups is None else tuple(groups),
+        mass=None if isinstance(mass, bool) else np.asarray(mass, dtype=np.float32),
+    )
+
+
+def _select(
+    preferences: NDArray[np.float64],  # (prompts, layers, experts)
+    tokens: NDArray[np.int32],  # (prompts, segments)
+    top_k: NDArray[np.int16],  # (layers,)
+    *,
+    drops: bool,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """Return counts and gate mass of tokens that take the k experts of the highest preference plus Gumbel noise."""
+    prompts, layers, experts = preferences.shape
+    segments = tokens.shape[1]
+    row = np.repeat(np.arange(tokens.size), tokens.ravel())
+    counts = np.zeros((tokens.size, layers, experts), dtype=np.uint16)
+    mass = np.zeros(counts.shape, dtype=np.float32)
+    for layer, k in enumerate(top_k):
+        scores = preferences[row // segments, layer] + rng.gumbel(size=(len(row), experts))
+        selected = np.argsort(-scores, axis=1)[:, :k]
+        kept = rng.random(selected.shape) >= 0.1 if drops else np.ones(selected.shape, dtype=bool)
+        where = (np.repeat(row, k)[kept.ravel()], layer, selected[kept])
+        np.add.at(counts, where, 1)
+        np.add.at(mass, where, rng.random(len(where[0])))
+    shape = (prompts, segments, layers, experts)
+    return counts.reshape(shape), mass.reshape(shape)
+
+
+def trace(
+    path: Path,
+    *,
+    prompts: int = 24,
+    layers: tuple[int, ...] = (1, 2, 4),
+    experts: int = 8,
+    k: int = 2,
+    category: float = 1.0,
+    seed: int = 0,
+    row_group: int = 200,
+    vocabulary: int = 30,
+) -> Signatures:
+    """Write a trace and return its signatures: tokens are routed by id, and by category as strongly as asked.
+
+    The last four tokens of each prompt are generated.
+    """
+    router, rng = np.random.default_rng(0), np.random.default_rng([seed, 1])
+    by_id, by_kind = (router.normal(size=(n, len(layers), experts)) for n in (vocabulary, 2))
+    common, *own = router.dirichlet(np.ones(vocabulary), size=3)
+    names = ("prompt", "position", "token_id", "phase", "layer", "experts")
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    counts = np.zeros((prompts, 2, len(layers), experts), dtype=np.uint16)
+    tokens = np.zeros((prompts, 2), dtype=np.int32)
+    ends = []
+    for prompt in range(prompts):
+        length = int(rng.integers(10, 30))
+        drawn = rng.choice(vocabulary, length, p=(common + own[prompt % 2]) / 2)
+        scores = by_id[drawn] + category * by_kind[prompt % 2] + rng.gumbel(size=(length, len(layers), experts))
+        chosen = np.argsort(-scores, axis=2)[:, :, :k]
+        for position, (token, of_token) in enumerate(zip(drawn, chosen, strict=True)):
+            phase = int(position >= length - 4)
+            tokens[prompt, phase] += 1
+            for place, layer in enumerate(layers):
+                counts[prompt, phase, place, of_token[place]] += 1
+                phase_name, selected = ("prompt", "generated")[phase], of_token[place].tolist()
+                row = (f"p{prompt}", position, int(token), phase_name, layer, selected)
+                for name, value in zip(names, row, strict=True):
+                    columns[name].append(value)
+        ends.append(len(columns["prompt"]))
+    columns["token"] = [f"word{token}" for token in columns["token_id"]]
+    columns["gate_weights"] = [[1 / k] * k for _ in columns["prompt"]]
+    _write_parquet(path, columns, ends, row_group)
+    return signatures(counts=counts, tokens=tokens, layers=layers, top_k=k, categories=("kind 0", "kind 1"))
+
+
+def _write_parquet(path: Path, columns: Mapping[str, list[Any]], ends: Sequence[int], row_group: int) -> None:
+    """Write the trace as its documentation describes it, and not by the code under test: whole prompts a row group."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names = pa.dictionary(pa.int32(), pa.string())
+    schema = pa.schema(
+        {
+            "prompt": names,
+            "position": pa.int32(),
+            "token_id": pa.int32(),
+            "token": names,
+            "phase": names,
+            "layer": pa.int16(),
+            "experts": pa.list_(pa.int16()),
+            "gate_weights": pa.list_(pa.float32()),
+        }
+    )
+    arrays = [
+        pa.array(columns[field.name], field.type.value_type).dictionary_encode()
+        if pa.types.is_dictionary(field.type)
+        else pa.array(columns[field.name], field.type)
+        for field in schema
+    ]
+    table = pa.table(arrays, schema=schema)
+    with parquet.ParquetWriter(path, schema) as writer:
+        start = 0
+        for end in ends:
+            if end - start >= row_group or end == ends[-1]:
+                writer.write_table(table.slice(start, end - start))
+                start = end
