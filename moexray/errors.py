@@ -9,6 +9,10 @@ class MoexrayError(Exception):
     """Base of all errors that a user can cause and cure."""
 
 
+class MissingExtra(MoexrayError):
+    """A package of an optional extra that is needed and not installed."""
+
+
 class PromptsError(MoexrayError):
     """Prompts that cannot be read or do not fit together."""
 

@@ -21,7 +21,7 @@ import typer
 from transformers import OlmoeForCausalLM
 
 from moexray.engines.transformers.loading import load_model
-from moexray.prompts.read import read_prompts
+from moexray.prompts import read_prompts
 
 WINDOW = 256
 

@@ -12,7 +12,7 @@ PACKAGE = Path(moexray.__file__).parent
 ORDER = (
     *("__main__", "cli", "views", "claims", "studies", "recording", "engines", "stats"),
     *("pair_names", "corpus_counts", "trace", "stored", "signatures_file", "signatures", "signatures_checks"),
-    *("routing", "prompts", "formats", "files", "errors"),
+    *("routing", "prompts", "formats", "files", "extras", "errors"),
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

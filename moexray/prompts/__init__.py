@@ -1,8 +1,6 @@
 """Prompts: read from files, folders, standard input and data sets, or the eighty that come with moexray."""
 
-from moexray.prompts.bundled import bundled_prompts
-from moexray.prompts.chats import chat_prompt
-from moexray.prompts.prompt import Prompt
-from moexray.prompts.read import read_prompts
+from moexray.prompts.prompt import Prompt, chat_prompt
+from moexray.prompts.read import bundled_prompts, read_prompts
 
 __all__ = ["Prompt", "bundled_prompts", "chat_prompt", "read_prompts"]

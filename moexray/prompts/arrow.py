@@ -1,26 +1,42 @@
-"""Rows of Arrow tables, which Parquet files and Hugging Face data sets give: checked by type, read in batches."""
+"""Readers of Arrow tables, batch by batch: Parquet files, and the rows of Hugging Face data sets."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from moexray.errors import PromptsError
-from moexray.prompts.columns import Columns
-from moexray.prompts.lines import empty
+from moexray.extras import import_extra
 from moexray.prompts.prompt import Prompt
-from moexray.prompts.rows import prompt_of
-from moexray.prompts.source import Source
+from moexray.prompts.rows import Columns, Source, prompt_of
 
 BATCH_ROWS = 1024
+_BUFFER_BYTES = 2**20
+
+
+def read_parquet(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
+    """Read a ``.parquet`` file, only the columns that hold something of a prompt."""
+    parquet = import_extra("pyarrow.parquet", extra="parquet", purpose=f"reading {source}")
+    pyarrow = import_extra("pyarrow", extra="parquet", purpose=f"reading {source}")
+    # Without these two, pyarrow holds whole row groups in memory, and some writers put a file into one row group.
+    reading = {"pre_buffer": False, "buffer_size": _BUFFER_BYTES}
+    try:
+        with source.opening(), parquet.ParquetFile(path, **reading) as file:
+            found = columns_of(source, file.schema_arrow, columns)
+            batches = file.iter_batches(BATCH_ROWS, columns=list(set(found.values())))
+            yield from prompts_of(source, file.schema_arrow, batches, found)
+    except pyarrow.ArrowException as error:
+        problem = f"{source} is damaged or is not a Parquet file ({str(error).splitlines()[0]})"
+        raise PromptsError(problem) from error
 
 
 def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:
-    """Return which columns hold what, once their types are seen to be right."""
+    """Return the column of each part of a prompt, with its type checked."""
     found = columns.find(source.name, schema.names)
     for part, name in found.items():
         type_ = schema.field(name).type
         if not (_is_text(type_) or (_is_chat(type_) if part == "text" else _is_label(type_))):
-            wanted = "texts, or of chats (a list of role and content)" if part == "text" else "texts or whole numbers"
+            wanted = "texts, or of chats (a list of role and content)" if part == "text" else "texts or integers"
             problem = (
                 f'{source}: column "{name}" is of {type_}, not of {wanted}: name another with --{part}-column; '
                 f"there are {', '.join(schema.names)}"
@@ -30,12 +46,12 @@ def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:
 
 
 def prompts_of(source: Source, schema: Any, batches: Iterable[Any], found: Mapping[str, str]) -> Iterator[Prompt]:
-    """Yield the prompts of record batches or tables that hold the columns `found`; numbers of classes become names."""
+    """Yield the prompts of record batches, or tables, with the columns `found`; class numbers become class names."""
     from pyarrow import types
 
     classes = {
         name: names
-        for name, names in _classes(schema).items()
+        for name, names in _class_names(schema).items()
         if name in found.values() and types.is_integer(schema.field(name).type)
     }
     number = 0
@@ -48,7 +64,7 @@ def prompts_of(source: Source, schema: Any, batches: Iterable[Any], found: Mappi
                 row[name] = _class_name(f'{source.place(number)}: "{name}"', row[name], names)
             yield prompt_of(source, number, row, found)
     if not number:
-        raise empty(source)
+        raise source.empty()
 
 
 def _values(source: Source, before: int, column: Any) -> list[Any]:
@@ -64,8 +80,8 @@ def _values(source: Source, before: int, column: Any) -> list[Any]:
         raise
 
 
-def _classes(schema: Any) -> dict[str, list[str]]:
-    """Names of classes by column, which `datasets` keeps beside the numbers that it writes."""
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """Class names by column, which `datasets` keeps in the schema's metadata beside the numbers that it writes."""
     kept = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = (kept.get("info") or {}).get("features") or {}
     return {

@@ -1,4 +1,4 @@
-"""Hugging Face data sets: from the hub by name, or from a folder that `save_to_disk` wrote."""
+"""Readers of Hugging Face data sets: from the hub by name, or from a folder that `save_to_disk` wrote."""
 
 import os
 from collections.abc import Iterator
@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from moexray.errors import PromptsError
+from moexray.extras import import_extra
 from moexray.prompts.arrow import BATCH_ROWS, columns_of, prompts_of
-from moexray.prompts.columns import Columns
-from moexray.prompts.extras import imported
 from moexray.prompts.prompt import Prompt
-from moexray.prompts.source import Source
+from moexray.prompts.rows import Columns, Source
 
 PREFIX = "hf:"
 _SAVED = ("dataset_info.json", "dataset_dict.json")
@@ -22,16 +21,16 @@ def is_saved(folder: Path) -> bool:
 
 
 def read_hub(source: Source, spelled: str, columns: Columns, split: str | None) -> Iterator[Prompt]:
-    """Read ``hf:NAME`` or ``hf:NAME:CONFIGURATION`` from the hub, or from what was fetched of it before."""
+    """Read ``hf:NAME`` or ``hf:NAME:CONFIGURATION`` from the hub, or from the local cache of it."""
     name, _, configuration = spelled.removeprefix(PREFIX).partition(":")
     if not name:
         problem = f"{spelled} names no data set: write hf:NAME, or hf:NAME:CONFIGURATION"
         raise PromptsError(problem)
-    datasets = imported("datasets", source, extra="datasets")
+    datasets = import_extra("datasets", extra="datasets", purpose=f"reading {source}")
     try:
         found = datasets.load_dataset(name, configuration or None, split=split)
-    # datasets has no common base for what a name, a network or a file can do to it; RuntimeError is for data sets that
-    # are made by a script.
+    # datasets has no common base class for problems of names, networks and files; it raises RuntimeError for a data
+    # set that is made by a script.
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = _first_line(error.__cause__ or error)
         problem = f"{source} could not be loaded: {reason} (check its name, --split and the network)"
@@ -41,7 +40,7 @@ def read_hub(source: Source, spelled: str, columns: Columns, split: str | None) 
 
 def read_saved(source: Source, folder: Path, columns: Columns, split: str | None) -> Iterator[Prompt]:
     """Read a folder that `save_to_disk` wrote, of one data set or of one for each split."""
-    datasets = imported("datasets", source, extra="datasets")
+    datasets = import_extra("datasets", extra="datasets", purpose=f"reading {source}")
     try:
         found = datasets.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -53,7 +52,7 @@ def read_saved(source: Source, folder: Path, columns: Columns, split: str | None
             raise PromptsError(problem)
         found = found[split]
     elif split is not None and str(found.split) != split:
-        problem = f'{source} has no split "{split}": it holds {found.split or "one data set that was given no split"}'
+        problem = f'{source} has no split "{split}": it holds {found.split or "one data set without a named split"}'
         raise PromptsError(problem)
     yield from _prompts(source, found, columns, split)
 

@@ -1,12 +1,34 @@
-"""read_prompts(): whatever prompts are kept in, in the order given."""
+"""read_prompts(): prompts from any source, in the order given; and the eighty prompts that come with moexray."""
 
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 from moexray.errors import PromptsError
-from moexray.prompts.columns import Columns
+from moexray.prompts.hugging_face import PREFIX, is_saved, read_hub, read_saved
 from moexray.prompts.prompt import Prompt
-from moexray.prompts.readings import SUFFIXES, is_data_set, readings
-from moexray.prompts.source import Source
+from moexray.prompts.rows import Columns, Source, Unit
+from moexray.prompts.text_files import read_standard_input
+
+STANDARD_INPUT = "-"
+
+Reader = Callable[[Source, Path, Columns], Iterator[Prompt]]
+# A new format is a module with a `Reader` and one line here: suffix, what a prompt is called in errors, the reader.
+# The module is imported when the first such file is read.
+READERS: dict[str, tuple[Unit, str]] = {
+    ".txt": ("line", "moexray.prompts.text_files:read_text"),
+    ".jsonl": ("line", "moexray.prompts.text_files:read_json_lines"),
+    ".csv": ("row", "moexray.prompts.text_files:read_csv"),
+    ".parquet": ("row", "moexray.prompts.arrow:read_parquet"),
+}
+SUFFIXES = ", ".join(READERS)
+
+
+def bundled_prompts() -> list[Prompt]:
+    """Return the eighty prompts that come with moexray: code, factual, math and story, twenty of each."""
+    package = Path(__file__).parent.parent
+    installed = package / "bundled_prompts"
+    return read_prompts(installed if installed.is_dir() else package.parent / "prompts")
 
 
 def read_prompts(
@@ -24,46 +46,101 @@ def read_prompts(
     Parameters
     ----------
     paths
-        ``.txt``, ``.jsonl``, ``.csv`` and ``.parquet`` files, folders of them (what else a folder holds is not
-        read), ``-`` for JSON Lines from standard input, ``hf:NAME`` or ``hf:NAME:CONFIGURATION`` for a data set
+        ``.txt``, ``.jsonl``, ``.csv`` and ``.parquet`` files, folders of them (other files in a folder are
+        ignored), ``-`` for JSON Lines from standard input, ``hf:NAME`` or ``hf:NAME:CONFIGURATION`` for a data set
         of the Hugging Face hub, or a folder that one was saved to.
     text_column, category_column, id_column, group_column
-        Which column, or key, holds what. By default the text, or the chat, is in ``text``, ``prompt`` or
+        The column, or key, of each part. By default the text, or the chat, is in ``text``, ``prompt`` or
         ``messages``, the category in ``category`` or ``label``, and there may be ``id`` and ``group``.
         Without a category it is the name of the file; without an id, that name and the number of line or row.
     split
-        Which split of a data set to read; needed where it has several.
+        The split of a data set to read; required where it has several.
 
     Raises
     ------
     PromptsError
-        If there is nothing to read, a line or a row is blank or malformed, or an id occurs twice; says where.
+        If there is nothing to read, a line or a row is blank or malformed, or an id occurs twice.
+    MissingExtra
+        If a format needs a package that is not installed.
     """
     if not paths:
         message = f"no prompts were named: name a folder, or a file ({SUFFIXES})"
         raise PromptsError(message)
-    if split is not None and not any(is_data_set(path) for path in paths):
+    if split is not None and not any(_is_data_set(path) for path in paths):
         message = f'there is no data set to take the split "{split}" of: leave --split out, or name one as hf:NAME'
         raise PromptsError(message)
     columns = Columns(text_column, category_column, id_column, group_column)
-    begins: list[tuple[int, Source]] = []
+    starts: list[tuple[int, Source]] = []
     taken: dict[str, int] = {}
     prompts: list[Prompt] = []
-    for source, found in [reading for path in paths for reading in readings(path, columns, split)]:
-        begins.append((len(prompts), source))
+    for source, found in [reading for path in paths for reading in _readings(path, columns, split)]:
+        starts.append((len(prompts), source))
         for prompt in found:
             earlier = taken.setdefault(prompt.id, len(prompts))
             if earlier != len(prompts):
                 message = (
-                    f"{_place(begins, len(prompts))}: the id {prompt.id!r} is already taken by "
-                    f"{_place(begins, earlier)}: ids must be unique"
+                    f"{_place(starts, len(prompts))}: the id {prompt.id!r} is already taken by "
+                    f"{_place(starts, earlier)}: ids must be unique"
                 )
                 raise PromptsError(message)
             prompts.append(prompt)
     return prompts
 
 
-def _place(begins: list[tuple[int, Source]], prompt: int) -> str:
-    """Say where a prompt stands: places are not kept, since they would take as much memory as prompts."""
-    begin, source = next(one for one in reversed(begins) if one[0] <= prompt)
-    return source.place(prompt - begin + 1)
+def _place(starts: list[tuple[int, Source]], prompt: int) -> str:
+    """Name the place of a prompt, found from the first prompt of each source: places would cost as much memory."""
+    start, source = next(one for one in reversed(starts) if one[0] <= prompt)
+    return source.place(prompt - start + 1)
+
+
+def _is_data_set(path: str | Path) -> bool:
+    return str(path).startswith(PREFIX) or is_saved(Path(path))
+
+
+def _readings(path: str | Path, columns: Columns, split: str | None) -> Iterator[tuple[Source, Iterator[Prompt]]]:
+    """Yield each source of `path` and an iterator over its prompts."""
+    spelled = str(path)
+    if spelled == STANDARD_INPUT:
+        source = Source("standard input", "stdin", "line")
+        yield source, read_standard_input(source, columns)
+    elif spelled.startswith(PREFIX):
+        source = Source(spelled, spelled.removeprefix(PREFIX).partition(":")[0].rstrip("/").rpartition("/")[2], "row")
+        yield source, read_hub(source, spelled, columns, split)
+    elif is_saved(Path(path)):
+        source = Source(spelled, Path(path).resolve().name, "row")
+        yield source, read_saved(source, Path(path), columns, split)
+    else:
+        for file in _files(Path(path)):
+            unit, reader = READERS[file.suffix]
+            source = Source(str(file), file.stem, unit)
+            yield source, _loaded(reader)(source, file, columns)
+
+
+def _loaded(reader: str) -> Reader:
+    module, _, name = reader.partition(":")
+    read: Reader = getattr(import_module(module), name)
+    return read
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return _prompt_files(path)
+    except OSError as error:
+        message = f"{path} could not be read: {error.strerror}"
+        raise PromptsError(message) from error
+
+
+def _prompt_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix in READERS and file.is_file())
+        if not found:
+            message = f"{path} holds no {' and no '.join(READERS)} file: put one there for each category"
+            raise PromptsError(message)
+        return found
+    if not path.exists():
+        message = f"{path} does not exist: name a folder, or a file of prompts ({SUFFIXES})"
+        raise PromptsError(message)
+    if path.suffix not in READERS:
+        message = f"{path} is neither a folder nor a file of prompts ({SUFFIXES})"
+        raise PromptsError(message)
+    return [path]

@@ -1,15 +1,122 @@
-"""From a row of a file, whatever its format, to a prompt."""
+"""Conversion of one row, of a file in any format, into a prompt: its source, its columns, its values."""
 
 import reprlib
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from moexray.errors import PromptsError
-from moexray.prompts.chats import chat_prompt
-from moexray.prompts.columns import in_usual_spelling
-from moexray.prompts.prompt import Prompt
-from moexray.prompts.source import Source
+from moexray.prompts.prompt import Prompt, chat_prompt
+
+Unit = Literal["line", "row"]
+
+_USUAL = {"text": ("text", "prompt", "messages"), "category": ("category", "label"), "id": ("id",), "group": ("group",)}
+USUAL_NAMES = tuple(name for names in _USUAL.values() for name in names)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, a stream or a data set.
+
+    Attributes
+    ----------
+    name
+        Its name in error messages.
+    category
+        The category of its prompts, where no column gives one.
+    unit
+        What a prompt is called in error messages: a line or a row.
+    """
+
+    name: str
+    category: str
+    unit: Unit
+
+    def __str__(self) -> str:
+        return self.name
+
+    def place(self, number: int) -> str:
+        """Name the place of a prompt, counted from 1."""
+        return f"{self.name} {self.unit} {number}"
+
+    def id(self, number: int) -> str:
+        """Return the default id of a prompt, counted from 1."""
+        return f"{self.category}-{number:02}"
+
+    def empty(self) -> PromptsError:
+        """Return the error of a source without a prompt."""
+        return PromptsError(f"{self} is empty: there must be a prompt on each {self.unit}")
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Turn an OSError while reading into a `PromptsError` that names the source."""
+        try:
+            yield
+        except OSError as error:
+            problem = f"{self} could not be read: {error.strerror or error}"
+            raise PromptsError(problem) from error
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns to read; None stands for the usual name."""
+
+    text: str | None = None
+    category: str | None = None
+    id: str | None = None
+    group: str | None = None
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The names that were asked for, by what the column holds."""
+        parts = {"text": self.text, "category": self.category, "id": self.id, "group": self.group}
+        return {part: name for part, name in parts.items() if name is not None}
+
+    def find(self, place: str, names: Iterable[str]) -> dict[str, str]:
+        """Choose among the columns `names` those that hold the text and, if present, category, id and group.
+
+        Raises
+        ------
+        PromptsError
+            If a column that was asked for is missing, there is no text, or two columns could hold the same.
+        """
+        present = list(names)
+        found = {}
+        for part, usual in _USUAL.items():
+            asked = self.asked.get(part)
+            fitting = self._fitting(part, present)
+            if len(fitting) > 1:
+                problem = f"{place} has {_listed(fitting)}: which holds the {part}? Name it with --{part}-column"
+                raise PromptsError(problem)
+            if not fitting and (asked is not None or part == "text"):
+                problem = f"{place} has no {_listed(usual if asked is None else [asked], 'or')}: it has "
+                problem += _listed(present) + ("" if asked else "; name the column of the texts with --text-column")
+                raise PromptsError(problem)
+            if fitting:
+                found[part] = fitting[0]
+        return found
+
+    def _fitting(self, part: str, names: list[str]) -> list[str]:
+        asked = self.asked
+        if part in asked:
+            return [name for name in names if name == asked[part]]
+        usual = [name for name in names if in_usual_spelling(name) in _USUAL[part]]
+        # A column already claimed by an option is not matched again, unless no other column can be the text.
+        free = [name for name in usual if name not in asked.values()]
+        return free or (usual if part == "text" else [])
+
+    def refuse(self, source: Source) -> None:
+        """Raise PromptsError if columns were asked for, of a source that has none."""
+        for part, name in self.asked.items():
+            problem = f'{source} is plain text and has no column "{name}": leave --{part}-column out'
+            raise PromptsError(problem)
+
+
+def in_usual_spelling(name: str) -> str:
+    """Return a column's name in lower case and stripped, as `USUAL_NAMES` are written."""
+    return name.strip().casefold()
 
 
 def prompt_of(source: Source, number: int, row: Mapping[str, Any], columns: Mapping[str, str]) -> Prompt:
@@ -18,16 +125,16 @@ def prompt_of(source: Source, number: int, row: Mapping[str, Any], columns: Mapp
     Parameters
     ----------
     source, number
-        Where it stands.
+        Where the row stands.
     row
-        Values by column: texts, whole numbers and truth values, or messages for the text.
+        Values by column: text, integer or truth value; for the text also a list of messages.
     columns
-        Which column holds ``text``, ``category``, ``id`` and ``group``: see `Columns.find`.
+        The column that holds ``text``, and those of ``category``, ``id`` and ``group``: see `Columns.find`.
 
     Raises
     ------
     PromptsError
-        If a value is missing, blank, or of another kind.
+        If a value is missing, blank, or of another type.
     """
     place = source.place(number)
 
@@ -63,6 +170,11 @@ def _text(name: str, value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        problem = f"{name} holds half a character ({value[error.start]!r}), which no text can hold: take it out"
+        problem = f"{name} holds an unpaired surrogate ({value[error.start]!r}), half a character: take it out"
         raise PromptsError(problem) from error
     return value
+
+
+def _listed(names: Iterable[str], last: str = "and") -> str:
+    quoted = [f'"{name}"' for name in names]
+    return f" {last} ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]])) or "nothing"

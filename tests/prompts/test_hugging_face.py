@@ -9,7 +9,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from moexray.errors import PromptsError
+from moexray.errors import MissingExtra, PromptsError
 from moexray.prompts import Prompt, read_prompts
 
 Write = Callable[[str, str | bytes], Path]
@@ -152,7 +152,7 @@ def test_a_split_of_something_else_is_refused(write: Write) -> None:
         read_prompts(write("a.txt", "x"), split="test")
 
 
-def test_without_datasets_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_datasets_the_error_gives_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(PromptsError, match=r"hf:org/name needs datasets to be read: pip install 'moexray\[datasets\]'"):
+    with pytest.raises(MissingExtra, match=r"reading hf:org/name needs datasets: pip install 'moexray\[datasets\]'"):
         read_prompts("hf:org/name")

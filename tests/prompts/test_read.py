@@ -1,12 +1,14 @@
 """Prompts are read as they were written, or refused with file and line."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from moexray.errors import PromptsError
 from moexray.prompts import Prompt, read_prompts
+from moexray.prompts.read import READERS
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -97,3 +99,10 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
         read_prompts(tmp_path / "missing")
     with pytest.raises(PromptsError, match="no prompts were named"):
         read_prompts()
+
+
+def test_every_format_has_a_reader_that_exists() -> None:
+    for suffix, (unit, reader) in READERS.items():
+        module, _, name = reader.partition(":")
+        assert callable(getattr(import_module(module), name)), suffix
+        assert unit in {"line", "row"}

@@ -1,4 +1,4 @@
-"""Whatever a prompt says, it is read from every format as it was written."""
+"""Any prompt is read from every format as it was written."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from moexray.prompts import Prompt, chat_prompt, read_prompts
 
-# Every character but half ones, which UTF-8 cannot hold.
+# Every character but unpaired surrogates, which UTF-8 cannot hold.
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, min_size=1).filter(str.strip)
 PROMPTS = st.lists(

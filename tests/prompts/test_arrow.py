@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from moexray.errors import PromptsError
+from moexray.errors import MissingExtra, PromptsError
 from moexray.prompts import Prompt, read_prompts
 
 Write = Callable[[str, str | bytes], Path]
@@ -74,7 +74,7 @@ def test_rows_are_counted_through_batches_and_row_groups(tmp_path: Path) -> None
         ({"text": [7]}, r'column "text" is of int64, not of texts, or of chats .*: name another with --text-column'),
         ({"text": [b"x"]}, r'column "text" is of binary'),
         ({"text": [["x"]]}, r'column "text" is of list<'),
-        ({"text": ["x"], "label": [0.5]}, r'"label" is of double, not of texts or whole numbers: .* are text, label'),
+        ({"text": ["x"], "label": [0.5]}, r'"label" is of double, not of texts or integers: .* are text, label'),
         ({"text": ["x"], "label": [["y"]]}, r'column "label" is of list<'),
         ({"text": pa.array([], pa.string())}, r"p\.parquet is empty: there must be a prompt on each row"),
         ({"text": ["x", " "]}, r'row 2: "text" is \' \''),
@@ -105,8 +105,8 @@ def test_files_that_are_no_parquet_or_are_cut_short_are_refused(tmp_path: Path, 
             read_prompts(write("p.parquet", content))
 
 
-def test_without_pyarrow_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_gives_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path / "p.parquet", {"text": ["x"]})
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(PromptsError, match=r"p\.parquet needs pyarrow.* pip install 'moexray\[parquet\]'"):
+    with pytest.raises(MissingExtra, match=r"reading .*p\.parquet needs pyarrow: pip install 'moexray\[parquet\]'"):
         read_prompts(file)

@@ -1,4 +1,4 @@
-"""Chats are kept as they are, and their text is what they say."""
+"""A chat keeps its messages, and its text is their contents."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def user(content: Any) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-def test_the_text_of_a_chat_is_what_its_messages_say() -> None:
+def test_the_text_of_a_chat_is_the_contents_of_its_messages() -> None:
     messages = [{"role": "system", "content": "Be brief.\n"}, user('Say "a"'), {"role": "assistant", "content": "a"}]
     prompt = chat_prompt(messages, category="c", id="i", group="g")
     assert prompt.text == 'Be brief.\n\n\nSay "a"\n\na'
@@ -24,12 +24,12 @@ def test_a_chat_of_one_message_has_its_text() -> None:
     assert chat_prompt([user("abc")], category="c", id="i").text == "abc"
 
 
-def test_what_else_a_message_holds_is_kept_but_for_what_tables_fill_in() -> None:
+def test_further_keys_of_a_message_are_kept_without_the_none_that_tables_fill_in() -> None:
     messages = [{"role": "user", "content": "a", "name": "Ada", "tool_calls": None}]
     assert chat_prompt(messages, category="c", id="i").messages == ({"role": "user", "content": "a", "name": "Ada"},)
 
 
-def test_parts_that_are_texts_are_joined_and_an_empty_message_says_nothing() -> None:
+def test_text_parts_are_joined_and_an_empty_message_adds_nothing() -> None:
     parts = [{"type": "text", "text": "a", "image": None}, {"type": "text", "text": "b"}]
     prompt = chat_prompt([{"role": "system", "content": ""}, user(parts)], category="c", id="i")
     assert prompt.text == "ab"
@@ -39,8 +39,8 @@ def test_parts_that_are_texts_are_joined_and_an_empty_message_says_nothing() -> 
 @pytest.mark.parametrize(
     ("messages", "problem"),
     [
-        ([], "a chat says nothing"),
-        ([user(" ")], "a chat says nothing"),
+        ([], "a chat is empty: none of its messages has a text"),
+        ([user(" ")], "a chat is empty: none of its messages has a text"),
         (["x"], "message 1 is str, not an object with a role and a content"),
         ([user("a"), {"content": "x"}], "message 2 has no \"role\" .*: it has 'content'"),
         ([{"from": "human", "value": "x"}], "message 1 has no \"role\" .*: it has 'from', 'value'"),
@@ -51,10 +51,10 @@ def test_parts_that_are_texts_are_joined_and_an_empty_message_says_nothing() -> 
         ([user([{"type": "image_url", "image_url": {"url": "x"}}])], r"not a text \(image_url\)"),
         ([user([{"type": "text", "text": "a", "image": "x"}])], r"not a text \(text\)"),
         ([user(["a"])], r"not a text \(str\)"),
-        ([user("a\ud800")], "holds what JSON cannot hold"),
-        ([{**user("a"), "picture": b"x"}], "holds what JSON cannot hold"),
+        ([user("a\ud800")], "cannot be written as JSON"),
+        ([{**user("a"), "picture": b"x"}], "cannot be written as JSON"),
     ],
 )
-def test_what_is_no_chat_in_words_is_refused(messages: list[Any], problem: str) -> None:
+def test_a_malformed_chat_is_refused(messages: list[Any], problem: str) -> None:
     with pytest.raises(PromptsError, match=problem):
         chat_prompt(messages, category="c", id="i")

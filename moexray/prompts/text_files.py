@@ -1,0 +1,151 @@
+"""Readers of plain text, JSON Lines and CSV: line by line, so that a file of any size is never in memory as a whole."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from moexray.errors import PromptsError
+from moexray.prompts.prompt import Prompt
+from moexray.prompts.rows import USUAL_NAMES, Columns, Source, in_usual_spelling, prompt_of
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONGEST_CSV_VALUE = 2**31 - 1
+
+
+def read_text(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
+    """Read a ``.txt`` file, a prompt on each line; the file's name is the category."""
+    columns.refuse(source)
+    with source.opening(), path.open("rb") as file:
+        for number, line in enumerate(_lines(file, source), start=1):
+            yield Prompt(line, category=source.category, id=source.id(number))
+
+
+def read_json_lines(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
+    """Read a ``.jsonl`` file, an object on each line."""
+    with source.opening(), path.open("rb") as file:
+        yield from _json_prompts(file, source, columns)
+
+
+def read_standard_input(source: Source, columns: Columns) -> Iterator[Prompt]:
+    """Read JSON Lines from standard input until it ends."""
+    with source.opening():
+        yield from _json_prompts(sys.stdin.buffer, source, columns)
+
+
+def read_csv(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
+    """Read a ``.csv`` file: a header, then a prompt on each row; a quoted value may hold commas, quotes, line ends."""
+    with source.opening(), path.open("rb") as file:
+        rows = _csv_rows(file, source)
+        first = next(rows, None)
+        if first is None:
+            raise source.empty()
+        header = first[1]
+        found = columns.find(source.name, header)
+        number = 0
+        for number, (line, row) in enumerate(rows, start=1):
+            if len(row) != len(header):
+                problem = (
+                    f"{source.place(number)} (line {line}) has {len(row)} values, but the header names {len(header)} "
+                    "columns: put a value that holds a comma in quotes"
+                )
+                raise PromptsError(problem)
+            yield prompt_of(source, number, dict(zip(header, row, strict=True)), found)
+        if not number:
+            raise source.empty()
+
+
+def _json_prompts(file: Iterable[bytes], source: Source, columns: Columns) -> Iterator[Prompt]:
+    for number, line in enumerate(_lines(file, source), start=1):
+        place = source.place(number)
+        entry = _json_object(place, line)
+        unknown = [] if columns.asked else [key for key in entry if in_usual_spelling(key) not in USUAL_NAMES]
+        found = columns.find(place, entry)
+        if unknown:  # With a misspelt "category" the file's name would silently be the category.
+            problem = (
+                f'{place} has an unknown key "{unknown[0]}": there are {", ".join(USUAL_NAMES)}; '
+                f"to read some keys of many, name them: --text-column {found['text']}"
+            )
+            raise PromptsError(problem)
+        yield prompt_of(source, number, entry, found)
+
+
+def _json_object(place: str, line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        problem = f"{place} is not JSON ({error.msg} at column {error.colno})"
+        raise PromptsError(problem) from error
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, or too deeply nested brackets
+        problem = f"{place} cannot be read as JSON ({error})"
+        raise PromptsError(problem) from error
+    if not isinstance(entry, dict):
+        problem = f"{place} holds {type(entry).__name__}, not an object with a text"
+        raise PromptsError(problem)
+    return entry
+
+
+def _csv_rows(file: Iterable[bytes], source: Source) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line of each row, and its values; parsing is strict, so a stray quote is an error."""
+    reader = csv.reader(_decoded(file, source), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            with _long_values():
+                row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problem = f"{source} line {line} begins a row that is not CSV ({error}): double a quote within quotes"
+            raise PromptsError(problem) from error
+        if not row or not "".join(row).strip():
+            problem = f"{source} line {line} is empty: delete the line, or write a prompt there"
+            raise PromptsError(problem)
+        yield line, row
+
+
+@contextmanager
+def _long_values() -> Iterator[None]:
+    """Lift the csv module's limit of 128 KiB a value, which is global and too small for long prompts."""
+    before = csv.field_size_limit(_LONGEST_CSV_VALUE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _decoded(file: Iterable[bytes], source: Source) -> Iterator[str]:
+    """Yield each line with its end, decoded from UTF-8; a byte-order mark is dropped."""
+    for number, line in enumerate(file, start=1):
+        place = f"{source} line {number}"
+        try:
+            text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).decode()
+        except UnicodeDecodeError as error:
+            problem = f"{place} is not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8"
+            raise PromptsError(problem) from error
+        if "\0" in text:
+            problem = (
+                f"{place} holds a NUL byte, as UTF-16 does: save the file as UTF-8; "
+                "to keep a NUL, write it as \\u0000 in a .jsonl file"
+            )
+            raise PromptsError(problem)
+        yield text
+
+
+def _lines(file: Iterable[bytes], source: Source) -> Iterator[str]:
+    """Yield each line without its end (Unix or Windows); a blank line, or a file without any, is an error."""
+    number = 0
+    texts = _decoded(file, source)
+    for number, text in enumerate(texts, start=1):
+        bare = text.removesuffix("\n").removesuffix("\r")
+        if not bare.strip():
+            if number == 1 and not any(more.strip() for more in texts):
+                raise source.empty()
+            problem = f"{source.place(number)} is empty: delete the line, or write a prompt there"
+            raise PromptsError(problem)
+        yield bare
+    if not number:
+        raise source.empty()
