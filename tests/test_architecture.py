@@ -1,54 +1,107 @@
 """Imports point one way, and heavy packages are imported only where they are used."""
 
 import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
-
-import pytest
+from types import ModuleType
 
 import moexray
 
 PACKAGE = Path(moexray.__file__).parent
-# Each part may import those to its right, and itself.
+# Each part may import those that stand after it.
 ORDER = (
-    *("__main__", "cli", "views", "claims", "studies", "recording", "engines", "stats"),
-    *("pair_names", "corpus_counts", "trace", "stored", "signatures_file", "signatures", "signatures_checks"),
-    *("routing", "prompts", "formats", "files", "extras", "errors"),
+    *("__main__", "cli", "views", "claims", "studies", "stats", "recording", "engines"),
+    *(
+        "pair_names",
+        "merging",
+        "trace",
+        "stored",
+        "signatures",
+        "signatures_checks",
+        "trace_file",
+        "signatures_file",
+        "corpus_counts",
+        "prompt_table",
+    ),
+    *("prompts", "routing", "generation", "segments", "formats", "files", "extras", "errors"),
 )
-MODULES = sorted(PACKAGE.rglob("*.py"))
+# Parts that know nothing of others, though the order would let them.
+APART = {
+    "views": {"recording", "engines", "prompts"},
+    "claims": {"recording", "engines", "prompts"},
+    "studies": {"recording", "engines", "prompts"},
+    "stats": set(ORDER) - {"stats", "errors"},
+    "engines": {"merging", "trace", "signatures", "corpus_counts"},
+}
+MODULES = {
+    ".".join(("moexray", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
+def imported(path: Path) -> Iterator[str]:
+    """Every name that a file imports: at once, inside of a function, or for types alone."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
+            assert node.level == 0, f"{path} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+            yield from (alias.name for alias in node.names)
 
 
-def part(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module_of(name: str) -> str:
+    return name if name in MODULES else name.rpartition(".")[0]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_one_way(path: Path) -> None:
-    own = part(path)
-    parts = {name.split(".")[1] for name in imports(path) if name.startswith("moexray.")}
-    if own == "signatures":
-        parts.discard("signatures_file")  # imported when a file is read or written
-    if own == "signatures_checks":
-        parts.discard("signatures")  # the type of what it checks
-    if own != "__init__":
-        assert [other for other in parts if ORDER.index(other) < ORDER.index(own)] == []
+GRAPH = {
+    module: {module_of(name) for name in imported(path) if name.startswith("moexray")}
+    for module, path in MODULES.items()
+}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_engines_know_torch_and_transformers(path: Path) -> None:
-    heavy = {"torch", "transformers"} & {name.split(".")[0] for name in imports(path)}
-    assert not heavy or part(path) == "engines"
+def part(module: str) -> str:
+    return module.split(".")[1] if "." in module else "moexray"
+
+
+def test_imports_point_one_way() -> None:
+    edges = [(part(one), part(other), one) for one, others in GRAPH.items() for other in others]
+    between = [edge for edge in edges if edge[0] != edge[1] and "moexray" not in edge[:2]]
+    between = [
+        edge for edge in between if not {edge[0], edge[1]} <= {"signatures", "signatures_checks", "signatures_file"}
+    ]
+    assert [edge for edge in between if ORDER.index(edge[0]) > ORDER.index(edge[1])] == []
+    assert [edge for edge in between if edge[1] in APART.get(edge[0], ())] == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    known = {"moexray.signatures", "moexray.signatures_checks", "moexray.signatures_file"}
+    graph = {module: others - known if module in known else others for module, others in GRAPH.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
+def test_the_package_itself_imports_nothing_before_it_is_used() -> None:
+    tree = ast.parse(MODULES["moexray"].read_text(encoding="utf-8"))
+    at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(node) for node in at_once if "moexray" in ast.unparse(node)] == []
+
+
+def test_no_module_hides_behind_another_thing_of_its_name() -> None:
+    packages = {module.rpartition(".")[0] for module in MODULES} - {""}
+    for module in MODULES.keys() - packages:
+        package, _, name = module.rpartition(".")
+        assert isinstance(getattr(import_module(package), name, moexray), ModuleType), module
+
+
+def test_only_engines_know_torch_and_transformers() -> None:
+    for module, path in MODULES.items():
+        if part(module) != "engines":
+            assert {"torch", "transformers"}.isdisjoint(name.split(".")[0] for name in imported(path)), module
 
 
 def test_statistics_know_no_file_no_model_and_no_figure() -> None:
-    for path in (PACKAGE / "stats").rglob("*.py"):
-        assert {"pathlib", "json", "matplotlib", "rich", "typer"}.isdisjoint(imports(path)), path
+    for module, path in MODULES.items():
+        if part(module) == "stats":
+            found = {name.split(".")[0] for name in imported(path)}
+            assert {"pathlib", "json", "matplotlib", "rich", "typer"}.isdisjoint(found), module
