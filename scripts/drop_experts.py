@@ -69,7 +69,7 @@ def _choosing_others(experts: torch.Tensor) -> Any:
 def loss_of(model: OlmoeForCausalLM, texts: Sequence[torch.Tensor]) -> float:
     """Return the mean loss in nats of every token but the first of its window."""
     total = tokens = 0.0
-    for windows in (text.split(WINDOW) for text in texts):
+    for windows in (text.split(WINDOW) for text in texts):  # type: ignore[no-untyped-call]
         for window in windows:
             if len(window) > 1:
                 logits = model(input_ids=window[None], use_cache=False).logits[0, :-1]

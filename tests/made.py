@@ -100,8 +100,8 @@ def _select(
         selected = np.argsort(-scores, axis=1)[:, :k]
         kept = rng.random(selected.shape) >= 0.1 if drops else np.ones(selected.shape, dtype=bool)
         where = (np.repeat(row, k)[kept.ravel()], layer, selected[kept])
-        np.add.at(counts, where, 1)
-        np.add.at(mass, where, rng.random(len(where[0])))
+        np.add.at(counts, where, 1)  # type: ignore[arg-type]  # a slice may stand among indices
+        np.add.at(mass, where, rng.random(len(where[0])))  # type: ignore[arg-type]
     shape = (prompts, segments, layers, experts)
     return counts.reshape(shape), mass.reshape(shape)
 

@@ -1,6 +1,7 @@
 """The eighty prompts leave a sceptic no easy way to tell the categories apart."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,9 @@ def surface(text: str) -> list[float]:
 
 
 @pytest.mark.parametrize(("features", "most"), [(lengths, 0.40), (surface, 0.45)])
-def test_what_can_be_seen_without_reading_does_not_give_a_prompt_away(features, most: float) -> None:
+def test_what_can_be_seen_without_reading_does_not_give_a_prompt_away(
+    features: Callable[[str], list[float]], most: float
+) -> None:
     """Four-way accuracy in five folds; chance is 0.25, and with 80 prompts has a standard deviation of 0.05."""
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     rows = np.array([features(prompt.text) for prompt in PROMPTS])

@@ -50,7 +50,7 @@ def _loss_and_experts(model: OlmoeForCausalLM, tokens: NDArray[np.int64]) -> tup
     """Mean nats a token over consecutive windows, and the selections (layers, tokens, k)."""
     rows = torch.from_numpy(tokens[: len(tokens) // WINDOW * WINDOW].reshape(-1, WINDOW))
     losses, experts = [], []
-    for batch in rows.split(32):
+    for batch in rows.split(32):  # type: ignore[no-untyped-call]
         output = model(input_ids=batch, output_router_logits=True)
         losses.append(F.cross_entropy(output.logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten(), reduction="none"))
         experts.append(torch.stack(output.router_logits).topk(model.config.num_experts_per_tok).indices)

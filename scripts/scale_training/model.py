@@ -66,14 +66,15 @@ def training_loss(model: OlmoeForCausalLM, tokens: Tensor) -> tuple[Tensor, Tens
 
 def _dense_experts(module: nn.Module, hidden: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
     """Every expert on every token, then the gates: eight times the arithmetic, but three large products."""
-    experts, twice_width, size = module.gate_up_proj.shape
+    gate_and_up, down = module.get_parameter("gate_up_proj"), module.get_parameter("down_proj")
+    experts, twice_width, size = gate_and_up.shape
     width = twice_width // 2
     gates = torch.zeros(len(hidden), experts, dtype=hidden.dtype).scatter(1, top_k_index, top_k_weights.to(hidden))
-    gate_up = module.gate_up_proj.view(experts, 2, width, size)
+    gate_up = gate_and_up.view(experts, 2, width, size)
     gate = F.linear(hidden, gate_up[:, 0].reshape(-1, size))
     up = F.linear(hidden, gate_up[:, 1].reshape(-1, size))
     active = (F.silu(gate) * up).view(-1, experts, width) * gates.unsqueeze(-1)
-    return F.linear(active.flatten(1), module.down_proj.permute(1, 0, 2).reshape(size, -1))
+    return F.linear(active.flatten(1), down.permute(1, 0, 2).reshape(size, -1))
 
 
 def _attention_in_float32(

@@ -33,6 +33,7 @@ class Muon(torch.optim.Optimizer):
     def _step_alike(self, parameters: list[nn.Parameter], group: dict[str, float]) -> None:
         directions = []
         for parameter in parameters:
+            assert parameter.grad is not None
             momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
             momentum.lerp_(parameter.grad, 1 - group["momentum"])
             directions.append(parameter.grad.lerp(momentum, group["momentum"]))
@@ -47,7 +48,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     """Five Newton–Schulz steps towards the nearest semi-orthogonal matrix, over the last two dimensions."""
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
+    x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(5):
         gram = x @ x.mT
