@@ -1,75 +1,100 @@
 """The command line starts at once: what is heavy is imported when it is used."""
 
+import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 
+from . import made
+
 HEAVY = {"torch", "transformers", "tokenizers", "scipy", "sklearn", "pandas", "pyarrow", "datasets", "matplotlib"}
+# Runs command lines one after the other, and prints what had been imported after each.
+RUNNER = """
+import contextlib, io, json, sys
+for line in sys.argv[1:]:
+    sys.argv = ["moexray", *line.split()]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.suppress(SystemExit):
+            from moexray.cli.main import main
+            main()
+    print(json.dumps([line, sorted({name.split(".")[0] for name in sys.modules})]))
+"""
 
 
-def imported_by(*program: str | Path, folder: Path | None = None) -> set[str]:
-    """Top-level packages that Python imports for this program, whether it succeeds or not."""
+def imported_by(*command_lines: str, folder: Path | None = None) -> dict[str, set[str]]:
+    """Return the top-level packages loaded after each command line of one process, whether it succeeded or not."""
     finished = subprocess.run(
-        [sys.executable, "-X", "importtime", *program], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", RUNNER, *command_lines], cwd=folder, capture_output=True, text=True, check=True
     )
-    lines = [line for line in finished.stderr.splitlines() if line.startswith("import time:")]
-    return {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in lines}
+    return {command: set(packages) for command, packages in map(json.loads, finished.stdout.splitlines())}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eighty prompts of four categories in signatures.npz, and in analysis.json as much as `info` looks at."""
-    made = tmp_path_factory.mktemp("startup")
-    liking = np.random.default_rng(0).dirichlet(np.ones(8), size=(4, 2))
-    counts = np.zeros((80, 2, 2, 8), dtype=np.uint16)
-    for prompt in range(80):
-        counts[prompt] = np.random.default_rng(prompt).multinomial(40, liking[prompt % 4], size=(2, 2))
-    Signatures(
-        counts=counts,
-        tokens=np.full((80, 2), 20, dtype=np.int32),
-        categories=("code", "factual", "math", "story") * 20,
-        prompt_ids=tuple(f"p{i}" for i in range(80)),
-        layers=np.array([0, 1], dtype=np.int16),
-        top_k=np.array([2, 2], dtype=np.int16),
-        texts=tuple(f"a prompt of {i} words" for i in range(80)),
-    ).save(made / "signatures.npz")
+    folder = tmp_path_factory.mktemp("startup")
+    texts = [f"a prompt of {i} words" for i in range(80)]
+    names = ("code", "factual", "math", "story")
+    made.signatures(80, layers=(0, 1), categories=names, texts=texts).save(folder / "signatures.npz")
     empty = {"schema": 1, "signatures": {}, "settings": {}, "similarity": {}, "notes": {}}
-    Analysis(empty).save(made / "analysis.json")
-    return made
+    Analysis(empty).save(folder / "analysis.json")
+    return folder
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        ["-c", "import moexray"],
-        ["-c", "import moexray.stats; dir(moexray.stats)"],
-        ["-c", "from moexray.prompts import bundled_prompts; bundled_prompts()"],
-        ["-m", "moexray", "--help"],
-        *(["-m", "moexray", command, "--help"] for command in ("capture", "analyze", "plot", "claims", "demo")),
-        *(["-m", "moexray", "info", file] for file in ("x", "signatures.npz", "analysis.json")),
-    ],
-)
-def test_nothing_heavy_is_imported_before_it_is_used(program: list[str], folder: Path) -> None:
-    imported = imported_by(*program, folder=folder)
-    assert "moexray" in imported
-    assert not HEAVY & imported
+def test_the_library_imports_nothing_heavy_before_it_is_used() -> None:
+    program = (
+        "import sys, moexray, moexray.stats; dir(moexray), dir(moexray.stats)\n"
+        "from moexray.prompts import bundled_prompts; bundled_prompts()\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "moexray" in finished.stdout.split()
+    assert not HEAVY & set(finished.stdout.split())
 
 
-@pytest.mark.parametrize("command", ["analyze", "claims"])
-def test_an_analysis_of_eighty_prompts_imports_what_computes_and_no_more(folder: Path, command: str) -> None:
+def test_the_list_of_commands_imports_no_command() -> None:
+    (imported,) = imported_by("--help").values()
+    assert {"moexray", "typer"} <= imported
+    assert not (HEAVY | {"numpy"}) & imported
+
+
+def test_help_and_info_import_nothing_heavy(folder: Path) -> None:
+    helps = [f"{command} --help" for command in ("capture", "analyze", "plot", "claims", "demo")]
+    infos = [f"info {file}" for file in ("x", "signatures.npz", "analysis.json")]
+    for command, imported in imported_by(*helps, *infos, folder=folder).items():
+        assert not HEAVY & imported, command
+
+
+@pytest.mark.slow
+def test_an_analysis_of_eighty_prompts_imports_what_computes_and_no_more(folder: Path) -> None:
     """scikit-learn for the classifiers, which takes most of SciPy with it, and pandas, pyarrow where they are there."""
-    imported = imported_by("-m", "moexray", command, "--permutations", "9", folder=folder)
-    assert HEAVY & imported - {"pandas", "pyarrow"} == {"scipy", "sklearn"}
+    commands = ("analyze --permutations 9", "claims --permutations 9")
+    for command, imported in imported_by(*commands, folder=folder).items():
+        assert HEAVY & imported - {"pandas", "pyarrow"} == {"scipy", "sklearn"}, command
 
 
-@pytest.mark.parametrize("figure", ["load", "similarity"])
-def test_a_figure_without_a_classifier_takes_matplotlib_alone(folder: Path, figure: str) -> None:
-    imported = imported_by("-m", "moexray", "plot", f"--{figure}", folder=folder)
-    assert (folder / f"{figure}.png").is_file()
-    assert HEAVY & imported == {"matplotlib"}
+@pytest.mark.slow
+def test_a_figure_without_a_classifier_takes_matplotlib_alone(folder: Path) -> None:
+    for command, imported in imported_by("plot --load", "plot --similarity", folder=folder).items():
+        assert HEAVY & imported == {"matplotlib"}, command
+    assert (folder / "load.png").is_file()
+    assert (folder / "similarity.png").is_file()
+
+
+@pytest.mark.slow
+def test_help_takes_at_most_two_and_a_half_times_as_long_as_importing_numpy() -> None:
+    """The best of some interleaved runs each, which the load of the machine moves little."""
+
+    def seconds(*program: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *program], check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    runs = [(seconds("-m", "moexray", "--help"), seconds("-c", "import numpy")) for _ in range(4)]
+    ours, numpys = (min(times) for times in zip(*runs, strict=True))
+    assert ours <= 2.5 * numpys

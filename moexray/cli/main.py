@@ -1,33 +1,57 @@
 """The command line: the list of its commands, and the one place where errors become a line and a status."""
 
+import ast
 import sys
-from typing import Annotated
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import moexray
-from moexray.cli.analyze import analyze
-from moexray.cli.capture import capture
-from moexray.cli.claims import claims
-from moexray.cli.compare import compare
-from moexray.cli.demo import demo
-from moexray.cli.experts import experts
-from moexray.cli.info import info
-from moexray.cli.merge import merge
-from moexray.cli.models import models
-from moexray.cli.plot import plot
 from moexray.errors import MoexrayError
 
-COMMANDS = (demo, capture, analyze, plot, claims, experts, compare, info, merge, models)
+# Each is a function of its name, in a module of its name.
+COMMANDS = ("demo", "capture", "analyze", "plot", "claims", "experts", "compare", "info", "merge", "models")
+
+
+class _LazyGroup(TyperGroup):
+    """The commands by name: a module is imported when its command is run, or asked for its own help."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return an outline for the list of commands: it tells what the command does, but cannot do it."""
+        command = self.commands.get(cmd_name)
+        if command is not None:
+            command.help = _summary(cmd_name)
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that these arguments are for, and what remains of them."""
+        name, _, remaining = super().resolve_command(ctx, args)
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(getattr(import_module(f"moexray.cli.{name}"), str(name)))
+        return name, typer.main.get_command(alone), remaining
+
+
+def _summary(name: str) -> str:
+    """Read the first paragraph of a command's docstring without running its module."""
+    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(function) or "").split("\n\n")[0]
+
 
 app = typer.Typer(
     name="moexray",
+    cls=_LazyGroup,
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="The usual way: moexray capture --prompts prompts/, then moexray analyze, then moexray plot --all.",
 )
-for command in COMMANDS:
-    app.command()(command)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so

@@ -7,23 +7,20 @@ from subprocess import CompletedProcess
 import pytest
 
 import moexray
-from moexray.cli import main as command_line
 from moexray.cli.main import COMMANDS, main
 
 Run = Callable[..., CompletedProcess[str]]
-
-NAMES = [command.__name__ for command in COMMANDS]
 
 
 def test_without_arguments_it_shows_its_help(run: Run) -> None:
     finished = run()
     assert finished.returncode == 0
     assert "Usage" in finished.stdout
-    assert all(name in finished.stdout for name in NAMES)
+    assert all(name in finished.stdout for name in COMMANDS)
     assert finished.stdout == run("--help").stdout
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(run: Run, name: str) -> None:
     finished = run(name, "--help")
     assert finished.returncode == 0
@@ -42,7 +39,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(command_line.sys.modules["moexray.cli.capture"], "check_writable", broken)
+    monkeypatch.setattr("moexray.cli.capture.check_writable", broken)
     with pytest.raises(ZeroDivisionError):
         main()
 
@@ -51,6 +48,6 @@ def test_an_interrupt_exits_as_shells_expect(run: Run, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line.sys.modules["moexray.cli.capture"], "check_writable", interrupted)
+    monkeypatch.setattr("moexray.cli.capture.check_writable", interrupted)
     finished = run("capture")
     assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")
