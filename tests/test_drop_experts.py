@@ -1,8 +1,6 @@
 """Experts that are dropped are chosen by no token, and dropping none changes nothing."""
 
 import json
-import subprocess
-import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner, Result
 
 from moexray.engines.transformers.hooks import listening
 from moexray.engines.transformers.loading import load_model
@@ -72,13 +72,15 @@ def test_loss_is_that_of_the_model_itself(script: ModuleType, model: Any) -> Non
 
 
 @pytest.mark.slow
-def test_a_ranking_is_read_and_the_loss_of_each_category_is_printed(tmp_path: Path) -> None:
+def test_a_ranking_is_read_and_the_loss_of_each_category_is_printed(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "experts.json").write_text(json.dumps(ranking()), encoding="utf-8")
     (tmp_path / "code.txt").write_text("Write a function that adds two numbers.\n", encoding="utf-8")
+    program = typer.Typer()
+    program.command()(script.main)
 
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(SCRIPT), "experts.json", "--text", "code.txt", "--seeds", "2", *options]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    def run(*options: str) -> Result:
+        files = [str(tmp_path / "experts.json"), "--text", str(tmp_path / "code.txt")]
+        return CliRunner().invoke(program, [*files, "--seeds", "2", *options])
 
     heading, row = run().stdout.splitlines()
     assert heading.split()[:4] == ["text", "tokens", "whole", "own"]

@@ -100,7 +100,7 @@ def test_a_trace_without_pyarrow_says_what_to_install_before_the_model_is_loaded
     assert finished.stderr == "error: a trace is a Parquet file, which needs pyarrow: pip install 'moexray[parquet]'\n"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_capture_that_is_killed_leaves_the_earlier_file_or_a_new_whole_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "moexray", "capture", "--prompts", str(write_prompts(tmp_path / "prompts")),
                "--model", "scale", "--device", "cpu"]  # fmt: skip
