@@ -106,22 +106,13 @@ def by_scikit_learn(vectors: NDArray[np.float64], labels: list[str]) -> list[flo
 
 
 def by_moexray(vectors: NDArray[np.float64], labels: list[str]) -> list[float]:
-    """Means, deviations and d from moments."""
-    from moexray.stats.pairs.similarity import pair_means
+    """Return the same from the function that `moexray analyze` calls, which adds intervals and every layer's effect."""
+    from moexray.stats.pairs.streaming import similarity_of_blocks
 
-    found = pair_means(vectors, labels)
+    shares = vectors.reshape(len(vectors), -1, EXPERTS)
+    blocks = [shares[start : start + BLOCK] for start in range(0, len(shares), BLOCK)]
+    found, _ = similarity_of_blocks(blocks, labels, auc=None)
     return [found.within.mean, found.across.mean, found.within.std, found.across.std, found.cohens_d]  # type: ignore[list-item]
-
-
-def with_intervals(vectors: NDArray[np.float64], labels: list[str]) -> list[float]:
-    """Return d with its interval and those of all means, of each category and of each two."""
-    from moexray.stats.pairs.pair_sums import pair_sums
-    from moexray.stats.pairs.similarity import summarised, unit_rows
-
-    categories, numbers = np.unique(labels, return_inverse=True)
-    sums = pair_sums(unit_rows(vectors), numbers, len(categories))
-    found = summarised(sums, categories.tolist(), numbers, None)
-    return [found.cohens_d, *found.cohens_d_ci]  # type: ignore[misc,list-item]
 
 
 def analyzed(path: Path) -> list[float]:
@@ -139,22 +130,22 @@ def analyzed(path: Path) -> list[float]:
     return [document["similarity"]["cohens_d"]]
 
 
-CONTENDERS = {"scikit-learn": by_scikit_learn, "moexray": by_moexray, "intervals": with_intervals}
+CONTENDERS = {"scikit-learn": by_scikit_learn, "moexray": by_moexray}
 
 
 def measured(contender: str, path: Path) -> None:
-    """Run one contender in this process and print seconds, resident memory before and at its peak, and figures."""
+    """Run one contender in this process and print seconds, resident memory before and at its peak, and values."""
     inputs: tuple[Any, ...] = (path,)
     if contender in CONTENDERS:
         inputs = np.load(path), [f"category {i % CATEGORIES}" for i in range(PAIRWISE)]
-        CONTENDERS[contender](inputs[0][:EXPERTS, :TOP_K], inputs[1][:EXPERTS])  # imports are not timed
+        CONTENDERS[contender](inputs[0][:EXPERTS], inputs[1][:EXPERTS])  # imports are not timed
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
     before = resident("VmRSS")
     started = time.perf_counter()
-    figures = CONTENDERS.get(contender, analyzed)(*inputs)
+    values = CONTENDERS.get(contender, analyzed)(*inputs)
     seconds = time.perf_counter() - started
     peak = resident("VmHWM")
-    print(json.dumps({"seconds": seconds, "before": before, "peak": peak, "figures": figures}))
+    print(json.dumps({"seconds": seconds, "before": before, "peak": peak, "values": values}))
 
 
 def seconds_of_command(*command: str) -> float:
@@ -175,13 +166,12 @@ def compare_pairwise(rounds: int, path: Path) -> None:
     memory = {name: median(one["peak"] - one["before"] for one in turns) for name, turns in found.items()}
     for name in found:
         print(f"  {name:<16} {seconds[name]:8.2f} s   {memory[name] / 2**20:8.0f} MiB beside its input")
-    for name in ("moexray", "intervals"):
-        print(
-            f"  scikit-learn takes {seconds['scikit-learn'] / seconds[name]:.1f} × the time of {name} "
-            f"and {memory['scikit-learn'] / memory[name]:.1f} × the memory"
-        )
-    ours, theirs = (np.array(found[name][0]["figures"]) for name in ("moexray", "scikit-learn"))
-    print(f"  figures differ by at most {np.abs(ours - theirs).max():.1e}")
+    print(
+        f"  scikit-learn takes {seconds['scikit-learn'] / seconds['moexray']:.1f} × the time of moexray "
+        f"and {memory['scikit-learn'] / memory['moexray']:.1f} × the memory"
+    )
+    ours, theirs = (np.array(found[name][0]["values"]) for name in ("moexray", "scikit-learn"))
+    print(f"  values differ by at most {np.abs(ours - theirs).max():.1e}")
 
 
 def main(

@@ -18,8 +18,8 @@ from scipy.stats import entropy
 
 from moexray.corpus_counts import ExpertCounts, read_counts
 from moexray.stats.layers.load import layer_loads
+from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.tokens.information import table_information
-from moexray.studies.comparison import divergence
 
 
 def shares_of(counts: ExpertCounts, corpora: list[str], layer: int) -> NDArray[np.float64]:  # (corpora, experts)
@@ -38,7 +38,7 @@ def of_corpora(counts: ExpertCounts, corpora: list[str]) -> None:
     for layer, number in enumerate(counts.layers):
         shares = shares_of(counts, corpora, layer)
         alike = np.mean([cosine(*pair) for pair in combinations(shares, 2)])
-        apart = np.mean([divergence(*pair) for pair in combinations(shares, 2)])
+        apart = np.mean([jensen_shannon(*pair) for pair in combinations(shares, 2)])
         special = shares / shares.mean(axis=0)
         corpus, expert = np.unravel_index(np.argmax(special), special.shape)
         doubled = np.mean(special.max(axis=0) > 2)
@@ -55,7 +55,7 @@ def of_tuning(before: ExpertCounts, after: ExpertCounts, corpus: str) -> None:
         one, other = (shares_of(counts, [corpus], layer)[0] for counts in (before, after))
         moved = int(np.argmax(np.abs(other - one)))
         typer.echo(
-            f"| {after.model} | {number} | {cosine(one, other):.4f} | {divergence(one, other):.4f} | "
+            f"| {after.model} | {number} | {cosine(one, other):.4f} | {jensen_shannon(one, other):.4f} | "
             f"expert {moved}: {one[moved]:.3f} to {other[moved]:.3f} |"
         )
 

@@ -19,7 +19,7 @@ from moexray.prompts import bundled_prompts
 from moexray.recording.recording import record
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
-from moexray.stats.inference.permutation import permutation_test
+from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import similarity
 
 FOLDER = Path(moexray.__file__).parent / "scale_model"

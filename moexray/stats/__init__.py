@@ -4,7 +4,7 @@ This is the list of them: a new statistic is a new file, and its name here. What
 scikit-learn is imported where it computes, so that all of them together load little more than NumPy.
 """
 
-from moexray.stats.categories.alternatives import Specification, jensen_shannon, specifications
+from moexray.stats.categories.alternatives import Specification, specifications
 from moexray.stats.categories.balance import Baseline, load_matched_baseline, uniform_baseline
 from moexray.stats.categories.classifier import Classification, classifier_p_value, classify, classify_words
 from moexray.stats.categories.clusters import (
@@ -19,7 +19,7 @@ from moexray.stats.categories.segments import PhaseComparison, PhaseEffect, comp
 from moexray.stats.categories.surface import PairedDifference, paired_difference, surface_likenesses
 from moexray.stats.categories.words import near_duplicates, word_similarities
 from moexray.stats.experts.coactivation import Coactivation, coactivation
-from moexray.stats.experts.paired import PairedLayer, jensen_shannon_bits, paired_routing
+from moexray.stats.experts.paired import PairedLayer, paired_routing
 from moexray.stats.experts.saturation import Saturation, router_saturation
 from moexray.stats.experts.specialisation import (
     SpecialisationTests,
@@ -28,9 +28,9 @@ from moexray.stats.experts.specialisation import (
     vocabulary_specialisation,
 )
 from moexray.stats.inference.jackknife import jackknife_interval, logit_interval, mean_interval
-from moexray.stats.inference.permutation import PermutationTest, p_value, permutation_test
+from moexray.stats.inference.multiple import LayerPValues
+from moexray.stats.inference.permutation import PermutationTest, p_value
 from moexray.stats.layers.by_layer import (
-    LayerPValues,
     LayerStatistics,
     layer_accuracies,
     layer_p_values,
@@ -40,6 +40,8 @@ from moexray.stats.layers.depth import DepthTrend, depth_trend
 from moexray.stats.layers.load import LayerLoad, layer_loads
 from moexray.stats.layers.peak import peak_layer_interval
 from moexray.stats.pairs.auc import Auc, exact_auc
+from moexray.stats.pairs.divergence import jensen_shannon
+from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.stats.pairs.summaries import PairSummary, cohens_d
 from moexray.stats.tokens.expected import ExpectedRouting, OtherBlocks, expected_routing
@@ -96,7 +98,6 @@ __all__ = [
     "expected_routing",
     "jackknife_interval",
     "jensen_shannon",
-    "jensen_shannon_bits",
     "layer_accuracies",
     "layer_loads",
     "layer_p_values",

@@ -16,7 +16,7 @@ from moexray.stored import StoredSignatures
 
 if TYPE_CHECKING:
     from moexray.stats.categories.classifier import Classification
-    from moexray.stats.inference.cell_shuffles import ShuffledDifferences
+    from moexray.stats.pairs.cell_shuffles import ShuffledDifferences
 
 # Up to here the signatures of all prompts are held in memory, and every statistic looks at each of them.
 MOST_WHOLE, SAMPLE = 5000, 2000
@@ -118,7 +118,7 @@ class Subject:
     @cached_property
     def differences(self) -> "ShuffledDifferences":
         """The category effect of all prompts under shuffled labels, of whole signatures and of each layer."""
-        from moexray.stats.inference.cell_shuffles import shuffled_differences
+        from moexray.stats.pairs.cell_shuffles import shuffled_differences
 
         return shuffled_differences(
             self.shares, self.all_labels, permutations=self.permutations, rng=self.rng("permutation")

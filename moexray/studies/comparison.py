@@ -12,6 +12,7 @@ from moexray.errors import AnalysisError
 from moexray.signatures import Phase, Signatures
 from moexray.stats.experts.paired import paired_routing
 from moexray.stats.experts.saturation import router_saturation
+from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.trace import Trace
 
 _MOST_MOVED = 10
@@ -94,16 +95,14 @@ def compare_counts(first: ExpertCounts, second: ExpertCounts) -> dict[str, Any]:
             shares = [load / load.sum() for load in loads]
             cosine = float(loads[0] @ loads[1] / np.linalg.norm(loads[0]) / np.linalg.norm(loads[1]))
             layers.append(
-                {"layer": layer, "corpus": corpus, "jensen_shannon": divergence(*shares), "similarity": cosine}
+                {
+                    "layer": layer,
+                    "corpus": corpus,
+                    "jensen_shannon": float(jensen_shannon(*shares)),
+                    "similarity": cosine,
+                }
             )
     return {"schema": 1, "models": [first.model, second.model], "layers": layers}
-
-
-def divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Jensen–Shannon divergence of two distributions, in bits, from 0 to 1."""
-    from moexray.stats.experts.paired import jensen_shannon_bits
-
-    return float(jensen_shannon_bits(first, second))
 
 
 def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import classify
-from moexray.stats.inference.folds import group_numbers
-from moexray.stats.inference.permutation import category_numbers
+from moexray.stats.inference.labels import category_numbers, group_numbers
 from moexray.stats.pairs.matrix import matrix_effect, matrix_permutation_test, matrix_similarity
 from moexray.stats.pairs.similarity import Similarity
 from moexray.stats.tokens.expected import ExpectedRouting, OtherBlocks, covered_tokens, expected_routing

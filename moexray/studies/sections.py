@@ -12,11 +12,13 @@ from moexray.signatures import of_phase
 from moexray.stats.categories.balance import load_matched_baseline, uniform_baseline
 from moexray.stats.categories.classifier import classifier_p_value
 from moexray.stats.categories.pca import principal_components
-from moexray.stats.inference.permutation import permutation_test, test_of
-from moexray.stats.layers.by_layer import LayerPValues, layer_accuracies, layer_p_values, layer_statistics, p_values_of
+from moexray.stats.inference.multiple import LayerPValues, max_t_p_values
+from moexray.stats.inference.permutation import permutation_result
+from moexray.stats.layers.by_layer import layer_accuracies, layer_p_values, layer_statistics
 from moexray.stats.layers.depth import depth_trend
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.layers.peak import peak_layer_interval
+from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import Similarity
 from moexray.stats.pairs.summaries import PairSummary
 from moexray.studies.cohort import Subject
@@ -71,7 +73,7 @@ def _note_few_pairs(subject: Subject, key: str, summary: PairSummary) -> None:
 
 def _permutation(subject: Subject) -> dict[str, Any]:
     if subject.everything is not None:
-        return asdict(test_of(subject.differences.whole))
+        return asdict(permutation_result(subject.differences.whole))
     vectors = subject.vectors
     return asdict(
         permutation_test(vectors, subject.labels, permutations=subject.permutations, rng=subject.rng("permutation"))
@@ -159,7 +161,7 @@ def _layers(subject: Subject) -> list[dict[str, Any]]:
 
 def _layer_p_values(subject: Subject) -> LayerPValues:
     if subject.everything is not None:
-        return p_values_of(subject.differences.layers)
+        return max_t_p_values(subject.differences.layers)
     return layer_p_values(
         subject.by_layer, subject.labels, permutations=subject.permutations, rng=subject.rng("layers")
     )

@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.permutation import category_numbers, mean_differences, p_value, shuffled_labels
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.permutation import p_value, shuffled_labels
+from moexray.stats.pairs.divergence import jensen_shannon
+from moexray.stats.pairs.shuffled import mean_differences
 from moexray.stats.pairs.similarity import similarity, unit_rows
 
 EVERY = "none"
@@ -103,20 +106,16 @@ def representations(
         yield measure, "averaged", _joined(_unit_layers(values))
     yield "square roots", "concatenated", _joined(np.sqrt(shares))
     if len(counts) <= _MOST_PROMPTS:
-        yield "Jensen–Shannon", "averaged", _root(1 - jensen_shannon(shares))
+        yield "Jensen–Shannon", "averaged", _root(1 - _divergences(shares))
 
 
-def jensen_shannon(shares: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
-    """Mean over layers of the divergence of every two prompts' distributions, from 0 to 1."""
-    from scipy.special import xlogy
-
-    entropies = -xlogy(shares, shares).sum(axis=2)
-    divergences = np.empty((len(shares), len(shares)))
-    for prompt, own in enumerate(shares):
-        middle = (shares + own) / 2
-        of_middle = -xlogy(middle, middle).sum(axis=2)
-        divergences[prompt] = (of_middle - (entropies + entropies[prompt]) / 2).mean(axis=1)
-    return np.asarray(np.maximum(divergences, 0) / np.log(2), dtype=np.float64)
+def _divergences(shares: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
+    """Mean over layers of the Jensen–Shannon divergence of every two prompts."""
+    divergences = np.zeros((len(shares), len(shares)))
+    for prompt in range(len(shares) - 1):
+        others = slice(prompt + 1, None)
+        divergences[prompt, others] = jensen_shannon(shares[others], shares[prompt]).mean(axis=1)
+    return divergences + divergences.T
 
 
 def _answer(

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.words import WORD
-from moexray.stats.inference.folds import Split, check_folds, group_numbers, splits
+from moexray.stats.inference.folds import Split, check_folds, splits
+from moexray.stats.inference.labels import exchange_units, group_numbers, numbered_categories
 from moexray.stats.inference.logistic import fit_logistic
 
 # Coordinates of the rows to learn from and of the rows to predict, along principal axes of the former.
@@ -143,7 +144,7 @@ def classifier_p_value(
         If `classify` cannot be computed, or a group holds more than one category.
     """
     _, truth, whole = _task(labels, folds, groups)
-    of_group = _categories_of_groups(truth, whole)
+    of_group = exchange_units(labels, groups)[1]
     rng = np.random.default_rng(seed)
     labelings = [truth, *(rng.permutation(of_group)[whole] for _ in range(permutations))]
     accuracies = _accuracies(_standardised(vectors), labelings, whole, folds, seed)
@@ -180,9 +181,9 @@ def _cross_validated(
 
 def _task(
     labels: Sequence[str], folds: int, groups: Sequence[str] | None
-) -> tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
     """Return the categories, and the number of each prompt's category and group, once they can be put into folds."""
-    names, truth = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    names, truth = numbered_categories(labels)
     whole = group_numbers(len(labels), groups)
     check_folds(names, truth, whole, folds)
     return names, truth, whole
@@ -270,14 +271,6 @@ def _filled_up(matrices: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     for place, matrix in zip(stacked, matrices, strict=True):
         place[: matrix.shape[0], : matrix.shape[1]] = matrix
     return stacked
-
-
-def _categories_of_groups(truth: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.int64]:
-    of_group: NDArray[np.int64] = truth[np.unique(whole, return_index=True)[1]]
-    if (of_group[whole] != truth).any():
-        message = "a group holds prompts of several categories, so its label cannot be shuffled as one"
-        raise NotComputable(message)
-    return of_group
 
 
 def _wilson_interval(right: int, prompts: int) -> tuple[float, float]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.permutation import category_numbers, p_value
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.permutation import p_value
 
 _BLOCK = 50
 

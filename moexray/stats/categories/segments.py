@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.jackknife import bounded, clipped, jackknife_interval, mean_interval
-from moexray.stats.inference.permutation import category_numbers, p_value
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.permutation import p_value
 from moexray.stats.pairs.similarity import CategoryEffect, category_effect, unit_rows
 from moexray.stats.pairs.summaries import COSINES, Interval
 

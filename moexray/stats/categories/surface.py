@@ -10,7 +10,7 @@ from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import Classification
 from moexray.stats.categories.words import word_similarities
 from moexray.stats.inference.jackknife import mean_interval
-from moexray.stats.inference.permutation import category_numbers
+from moexray.stats.inference.labels import category_numbers
 from moexray.stats.pairs.similarity import unit_rows
 
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)

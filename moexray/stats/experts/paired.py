@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import bounded, clipped, mean_interval
-from moexray.stats.inference.permutation import category_numbers, p_value
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.multiple import benjamini_hochberg
+from moexray.stats.inference.permutation import p_value
+from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.summaries import COSINES
 
 _MOST_NUMBERS = 2**22
@@ -36,15 +39,6 @@ class PairedLayer:
     discovered: NDArray[np.float64]
 
 
-def jensen_shannon_bits(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:  # (…,)
-    """Jensen–Shannon divergence in bits of distributions along the last axis: J. Lin, IEEE Trans. Inf. Th. 37, 1991."""
-    from scipy.special import xlogy
-
-    middle = (first + second) / 2
-    found = (xlogy(first, first) + xlogy(second, second)).sum(axis=-1) / 2 - xlogy(middle, middle).sum(axis=-1)
-    return np.asarray(np.maximum(found, 0) / np.log(2))
-
-
 def paired_routing(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
@@ -67,8 +61,6 @@ def paired_routing(
     permutations, rng
         Number of exchanges, and their seed or generator.
     """
-    from scipy.stats import false_discovery_control
-
     generator, prompts = np.random.default_rng(rng), len(first)
     differences = second - first
     middle, observed = (first + second).mean(axis=0) / 2, differences.mean(axis=0)
@@ -82,7 +74,7 @@ def paired_routing(
         distances.append(_distances(middle, exchanged))
     null = np.concatenate(distances)
     tested = (1 + reached) / (1 + permutations)
-    discovered = false_discovery_control(tested.ravel()).reshape(tested.shape)
+    discovered = benjamini_hochberg(tested)
     numbers = category_numbers(labels)
     return [
         PairedLayer(
@@ -100,7 +92,7 @@ def paired_routing(
 def _distances(middle: NDArray[np.float64], differences: NDArray[np.float64]) -> NDArray[np.float64]:
     """Divergence of two mean shares from what lies in the middle of them and their differences."""
     halves = differences / 2
-    return jensen_shannon_bits(np.maximum(middle - halves, 0), np.maximum(middle + halves, 0))
+    return jensen_shannon(np.maximum(middle - halves, 0), np.maximum(middle + halves, 0))
 
 
 def _similarity(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.jackknife import bounded, clipped, mean_interval
-from moexray.stats.inference.permutation import category_numbers
+from moexray.stats.inference.labels import category_numbers
 
 _SHARES = (0.0, 1.0)
 

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.permutation import category_numbers, shuffled_labels
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.multiple import benjamini_hochberg
+from moexray.stats.inference.permutation import shuffled_labels
 
 
 def domain_specialisation(
@@ -89,8 +91,6 @@ def specialisation_tests(
     NotComputable
         If there is one category only.
     """
-    from scipy.stats import false_discovery_control
-
     numbers = category_numbers(labels)
     sizes = np.bincount(numbers)
     if len(sizes) < 2:
@@ -109,5 +109,5 @@ def specialisation_tests(
             least = np.abs(observed[category]) - 1e-12
             reached[category] += (np.abs(differences(block, category)) >= least).sum(axis=0)
     p_values = (1 + reached) / (1 + permutations)
-    discovered = false_discovery_control(p_values.ravel()).reshape(p_values.shape)
+    discovered = benjamini_hochberg(p_values)
     return SpecialisationTests(observed, p_values, discovered, permutations)

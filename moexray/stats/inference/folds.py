@@ -19,7 +19,7 @@ def splits(truth: NDArray[np.integer], whole: NDArray[np.integer], folds: int, s
     truth
         The category of each prompt, by number.
     whole
-        The group of each prompt, by number: see `group_numbers`.
+        The group of each prompt, by number: see `moexray.stats.inference.labels.group_numbers`.
     folds
         How many folds there are.
     seed
@@ -34,14 +34,7 @@ def splits(truth: NDArray[np.integer], whole: NDArray[np.integer], folds: int, s
         yield from StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, truth)
 
 
-def group_numbers(prompts: int, groups: Sequence[str] | None) -> NDArray[np.int64]:
-    """Return each prompt's group as a number; a prompt without one is its own."""
-    names = [("", i) if not group else (group, -1) for i, group in enumerate(groups or [""] * prompts)]
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], dtype=np.int64)
-
-
-def check_folds(names: NDArray[np.object_], truth: NDArray[np.integer], whole: NDArray[np.integer], folds: int) -> None:
+def check_folds(names: Sequence[str], truth: NDArray[np.integer], whole: NDArray[np.integer], folds: int) -> None:
     """Refuse what cannot be split so that every fold holds a prompt, or group, of every category.
 
     Raises

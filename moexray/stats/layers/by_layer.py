@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import Classification, classify
-from moexray.stats.inference.permutation import category_numbers, mean_differences, p_value, shuffled_labels
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.multiple import LayerPValues, max_t_p_values
+from moexray.stats.inference.permutation import shuffled_labels
+from moexray.stats.pairs.shuffled import mean_differences
 from moexray.stats.pairs.similarity import CategoryEffect
-
-# Differences that vary by less are the same but for rounding.
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,6 @@ class LayerStatistics:
     cohens_d_ci: tuple[float, float] | None
     accuracy: float | None
     accuracy_ci: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class LayerPValues:
-    """The p-value of each layer, by itself and corrected for having looked at all of them."""
-
-    p_values: list[float]
-    corrected: list[float]
 
 
 def layer_statistics(
@@ -100,11 +92,9 @@ def layer_p_values(
     permutations: int,
     rng: int | np.random.Generator,
 ) -> LayerPValues:
-    """Permutation p-values of each layer's mean difference; all layers see the same shuffles.
+    """Compute the permutation p-value of each layer's category effect; all layers share the permutations.
 
-    The corrected p-value of a layer is the share of shuffles in which *any* layer differs as much (P. Westfall
-    and S. Young, *Resampling-Based Multiple Testing*, 1993). Layers' differences are of unequal scale, so each
-    is first put in units of its own standard deviation over all labelings, the observed one among them.
+    Adjusted for the number of layers by `moexray.stats.inference.multiple.max_t_p_values`.
 
     Raises
     ------
@@ -116,18 +106,4 @@ def layer_p_values(
     differences = np.concatenate(
         [np.column_stack([mean_differences(vectors[:, layer], block) for layer in layers]) for block in blocks]
     )
-    return p_values_of(differences)
-
-
-def p_values_of(differences: NDArray[np.float64]) -> LayerPValues:
-    """Compare each layer's first difference with those of shuffled labels after it: ``(1 + shuffles, layers)``."""
-    spread = differences.std(axis=0)
-    scaled = (differences - differences.mean(axis=0)) / np.where(spread > _ROUNDING, spread, np.inf)
-    greatest = scaled[1:].max(axis=1)
-    layers = range(differences.shape[1])
-    return LayerPValues(
-        p_values=[
-            p_value(float(differences[0, layer]), differences[1:, layer]) for layer in range(differences.shape[1])
-        ],
-        corrected=[p_value(float(scaled[0, layer]), greatest) for layer in layers],
-    )
+    return max_t_p_values(differences)

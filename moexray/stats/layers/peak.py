@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
+from moexray.stats.inference.labels import category_numbers
 
 _DRAWS = 2000
 
@@ -45,7 +46,7 @@ def peak_layer_interval(
     if None in effect_sizes or not np.isfinite(without_each).all():
         message = "the peak needs an effect size in each layer, whichever prompt is left out"
         raise NotComputable(message)
-    _, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    numbers = category_numbers(labels)
     sizes = np.bincount(numbers)
     means = np.stack([without_each[numbers == c].mean(axis=0) for c in range(len(sizes))])
     pulls = ((sizes - 1) / sizes)[numbers, None] * (means[numbers] - without_each)

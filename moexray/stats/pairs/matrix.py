@@ -6,15 +6,10 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.permutation import (
-    PermutationTest,
-    category_numbers,
-    check_pairs,
-    difference_of_means,
-    shuffled_labels,
-    test_of,
-)
+from moexray.stats.inference.labels import category_numbers, numbered_categories
+from moexray.stats.inference.permutation import PermutationTest, permutation_result, shuffled_labels
 from moexray.stats.pairs.pair_sums import PairSums, PairTotals, numbers_of_pairs
+from moexray.stats.pairs.shuffled import check_pairs, difference_of_means
 from moexray.stats.pairs.similarity import Similarity, summarised
 from moexray.stats.pairs.summaries import PairSummary, cohens_d
 
@@ -29,7 +24,7 @@ def matrix_similarity(similarities: NDArray[np.float64], labels: Sequence[str]) 
     labels
         The category of each prompt.
     """
-    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    categories, numbers = numbered_categories(labels)
     pairs = numbers_of_pairs(numbers, len(categories))
     apart = ~np.eye(len(numbers), dtype=bool)
     shift = float(similarities[apart].mean()) if len(numbers) > 1 else 0.0
@@ -40,7 +35,7 @@ def matrix_similarity(similarities: NDArray[np.float64], labels: Sequence[str]) 
     second = np.column_stack([squares.sum(axis=1, where=own), squares.sum(axis=1, where=~own)])
     between = [marks.T @ part for part in (first, squares, pairs)]
     totals = PairTotals(shift, between[0], between[1], between[2].astype(np.int64), between[1])
-    return summarised(PairSums(totals, first, second, pairs), list(categories), numbers, None)
+    return summarised(PairSums(totals, first, second, pairs), categories, numbers, None)
 
 
 def matrix_effect(similarities: NDArray[np.float64], labels: Sequence[str]) -> float | None:
@@ -78,4 +73,4 @@ def matrix_permutation_test(
             marks = (block == category).astype(np.float64)
             sums += np.einsum("ij,ij->i", marks @ matrix, marks) / 2
         within.append(sums)
-    return test_of(difference_of_means(np.concatenate(within), np.asarray(matrix.sum() / 2), sizes))
+    return permutation_result(difference_of_means(np.concatenate(within), np.asarray(matrix.sum() / 2), sizes))

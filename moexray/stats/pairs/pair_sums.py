@@ -1,6 +1,6 @@
 """Sums of similarity and of its square over the pairs of each prompt with each category, at any number of prompts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,30 +77,7 @@ def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.integer], categori
     return sums(units, numbers, reference, categories)
 
 
-def pair_totals(
-    blocks: Callable[[], Iterable[UnitBlock]], reference: NDArray[np.float64], categories: int
-) -> PairTotals:
-    """Sum over the pairs of whole categories alone, in a third of the time that sums of each prompt take.
-
-    Parameters
-    ----------
-    blocks
-        Gives all prompts in blocks, whenever it is called.
-    reference
-        A vector near all of them ``(dimensions,)``.
-    categories
-        How many there are.
-    """
-    between = np.zeros((4, categories, categories))
-    for columns in strips(len(reference), categories):
-        moments = CategoryMoments(len(reference), categories, columns)
-        for units, numbers in blocks():
-            moments.add(extended(units, numbers, reference))
-        between += moments.between()
-    return totals_of(between, reference)
-
-
-def by_category(numbers: NDArray[np.integer]) -> Iterable[NDArray[np.intp]]:
+def _by_category(numbers: NDArray[np.integer]) -> Iterable[NDArray[np.intp]]:
     """Yield the places of prompts in blocks, category after category."""
     order = np.argsort(numbers, kind="stable")
     for start in range(0, len(order), _BLOCK):
@@ -147,7 +124,7 @@ def _from_moments(
     units: NDArray[np.float64], numbers: NDArray[np.integer], reference: NDArray[np.float64], categories: int
 ) -> PairSums:
     def blocks() -> Iterable[UnitBlock]:
-        return ((units[rows], numbers[rows]) for rows in by_category(numbers))
+        return ((units[rows], numbers[rows]) for rows in _by_category(numbers))
 
     first, second = np.zeros((len(units), categories)), np.zeros((len(units), 2))
     between = np.zeros((4, categories, categories))
@@ -157,7 +134,7 @@ def _from_moments(
             moments.add(extended(*block, reference))
         between += moments.between()
         forms = PairForms(moments)
-        for rows, block in zip(by_category(numbers), blocks(), strict=True):
+        for rows, block in zip(_by_category(numbers), blocks(), strict=True):
             more = forms.sums(extended(*block, reference))
             first[rows] += more[0]
             second[rows] += more[1]

@@ -1,6 +1,6 @@
 """Cosine similarity of signatures within and across categories, and the effect size between the two."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -8,19 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.stats.inference.labels import category_numbers, numbered_categories
 from moexray.stats.pairs.auc import EXACT_PROMPTS, Auc, auc_of_sample, exact_auc, sample_pairs
-from moexray.stats.pairs.pair_sums import PairSums, UnitBlock, by_category, pair_sums, pair_totals
+from moexray.stats.pairs.pair_sums import PairSums, pair_sums
 from moexray.stats.pairs.summaries import (
     Interval,
     Pairs,
     PairSummary,
     cohens_d,
     effect_sizes_without_each,
-    summary_of_sums,
 )
-
-# So many prompts, evenly from all, give the vector near them all that sums are taken about.
-_REFERENCE_PROMPTS = 1000
 
 
 @dataclass(frozen=True)
@@ -68,15 +65,6 @@ class CategoryEffect:
     prompts: int
 
 
-@dataclass(frozen=True)
-class PairMeans:
-    """Pairs within and across categories and the effect size between them, without intervals."""
-
-    within: PairSummary
-    across: PairSummary
-    cohens_d: float | None
-
-
 def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, dimensions)
     """Scale every row to unit length; no row may be zero, so prompts without a token are left out before."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
@@ -101,11 +89,11 @@ def similarity(
         Draws the pairs that are compared for the AUC of more prompts than can be compared in full.
     """
     units = unit_rows(vectors)
-    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    categories, numbers = numbered_categories(labels)
     auc = None
     if 0 < pairs_within(numbers) < len(units) * (len(units) - 1) // 2:
         auc = exact_auc(units, numbers) if len(units) <= EXACT_PROMPTS else _sampled_auc(units, numbers, rng)
-    return summarised(pair_sums(units, numbers, len(categories)), list(categories), numbers, auc)
+    return summarised(pair_sums(units, numbers, len(categories)), categories, numbers, auc)
 
 
 def summarised(sums: PairSums, categories: Sequence[str], numbers: NDArray[np.integer], auc: Auc | None) -> Similarity:
@@ -159,49 +147,13 @@ def pairs_within(numbers: NDArray[np.integer]) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def pair_means(vectors: NDArray[np.float64], labels: Sequence[str]) -> PairMeans:
-    """Compare pairs within and across categories without intervals, which take two thirds of the time of `similarity`.
-
-    Of more prompts than dimensions, memory is for the second moments of each category, dimensions² numbers.
-
-    Parameters
-    ----------
-    vectors
-        Signatures ``(prompts, dimensions)``, none of them zero.
-    labels
-        The category of each.
-    """
-    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
-
-    def blocks() -> Iterator[UnitBlock]:
-        return ((unit_rows(vectors[rows]), numbers[rows]) for rows in by_category(numbers))
-
-    if len(vectors) <= vectors.shape[1]:
-        totals = pair_sums(unit_rows(vectors), numbers, len(categories)).totals
-    else:
-        some = vectors[:: 1 + len(vectors) // _REFERENCE_PROMPTS]
-        totals = pair_totals(blocks, unit_rows(some).mean(axis=0), len(categories))
-    own = np.eye(len(categories), dtype=bool)
-    within, across = (
-        summary_of_sums(
-            totals.shift,
-            int(totals.pairs.sum(where=which)) // 2,
-            float(totals.first.sum(where=which)) / 2,
-            float(totals.second.sum(where=which)) / 2,
-            float(totals.magnitude.sum(where=which)) / 2,
-        )
-        for which in (own, ~own)
-    )
-    return PairMeans(within, across, cohens_d(within, across))
-
-
 def category_effect(vectors: NDArray[np.float64], labels: Sequence[str]) -> CategoryEffect:
     """Measure the effect of category on the similarity of signatures ``(prompts, dimensions)``.
 
     A row of zeros is a prompt all of whose tokens a router dropped. It has no direction and so no similarity to
     anything, neither of one nor of zero: it is left out, as if it had not been there.
     """
-    numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)[1]
+    numbers = category_numbers(labels)
     there = np.asarray(vectors.any(axis=1))
     _, among = np.unique(numbers[there], return_inverse=True)
     units = unit_rows(vectors if there.all() else vectors[there])

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.stats.inference.labels import numbered_categories
 from moexray.stats.pairs.auc import Auc
 from moexray.stats.pairs.moments import CategoryMoments, PairForms, extended, strips
 from moexray.stats.pairs.pair_sums import PairSums, numbers_of_pairs, totals_of
@@ -38,7 +39,7 @@ def similarity_of_blocks(
     auc
         Of the pairs, from elsewhere: sums do not hold it.
     """
-    categories, numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
+    categories, numbers = numbered_categories(labels)
     whole, by_layer = units_of(next(shares for shares in blocks if len(shares)))
     reference = whole.mean(axis=0)
     layers = [_Layer(units, len(numbers), len(categories)) for units in np.moveaxis(by_layer, 1, 0)]
@@ -60,7 +61,7 @@ def similarity_of_blocks(
             for place, layer in enumerate(looking):
                 layer.sum(by_layer[:, place], numbers[rows], rows)
     sums = PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, len(categories)))
-    return summarised(sums, list(categories), numbers, auc), [layer.effect(numbers) for layer in layers]
+    return summarised(sums, categories, numbers, auc), [layer.effect(numbers) for layer in layers]
 
 
 def units_of(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.jackknife import jackknife_interval
-from moexray.stats.inference.permutation import category_numbers
+from moexray.stats.inference.labels import category_numbers
 
 # An id that occurs less often cannot say where it goes: see `routing_information`.
 LEAST_OCCURRENCES = 20

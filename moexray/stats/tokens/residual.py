@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.permutation import category_numbers, p_value, shuffled_labels
-from moexray.stats.layers.by_layer import p_values_of
+from moexray.stats.inference.labels import category_numbers, exchange_units
+from moexray.stats.inference.multiple import max_t_p_values
+from moexray.stats.inference.permutation import p_value, shuffled_labels
 from moexray.stats.tokens.expected import parts_of, products_of, scaled_residuals
-from moexray.stats.tokens.same_token import units_of
 from moexray.stats.tokens.sums import TokenRows, joined_rows, sum_at
 
 _MOST_NUMBERS = 2**22
@@ -73,7 +73,7 @@ def residual_test(
     if categories < 2:
         message = "there is one category only"
         raise NotComputable(message)
-    units, numbers = units_of(labels, groups)
+    units, numbers = exchange_units(labels, groups)
     joined, places = joined_rows(rows, units)
     size = len(joined.ids)
     parts = [_products(joined, sum_at(places, layer, size), len(numbers)) for layer in selections]
@@ -93,7 +93,7 @@ def residual_test(
     if not found[0].any():
         message = "no token id occurs in two categories"
         raise NotComputable(message)
-    tests = p_values_of(found[:, :-1])
+    tests = max_t_p_values(found[:, :-1])
     return ResidualTest(
         p_value=p_value(float(found[0, -1]), found[1:, -1]),
         p_values=tuple(tests.p_values),

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.folds import group_numbers
 from moexray.stats.inference.jackknife import jackknife_interval
-from moexray.stats.inference.permutation import category_numbers, p_value, shuffled_labels
-from moexray.stats.layers.by_layer import p_values_of
+from moexray.stats.inference.labels import category_numbers, exchange_units
+from moexray.stats.inference.multiple import max_t_p_values
+from moexray.stats.inference.permutation import p_value, shuffled_labels
 from moexray.stats.tokens.pairs import CategorySums, layer_gain, pair_matrix
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
 
@@ -114,7 +114,7 @@ def same_token_test(
     NotComputable
         If no id makes a pair within a category and one across, or a group holds several categories.
     """
-    whole, numbers = units_of(labels, groups)
+    whole, numbers = exchange_units(labels, groups)
     rows = token_rows(token_ids, whole[prompts])
     gains, matrices, ids = [], [], 0
     for chosen in experts.swapaxes(0, 1):
@@ -127,7 +127,7 @@ def same_token_test(
         gains.append(layer_gain(rows, counts, k, sums=sums, numbers=numbers))
         matrices.append(pair_matrix(rows, counts, k, prompts=len(numbers)))
     shuffled = shuffled_gains(rows, np.stack(matrices), numbers, permutations=permutations, rng=rng)
-    tests = p_values_of(shuffled.scaled[:, :-1])
+    tests = max_t_p_values(shuffled.scaled[:, :-1])
     gain = float(np.mean([layer.gain for layer in gains]))
     ends = np.quantile(shuffled.gains[1:, :-1], (0.025, 0.975), axis=0)
     return SameTokenTest(
@@ -155,24 +155,6 @@ class ShuffledGains:
 
     gains: NDArray[np.float64]
     scaled: NDArray[np.float64]
-
-
-def units_of(
-    labels: Sequence[str], groups: Sequence[str] | None
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:  # (prompts,), (units,)
-    """Return the unit of each prompt, which is its group or itself, and the category number of each unit.
-
-    Raises
-    ------
-    NotComputable
-        If a group holds several categories.
-    """
-    numbers, whole = category_numbers(labels), group_numbers(len(labels), groups)
-    of_unit = numbers[np.unique(whole, return_index=True)[1]]
-    if (of_unit[whole] != numbers).any():
-        message = "a group holds prompts of several categories, so its label cannot be shuffled as one"
-        raise NotComputable(message)
-    return whole, of_unit
 
 
 def shuffled_gains(

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.jackknife import jackknife_interval
-from moexray.stats.inference.permutation import category_numbers, check_pairs
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.pairs.shuffled import check_pairs
 from moexray.stats.tokens.expected import LEAST, OtherBlocks, Shifts, covered_tokens, expected_routing
 from moexray.stats.tokens.sums import TokenRows
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine, jensenshannon
 
-from moexray.stats.categories.alternatives import EVERY, jensen_shannon, representations, specifications
+from moexray.stats.categories.alternatives import EVERY, representations, specifications
 from moexray.stats.pairs.similarity import similarity
 
 LABELS = ["a", "b", "c"] * 6
@@ -50,11 +50,6 @@ def test_each_measure_is_its_own_definition_pair_by_pair() -> None:
         for i, j in combinations(range(0, 18, 4), 2):
             expected = DEFINITIONS[choice](p[i], p[j], p.mean(axis=0))
             assert units[i] @ units[j] == pytest.approx(expected, abs=1e-9), choice
-
-
-def test_divergence_is_none_of_a_prompt_from_itself_and_one_where_no_expert_is_shared() -> None:
-    apart = np.array([[[0.5, 0.5, 0, 0]], [[0, 0, 0.5, 0.5]]])
-    assert jensen_shannon(apart) == pytest.approx(np.array([[0, 1], [1, 0]]), abs=1e-12)
 
 
 def test_the_headline_is_among_them_and_every_category_is_left_out_in_turn() -> None:

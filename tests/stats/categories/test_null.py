@@ -19,9 +19,9 @@ from scipy.stats import binom, kstest
 
 from moexray.stats.categories.classifier import classifier_p_value
 from moexray.stats.categories.partial import partial_effect
-from moexray.stats.inference.permutation import permutation_test
 from moexray.stats.layers.by_layer import LayerPValues, layer_p_values
 from moexray.stats.layers.depth import depth_trend
+from moexray.stats.pairs.shuffled import permutation_test
 
 pytestmark = pytest.mark.slow
 

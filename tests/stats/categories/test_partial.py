@@ -6,7 +6,7 @@ from scipy.stats import kstest
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.partial import partial_effect
-from moexray.stats.inference.permutation import category_numbers
+from moexray.stats.inference.labels import category_numbers
 
 
 def likeness(seed: int, prompts: int = 20) -> np.ndarray:

@@ -5,8 +5,10 @@ import pytest
 from scipy.stats import kstest
 
 from moexray.stats.categories.classifier import classify
-from moexray.stats.inference.permutation import category_numbers, permutation_test, shuffled_labels
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.permutation import shuffled_labels
 from moexray.stats.layers.by_layer import LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
+from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import category_effect, similarity
 
 LABELS = ["code", "math"] * 10

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from moexray.stats.inference.permutation import permutation_test
 from moexray.stats.pairs.matrix import matrix_effect, matrix_permutation_test, matrix_similarity
+from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import similarity, unit_rows
 
 LABELS = [f"kind {i % 3}" for i in range(20)]

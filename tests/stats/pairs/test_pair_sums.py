@@ -1,6 +1,5 @@
 """Sums over pairs from moments are those of explicit loops, whatever the shape of the data."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from moexray.stats.pairs import moments
 from moexray.stats.pairs import pair_sums as module
-from moexray.stats.pairs.pair_sums import PairSums, UnitBlock, pair_sums, pair_totals
+from moexray.stats.pairs.pair_sums import PairSums, pair_sums
 
 SHAPES = {
     "fewer prompts than dimensions": (12, 40, 3, 1.0),
@@ -75,23 +74,6 @@ def test_strips_of_moments_add_up_to_the_whole(held: int, monkeypatch: pytest.Mo
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     numbers = rng.permutation(np.arange(50) % 3)
     assert_those_of_loops(pair_sums(units, numbers, 3), units, numbers)
-
-
-@pytest.mark.parametrize("held", [5, 10_000])
-def test_totals_alone_are_those_of_the_sums_of_every_prompt(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the vector near all prompts that sums are taken about."""
-    units, numbers, _ = made("more prompts than dimensions")
-    monkeypatch.setattr(moments, "_MOST_BYTES", 8 * 7 * held)
-
-    def blocks() -> Iterator[UnitBlock]:
-        return ((units[rows], numbers[rows]) for rows in (slice(0, 7), slice(7, 60)))
-
-    reference = units[3]
-    found = pair_totals(blocks, reference, 3)
-    first, second = loops(units, numbers, float(reference @ reference))
-    marks = np.eye(3)[numbers]
-    np.testing.assert_allclose(found.first, marks.T @ first, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(found.second, marks.T @ second, rtol=1e-9, atol=1e-9)
 
 
 def test_similarities_of_a_block_of_prompts_with_all_are_those_of_all_with_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from moexray.stats.pairs.similarity import PairSummary, cohens_d, pair_means, similarity, unit_rows
+from moexray.stats.pairs.similarity import PairSummary, cohens_d, similarity, unit_rows
 
 LABELS = ["code"] * 4 + ["math"] * 3 + ["story"] * 5
 
@@ -40,18 +40,6 @@ def test_within_across_and_d_equal_an_explicit_pair_loop(spread: float, rounding
     n, m = len(within), len(across)
     pooled = sqrt(((n - 1) * np.var(within, ddof=1) + (m - 1) * np.var(across, ddof=1)) / (n + m - 2))
     assert found.cohens_d == pytest.approx((np.mean(within) - np.mean(across)) / pooled, abs=rounding)
-
-
-@pytest.mark.parametrize("dimensions", [20, 5])
-def test_means_without_intervals_are_those_with_them(dimensions: int) -> None:
-    """Of fewer and of more prompts than dimensions."""
-    vectors = random_vectors()[:, :dimensions]
-    found, expected = pair_means(vectors, LABELS), similarity(vectors, LABELS)
-    for ours, theirs in ((found.within, expected.within), (found.across, expected.across)):
-        assert ours.pairs == theirs.pairs
-        assert (ours.mean, ours.std) == pytest.approx((theirs.mean, theirs.std), rel=1e-9)
-    assert found.cohens_d == pytest.approx(expected.cohens_d, rel=1e-9)
-    assert pair_means(vectors[:1], LABELS[:1]).cohens_d is None
 
 
 def test_all_pairs_together_are_scipys_cosine_distances() -> None:

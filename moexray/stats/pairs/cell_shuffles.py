@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.permutation import category_numbers, check_pairs, difference_of_means
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.pairs.shuffled import check_pairs, difference_of_means
 from moexray.stats.pairs.streaming import Blocks, units_of
 
 _MOST_CELLS, _LEAST_CELLS, _MOST_NUMBERS = 64, 8, 2**24

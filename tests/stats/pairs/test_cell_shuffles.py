@@ -5,11 +5,12 @@ import pytest
 from scipy.stats import kstest
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.cell_shuffles import _places as places
-from moexray.stats.inference.cell_shuffles import shuffled_differences
-from moexray.stats.inference.permutation import category_numbers, mean_differences, permutation_test
-from moexray.stats.inference.permutation import test_of as compared
-from moexray.stats.layers.by_layer import p_values_of
+from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.multiple import max_t_p_values
+from moexray.stats.inference.permutation import permutation_result
+from moexray.stats.pairs.cell_shuffles import _places as places
+from moexray.stats.pairs.cell_shuffles import shuffled_differences
+from moexray.stats.pairs.shuffled import mean_differences, permutation_test
 
 
 def made(prompts: int, seed: int, *, effect: float = 0.0) -> tuple[np.ndarray, list[str]]:
@@ -72,7 +73,7 @@ def test_a_layer_without_any_signature_shows_no_difference() -> None:
 
 def test_the_null_is_that_of_shuffles_of_single_prompts() -> None:
     shares, labels = made(600, 2, effect=0.3)
-    ours = compared(shuffled_differences([shares], labels, permutations=2000, rng=0).whole)
+    ours = permutation_result(shuffled_differences([shares], labels, permutations=2000, rng=0).whole)
     plain = permutation_test(shares.reshape(600, -1), labels, permutations=2000, rng=0)
     assert ours.observed == pytest.approx(plain.observed)
     assert ours.null_mean == pytest.approx(plain.null_mean, abs=5 * plain.null_std / np.sqrt(2000) * 2)
@@ -84,8 +85,8 @@ def test_without_an_effect_p_is_uniform_and_of_all_layers_the_least_is_too() -> 
     whole, least = [], []
     for seed in range(300):
         found = shuffled_differences([made(90, seed)[0]], made(90, seed)[1], permutations=199, rng=seed)
-        whole.append(compared(found.whole).p_value)
-        least.append(min(p_values_of(found.layers).corrected))
+        whole.append(permutation_result(found.whole).p_value)
+        least.append(min(max_t_p_values(found.layers).corrected))
     jitter = np.random.default_rng(0).random((2, 300)) / 200
     assert kstest(np.array(whole) - jitter[0], "uniform").pvalue > 0.01
     assert kstest(np.array(least) - jitter[1], "uniform").pvalue > 0.01
