@@ -15,7 +15,7 @@ from moexray.stats.categories.clusters import (
 )
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
-from moexray.stats.categories.segments import PhaseComparison, PhaseEffect, compare_phases
+from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
 from moexray.stats.categories.surface import PairedDifference, paired_difference, surface_likenesses
 from moexray.stats.categories.words import near_duplicates, word_similarities
 from moexray.stats.experts.coactivation import Coactivation, coactivation
@@ -71,13 +71,13 @@ __all__ = [
     "PairedLayer",
     "PartialEffect",
     "PermutationTest",
-    "PhaseComparison",
-    "PhaseEffect",
     "PrincipalComponents",
     "ResidualTest",
     "RoutingInformation",
     "SameTokenTest",
     "Saturation",
+    "SegmentComparison",
+    "SegmentEffect",
     "Similarity",
     "SpecialisationTests",
     "Specification",
@@ -91,7 +91,7 @@ __all__ = [
     "classify_words",
     "coactivation",
     "cohens_d",
-    "compare_phases",
+    "compare_segments",
     "depth_trend",
     "domain_specialisation",
     "exact_auc",

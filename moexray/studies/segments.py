@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from moexray.errors import NotComputable
 from moexray.signatures import Phase, Signatures
 from moexray.stats.categories.classifier import classify
-from moexray.stats.categories.segments import PhaseComparison, compare_phases
+from moexray.stats.categories.segments import SegmentComparison, compare_segments
 from moexray.studies.cohort import Subject
 
 PHASE_PERMUTATIONS = 2000
@@ -30,7 +30,7 @@ def phases(subject: Subject) -> dict[str, Any]:
         subject.notes["phases.prompts"] = (
             f"compares {len(rows):,} of {len(subject.signatures):,} prompts: those with tokens in both phases"
         )
-    found = compare_phases(
+    found = compare_segments(
         both.signatures.vectors("prompt", by=subject.by),
         both.signatures.vectors("generated", by=subject.by),
         both.labels,
@@ -40,8 +40,8 @@ def phases(subject: Subject) -> dict[str, Any]:
     _note_missing(subject, found)
     return {
         "prompts": found.prompts,
-        "prompt": {**asdict(found.prompt), **_accuracy(both, "prompt")},
-        "generated": {**asdict(found.generated), **_accuracy(both, "generated")},
+        "prompt": {**asdict(found.first), **_accuracy(both, "prompt")},
+        "generated": {**asdict(found.second), **_accuracy(both, "generated")},
         "difference": {"cohens_d": found.difference, "ci": found.difference_ci},
         "own": {"mean": found.own, "ci": found.own_ci},
         "same_category": found.same_category,
@@ -73,7 +73,7 @@ def _accuracy(subject: Subject, phase: Phase) -> dict[str, Any]:
     return {"accuracy": found.accuracy, "accuracy_ci": found.accuracy_ci}
 
 
-def _note_missing(subject: Subject, found: PhaseComparison) -> None:
+def _note_missing(subject: Subject, found: SegmentComparison) -> None:
     if found.difference is None:
         subject.notes["phases.cohens_d"] = "it needs, in both phases, pairs within and across categories that vary"
     if found.own_ci is None or (found.difference is not None and found.difference_ci is None):

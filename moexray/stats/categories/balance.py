@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import bounded
@@ -39,22 +40,28 @@ class Baseline:
 def uniform_baseline(
     tokens: NDArray[np.integer],
     top_k: NDArray[np.integer],
-    experts: int,
+    experts: int | NDArray[np.integer],
     *,
     observed: Similarity,
     rng: int | np.random.Generator,
     draws: int = DRAWS,
 ) -> Baseline:
-    """Null of perfect balance: every token picks its k experts uniformly, without replacement, in every layer.
+    """Null of perfect balance: in every layer, every token picks its k experts uniformly, without replacement.
 
     Parameters
     ----------
     tokens
         Routed tokens of each prompt ``(prompts,)``, none zero.
     top_k
-        Selections a token ``(layers,)``.
+        Experts of a token in each layer ``(layers,)``.
     experts
-        Experts a layer.
+        Number of experts of each layer ``(layers,)``, or one number for all layers.
+    observed
+        The similarity to compare with the null.
+    rng
+        Seed or generator of the draws.
+    draws
+        How many sets of signatures are drawn.
     """
     generator = np.random.default_rng(rng)
     return _baseline(lambda: uniform_counts(tokens, top_k, experts, rng=generator), observed, draws)
@@ -85,56 +92,58 @@ def load_matched_baseline(
 
 
 def uniform_counts(
-    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
-) -> NDArray[np.int64]:  # (prompts, layers, experts)
-    """Draw how often each prompt selects each expert when every token picks k of them at random.
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int | NDArray[np.integer], *, rng: Generator
+) -> NDArray[np.int64]:  # (prompts, layers, experts of the largest layer)
+    """Draw how often each prompt selects each expert, when every token picks k of a layer's experts at random.
 
-    Token by token, or expert by expert where prompts are long: the same distribution, and the time of the shorter way.
+    Token by token, or, where prompts are long, expert by expert: the distribution is the same, the time is the
+    shorter one.
     """
-    picks, offers = int(tokens.sum()) * int(top_k.sum()), experts * len(tokens) * int(top_k.sum())
+    sizes = np.broadcast_to(experts, top_k.shape)
+    picks, offers = int(tokens.sum()) * int(top_k.sum()), len(tokens) * int((sizes * top_k).sum())
     draw = counts_by_token if picks < _PICKS_AN_OFFER * offers else counts_by_expert
-    return draw(tokens, top_k, experts, rng=rng)
+    return draw(tokens, top_k, sizes, rng=rng)
 
 
 def counts_by_token(
-    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: NDArray[np.integer], *, rng: Generator
 ) -> NDArray[np.int64]:  # (prompts, layers, experts)
     """Draw the k experts of every token (R. Floyd, in J. Bentley, Commun. ACM 30, 1987).
 
-    For each m from experts − k to experts − 1, one of the experts 0 to m is drawn, and taken if it is new;
-    otherwise m itself is, which cannot have been. Every set of k is as likely as any other.
+    For each m from E − k to E − 1, with E the number of experts, draw one of the experts 0 to m; take it if it is
+    new, and otherwise take m, which cannot have been drawn. Every set of k is equally likely.
     """
     prompt = np.repeat(np.arange(len(tokens)), tokens)
-    counts = np.empty((len(tokens), len(top_k), experts), dtype=np.int64)
-    for layer, k in enumerate(top_k):
+    counts = np.zeros((len(tokens), len(top_k), int(experts.max())), dtype=np.int64)
+    for layer, (k, size) in enumerate(zip(top_k.tolist(), experts.tolist(), strict=True)):
         chosen: list[NDArray[np.int16]] = []
-        for most in range(experts - int(k), experts):
+        for most in range(size - k, size):
             drawn = rng.integers(most + 1, size=len(prompt), dtype=np.int16)
             for other in chosen:
                 drawn[drawn == other] = most
             chosen.append(drawn)
-        places = np.concatenate([prompt * experts + drawn for drawn in chosen])
-        counts[:, layer] = np.bincount(places, minlength=len(tokens) * experts).reshape(len(tokens), experts)
+        places = np.concatenate([prompt * size + drawn for drawn in chosen])
+        counts[:, layer, :size] = np.bincount(places, minlength=len(tokens) * size).reshape(len(tokens), size)
     return counts
 
 
 def counts_by_expert(
-    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int, *, rng: np.random.Generator
+    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: NDArray[np.integer], *, rng: Generator
 ) -> NDArray[np.int64]:  # (prompts, layers, experts)
-    """Draw how many tokens take each expert, in a time that does not grow with tokens.
+    """Draw how many tokens select each expert, in a time that does not grow with the number of tokens.
 
-    Experts are offered one after another. A token that still needs r of the m experts left takes the
-    next one with probability r/m, so how many of the tokens that need r take it is binomial.
+    Experts are offered one after another. A token that still needs r of the m experts left takes the next one with
+    probability r/m, so the number of takers among the tokens that need r is binomial.
     """
     most = int(top_k.max())
     needing = np.zeros((most + 1, len(tokens), len(top_k)), dtype=np.int64)  # tokens that still need 0, 1, … k
     for layer, k in enumerate(top_k):
         needing[k, :, layer] = tokens
-    counts = np.zeros((len(tokens), len(top_k), experts), dtype=np.int64)
-    for expert in range(experts):
-        left = experts - expert
-        for r in range(1, min(most, left) + 1):
-            takers = rng.binomial(needing[r], r / left)
+    counts = np.zeros((len(tokens), len(top_k), int(experts.max())), dtype=np.int64)
+    for expert in range(counts.shape[2]):
+        left = experts - expert  # none, or fewer than none, in layers that have offered all their experts
+        for r in range(1, min(most, int(left.max())) + 1):
+            takers = rng.binomial(needing[r], np.minimum(r / np.maximum(left, 1), 1))
             needing[r] -= takers
             needing[r - 1] += takers
             counts[:, :, expert] += takers

@@ -1,4 +1,4 @@
-"""Routing of the prompt's tokens against routing of the generated ones, over the same prompts."""
+"""Routing of two segments of the same prompts compared: the prompt's and the generated tokens, or any two others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _MOST_NUMBERS = 2**22
 
 
 @dataclass(frozen=True)
-class PhaseEffect:
-    """One phase: mean similarity within and across categories, Cohen's d between them and its interval of 95 %."""
+class SegmentEffect:
+    """Mean similarity within and across categories in one segment, Cohen's d between them and its 95 % interval."""
 
     within: float | None
     across: float | None
@@ -27,32 +27,32 @@ class PhaseEffect:
 
 
 @dataclass(frozen=True)
-class PhaseComparison:
-    """Two phases of the same prompts. Intervals are of 95 %, over prompts.
+class SegmentComparison:
+    """Two segments of the same prompts. Intervals are of 95 %, over prompts.
 
     Attributes
     ----------
     prompts
-        How many.
-    prompt, generated
-        The effect of category in either phase.
+        Number of prompts.
+    first, second
+        The effect of category in each segment.
     difference, difference_ci
-        Cohen's d of the generated phase less that of the prompt's; None where one is.
+        Cohen's d of the second segment minus that of the first; None where either is.
     own, own_ci
-        Mean similarity of a prompt's signature in one phase and in the other.
+        Mean similarity of a prompt's signatures in the two segments.
     same_category, other_categories
-        Mean over prompts of the mean similarity of its prompt-phase signature with the generated-phase signatures
-        of the other prompts of its category, and of the prompts of other categories; None where there are none.
+        Mean over prompts of the mean similarity of its first signature with the second signatures of the other
+        prompts of its category, and of the prompts of other categories; None where there are none.
     p_value
-        Of `own`, one-sided, generated-phase signatures shuffled over the prompts of a category; None where no
-        category has two prompts.
+        Of `own`, one-sided, with the second signatures permuted within categories; None where no category has two
+        prompts.
     permutations
-        Number of shuffles.
+        Number of permutations.
     """
 
     prompts: int
-    prompt: PhaseEffect
-    generated: PhaseEffect
+    first: SegmentEffect
+    second: SegmentEffect
     difference: float | None
     difference_ci: Interval | None
     own: float
@@ -63,26 +63,26 @@ class PhaseComparison:
     permutations: int
 
 
-def compare_phases(
-    prompt: NDArray[np.float64],
-    generated: NDArray[np.float64],
+def compare_segments(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
     labels: Sequence[str],
     *,
     permutations: int,
     rng: int | np.random.Generator,
-) -> PhaseComparison:
-    """Compare the effect of category in two phases, and the routing of one prompt in both.
+) -> SegmentComparison:
+    """Compare the effect of category in two segments, and the routing of each prompt in both.
 
     Parameters
     ----------
-    prompt, generated
-        Signatures of either phase ``(prompts, dimensions)``, a row of each for every prompt, none of them zero.
+    first, second
+        Signatures in each segment ``(prompts, dimensions)``, of the same prompts in the same order, none of them zero.
     labels
         The category of each prompt.
     permutations
-        Number of shuffles; each looks at one number a prompt, from a matrix of similarities for every category.
+        Number of permutations; each reads one number a prompt, from a matrix of similarities for every category.
     rng
-        Seed or generator of the shuffles.
+        Seed or generator of the permutations.
 
     Raises
     ------
@@ -90,44 +90,44 @@ def compare_phases(
         If there is no prompt.
     """
     if len(labels) == 0:
-        message = "no prompt has tokens in both phases"
+        message = "no prompt has tokens in both segments"
         raise NotComputable(message)
     numbers = category_numbers(labels)
-    first, second = unit_rows(prompt), unit_rows(generated)
-    before, after = category_effect(prompt, labels), category_effect(generated, labels)
+    before, after = category_effect(first, labels), category_effect(second, labels)
     difference = None if before.cohens_d is None or after.cohens_d is None else after.cohens_d - before.cohens_d
     with np.errstate(invalid="ignore"):  # without a spread both are infinite, and there is no interval
         moved = after.without_each - before.without_each
-    alike = np.einsum("ij,ij->i", first, second)
-    own = bounded(alike.mean(), COSINES)
-    same, others = _means_with_others(first, second, numbers)
-    null = _shuffled(first, second, numbers, permutations=permutations, rng=rng)
-    return PhaseComparison(
+    units, others = unit_rows(first), unit_rows(second)
+    similarities = np.einsum("ij,ij->i", units, others)
+    own = bounded(similarities.mean(), COSINES)
+    same_category, other_categories = _means_with_others(units, others, numbers)
+    null = _permuted_means(units, others, numbers, permutations=permutations, rng=rng)
+    return SegmentComparison(
         prompts=len(labels),
-        prompt=_shown(before),
-        generated=_shown(after),
+        first=_effect(before),
+        second=_effect(after),
         difference=difference,
-        difference_ci=(None if difference is None else jackknife_interval(difference, moved, numbers)),
+        difference_ci=None if difference is None else jackknife_interval(difference, moved, numbers),
         own=own,
-        own_ci=clipped(mean_interval(alike, numbers), COSINES),
-        same_category=same,
-        other_categories=others,
-        p_value=None if same is None else p_value(own, null),
+        own_ci=clipped(mean_interval(similarities, numbers), COSINES),
+        same_category=same_category,
+        other_categories=other_categories,
+        p_value=None if same_category is None else p_value(own, null),
         permutations=permutations,
     )
 
 
-def _shown(effect: CategoryEffect) -> PhaseEffect:
-    return PhaseEffect(effect.within, effect.across, effect.cohens_d, effect.cohens_d_ci)
+def _effect(effect: CategoryEffect) -> SegmentEffect:
+    return SegmentEffect(effect.within, effect.across, effect.cohens_d, effect.cohens_d_ci)
 
 
 def _means_with_others(
     first: NDArray[np.float64], second: NDArray[np.float64], numbers: NDArray[np.integer]
 ) -> tuple[float | None, float | None]:
-    """Mean similarity with others of the same and of other categories, from sums of each category's vectors.
+    """Return mean similarity with other prompts of the same category, and of others, from sums of vectors.
 
-    Every prompt counts once, as it does in the mean with itself: over pairs, a large category would count more
-    here than there, and the two means could not be compared.
+    Every prompt counts once, as in the mean of its own similarity. A mean over pairs would give large categories more
+    weight, and the two means could not be compared.
     """
     sizes = np.bincount(numbers)
     marks = np.eye(len(sizes))[:, numbers]  # (categories, prompts)
@@ -144,7 +144,7 @@ def _means_with_others(
     return same, others
 
 
-def _shuffled(
+def _permuted_means(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
     numbers: NDArray[np.integer],
@@ -152,14 +152,14 @@ def _shuffled(
     permutations: int,
     rng: int | np.random.Generator,
 ) -> NDArray[np.float64]:  # (permutations,)
-    """Mean similarity of a row of `first` and the row of `second` that a shuffle within its category gives it."""
+    """Return the mean similarity of rows of `first` with rows of `second` permuted within categories."""
     generator = np.random.default_rng(rng)
     sums = np.zeros(permutations)
     for category in range(int(numbers.max()) + 1):
-        alike = first[numbers == category] @ second[numbers == category].T
-        rows = np.arange(len(alike))
+        similarities = first[numbers == category] @ second[numbers == category].T
+        rows = np.arange(len(similarities))
         size = max(1, _MOST_NUMBERS // len(rows))
         for start in range(0, permutations, size):
             orders = np.tile(rows, (min(size, permutations - start), 1))
-            sums[start : start + size] += alike[rows, generator.permuted(orders, axis=1)].sum(axis=1)
+            sums[start : start + size] += similarities[rows, generator.permuted(orders, axis=1)].sum(axis=1)
     return np.asarray(sums / len(numbers))

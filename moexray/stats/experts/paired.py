@@ -46,6 +46,7 @@ def paired_routing(
     *,
     permutations: int,
     rng: int | np.random.Generator,
+    experts: NDArray[np.integer] | None = None,
 ) -> list[PairedLayer]:
     """Compare two routers layer by layer, over the same prompts.
 
@@ -60,6 +61,9 @@ def paired_routing(
         The category of each prompt.
     permutations, rng
         Number of exchanges, and their seed or generator.
+    experts
+        Number of experts of each layer ``(layers,)``, where layers differ: columns beyond it are not tested, and their
+        difference and p are NaN. By default every column is an expert.
     """
     generator, prompts = np.random.default_rng(rng), len(first)
     differences = second - first
@@ -74,6 +78,9 @@ def paired_routing(
         distances.append(_distances(middle, exchanged))
     null = np.concatenate(distances)
     tested = (1 + reached) / (1 + permutations)
+    if experts is not None:
+        missing = np.arange(observed.shape[1]) >= np.asarray(experts)[:, None]
+        observed[missing] = tested[missing] = np.nan
     discovered = benjamini_hochberg(tested)
     numbers = category_numbers(labels)
     return [

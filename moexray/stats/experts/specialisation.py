@@ -69,7 +69,12 @@ class SpecialisationTests:
 
 
 def specialisation_tests(
-    shares: NDArray[np.float64], labels: Sequence[str], *, permutations: int, rng: int | np.random.Generator
+    shares: NDArray[np.float64],
+    labels: Sequence[str],
+    *,
+    permutations: int,
+    rng: int | np.random.Generator,
+    exists: NDArray[np.bool_] | None = None,
 ) -> SpecialisationTests:
     """Compare each expert's share of selections in prompts of a category with that in all others.
 
@@ -84,7 +89,10 @@ def specialisation_tests(
     labels
         The category of each prompt.
     permutations, rng
-        Number of shuffles, and their seed or generator.
+        Number of permutations, and their seed or generator.
+    exists
+        Which columns are experts ``(experts,)``, where layers have unequal numbers of them. The other columns are not
+        tested: their results are NaN. By default every column is an expert.
 
     Raises
     ------
@@ -109,5 +117,7 @@ def specialisation_tests(
             least = np.abs(observed[category]) - 1e-12
             reached[category] += (np.abs(differences(block, category)) >= least).sum(axis=0)
     p_values = (1 + reached) / (1 + permutations)
+    if exists is not None:
+        observed[:, ~exists] = p_values[:, ~exists] = np.nan
     discovered = benjamini_hochberg(p_values)
     return SpecialisationTests(observed, p_values, discovered, permutations)

@@ -1,4 +1,4 @@
-"""How evenly each layer's load is spread over its experts."""
+"""Balance of each layer's load over its experts."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from moexray.errors import NotComputable
 
 @dataclass(frozen=True)
 class LayerLoad:
-    """One layer's load: five measures, of which 1, 0, 0, 1 and 0 are perfect balance.
+    """Five measures of one layer's balance; perfect balance is 1, 0, 0, 1 and 0.
 
     Attributes
     ----------
     entropy
-        Entropy of the experts' shares over that of equal shares.
+        Entropy of the experts' shares, divided by that of equal shares.
     gini
         Gini coefficient of the experts' selections.
     cv
         Coefficient of variation: population standard deviation over mean.
     max_over_mean
-        The busiest expert's load over the mean (MaxVio is this less one: arXiv:2408.15664).
+        The busiest expert's load over the mean (MaxVio is this minus one: arXiv:2408.15664).
     dead_experts
-        Experts that were never selected.
+        Number of experts that were never selected.
     """
 
     entropy: float
@@ -33,23 +33,28 @@ class LayerLoad:
     dead_experts: int
 
 
-def layer_loads(load: NDArray[np.integer]) -> list[LayerLoad]:
+def layer_loads(load: NDArray[np.integer], experts: NDArray[np.integer] | None = None) -> list[LayerLoad]:
     """Measure the balance of every layer.
 
     Parameters
     ----------
     load
-        Selections of each expert, summed over prompts: ``(layers, experts)``.
+        Selections of each expert, summed over prompts ``(layers, experts)``.
+    experts
+        Number of experts of each layer ``(layers,)``, where layers differ: the columns beyond it are not experts and
+        do not count. By default every column is an expert.
 
     Raises
     ------
     NotComputable
         If a layer selected nothing.
     """
-    if not load.any(axis=1).all():
+    sizes = np.full(len(load), load.shape[1]) if experts is None else experts
+    of_layers = [layer[:size].astype(np.float64) for layer, size in zip(load, sizes, strict=True)]
+    if not all(layer.any() for layer in of_layers):
         message = "a layer has no selection at all"
         raise NotComputable(message)
-    return [_layer_load(layer.astype(np.float64)) for layer in load]
+    return [_layer_load(layer) for layer in of_layers]
 
 
 def _layer_load(load: NDArray[np.float64]) -> LayerLoad:

@@ -15,7 +15,7 @@ from moexray.stats.categories.balance import (
 )
 from moexray.stats.pairs.similarity import Similarity, similarity
 
-TOKENS, TOP_K, EXPERTS = np.array([1, 3, 10, 25]), np.array([3, 2]), 7
+TOKENS, TOP_K, EXPERTS = np.array([1, 3, 10, 25]), np.array([3, 2]), np.array([7, 7])
 
 
 def similarity_of(counts: np.ndarray) -> Similarity:
@@ -36,7 +36,7 @@ def test_every_token_picks_k_different_experts(draw: Draw) -> None:
 
 @BOTH_WAYS
 def test_a_token_that_must_pick_every_expert_picks_every_expert(draw: Draw) -> None:
-    counts = draw(TOKENS, np.array([EXPERTS]), EXPERTS, rng=np.random.default_rng(0))
+    counts = draw(TOKENS, EXPERTS, EXPERTS, rng=np.random.default_rng(0))
     assert (counts == TOKENS[:, None, None]).all()
 
 
@@ -44,7 +44,7 @@ def test_a_token_that_must_pick_every_expert_picks_every_expert(draw: Draw) -> N
 def test_counts_are_distributed_as_picks_token_by_token(draw: Draw) -> None:
     """Against a plain simulation: the mean, the variance and the covariance of two experts' counts."""
     rng = np.random.default_rng(0)
-    ours = np.array([draw(np.array([6]), np.array([3]), 5, rng=rng)[0, 0] for _ in range(4000)])
+    ours = np.array([draw(np.array([6]), np.array([3]), np.array([5]), rng=rng)[0, 0] for _ in range(4000)])
     plain = np.array(
         [sum(np.isin(range(5), rng.permutation(5)[:3]).astype(int) for _ in range(6)) for _ in range(4000)]
     )
@@ -55,10 +55,39 @@ def test_counts_are_distributed_as_picks_token_by_token(draw: Draw) -> None:
 @BOTH_WAYS
 def test_every_set_of_experts_is_as_likely_as_any_other(draw: Draw) -> None:
     """One token a prompt: each of the ten pairs out of five experts a tenth of the time (chi-squared)."""
-    sets = draw(np.ones(20_000, dtype=int), np.array([2]), 5, rng=np.random.default_rng(1))[:, 0]
+    sets = draw(np.ones(20_000, dtype=int), np.array([2]), np.array([5]), rng=np.random.default_rng(1))[:, 0]
     found = np.unique(sets, axis=0, return_counts=True)[1]
     assert len(found) == 10
     assert chisquare(found).pvalue > 0.001
+
+
+@BOTH_WAYS
+def test_layers_of_unequal_numbers_of_experts_are_each_drawn_as_if_alone(draw: Draw) -> None:
+    """Of eight, five and three experts, of which a token picks two, two and all three."""
+    experts, top_k, tokens = np.array([8, 5, 3]), np.array([2, 2, 3]), np.full(4000, 6)
+    counts = draw(tokens, top_k, experts, rng=np.random.default_rng(0))
+    assert counts.shape == (4000, 3, 8)
+    assert (counts.sum(axis=2) == 6 * top_k).all()
+    for layer, size in enumerate(experts):
+        assert not counts[:, layer, size:].any()
+        alone = draw(tokens, top_k[[layer]], experts[[layer]], rng=np.random.default_rng(1))[:, 0]
+        np.testing.assert_allclose(counts[:, layer, :size].mean(axis=0), 6 * top_k[layer] / size, atol=0.1)
+        np.testing.assert_allclose(np.cov(counts[:, layer, :size].T), np.cov(alone.T), atol=0.12)
+    assert (counts[:, 2, :3] == 6).all()
+
+
+def test_the_uniform_null_of_unequal_layers_has_the_mean_of_their_own_numbers_of_experts() -> None:
+    """One token a prompt: |v|² = Σ 1/k, and two prompts' product is Σ overlap/k², of mean Σ 1/E."""
+    experts, top_k = np.array([8, 5, 3]), np.array([2, 2, 1])
+    observed = similarity_of(np.ones((4, 1, 8), dtype=int))
+    found = uniform_baseline(np.ones(40, dtype=int), top_k, experts, observed=observed, rng=0, draws=200)
+    assert found.mean == pytest.approx((1 / 8 + 1 / 5 + 1 / 3) / (1 / 2 + 1 / 2 + 1), abs=0.002)
+
+
+def test_one_number_of_experts_stands_for_all_layers() -> None:
+    rng = [np.random.default_rng(5) for _ in range(2)]
+    one, each = (uniform_counts(TOKENS, TOP_K, e, rng=r) for e, r in zip((7, EXPERTS), rng, strict=True))
+    np.testing.assert_array_equal(one, each)
 
 
 def test_the_uniform_null_has_the_hypergeometric_mean() -> None:

@@ -30,6 +30,20 @@ def test_a_change_is_found_in_its_layer_and_its_experts() -> None:
     assert changed.jensen_shannon == pytest.approx(float(jensen_shannon(*means)))
 
 
+def test_experts_that_a_layer_does_not_have_are_not_tested() -> None:
+    rng = np.random.default_rng(2)
+    first, second = (shares(rng, rng.dirichlet(np.ones(3), size=(20, 2))) for _ in range(2))
+    first[:, 1, 2] = second[:, 1, 2] = 0
+    found = paired_routing(first, second, LABELS, permutations=99, rng=0, experts=np.array([3, 2]))
+    every = paired_routing(first, second, LABELS, permutations=99, rng=0)
+    assert np.isnan([found[1].differences[2], found[1].discovered[2]]).all()
+    tested = [value for layer in found for value in layer.discovered if not np.isnan(value)]
+    assert len(tested) == 5
+    assert all(one.p_value == other.p_value for one, other in zip(found, every, strict=True))
+    # The missing expert's p was 1, the largest of six: without it each other is adjusted for five tests.
+    assert min(tested) == pytest.approx(min(value for layer in every for value in layer.discovered) * 5 / 6)
+
+
 @pytest.mark.slow
 def test_two_runs_of_one_router_give_uniform_p() -> None:
     """However much prompts differ from each other."""

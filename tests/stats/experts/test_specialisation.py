@@ -50,6 +50,19 @@ def test_where_there_is_nothing_a_study_discovers_something_in_one_case_of_twent
     assert np.mean(found) <= 0.1
 
 
+def test_experts_that_do_not_exist_are_not_tested() -> None:
+    """The others have the results of a test without these columns, adjusted for as many tests as there are."""
+    shares = np.random.default_rng(3).random((40, 6))
+    shares[:, [2, 5]] = 0
+    exists = np.array([True, True, False, True, True, False])
+    found = specialisation_tests(shares, LABELS, permutations=199, rng=0, exists=exists)
+    alone = specialisation_tests(shares[:, exists], LABELS, permutations=199, rng=0)
+    for name in ("differences", "p_values", "discovered"):
+        ours, theirs = getattr(found, name), getattr(alone, name)
+        np.testing.assert_allclose(ours[:, exists], theirs, rtol=1e-12)
+        assert np.isnan(ours[:, ~exists]).all()
+
+
 def test_one_category_cannot_be_special() -> None:
     with pytest.raises(NotComputable, match="one category only"):
         specialisation_tests(np.ones((3, 2)), list("aaa"), permutations=9, rng=0)
