@@ -117,13 +117,11 @@ def by_moexray(vectors: NDArray[np.float64], labels: list[str]) -> list[float]:
 
 def analyzed(path: Path) -> list[float]:
     """Analyze a file as `moexray analyze` does, and say what each statistic takes."""
-    from moexray.stored import StoredSignatures
+    from moexray.signatures import Signatures
     from moexray.studies.analysis import analyze
 
     began: list[tuple[str, float]] = []
-    document = analyze(
-        StoredSignatures.open(path), on_step=lambda name: began.append((name, time.perf_counter()))
-    ).document
+    document = analyze(Signatures.open(path), on_step=lambda name: began.append((name, time.perf_counter()))).document
     began.append(("", time.perf_counter()))
     for (name, start), (_, end) in pairwise(began):
         print(f"    {name:<16} {end - start:8.1f} s", file=sys.stderr)

@@ -19,6 +19,7 @@ import typer
 from processes import in_a_process, resident
 from pyarrow import parquet
 
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 
 LAYERS, EXPERTS, TOP_K, VOCABULARY, CATEGORIES, LENGTH = 16, 64, 8, 4096, 4, 64
@@ -68,8 +69,10 @@ def write_synthetic(folder: Path, prompts: int) -> None:
     Signatures(
         counts=counts,
         tokens=np.tile(np.array([LENGTH, 0], dtype=np.int32), (prompts, 1)),
-        categories=tuple(f"kind {i % CATEGORIES}" for i in range(prompts)),
-        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{i}" for i in range(prompts)),
+            categories=tuple(f"kind {i % CATEGORIES}" for i in range(prompts)),
+        ),
         layers=np.arange(LAYERS, dtype=np.int16),
         top_k=np.full(LAYERS, TOP_K, dtype=np.int16),
         meta={"model": "synthetic"},
@@ -78,13 +81,13 @@ def write_synthetic(folder: Path, prompts: int) -> None:
 
 def run_task(folder: Path, task: str) -> None:
     """Run the whole control, or stream the gain, and print seconds, by the clock and of processors, and peak memory."""
-    from moexray.stored import StoredSignatures
+    from moexray.signatures import Signatures
     from moexray.studies.cohort import subject_of
     from moexray.studies.same_token import streamed_gains, token_identity
-    from moexray.trace import Trace, whole_if_small
+    from moexray.trace import Trace
 
-    stored = StoredSignatures.open(folder / "signatures.npz")
-    signatures = whole_if_small(stored)
+    stored = Signatures.open(folder / "signatures.npz")
+    signatures = stored
     trace = Trace.open(folder / "trace.parquet", signatures)
     subject = subject_of(signatures, "all") if task == "control" else None
     seconds, of_processors = [], []

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import CountsError
+from moexray.extras import import_extra
 
 COLUMNS = ("model", "corpus", "layer", "expert", "count")
+# The column that may say how many experts a layer has.
+WIDTH = "experts"
 
 
 @dataclass(frozen=True)
-class ExpertCounts:
+class CorpusCounts:
     """How often one model selected each expert, on each of some corpora.
 
     Attributes
@@ -25,13 +28,16 @@ class ExpertCounts:
         Their names.
     layers
         Index in the model of each layer.
+    experts
+        How many experts each layer has.
     counts
-        Selections ``(corpora, layers, experts)``.
+        Selections ``(corpora, layers, experts)``; those of experts that a layer does not have are zero.
     """
 
     model: str
     corpora: tuple[str, ...]
     layers: tuple[int, ...]
+    experts: tuple[int, ...]
     counts: NDArray[np.int64]
 
     @property
@@ -62,10 +68,12 @@ def is_counts_table(path: Path) -> bool:
     return set(COLUMNS) <= set(_parquet(path).read_schema(path).names)
 
 
-def read_counts(path: Path) -> list[ExpertCounts]:
+def read_counts(path: Path) -> list[CorpusCounts]:
     """Read the counts of every model in a CSV or Parquet file with the columns model, corpus, layer, expert, count.
 
-    Corpora keep the order in which they come first. An expert without a row was never selected.
+    Corpora keep the order in which they come first. An expert without a row was never selected. A layer has as many
+    experts as the column ``experts`` says; without that column, as many as reach to the last one that has a row in it,
+    so a last expert that was never selected needs a row with a count of 0.
 
     Raises
     ------
@@ -89,10 +97,11 @@ def read_counts(path: Path) -> list[ExpertCounts]:
     ]
 
 
-Row = tuple[str, str, int, int, int]
+# Model, corpus, layer, expert, count, and how many experts the layer has, where a column says so.
+Row = tuple[str, str, int, int, int, int | None]
 
 
-def read_model_counts(path: Path, model: str | None, *, advice: str) -> ExpertCounts:
+def read_model_counts(path: Path, model: str | None, *, advice: str) -> CorpusCounts:
     """Read the counts of one model; None takes the only one that there is.
 
     Raises
@@ -114,7 +123,7 @@ def _csv_rows(path: Path) -> Iterable[Row]:
         try:
             _check_columns(path, reader.fieldnames or ())
             for row in reader:
-                yield _row(f"{path} line {reader.line_num}", [row[name] for name in COLUMNS])
+                yield _row(f"{path} line {reader.line_num}", [row[name] for name in COLUMNS], row.get(WIDTH))
         except (UnicodeDecodeError, csv.Error) as error:
             message = f"{path} is not a CSV file in UTF-8: {error}"
             raise CountsError(message) from error
@@ -124,22 +133,20 @@ def _parquet_rows(path: Path) -> Iterable[Row]:
     from pyarrow import ArrowException
 
     try:
-        _check_columns(path, _parquet(path).read_schema(path).names)
-        table = _parquet(path).read_table(path, columns=list(COLUMNS)).to_pydict()
+        names = _parquet(path).read_schema(path).names
+        _check_columns(path, names)
+        columns = [*COLUMNS, *([WIDTH] if WIDTH in names else [])]
+        table = _parquet(path).read_table(path, columns=columns).to_pydict()
     except ArrowException as error:
         message = f"{path} is not a Parquet file: {str(error).splitlines()[0]}"
         raise CountsError(message) from error
-    for number, values in enumerate(zip(*(table[name] for name in COLUMNS), strict=True), start=1):
-        yield _row(f"{path} row {number}", values)
+    widths = table.get(WIDTH, [None] * len(table["model"]))
+    for number, (width, *values) in enumerate(zip(widths, *(table[name] for name in COLUMNS), strict=True), start=1):
+        yield _row(f"{path} row {number}", values, width)
 
 
 def _parquet(path: Path) -> Any:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        message = f"reading {path} needs pyarrow: pip install 'moexray[parquet]'"
-        raise CountsError(message) from error
-    return parquet
+    return import_extra("pyarrow.parquet", extra="parquet", purpose=f"reading {path}")
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
@@ -149,31 +156,36 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
         raise CountsError(message)
 
 
-def _row(place: str, values: Sequence[Any]) -> Row:
+def _row(place: str, values: Sequence[Any], width: Any) -> Row:
     model, corpus, *numbers = values
     if not model or not corpus:
         message = f"{place}: model and corpus must be named"
         raise CountsError(message)
     try:
         layer, expert, count = (int(number) for number in numbers)
+        experts = None if width is None else int(width)
     except (TypeError, ValueError) as error:
         message = f"{place}: layer, expert and count must be whole numbers, not {', '.join(map(str, numbers))}"
         raise CountsError(message) from error
     if min(layer, expert, count) < 0:
         message = f"{place}: layer, expert and count must be zero or more, not {layer}, {expert}, {count}"
         raise CountsError(message)
-    return str(model), str(corpus), layer, expert, count
+    if experts is not None and expert >= experts:
+        message = f"{place}: expert {expert} is not one of the layer's {experts} experts, 0 to {experts - 1}"
+        raise CountsError(message)
+    return str(model), str(corpus), layer, expert, count, experts
 
 
-def _of_model(path: Path, model: str, rows: Sequence[Row]) -> ExpertCounts:
+def _of_model(path: Path, model: str, rows: Sequence[Row]) -> CorpusCounts:
     corpora = tuple(dict.fromkeys(row[1] for row in rows))
     layers = tuple(sorted({row[2] for row in rows}))
-    places = [(corpora.index(corpus), layers.index(layer), expert) for _, corpus, layer, expert, _ in rows]
+    places = [(corpora.index(corpus), layers.index(layer), expert) for _, corpus, layer, expert, *_ in rows]
     if len(set(places)) < len(places):
         twice = next(place for place, times in Counter(places).items() if times > 1)
         message = f"{path}: {model}, {corpora[twice[0]]}, layer {layers[twice[1]]}, expert {twice[2]} occurs twice"
         raise CountsError(message)
-    counts = np.zeros((len(corpora), len(layers), 1 + max(row[3] for row in rows)), dtype=np.int64)
+    experts = tuple(_experts(path, model, layer, rows) for layer in layers)
+    counts = np.zeros((len(corpora), len(layers), max(experts)), dtype=np.int64)
     counts[tuple(np.array(places).T)] = [row[4] for row in rows]
     sums = counts.sum(axis=2)
     for corpus, of_corpus in zip(corpora, sums, strict=True):
@@ -184,4 +196,13 @@ def _of_model(path: Path, model: str, rows: Sequence[Row]) -> ExpertCounts:
                     f"{of_corpus[0]:,}: every layer selects k experts for the same tokens"
                 )
                 raise CountsError(message)
-    return ExpertCounts(model, corpora, layers, counts)
+    return CorpusCounts(model, corpora, layers, experts, counts)
+
+
+def _experts(path: Path, model: str, layer: int, rows: Sequence[Row]) -> int:
+    """Return how many experts a layer has: as its rows say, else as many as reach to the last one that has a row."""
+    stated = {row[5] for row in rows if row[2] == layer}
+    if len(stated) > 1:
+        message = f"{path}: {model}, layer {layer}: rows disagree on how many experts it has"
+        raise CountsError(message)
+    return stated.pop() or 1 + max(row[3] for row in rows if row[2] == layer)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.segments import PLAIN, Segment
+
 
 @dataclass(frozen=True)
 class RouterLayout:
@@ -18,11 +20,14 @@ class RouterLayout:
         Experts that the layer's router chooses from (shared experts are not among them).
     top_k
         Experts that the router selects for a token.
+    segments
+        The segments that tokens may belong to.
     """
 
     layers: tuple[int, ...]
     experts: tuple[int, ...]
     top_k: tuple[int, ...]
+    segments: tuple[Segment, ...] = PLAIN
 
     def __post_init__(self) -> None:
         if not len(self.layers) == len(self.experts) == len(self.top_k) > 0:
@@ -36,32 +41,61 @@ class RoutedSequence:
 
     Attributes
     ----------
-    prompt
-        Index of the prompt in the list that the engine was given.
     token_ids
-        int32 ``(tokens,)``: prompt tokens, then generated ones; the last generated token is not
-        among them, since it never passes a router.
+        int32 ``(tokens,)``: prompt tokens, then generated ones; the last generated token is not among them, since it
+        never passes a router.
+    segments
+        int8 ``(tokens,)``: the place of each token's segment in `segment_names`.
     experts
         int16 ``(tokens, layers, k)``: what the router sent each token to; −1 where it used fewer than k.
-    prompt_length
-        How many of the tokens are the prompt's.
     output
         The text that the model generated.
     gate_weights
         float16 ``(tokens, layers, k)``: the weight that each selected expert's output got, where asked for.
+    scores
+        float16 ``(tokens, layers, experts)``: the router's score of every expert, where asked for.
+    segment_names
+        The segments of the layout.
+
+    Raises
+    ------
+    ValueError
+        If the parts do not fit together.
     """
 
-    prompt: int
     token_ids: NDArray[np.int32]
+    segments: NDArray[np.int8]
     experts: NDArray[np.int16]
-    prompt_length: int
     output: str
     gate_weights: NDArray[np.float16] | None = None
+    scores: NDArray[np.float16] | None = None
+    segment_names: tuple[Segment, ...] = PLAIN
 
     def __post_init__(self) -> None:
-        if self.experts.ndim != 3 or len(self.experts) != len(self.token_ids):
-            message = f"{len(self.token_ids)} tokens do not fit experts of shape {self.experts.shape}"
+        tokens = len(self.token_ids)
+        arrays = {"experts": self.experts, "gate_weights": self.gate_weights, "scores": self.scores}
+        for name, array in arrays.items():
+            if array is not None and (array.ndim != 3 or len(array) != tokens):
+                message = f"{tokens} tokens do not fit {name} of shape {array.shape}"
+                raise ValueError(message)
+        ends = self.segments.min(initial=0), self.segments.max(initial=0)
+        if self.segments.shape != (tokens,) or not 0 <= ends[0] <= ends[1] < len(self.segment_names):
+            message = (
+                f"{tokens} tokens in {len(self.segment_names)} segments do not fit segments from {ends[0]} to {ends[1]}"
+            )
             raise ValueError(message)
-        if not 0 <= self.prompt_length <= len(self.token_ids):
-            message = f"a prompt of {self.prompt_length} tokens does not fit a sequence of {len(self.token_ids)}"
-            raise ValueError(message)
+
+    @property
+    def prompt_length(self) -> int:
+        """How many of the tokens were given."""
+        return int(self.given.sum())
+
+    @property
+    def given(self) -> NDArray[np.bool_]:  # (tokens,)
+        """Which tokens were given rather than generated."""
+        return np.array([one.phase == "prompt" for one in self.segment_names])[self.segments]
+
+
+def plain_segments(prompt: int, generated: int) -> NDArray[np.int8]:  # (tokens,)
+    """Return the segments of a text: its prompt's tokens, then the generated ones that passed a router."""
+    return np.repeat(np.array([0, 1], dtype=np.int8), [prompt, generated])

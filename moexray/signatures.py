@@ -1,127 +1,187 @@
-"""Signatures: how often each prompt selected each expert, in each layer and phase."""
+"""Signatures: how often each prompt selected each expert, by segment of its tokens and by layer."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray import signatures_file
+from moexray.conservation import check_conservation, check_mass, check_shapes
 from moexray.errors import SignaturesError
-from moexray.signatures_checks import check
+from moexray.prompt_table import PromptTable
+from moexray.segments import PLAIN, Segment, places
+from moexray.stored_members import StoredArray, StoredFile
 
-Phase = Literal["prompt", "generated", "all"]
-PHASES: tuple[Phase, ...] = ("prompt", "generated", "all")
-# What a signature is made of shares of: selections, or the gate weights that they came with.
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+# What a signature consists of: shares of selections, or of the gate weights that they came with.
 Weighting = Literal["counts", "mass"]
 WEIGHTINGS: tuple[Weighting, ...] = ("counts", "mass")
+# Up to here all counts are held in memory without a second thought.
+MOST_IN_MEMORY = 5000
 
-# What two captures may differ in and still be captures of the same thing.
-_CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "verified"})
 _BLOCK_NUMBERS = 2**22
+_Counts = NDArray[np.unsignedinteger[Any]]
 
 
-@dataclass(frozen=True, eq=False)
 class Signatures:
     """The routing of a set of prompts, counted. It checks itself when made and never changes.
 
-    Attributes
+    Signatures of a file (`open`) hold all but counts, gate mass, texts and outputs in memory. They read counts when
+    `counts` is asked for, and `blocks` streams them. Otherwise they are as those in memory.
+
+    Parameters
     ----------
     counts
-        Unsigned integers ``(prompts, 2, layers, experts)``: how often a prompt, in phase 0 (prompt)
-        or 1 (generated), had a layer select an expert.
+        Unsigned integers ``(prompts, segments, layers, experts)``: how often a layer selected an expert for a token
+        of the prompt in that segment.
     tokens
-        int32 ``(prompts, 2)``: routed tokens behind those counts.
-    categories, prompt_ids
-        A label and a unique id for each prompt.
+        int32 ``(prompts, segments)``: routed tokens behind those counts.
+    prompts
+        Ids, categories, groups, texts, outputs and further columns, one row a prompt.
     layers
-        int16 ``(layers,)``: decoder-layer index of each MoE layer.
+        int16 ``(layers,)``: index of each MoE layer in the model.
     top_k
         int16 ``(layers,)``: selections a token.
+    experts
+        int16 ``(layers,)``: how many experts each layer has, by default as many as `counts` is wide. Counts of
+        experts that a layer does not have are zero.
+    segments
+        The segments of the tokens, by default those of a capture of texts.
     meta
-        What was run and how, as JSON values. ``meta["router_may_drop"]`` is true for a router
-        that may drop a token or select fewer than k experts.
-    texts, outputs
-        The prompts as given, and what the model wrote, where kept.
-    groups
-        What each prompt must not be split from when a classifier's folds are made, empty for nothing;
-        None where no prompt has a group.
+        What was run and how, as JSON values. ``meta["router_may_drop"]`` is true for a router that may drop a token
+        or select fewer than k experts.
     mass
         float32, shaped as `counts`: the sum of the gate weights of those selections; None where none were recorded.
 
     Raises
     ------
     SignaturesError
-        If the parts do not fit together, or a layer's counts are not tokens times k.
+        If the parts do not fit together, or the counts of a layer are not tokens times k.
     """
 
-    counts: NDArray[np.unsignedinteger[Any]]
-    tokens: NDArray[np.int32]
-    categories: tuple[str, ...]
-    prompt_ids: tuple[str, ...]
-    layers: NDArray[np.int16]
-    top_k: NDArray[np.int16]
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    texts: tuple[str, ...] | None = None
-    outputs: tuple[str, ...] | None = None
-    groups: tuple[str, ...] | None = None
-    mass: NDArray[np.float32] | None = None
-
-    def __post_init__(self) -> None:
-        check(self)
-        for name in ("counts", "tokens", "layers", "top_k", "mass"):
-            array = getattr(self, name)
-            if array is not None and array.flags.writeable:
-                frozen = array.copy()
-                frozen.flags.writeable = False
-                object.__setattr__(self, name, frozen)
+    def __init__(
+        self,
+        *,
+        counts: _Counts | StoredArray,
+        tokens: NDArray[np.int32],
+        prompts: PromptTable,
+        layers: NDArray[np.int16],
+        top_k: NDArray[np.int16],
+        experts: NDArray[np.int16] | None = None,
+        segments: tuple[Segment, ...] = PLAIN,
+        meta: Mapping[str, Any] | None = None,
+        mass: NDArray[np.float32] | StoredArray | None = None,
+    ) -> None:
+        self._counts, self._mass = counts, mass
+        self._file: StoredFile | None = None
+        self.prompts, self.segments = prompts, tuple(segments)
+        self.meta: Mapping[str, Any] = dict(meta or {})
+        self.tokens, self.layers, self.top_k = _frozen(tokens), _frozen(layers), _frozen(top_k)
+        width = counts.shape[3] if len(counts.shape) == 4 else 0
+        self.experts = _frozen(np.full(len(layers), width, dtype=np.int16) if experts is None else experts)
+        check_shapes(self, counts, mass)
+        if isinstance(counts, np.ndarray):
+            self._counts = _frozen(counts)
+            check_conservation(self, self._counts)
+        if isinstance(mass, np.ndarray) and isinstance(counts, np.ndarray):
+            self._mass = _frozen(mass)
+            check_mass(counts, self._mass)
 
     def __len__(self) -> int:
-        return len(self.prompt_ids)
+        return len(self.prompts)
 
     def __repr__(self) -> str:
-        _, _, layers, experts = self.counts.shape
+        _, _, layers, experts = self.shape
         return f"Signatures({len(self)} prompts, {layers} layers, {experts} experts, model {self.meta.get('model')!r})"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Prompts, segments, layers, experts of the widest layer; nothing is read for it."""
+        prompts, segments, layers, experts = self._counts.shape
+        return prompts, segments, layers, experts
+
+    @property
+    def counts(self) -> _Counts:  # (prompts, segments, layers, experts)
+        """Selections of each expert; those of a file are read and checked when they are first asked for."""
+        self._read()
+        assert isinstance(self._counts, np.ndarray)
+        return self._counts
+
+    @property
+    def mass(self) -> NDArray[np.float32] | None:  # (prompts, segments, layers, experts)
+        """Gate weights of the selections, summed; None where none were recorded."""
+        if self._mass is None:
+            return None
+        self._read()
+        assert isinstance(self._mass, np.ndarray)
+        return self._mass
 
     @property
     def has_mass(self) -> bool:
         """Whether gate mass was recorded."""
-        return self.mass is not None
+        return self._mass is not None
 
-    def has_tokens(self, phase: Phase = "all") -> NDArray[np.bool_]:  # (prompts,)
-        """Which prompts have a routed token in `phase`, and so a signature."""
-        return np.asarray(of_phase(self.tokens, phase) > 0)
+    @property
+    def in_memory(self) -> bool:
+        """Whether the counts are in memory."""
+        return isinstance(self._counts, np.ndarray)
 
-    def loads(self, phase: Phase = "all") -> NDArray[np.int64]:  # (prompts, layers, experts)
-        """Return the counts of one phase, or of both together."""
-        return of_phase(self.counts, phase)
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of everything that `save` writes; two signatures with the same one hold the same."""
+        if self._file is not None:
+            return signatures_file.fingerprint_of_file(self._file)
+        return signatures_file.fingerprint(lambda: [self], prompts=len(self), largest=int(self.counts.max(initial=0)))
 
-    def masses(self, phase: Phase = "all") -> NDArray[np.float64]:  # (prompts, layers, experts)
-        """Return the gate mass of one phase, or of both together.
+    def places(self, tokens: str = "all") -> tuple[int, ...]:
+        """Return the places of the segments that a selector names; see `moexray.segments.places`."""
+        return places(tokens, self.segments)
+
+    def lengths(self, tokens: str = "all") -> NDArray[np.int64]:  # (prompts,)
+        """Return how many routed tokens each prompt has in the segments that `tokens` names."""
+        return _summed(self.tokens, self.places(tokens))
+
+    def has_tokens(self, tokens: str = "all") -> NDArray[np.bool_]:  # (prompts,)
+        """Return which prompts have a routed token in the segments that `tokens` names, and so a signature."""
+        return np.asarray(self.lengths(tokens) > 0)
+
+    def loads(self, tokens: str = "all") -> NDArray[np.int64]:  # (prompts, layers, experts)
+        """Return the counts of the segments that `tokens` names, added up."""
+        return _summed(self.counts, self.places(tokens))
+
+    def masses(self, tokens: str = "all") -> NDArray[np.float64]:  # (prompts, layers, experts)
+        """Return the gate mass of the segments that `tokens` names, added up.
 
         Raises
         ------
         SignaturesError
             If none was recorded.
         """
-        check_weighting("mass", has_mass=self.mass is not None)
+        check_weighting("mass", has_mass=self.has_mass)
         assert self.mass is not None
-        return of_phase(self.mass, phase)
+        return _summed(self.mass, self.places(tokens))
 
     def vectors(
-        self, phase: Phase = "all", *, by: Weighting = "counts"
+        self, tokens: str = "all", *, weighting: Weighting = "counts"
     ) -> NDArray[np.float64]:  # (prompts, layers * experts)
-        """Signatures: within each layer, the share of the prompt's selections, or gate mass, that each expert got.
+        """Return signatures: within each layer, the share of the prompt's selections that each expert got.
 
-        Every layer of a row sums to one, so that prompts of different length compare. The row of
-        a prompt without a token in `phase` is zero: see `has_tokens`.
+        Every layer of a row sums to one, so that prompts of different length compare. The row of a prompt without a
+        token in the selection is zero: see `has_tokens`.
 
         Parameters
         ----------
-        phase
-            Whose tokens.
-        by
+        tokens
+            Which tokens: ``all``, a phase, a kind, or both; see `moexray.segments.places`.
+        weighting
             ``counts``: an expert's share of the selections; ``mass``: its share of their gate weights.
 
         Raises
@@ -129,169 +189,204 @@ class Signatures:
         SignaturesError
             If mass is asked for and none was recorded.
         """
-        check_weighting(by, has_mass=self.has_mass)
-        loads = self.masses(phase) if by == "mass" else self.loads(phase).astype(np.float64)
+        check_weighting(weighting, has_mass=self.has_mass)
+        loads = self.masses(tokens) if weighting == "mass" else self.loads(tokens).astype(np.float64)
         sums = loads.sum(axis=2, keepdims=True)
         shares = np.divide(loads, sums, out=np.zeros_like(loads), where=sums > 0)
         return np.asarray(shares.reshape(len(self), -1))
 
-    def select(self, *, category: str | None = None, ids: Collection[str] | None = None) -> "Signatures":
-        """Return the prompts of one category, or of the given ids, or of both, in their order.
-
-        Raises
-        ------
-        SignaturesError
-            If a category or an id is not there.
-        """
-        if category is not None and category not in self.categories:
-            message = f"no category {category!r}: there are {', '.join(sorted(set(self.categories)))}"
-            raise SignaturesError(message)
-        missing = set(ids or ()) - set(self.prompt_ids)
-        if missing:
-            message = f"no prompt has the id {min(missing)!r}"
-            raise SignaturesError(message)
-        wanted = None if ids is None else set(ids)
-        rows = [
-            i
-            for i, (label, name) in enumerate(zip(self.categories, self.prompt_ids, strict=True))
-            if category in (None, label) and (wanted is None or name in wanted)
-        ]
-        return self.take(rows)
+    def replace(self, **changes: Any) -> "Signatures":
+        """Return signatures with other parts, or other columns of the prompt table, in the place of those named."""
+        columns = {one.name for one in fields(PromptTable)}
+        of_prompts = {name: changes.pop(name) for name in columns & changes.keys()}
+        parts = {
+            "counts": self.counts,
+            "tokens": self.tokens,
+            "prompts": replace(self.prompts, **of_prompts),
+            "layers": self.layers,
+            "top_k": self.top_k,
+            "experts": self.experts if changes.get("counts", self._counts).shape[3:] == self.shape[3:] else None,
+            "segments": self.segments,
+            "meta": self.meta,
+            "mass": self.mass,
+        }
+        return Signatures(**{**parts, **changes})
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> "Signatures":
         """Return the prompts at these places, in the order given."""
         chosen = np.asarray(rows, dtype=np.int64)
-        return replace(
-            self,
-            counts=self.counts[chosen],
-            tokens=self.tokens[chosen],
-            categories=tuple(self.categories[i] for i in chosen),
-            prompt_ids=tuple(self.prompt_ids[i] for i in chosen),
-            texts=_rows(self.texts, chosen),
-            outputs=_rows(self.outputs, chosen),
-            groups=_rows(self.groups, chosen),
-            mass=None if self.mass is None else self.mass[chosen],
-        )
+        if self.in_memory:
+            counts, mass = self.counts[chosen], None if self.mass is None else self.mass[chosen]
+        else:
+            counts, mass = self._rows(chosen)
+        return self._of(self.prompts.take(chosen), self.tokens[chosen], counts, mass)
 
-    def blocks(self) -> Iterator["Signatures"]:
-        """Yield the prompts in order, some thousands at a time, without texts and outputs."""
-        bare = replace(self, texts=None, outputs=None)
-        size = block_size(*self.counts.shape[2:])
-        for start in range(0, len(self), size):
-            yield bare.take(range(start, min(start + size, len(self))))
+    def blocks(self, size: int | None = None) -> Iterator["Signatures"]:
+        """Yield the prompts in order, some thousands at a time, with their ids, categories and groups.
+
+        Parameters
+        ----------
+        size
+            Prompts in a block; by default as many as make some tens of megabytes.
+        """
+        size = size or max(1, _BLOCK_NUMBERS // (self.shape[2] * self.shape[3]))
+        prompts, start = self.prompts.bare(), 0
+        for counts, mass in self._streams(size):
+            rows = range(start, start + len(counts))
+            with self._naming():
+                yield self._of(prompts.take(rows), self.tokens[rows], counts, mass)
+            start += len(counts)
 
     def save(self, path: str | Path) -> None:
         """Write the file of docs/signatures.md; the same signatures give the same bytes."""
-        from moexray.signatures_file import write
+        save_blocks(lambda: [self], path, prompts=len(self), largest=int(self.counts.max(initial=0)))
 
-        write(self, Path(path))
+    @staticmethod
+    def open(path: str | Path) -> "Signatures":
+        """Open a file that `save` wrote, without reading counts, gate mass, texts and outputs.
+
+        Raises
+        ------
+        SignaturesError
+            If the file is missing, damaged, foreign or of a newer schema, or its parts do not fit together.
+        """
+        path = Path(path)
+        parts = signatures_file.read(path)
+        with signatures_file.naming(path):
+            found = Signatures(
+                counts=parts.counts,
+                tokens=parts.tokens,
+                prompts=parts.prompts,
+                layers=parts.layers,
+                top_k=parts.top_k,
+                experts=parts.experts,
+                segments=parts.segments,
+                meta=parts.meta,
+                mass=parts.mass,
+            )
+        found._file = parts.file
+        return found
 
     @staticmethod
     def load(path: str | Path) -> "Signatures":
-        """Read a file that `save` wrote; `SignaturesError` if it is damaged, foreign or too new."""
-        from moexray.signatures_file import read
+        """Open a file that `save` wrote, and read its counts and gate mass."""
+        found = Signatures.open(path)
+        found._read()
+        return found
 
-        return read(Path(path))
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a pandas data frame with a row for each prompt, segment, layer and expert.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        from moexray.frames import signatures_frame
+
+        return signatures_frame(self)
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Return an xarray dataset with the dimensions prompt, segment, layer and expert.
+
+        Raises
+        ------
+        MissingExtra
+            If xarray is not installed.
+        """
+        from moexray.frames import signatures_dataset
+
+        return signatures_dataset(self)
+
+    def _read(self) -> None:
+        """Read what is still in the file."""
+        if isinstance(self._counts, StoredArray):
+            counts, mass = self._counts.read(), self._mass
+            if isinstance(mass, StoredArray):
+                mass = mass.read()
+            with self._naming():
+                check_conservation(self, counts)
+                if mass is not None:
+                    check_mass(counts, mass)
+            self._counts, self._mass = _frozen(counts), None if mass is None else _frozen(mass)
+
+    def _streams(self, size: int) -> Iterator[tuple[_Counts, NDArray[np.float32] | None]]:
+        """Yield counts and gate mass of consecutive prompts, from memory or from the file."""
+        counts, mass = self._counts, self._mass
+        if isinstance(counts, StoredArray) and isinstance(mass, StoredArray):
+            yield from zip(counts.blocks(size), mass.blocks(size), strict=True)
+        elif isinstance(counts, StoredArray):
+            yield from ((block, None) for block in counts.blocks(size))
+        else:
+            for start in range(0, len(self), size):
+                rows = slice(start, start + size)
+                yield self.counts[rows], None if self.mass is None else self.mass[rows]
+
+    def _rows(self, chosen: NDArray[np.int64]) -> tuple[_Counts, NDArray[np.float32] | None]:
+        """Read the counts and the gate mass of some prompts from the file, in one pass."""
+        order = np.argsort(chosen, kind="stable")
+        counts, masses, start = [], [], 0
+        for block in self.blocks():
+            inside = chosen[order][(chosen[order] >= start) & (chosen[order] < start + len(block))] - start
+            counts.append(block.counts[inside])
+            if block.mass is not None:
+                masses.append(block.mass[inside])
+            start += len(block)
+        back = np.argsort(order)
+        return np.concatenate(counts)[back], np.concatenate(masses)[back] if masses else None
+
+    def _of(
+        self,
+        prompts: PromptTable,
+        tokens: NDArray[np.int32],
+        counts: _Counts,
+        mass: NDArray[np.float32] | None,
+    ) -> "Signatures":
+        """Return signatures of other prompts by the same routers."""
+        return Signatures(
+            counts=counts,
+            tokens=tokens,
+            prompts=prompts,
+            layers=self.layers,
+            top_k=self.top_k,
+            experts=self.experts,
+            segments=self.segments,
+            meta=self.meta,
+            mass=mass,
+        )
+
+    def _naming(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._file is None else signatures_file.naming(self._file.path)
 
 
-def merge(parts: Sequence[Signatures]) -> Signatures:
-    """Join captures of different prompts by the same model into one, in the order given.
-
-    Texts, outputs and mass are kept where all parts have them.
-
-    Raises
-    ------
-    SignaturesError
-        If nothing is given, a prompt id occurs twice, or the parts differ in model, layout or settings.
-    """
-    if not parts:
-        message = "nothing to merge: name at least one file of signatures"
-        raise SignaturesError(message)
-    first = parts[0]
-    for part in parts[1:]:
-        for name in ("layers", "top_k"):
-            if not np.array_equal(getattr(first, name), getattr(part, name)):
-                message = f"signatures differ in {name}: {getattr(first, name)} and {getattr(part, name)}"
-                raise SignaturesError(message)
-        if first.counts.shape[3] != part.counts.shape[3]:
-            message = f"signatures differ in experts a layer: {first.counts.shape[3]} and {part.counts.shape[3]}"
-            raise SignaturesError(message)
-    return Signatures(
-        counts=np.concatenate([part.counts for part in parts]),
-        tokens=np.concatenate([part.tokens for part in parts]),
-        categories=tuple(label for part in parts for label in part.categories),
-        prompt_ids=tuple(name for part in parts for name in part.prompt_ids),
-        layers=first.layers,
-        top_k=first.top_k,
-        meta=_merged_meta([part.meta for part in parts]),
-        texts=_joined([part.texts for part in parts]),
-        outputs=_joined([part.outputs for part in parts]),
-        groups=_joined_groups(parts),
-        mass=_joined_mass(parts),
-    )
-
-
-def block_size(layers: int, experts: int) -> int:
-    """How many prompts are looked at together where there are too many for memory."""
-    return max(1, _BLOCK_NUMBERS // (layers * experts))
-
-
-def smallest_unsigned(counts: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
-    """Return `counts` in the smallest unsigned type that holds them."""
-    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-
-
-def of_phase(array: NDArray[Any], phase: Phase) -> NDArray[Any]:  # (prompts, …)
-    """Return what belongs to one phase of an array ``(prompts, 2, …)``, or the sum of both, as int64 or float64."""
-    if phase not in PHASES:
-        message = f"no phase {phase!r}: there are prompt, generated and all"
-        raise SignaturesError(message)
-    dtype = np.float64 if np.issubdtype(array.dtype, np.floating) else np.int64
-    if phase == "all":
-        return np.asarray(array.sum(axis=1, dtype=dtype))
-    return array[:, PHASES.index(phase)].astype(dtype)
+def save_blocks(blocks: Callable[[], Iterable[Signatures]], path: str | Path, *, prompts: int, largest: int) -> None:
+    """Write signatures that come some prompts at a time; see `moexray.signatures_file.write`."""
+    signatures_file.write(Path(path), blocks, prompts=prompts, largest=largest)
 
 
 def check_weighting(weighting: str, *, has_mass: bool) -> None:
-    """Raise SignaturesError if `weighting` is not known, or is by a mass that was not recorded."""
+    """Raise SignaturesError if `weighting` is not known, or is by gate mass and none was recorded."""
     if weighting not in WEIGHTINGS:
         message = f"no weighting {weighting!r}: there are {' and '.join(WEIGHTINGS)}"
         raise SignaturesError(message)
     if weighting == "mass" and not has_mass:
-        message = "these signatures hold no gate mass: `moexray capture --weights` records it"
+        message = "these signatures hold no gate mass: `moexray capture --record weights` records it"
         raise SignaturesError(message)
 
 
-def _rows(strings: tuple[str, ...] | None, rows: Iterable[int]) -> tuple[str, ...] | None:
-    return None if strings is None else tuple(strings[i] for i in rows)
+def _summed(array: NDArray[Any], chosen: tuple[int, ...]) -> NDArray[Any]:  # (prompts, …)
+    """Add up the chosen segments of an array ``(prompts, segments, …)``, as int64 or float64."""
+    dtype = np.float64 if np.issubdtype(array.dtype, np.floating) else np.int64
+    if len(chosen) == 1:
+        return array[:, chosen[0]].astype(dtype)
+    some = array if len(chosen) == array.shape[1] else array[:, list(chosen)]
+    return np.asarray(some.sum(axis=1, dtype=dtype))
 
 
-def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for key in dict.fromkeys(key for meta in metas for key in meta):
-        values = [meta.get(key) for meta in metas]
-        if all(value == values[0] for value in values):
-            merged[key] = values[0]
-        elif key in _CIRCUMSTANCES:
-            merged[key] = [one for value in values for one in (value if isinstance(value, list) else [value])]
-        else:
-            message = f"signatures differ in {key}: {values[0]!r} and {next(v for v in values if v != values[0])!r}"
-            raise SignaturesError(message)
-    return merged
-
-
-def _joined_groups(parts: Sequence[Signatures]) -> tuple[str, ...] | None:
-    if all(part.groups is None for part in parts):
-        return None
-    return tuple(group for part in parts for group in part.groups or ("",) * len(part))
-
-
-def _joined_mass(parts: Sequence[Signatures]) -> NDArray[np.float32] | None:
-    masses = [part.mass for part in parts if part.mass is not None]
-    return np.concatenate(masses) if len(masses) == len(parts) else None
-
-
-def _joined(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
-    if any(part is None for part in parts):
-        return None
-    return tuple(text for part in parts if part is not None for text in part)
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that nobody can write to; a copy where somebody else could."""
+    if not array.flags.writeable:
+        return array
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy

@@ -1,19 +1,22 @@
-"""The file of a Signatures: a compressed .npz without pickles, the same bytes for the same content.
+"""The file of signatures: a compressed .npz without pickles, the same bytes for the same content.
 
-Members: `counts`, `tokens`, `layers`, `top_k` and, where recorded, `mass` as they are; each tuple of
-strings as `<name>.utf8` (all of them, end to end, as bytes) and `<name>.offsets` (where each begins,
-and the end), because numpy's own string arrays drop trailing NULs and grow to the longest string;
-`meta` as JSON in bytes, with the schema's number under `"schema"`.
+Members: `counts`, `tokens`, `layers`, `top_k`, `experts` and, where recorded, `mass` as arrays; each tuple of strings
+as `<name>.utf8` (all of them, end to end, as bytes) and `<name>.offsets` (where each begins, and the end), because
+NumPy's own string arrays drop trailing NULs and grow to the longest string; `meta` as JSON in bytes, with the number
+of the schema under `"schema"`. docs/signatures.md is its specification.
+
+This module knows arrays and strings. What must hold of them is checked by `moexray.signatures`.
 """
 
+import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.lib import format as npy
@@ -21,120 +24,136 @@ from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
 from moexray.files import whole_file
-from moexray.signatures import Signatures, smallest_unsigned
+from moexray.prompt_table import PromptTable
+from moexray.segments import PLAIN, Segment
+from moexray.stored_members import StoredArray, StoredFile
 
-SCHEMA = 1
+SCHEMA = 2
+_READ = (1, SCHEMA)
 _ARRAYS = ("counts", "tokens", "layers", "top_k")
-_STRINGS = ("categories", "prompt_ids")
-_OPTIONAL_STRINGS = ("texts", "outputs", "groups")
-_Packed = tuple[bytes, NDArray[np.int64]]
+# The columns of a prompt table and their names in the file.
+_STRINGS = {
+    "categories": "categories",
+    "ids": "prompt_ids",
+    "texts": "texts",
+    "outputs": "outputs",
+    "groups": "groups",
+}
+# Columns that stay in the file until they are asked for.
+_LONG = ("texts", "outputs")
+_Chunks = Iterator[bytes]
 
 
-def write(signatures: Signatures, path: Path) -> None:
-    """Write `signatures` to `path`, whole or not at all."""
-    largest = int(signatures.counts.max(initial=0))
-    write_blocks(lambda: [signatures], path, prompts=len(signatures), largest=largest)
+class Parts(Protocol):
+    """What is written: some prompts with their arrays; see `moexray.signatures.Signatures`."""
+
+    @property
+    def counts(self) -> NDArray[np.unsignedinteger[Any]]: ...  # noqa: D102
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...  # noqa: D102
+    @property
+    def prompts(self) -> PromptTable: ...  # noqa: D102
+    @property
+    def layers(self) -> NDArray[np.int16]: ...  # noqa: D102
+    @property
+    def top_k(self) -> NDArray[np.int16]: ...  # noqa: D102
+    @property
+    def experts(self) -> NDArray[np.int16]: ...  # noqa: D102
+    @property
+    def segments(self) -> tuple[Segment, ...]: ...  # noqa: D102
+    @property
+    def meta(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def mass(self) -> NDArray[np.float32] | None: ...  # noqa: D102
 
 
-def write_blocks(blocks: Callable[[], Iterable[Signatures]], path: Path, *, prompts: int, largest: int) -> None:
-    """Write signatures that come some prompts at a time, whole or not at all; their counts are never all in memory.
+@dataclass(frozen=True)
+class StoredParts:
+    """What is read: counts, mass, texts and outputs stay in the file until they are asked for."""
+
+    file: StoredFile
+    counts: StoredArray
+    tokens: NDArray[Any]
+    prompts: PromptTable
+    layers: NDArray[Any]
+    top_k: NDArray[Any]
+    experts: NDArray[Any] | None
+    segments: tuple[Segment, ...]
+    meta: Mapping[str, Any]
+    mass: StoredArray | None
+
+
+def write(path: Path, blocks: Callable[[], Iterable[Parts]], *, prompts: int, largest: int) -> None:
+    """Write prompts that come some at a time, whole or not at all; their counts are never all in memory.
 
     Parameters
     ----------
+    path
+        The file.
     blocks
         Gives consecutive prompts, at least one block, as often as it is called; all have the same layers, meta and
         optional parts.
-    path
-        The file.
     prompts
         How many there are in all.
     largest
-        The largest count of all.
+        The largest count of all, which decides the type of the counts.
     """
-    dtype = smallest_unsigned(np.array(largest, dtype=np.uint64)).dtype
     with whole_file(path) as partial, zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as archive:
-        tokens: list[NDArray[np.int32]] = []
-        strings: dict[str, list[_Packed]] = {}
-        with archive.open("counts.npy", "w", force_zip64=True) as member:
-            for block in blocks():
-                if not tokens:
-                    _write_header(member, (prompts, *block.counts.shape[1:]), dtype)
-                member.write(np.ascontiguousarray(block.counts, dtype=dtype).data)
-                tokens.append(block.tokens)
-                for name in _STRINGS + _OPTIONAL_STRINGS:
-                    if getattr(block, name) is not None:
-                        strings.setdefault(name, []).append(_pack(getattr(block, name)))
-        if block.mass is not None:
-            with archive.open("mass.npy", "w", force_zip64=True) as member:
-                _write_header(member, (prompts, *block.counts.shape[1:]), np.dtype(np.float32))
-                for one in blocks():
-                    member.write(np.ascontiguousarray(one.mass, dtype=np.float32).data)
-        arrays: dict[str, NDArray[Any]] = {
-            "tokens": np.concatenate(tokens).astype(np.int32),
-            "layers": block.layers.astype(np.int16),
-            "top_k": block.top_k.astype(np.int16),
-        }
-        for name, packed in strings.items():
-            arrays[f"{name}.utf8"], arrays[f"{name}.offsets"] = _joined(packed)
-        meta = {**block.meta, "schema": SCHEMA}
-        arrays["meta"] = np.frombuffer(json.dumps(meta, ensure_ascii=False, sort_keys=True).encode(), dtype=np.uint8)
-        for name, array in arrays.items():
+        for name, chunks in _members(blocks, prompts, largest):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                npy.write_array(member, array, allow_pickle=False)
+                for chunk in chunks:
+                    member.write(chunk)
 
 
-def read(path: Path) -> Signatures:
-    """Read a file that `write` made.
+def fingerprint(blocks: Callable[[], Iterable[Parts]], *, prompts: int, largest: int) -> str:
+    """Return the fingerprint of the file that `write` would make of the same arguments."""
+    sums = {}
+    for name, chunks in _members(blocks, prompts, largest):
+        checksum = size = 0
+        for chunk in chunks:
+            checksum, size = zlib.crc32(chunk, checksum), size + memoryview(chunk).nbytes
+        sums[f"{name}.npy"] = (checksum, size)
+    return _digest(sums)
+
+
+def fingerprint_of_file(file: StoredFile) -> str:
+    """Return the fingerprint of a file from the checksums of its members, which its directory holds."""
+    with file.archive() as archive:
+        return _digest({member.filename: (member.CRC, member.file_size) for member in archive.infolist()})
+
+
+def read(path: Path) -> StoredParts:
+    """Read a file that `write` made, of this or of an earlier schema.
 
     Raises
     ------
     SignaturesError
-        If the file is missing, damaged, foreign, of a newer schema, or its arrays disagree.
+        If the file is missing, damaged, foreign, of a newer schema, or lacks a part.
     """
-    arrays = read_arrays(path)
-    meta = read_meta(arrays, path)
+    file = StoredFile.of(path)
+    with file.archive() as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    meta = _meta(file, names)
+    strings = {
+        column: file.strings(name) if column in _LONG else tuple(file.strings(name))
+        for column, name in _STRINGS.items()
+        if f"{name}.utf8" in names
+    }
+    further = tuple(file.strings("columns")) if "columns.utf8" in names else ()
+    columns = {name: tuple(file.strings(f"column.{i}")) for i, name in enumerate(further)}
     with naming(path):
-        return Signatures(
-            counts=arrays["counts"],
-            tokens=arrays["tokens"],
-            categories=unpack(arrays, "categories"),
-            prompt_ids=unpack(arrays, "prompt_ids"),
-            layers=arrays["layers"],
-            top_k=arrays["top_k"],
+        return StoredParts(
+            file=file,
+            counts=file.array("counts"),
+            tokens=file.array("tokens").read(),
+            prompts=PromptTable(**strings, columns=columns),
+            layers=file.array("layers").read(),
+            top_k=file.array("top_k").read(),
+            experts=file.array("experts").read() if "experts" in names else None,
+            segments=tuple(map(Segment.parse, file.strings("segments"))) if "segments.utf8" in names else PLAIN,
             meta=meta,
-            texts=unpack(arrays, "texts") if "texts.utf8" in arrays else None,
-            outputs=unpack(arrays, "outputs") if "outputs.utf8" in arrays else None,
-            groups=unpack(arrays, "groups") if "groups.utf8" in arrays else None,
-            mass=arrays.get("mass"),
+            mass=file.array("mass") if "mass" in names else None,
         )
-
-
-def read_meta(arrays: Mapping[str, NDArray[Any]], path: Path) -> dict[str, Any]:
-    """Return the meta of a file of a schema that is known, whose arrays are all there."""
-    try:
-        meta: dict[str, Any] = json.loads(arrays["meta"].tobytes().decode())
-        schema = meta.pop("schema")
-    except (KeyError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
-        message = f"{path} is not a file of signatures: it has no readable meta with a schema number"
-        raise SignaturesError(message) from error
-    if schema != SCHEMA:
-        message = f"{path} has schema {schema!r}; this moexray reads schema {SCHEMA}: update moexray"
-        raise SignaturesError(message)
-    missing = [name for name in _ARRAYS + tuple(f"{n}.utf8" for n in _STRINGS) if name not in arrays]
-    if missing:
-        message = f"{path} is not a whole file of signatures: {', '.join(missing)} missing"
-        raise SignaturesError(message)
-    return meta
-
-
-def read_arrays(path: Path, *, but: Collection[str] = ()) -> dict[str, NDArray[Any]]:
-    """Read the arrays of the file; those named in `but` are not read and come back empty."""
-    with readable(path), path.open("rb") as file:
-        opened = np.load(file, allow_pickle=False)
-        if not isinstance(opened, np.lib.npyio.NpzFile):
-            message = f"{path} holds a single array, not signatures"
-            raise SignaturesError(message)
-        return {name: np.empty(0, dtype=np.uint8) if name in but else opened[name] for name in opened.files}
 
 
 @contextmanager
@@ -143,55 +162,129 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except SignaturesError as error:
+        if str(error).startswith(str(path)):
+            raise
         message = f"{path}: {error}"
         raise SignaturesError(message) from error
 
 
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Say in one sentence why the file cannot be read."""
+def smallest_unsigned(counts: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    """Return `counts` in the smallest unsigned type that holds them."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
+def _members(
+    blocks: Callable[[], Iterable[Parts]], prompts: int, largest: int
+) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Yield the name and the content of each member, in the order of the file; a content is used before the next."""
+    dtype = smallest_unsigned(np.array(largest, dtype=np.uint64)).dtype
+    small = _SmallParts()
+    yield "counts", _rows(small.watch(blocks()), "counts", prompts, dtype)
+    if small.last.mass is not None:
+        yield "mass", _rows(blocks(), "mass", prompts, np.dtype(np.float32))
+    for name, array in small.arrays().items():
+        yield name, [npy_bytes(array)]
+
+
+class _SmallParts:
+    """Everything but counts and mass, gathered from blocks while their counts are written."""
+
+    def __init__(self) -> None:
+        self._tokens: list[NDArray[np.int32]] = []
+        self._strings: dict[str, list[tuple[bytes, NDArray[np.int64]]]] = {}
+
+    def watch(self, blocks: Iterable[Parts]) -> Iterator[Parts]:
+        for block in blocks:
+            self.last = block
+            self._tokens.append(block.tokens)
+            for name, strings in block.prompts.all_columns().items():
+                self._strings.setdefault(name, []).append(_pack(strings))
+            yield block
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        last = self.last
+        arrays: dict[str, NDArray[Any]] = {
+            "tokens": np.concatenate(self._tokens).astype(np.int32),
+            "layers": last.layers.astype(np.int16),
+            "top_k": last.top_k.astype(np.int16),
+            "experts": last.experts.astype(np.int16),
+        }
+        further = list(last.prompts.columns)
+        named = {name: f"column.{further.index(name)}" if name in further else _STRINGS[name] for name in self._strings}
+        packed = {named[name]: _joined(strings) for name, strings in self._strings.items()}
+        packed["segments"] = _joined([_pack(list(map(str, last.segments)))])
+        if further:
+            packed["columns"] = _joined([_pack(further)])
+        for name, (characters, offsets) in packed.items():
+            arrays[f"{name}.utf8"], arrays[f"{name}.offsets"] = characters, offsets
+        meta = json.dumps({**last.meta, "schema": SCHEMA}, ensure_ascii=False, sort_keys=True)
+        arrays["meta"] = np.frombuffer(meta.encode(), dtype=np.uint8)
+        return arrays
+
+
+def _rows(blocks: Iterable[Parts], name: str, prompts: int, dtype: np.dtype[Any]) -> _Chunks:
+    """Yield the header of an array of all prompts, then the rows of each block."""
+    for number, block in enumerate(blocks):
+        rows = np.ascontiguousarray(getattr(block, name), dtype=dtype)
+        if not number:
+            yield _header_bytes((prompts, *rows.shape[1:]), dtype)
+        yield rows.tobytes()
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """Return an array as the content of an .npy file."""
+    return _header_bytes(array.shape, array.dtype) + np.ascontiguousarray(array).tobytes()
+
+
+def _header_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    from io import BytesIO
+
+    header: IO[bytes] = BytesIO()
+    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(header, described)
+    header.seek(0)
+    return header.read()
+
+
+def _digest(sums: Mapping[str, tuple[int, int]]) -> str:
+    """Return a digest of the checksum and the size of each member."""
+    lines = [f"{name} {checksum:08x} {size}\n" for name, (checksum, size) in sorted(sums.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _meta(file: StoredFile, names: Sequence[str]) -> dict[str, Any]:
+    """Return the meta of a file of a schema that is known, whose parts are all there."""
+    path = file.path
+    if "meta" not in names:
+        message = f"{path} is not a file of signatures: it has no readable meta with a schema number"
+        raise SignaturesError(message)
     try:
-        yield
-    except FileNotFoundError as error:
-        message = f"{path} does not exist: `moexray capture` makes it, or name another file"
+        meta: dict[str, Any] = json.loads(file.array("meta").read().tobytes().decode())
+        schema = meta.pop("schema")
+    except (KeyError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError) as error:
+        message = f"{path} is not a file of signatures: it has no readable meta with a schema number"
         raise SignaturesError(message) from error
-    except OSError as error:
-        message = f"{path} could not be read: {error.strerror or error}"
-        raise SignaturesError(message) from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError) as error:
-        message = f"{path} is damaged or is not a file of signatures ({_one_line(error)})"
-        raise SignaturesError(message) from error
+    if schema not in _READ:
+        message = f"{path} has schema {schema!r}; this moexray reads up to schema {SCHEMA}: update moexray"
+        raise SignaturesError(message)
+    needed = [*_ARRAYS, "categories.utf8", "prompt_ids.utf8"]
+    if schema > 1:
+        needed += ["experts", "segments.utf8"]
+    needed += [name.replace(".utf8", ".offsets") for name in names if name.endswith(".utf8")]
+    missing = [name for name in needed if name not in names]
+    if missing:
+        message = f"{path} is not a whole file of signatures: {', '.join(missing)} missing"
+        raise SignaturesError(message)
+    return meta
 
 
-def _write_header(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    npy.write_array_header_1_0(member, header)
-
-
-def _pack(strings: Sequence[str]) -> _Packed:
+def _pack(strings: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
     """Return all strings end to end as bytes, and how many bytes each has."""
     encoded = [string.encode() for string in strings]
     return b"".join(encoded), np.array([len(one) for one in encoded], dtype=np.int64)
 
 
-def _joined(packed: Sequence[_Packed]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _joined(packed: Sequence[tuple[bytes, NDArray[np.int64]]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     lengths = np.concatenate([one for _, one in packed])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return np.frombuffer(b"".join(end_to_end for end_to_end, _ in packed), dtype=np.uint8), offsets
-
-
-def unpack(arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[str, ...]:
-    """Return the strings of a member; `SignaturesError` if its offsets or its bytes are not."""
-    packed, offsets = arrays[f"{name}.utf8"].tobytes(), arrays.get(f"{name}.offsets")
-    if offsets is None or offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(packed):
-        message = f"the offsets of {name} do not fit its {len(packed)} bytes"
-        raise SignaturesError(message)
-    try:
-        return tuple(packed[a:b].decode() for a, b in pairwise(offsets.tolist()))
-    except (UnicodeDecodeError, TypeError) as error:
-        message = f"{name} are not UTF-8 text"
-        raise SignaturesError(message) from error
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,20 +1,23 @@
 """A trace: every token's experts, layer by layer, read in blocks of whole prompts and checked against signatures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import TraceError
-from moexray.signatures import PHASES, Phase, Signatures
-from moexray.stored import StoredSignatures
+from moexray.extras import import_extra
+from moexray.segments import Segment, places, short_names
+from moexray.signatures import MOST_IN_MEMORY, Signatures
+from moexray.trace_file import COLUMNS, column_names, column_numbers, open_trace_file
 
-COLUMNS = ("prompt", "position", "token_id", "phase", "layer", "experts")
-_MOST_WHOLE = 5000
-_CURE = "`moexray capture --trace` writes both"
+if TYPE_CHECKING:
+    import pandas
+
+_CURE = "`moexray capture --record trace` writes both"
 
 
 @dataclass(frozen=True)
@@ -27,29 +30,44 @@ class RoutedTokens:
         The place of each token's prompt among those of the signatures ``(tokens,)``.
     positions, token_ids
         Place in the prompt, from zero, and id ``(tokens,)``.
-    generated
-        Whether the model wrote it ``(tokens,)``.
+    segments
+        The place of its segment among those of the signatures ``(tokens,)``.
     experts
         What each layer selected for it ``(tokens, layers, k)``, −1 where fewer than k.
+    segment_names
+        The segments of the signatures.
     """
 
     prompts: NDArray[np.int64]
     positions: NDArray[np.int64]
     token_ids: NDArray[np.int64]
-    generated: NDArray[np.bool_]
+    segments: NDArray[np.int64]
     experts: NDArray[np.int16]
+    segment_names: tuple[Segment, ...]
 
     def __len__(self) -> int:
         return len(self.prompts)
 
+    @property
+    def generated(self) -> NDArray[np.bool_]:  # (tokens,)
+        """Which tokens the model wrote."""
+        return np.array([one.phase == "generated" for one in self.segment_names])[self.segments]
+
     def take(self, which: NDArray[Any]) -> "RoutedTokens":
         """Return some of the tokens."""
-        parts = (self.prompts, self.positions, self.token_ids, self.generated, self.experts)
-        return RoutedTokens(*(part[which] for part in parts))
+        return RoutedTokens(
+            prompts=self.prompts[which],
+            positions=self.positions[which],
+            token_ids=self.token_ids[which],
+            segments=self.segments[which],
+            experts=self.experts[which],
+            segment_names=self.segment_names,
+        )
 
-    def of_phase(self, phase: Phase) -> "RoutedTokens":
-        """Return those of one phase, or all."""
-        return self if phase == "all" else self.take(self.generated == (phase == "generated"))
+    def select(self, tokens: str) -> "RoutedTokens":
+        """Return the tokens of the segments that a selector names; see `moexray.segments.places`."""
+        chosen = places(tokens, self.segment_names)
+        return self if len(chosen) == len(self.segment_names) else self.take(np.isin(self.segments, chosen))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,26 +75,21 @@ class Trace:
     """A trace and the signatures beside it, which say what the prompts' categories are."""
 
     path: Path
-    signatures: Signatures | StoredSignatures
+    signatures: Signatures
 
     @staticmethod
-    def open(path: str | Path, signatures: Signatures | StoredSignatures) -> "Trace":
+    def open(path: str | Path, signatures: Signatures) -> "Trace":
         """Check that the file is there and is a trace; its rows are checked when they are read.
 
         Raises
         ------
         TraceError
-            If pyarrow is not installed, or the file cannot be read or lacks a column.
+            If the file cannot be read or lacks a column.
+        MissingExtra
+            If pyarrow is not installed.
         """
         path = Path(path)
-        if not path.is_file():
-            message = f"{path} is not there: `moexray capture --trace` writes a trace beside its signatures"
-            raise TraceError(message)
-        names = _file(path).schema_arrow.names
-        missing = [name for name in COLUMNS if name not in names]
-        if missing:
-            message = f"{path} has no column {missing[0]!r}, so it is no trace: {_CURE}"
-            raise TraceError(message)
+        open_trace_file(path)
         return Trace(path, signatures)
 
     def blocks(self) -> Iterator[RoutedTokens]:
@@ -88,16 +101,17 @@ class Trace:
             If rows are out of order, a prompt is missing, unknown or there twice, or a prompt's selections are not
             those of its signature.
         """
-        places = {name: place for place, name in enumerate(self.signatures.prompt_ids)}
-        seen = np.zeros(len(places), dtype=bool)
-        file = _file(self.path)
+        place_of = self.signatures.prompts.place_of()
+        seen = np.zeros(len(place_of), dtype=bool)
+        file = open_trace_file(self.path)
+        names = [*COLUMNS, *(["kind"] if "kind" in file.schema_arrow.names else [])]
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=list(COLUMNS))
+            table = file.read_row_group(group, columns=names)
             if table.num_rows:
-                block = self._block(table, places)
+                block = self._block(table, place_of)
                 which = np.unique(block.prompts)
                 if seen[which].any():
-                    name = self.signatures.prompt_ids[which[seen[which]][0]]
+                    name = self.signatures.prompts.ids[which[seen[which]][0]]
                     message = f"{self.path}: the rows of prompt {name!r} are not together: {_CURE}, in order"
                     raise TraceError(message)
                 seen[which] = True
@@ -105,23 +119,24 @@ class Trace:
                 yield block
         lacking = np.flatnonzero(~seen & self.signatures.has_tokens())
         if len(lacking):
-            message = f"{self.path} has no row of prompt {self.signatures.prompt_ids[lacking[0]]!r}: {_CURE}"
+            message = f"{self.path} has no row of prompt {self.signatures.prompts.ids[lacking[0]]!r}: {_CURE}"
             raise TraceError(message)
 
-    def tokens(self, rows: NDArray[np.integer], phase: Phase = "all") -> RoutedTokens:
+    def tokens(self, rows: NDArray[np.integer], tokens: str = "all") -> RoutedTokens:
         """Read the tokens of the prompts at these places, which are numbered anew in that order."""
         number = np.full(len(self.signatures), -1)
         number[rows] = np.arange(len(rows))
         parts = []
         for block in self.blocks():
-            some = block.of_phase(phase)
+            some = block.select(tokens)
             parts.append(some.take(number[some.prompts] >= 0))
         return RoutedTokens(
             prompts=number[np.concatenate([part.prompts for part in parts])],
             positions=np.concatenate([part.positions for part in parts]),
             token_ids=np.concatenate([part.token_ids for part in parts]),
-            generated=np.concatenate([part.generated for part in parts]),
+            segments=np.concatenate([part.segments for part in parts]),
             experts=np.concatenate([part.experts for part in parts]),
+            segment_names=self.signatures.segments,
         )
 
     def texts(self) -> dict[int, str]:
@@ -132,7 +147,7 @@ class Trace:
         TraceError
             If an id has two texts.
         """
-        file = _file(self.path)
+        file = open_trace_file(self.path)
         found: dict[int, str] = {}
         if "token" not in file.schema_arrow.names:
             return {}
@@ -145,125 +160,135 @@ class Trace:
                     raise TraceError(message)
         return found
 
-    def _block(self, table: Any, places: Mapping[str, int]) -> RoutedTokens:
+    def _block(self, table: Any, place_of: Mapping[str, int]) -> RoutedTokens:
         layers = self.signatures.layers.tolist()
-        columns = {name: table.column(name).combine_chunks() for name in COLUMNS}
+        columns = {name: table.column(name).combine_chunks() for name in table.column_names}
         empty = [name for name, column in columns.items() if column.null_count]
         if empty:
             message = f"{self.path} has a row without {empty[0]}: {_CURE}"
             raise TraceError(message)
         tokens = table.num_rows // len(layers)
-        if not np.array_equal(_numbers(columns["layer"]), np.tile(layers, tokens)):
+        if not np.array_equal(column_numbers(columns["layer"]), np.tile(layers, tokens)):
             message = (
                 f"{self.path}: rows do not go through layers {layers} of each token: the trace is of another model, "
                 "or out of order"
             )
             raise TraceError(message)
-        numbers = [_named(columns["prompt"], places, self._unknown)]
-        numbers += [_numbers(columns[name]) for name in ("position", "token_id")]
+        numbers = [_placed(columns["prompt"], place_of, self._unknown)]
+        numbers += [column_numbers(columns[name]) for name in ("position", "token_id")]
         by_layer = [part.reshape(tokens, -1) for part in numbers]
         if any((part != part[:, :1]).any() for part in by_layer):
             message = f"{self.path}: the layers of one token are not in rows that follow each other"
             raise TraceError(message)
         prompts, positions, token_ids = (part[:, 0] for part in by_layer)
         self._check_order(prompts, positions)
-        phases = _named(columns["phase"], {"prompt": 0, "generated": 1}, self._no_phase)[:: len(layers)]
-        return RoutedTokens(prompts, positions, token_ids, phases == 1, self._experts(columns["experts"], len(layers)))
+        segments = self._segments(columns)[:: len(layers)]
+        experts = self._experts(columns["experts"], layers)
+        return RoutedTokens(prompts, positions, token_ids, segments, experts, self.signatures.segments)
+
+    def _segments(self, columns: Mapping[str, Any]) -> NDArray[np.int64]:
+        """Return the place of each row's segment; a trace without kinds is one of texts."""
+        segments = self.signatures.segments
+        names = [str(one) for one in segments]
+        phase, phases = column_names(columns["phase"])
+        if "kind" not in columns:
+            kind, kinds = np.zeros(len(phase), dtype=np.int64), ["text"]
+        else:
+            kind, kinds = column_names(columns["kind"])
+        of_both = np.full((len(phases), len(kinds)), -1)
+        for i, j in {*zip(phase.tolist(), kind.tolist(), strict=True)}:
+            name = f"{phases[i]}/{kinds[j]}"
+            if name not in names:
+                known = ", ".join(names)
+                message = f"{self.path} holds tokens that are {name}, its signatures only {known}: {_CURE}"
+                raise TraceError(message)
+            of_both[i, j] = names.index(name)
+        return of_both[phase, kind]
 
     def _check_order(self, prompts: NDArray[np.int64], positions: NDArray[np.int64]) -> None:
         starts = np.flatnonzero(np.diff(prompts, prepend=-1))
         expected = np.arange(len(prompts)) - np.repeat(starts, np.diff([*starts, len(prompts)]))
         wrong = np.flatnonzero(positions != expected)
         if len(wrong):
-            name = self.signatures.prompt_ids[prompts[wrong[0]]]
+            name = self.signatures.prompts.ids[prompts[wrong[0]]]
             message = (
                 f"{self.path}: the tokens of prompt {name!r} are out of order: position {positions[wrong[0]]} stands "
                 f"where {expected[wrong[0]]} belongs"
             )
             raise TraceError(message)
 
-    def _experts(self, column: Any, layers: int) -> NDArray[np.int16]:  # (tokens, layers, k)
+    def _experts(self, column: Any, layers: list[int]) -> NDArray[np.int16]:  # (tokens, layers, k)
         import pyarrow.compute as pc
 
-        width, k = int(self.width), int(self.signatures.top_k.max())
-        lengths = _numbers(pc.list_value_length(column))
-        values = _numbers(column.flatten())
-        if lengths.max(initial=0) > k or (len(values) and not 0 <= values.min() <= values.max() < width):
-            message = f"{self.path}: a token is sent to more than {k} experts, or to one that is not among {width}"
+        k = int(self.signatures.top_k.max())
+        lengths = column_numbers(pc.list_value_length(column))
+        values = column_numbers(column.flatten())
+        width = np.repeat(np.tile(self.signatures.experts, len(lengths) // len(layers)), lengths)
+        if lengths.max(initial=0) > k or (values < 0).any() or (values >= width).any():
+            wide = int(self.signatures.experts.max())
+            message = f"{self.path}: a token is sent to more than {k} experts, or to one that is not among {wide}"
             raise TraceError(message)
         dense = np.full((len(lengths), k), -1, dtype=np.int16)
         dense[np.arange(k) < lengths[:, None]] = values
-        return dense.reshape(-1, layers, k)
+        return dense.reshape(-1, len(layers), k)
 
     @property
     def width(self) -> int:
-        """Experts of a layer."""
-        found = self.signatures
-        return found.shape[3] if isinstance(found, StoredSignatures) else found.counts.shape[3]
+        """Experts of the widest layer."""
+        return self.signatures.shape[3]
 
     def _check_counts(self, block: RoutedTokens, which: NDArray[np.int64]) -> None:
         """Compare what the trace says was selected with the counts of the signatures, where these are in memory."""
-        tokens = np.zeros((len(self.signatures), 2), dtype=np.int64)
-        np.add.at(tokens, (block.prompts, block.generated.astype(np.int64)), 1)
-        wrong = np.argwhere(tokens[which] != self.signatures.tokens[which])
+        found = self.signatures
+        segments = len(found.segments)
+        tokens = np.zeros((len(found), segments), dtype=np.int64)
+        np.add.at(tokens, (block.prompts, block.segments), 1)
+        wrong = np.argwhere(tokens[which] != found.tokens[which])
         if len(wrong):
-            prompt, phase = which[wrong[0, 0]], wrong[0, 1]
+            prompt, segment = which[wrong[0, 0]], wrong[0, 1]
             message = (
-                f"{self.path}: prompt {self.signatures.prompt_ids[prompt]!r} has {tokens[prompt, phase]} tokens in the "
-                f"{PHASES[phase]} phase, its signature {self.signatures.tokens[prompt, phase]}: {_CURE}"
+                f"{self.path}: prompt {found.prompts.ids[prompt]!r} has {tokens[prompt, segment]} "
+                f"{short_names(found.segments)[segment]} tokens, its signature {found.tokens[prompt, segment]}: {_CURE}"
             )
             raise TraceError(message)
-        if isinstance(self.signatures, StoredSignatures):
+        if not found.in_memory and len(found) > MOST_IN_MEMORY:
             return
-        order = np.searchsorted(which, block.prompts) * 2 + block.generated
+        order = np.searchsorted(which, block.prompts) * segments + block.segments
         layers, width = block.experts.shape[1], self.width
         cells = ((order[:, None] * layers + np.arange(layers))[..., None] * width + block.experts)[block.experts >= 0]
-        counts = np.bincount(cells, minlength=len(which) * 2 * layers * width).reshape(-1, 2, layers, width)
-        different = (counts != self.signatures.counts[which]).any(axis=(1, 2, 3))
+        counts = np.bincount(cells, minlength=len(which) * segments * layers * width)
+        different = (counts.reshape(-1, segments, layers, width) != found.counts[which]).any(axis=(1, 2, 3))
         if different.any():
-            name = self.signatures.prompt_ids[which[np.argmax(different)]]
+            name = found.prompts.ids[which[np.argmax(different)]]
             message = f"{self.path}: the selections of prompt {name!r} do not add up to its signature: {_CURE}"
             raise TraceError(message)
+
+    def to_pandas(self, tokens: str = "all") -> "pandas.DataFrame":
+        """Return the rows of the file, of the tokens that a selector names, as a pandas data frame.
+
+        Raises
+        ------
+        MissingExtra
+            If pandas is not installed.
+        """
+        pd = import_extra("pandas", extra="frames", purpose="a data frame")
+        names = {str(self.signatures.segments[i]) for i in self.signatures.places(tokens)}
+        frame = pd.read_parquet(self.path)
+        if "kind" not in frame:
+            frame["kind"] = "text"
+        kept = (frame["phase"].astype(str) + "/" + frame["kind"].astype(str)).isin(names)
+        return frame[kept].reset_index(drop=True)
 
     def _unknown(self, name: str) -> TraceError:
         return TraceError(f"{self.path} holds prompt {name!r}, which the signatures do not: {_CURE}")
 
-    def _no_phase(self, name: str) -> TraceError:
-        return TraceError(f"{self.path}: {name!r} is no phase: there are prompt and generated")
 
-
-def whole_if_small(stored: StoredSignatures) -> Signatures | StoredSignatures:
-    """Read signatures whole where there are few, so that every selection of a trace is compared with them."""
-    return stored.load() if len(stored) <= _MOST_WHOLE else stored
-
-
-def _file(path: Path) -> Any:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        message = f"reading {path} needs pyarrow: pip install 'moexray[parquet]'"
-        raise TraceError(message) from error
-    try:
-        return parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        message = f"{path} is not a whole Parquet file: {str(error).splitlines()[0]}"
-        raise TraceError(message) from error
-
-
-def _numbers(column: Any) -> NDArray[np.int64]:
-    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
-
-
-def _named(column: Any, places: Mapping[str, int], unknown: Any) -> NDArray[np.int64]:
+def _placed(column: Any, place_of: Mapping[str, int], unknown: Callable[[str], TraceError]) -> NDArray[np.int64]:
     """Return the place of each row's name; `unknown` makes the error of one that has none."""
-    import pyarrow as pa
-
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    indices = _numbers(encoded.indices)
-    names: Sequence[str] = encoded.dictionary.to_pylist()
+    indices, names = column_names(column)
     of_name = np.full(len(names), -1)
     for number in np.unique(indices):
-        if names[number] not in places:
+        if names[number] not in place_of:
             raise unknown(names[number])
-        of_name[number] = places[names[number]]
+        of_name[number] = place_of[names[number]]
     return of_name[indices]

@@ -16,13 +16,13 @@ import typer
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
-from moexray.corpus_counts import ExpertCounts, read_counts
+from moexray.corpus_counts import CorpusCounts, read_counts
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.tokens.information import table_information
 
 
-def shares_of(counts: ExpertCounts, corpora: list[str], layer: int) -> NDArray[np.float64]:  # (corpora, experts)
+def shares_of(counts: CorpusCounts, corpora: list[str], layer: int) -> NDArray[np.float64]:  # (corpora, experts)
     """Return the share of each corpus's selections in one layer that an expert gets."""
     loads = np.array([counts.corpus(name)[layer] for name in corpora], dtype=np.float64)
     return np.asarray(loads / loads.sum(axis=1, keepdims=True))
@@ -33,7 +33,7 @@ def cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-def of_corpora(counts: ExpertCounts, corpora: list[str]) -> None:
+def of_corpora(counts: CorpusCounts, corpora: list[str]) -> None:
     """Print how far apart a model routes the corpora, and how far experts specialise in one of them."""
     for layer, number in enumerate(counts.layers):
         shares = shares_of(counts, corpora, layer)
@@ -49,7 +49,7 @@ def of_corpora(counts: ExpertCounts, corpora: list[str]) -> None:
         )
 
 
-def of_tuning(before: ExpertCounts, after: ExpertCounts, corpus: str) -> None:
+def of_tuning(before: CorpusCounts, after: CorpusCounts, corpus: str) -> None:
     """Print how far tuning moved the loads of one corpus."""
     for layer, number in enumerate(before.layers):
         one, other = (shares_of(counts, [corpus], layer)[0] for counts in (before, after))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from moexray.merging import merge
 from moexray.prompts import Prompt
-from moexray.signatures import Signatures, merge
+from moexray.signatures import Signatures
 
 from . import made
 

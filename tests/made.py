@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 
 
@@ -69,14 +70,16 @@ def signatures(
     return Signatures(
         counts=counts,
         tokens=tokens,
-        categories=labels,
-        prompt_ids=tuple(ids or (f"p{i}" for i in range(prompts))),
+        prompts=PromptTable(
+            ids=tuple(ids or (f"p{i}" for i in range(prompts))),
+            categories=labels,
+            groups=None if groups is None else tuple(groups),
+            texts=None if texts is None else tuple(texts),
+            outputs=None if outputs is None else tuple(outputs),
+        ),
         layers=np.array(layers, dtype=np.int16),
         top_k=ks,
         meta={"model": "made-up"} | ({"router_may_drop": True} if drops else {}) | dict(meta or {}),
-        texts=None if texts is None else tuple(texts),
-        outputs=None if outputs is None else tuple(outputs),
-        groups=None if groups is None else tuple(groups),
         mass=None if isinstance(mass, bool) else np.asarray(mass, dtype=np.float32),
     )
 

@@ -87,3 +87,26 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_corpus_is_named(written: Written) -> None:
     with pytest.raises(CountsError, match="no corpus 'z': there are x, y"):
         read_counts(written(ROWS))[0].corpus("z")
+
+
+WIDTHS = "model,corpus,layer,expert,count"
+
+
+def pruned(path: Path, header: str = WIDTHS, end: str = "") -> Path:
+    """Write two layers of a model: one of four experts, one of two, the second of which was never selected."""
+    rows = [("m", "c", 0, expert, 5) for expert in range(4)] + [("m", "c", 1, 0, 20), ("m", "c", 1, 1, 0)]
+    path.write_text("\n".join([header, *(",".join(map(str, row)) + end for row in rows)]) + "\n")
+    return path
+
+
+def test_layers_have_as_many_experts_as_their_rows_reach_to(tmp_path: Path) -> None:
+    (found,) = read_counts(pruned(tmp_path / "counts.csv"))
+    assert found.experts == (4, 2)
+    assert found.counts.tolist() == [[[5, 5, 5, 5], [20, 0, 0, 0]]]
+
+
+def test_a_column_says_how_many_experts_a_layer_has(tmp_path: Path) -> None:
+    (found,) = read_counts(pruned(tmp_path / "counts.csv", f"{WIDTHS},experts", ",6"))
+    assert found.experts == (6, 6)
+    with pytest.raises(CountsError, match="expert 3 is not one of the layer's 3 experts"):
+        read_counts(pruned(tmp_path / "counts.csv", f"{WIDTHS},experts", ",3"))

@@ -63,15 +63,15 @@ def test_a_batch_gives_each_prompt_what_it_gets_alone(engine: TransformersEngine
     """Up to the few selections whose scores all but tie in float32."""
     prompts = bundled_prompts()[::20]
     alone = [record(engine, [prompt]) for prompt in prompts]
-    together = scale_signatures.select(ids=[prompt.id for prompt in prompts])
+    together = scale_signatures.take([scale_signatures.prompts.ids.index(prompt.id) for prompt in prompts])
     for row, single in enumerate(alone):
-        assert single.outputs == together.outputs[row : row + 1]
+        assert single.prompts.outputs == together.prompts.outputs[row : row + 1]
         moved = np.abs(single.counts[0].astype(int) - together.counts[row].astype(int)).sum() / 2
         assert moved <= 1e-3 * single.counts.sum()
 
 
 def test_within_across_d_and_auc_equal_explicit_loops_over_pairs(scale_signatures: Signatures) -> None:
-    vectors, labels = scale_signatures.vectors(), scale_signatures.categories
+    vectors, labels = scale_signatures.vectors(), scale_signatures.prompts.categories
     within: list[float] = []
     across: list[float] = []
     for i, j in itertools.combinations(range(len(labels)), 2):
@@ -89,7 +89,7 @@ def test_within_across_d_and_auc_equal_explicit_loops_over_pairs(scale_signature
 
 def test_p_agrees_with_scipys_permutation_test(scale_signatures: Signatures) -> None:
     """On five prompts of each of two categories, all of whose labelings can be tried."""
-    categories = np.array(scale_signatures.categories)
+    categories = np.array(scale_signatures.prompts.categories)
     chosen = np.flatnonzero(categories == "code")[:5].tolist() + np.flatnonzero(categories == "story")[:5].tolist()
     vectors = scale_signatures.vectors()[chosen]
     labels = categories[chosen].tolist()
@@ -113,6 +113,6 @@ def test_the_classifier_equals_scikit_learn_end_to_end(scale_signatures: Signatu
     """There without the rotation to the span of the training rows."""
     model = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=10_000))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    truth = np.array(scale_signatures.categories)
+    truth = np.array(scale_signatures.prompts.categories)
     expected = cross_val_score(model, scale_signatures.vectors(), truth, cv=folds)
     assert classify(scale_signatures.vectors(), list(truth)).fold_accuracies == pytest.approx(expected)

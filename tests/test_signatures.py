@@ -1,14 +1,14 @@
 """Signatures check themselves when made, and survive selection, merging and the file."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moexray.errors import SignaturesError
-from moexray.signatures import Signatures, merge
+from moexray.merging import merge
+from moexray.prompt_table import PromptTable
+from moexray.signatures import Signatures
 
 
 def signatures(prompts: int = 6, *, seed: int = 0, first: int = 0, **changes: object) -> Signatures:
@@ -23,15 +23,17 @@ def signatures(prompts: int = 6, *, seed: int = 0, first: int = 0, **changes: ob
     made = Signatures(
         counts=counts,
         tokens=tokens,
-        categories=tuple("ab"[i % 2] for i in range(prompts)),
-        prompt_ids=tuple(f"p{first + i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{first + i}" for i in range(prompts)),
+            categories=tuple("ab"[i % 2] for i in range(prompts)),
+            texts=tuple(f"text {i}" for i in range(prompts)),
+            outputs=("",) * prompts,
+        ),
         layers=np.array([1, 4], dtype=np.int16),
         top_k=np.array([3, 2], dtype=np.int16),
         meta={"model": "made-up", "created": f"day {seed}"},
-        texts=tuple(f"text {i}" for i in range(prompts)),
-        outputs=("",) * prompts,
     )
-    return replace(made, **changes)
+    return made.replace(**changes)
 
 
 @pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
@@ -57,25 +59,25 @@ def test_one_selection_too_few_or_too_many_is_refused_with_its_place() -> None:
     for change in (1, -1):
         counts = s.counts.astype(np.int64)
         counts[2, 0, 1, counts[2, 0, 1].argmax()] += change
-        with pytest.raises(SignaturesError, match="prompt 'p2', prompt phase, layer 4"):
-            replace(s, counts=counts.astype(np.uint32))
+        with pytest.raises(SignaturesError, match="prompt 'p2', prompt tokens, layer 4"):
+            s.replace(counts=counts.astype(np.uint32))
 
 
 def test_a_router_that_may_drop_is_allowed_fewer_selections_but_never_more() -> None:
     s = signatures(meta={"router_may_drop": True})
     counts = s.counts.astype(np.uint32)
     counts[2, 0, 1, counts[2, 0, 1].argmax()] -= 1
-    replace(s, counts=counts)
+    s.replace(counts=counts)
     counts[2, 0, 1, 0] += 2
     with pytest.raises(SignaturesError, match="selections"):
-        replace(s, counts=counts)
+        s.replace(counts=counts)
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"categories": ("a",)},
-        {"prompt_ids": ("p",) * 6},
+        {"ids": ("p",) * 6},
         {"tokens": np.ones((6, 3), dtype=np.int32)},
         {"layers": np.array([1], dtype=np.int16)},
         {"layers": np.array([1, 1], dtype=np.int16)},
@@ -97,38 +99,36 @@ def test_signatures_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="read-only"):
         s.counts[0, 0, 0, 0] = 1
     with pytest.raises(AttributeError):
-        s.texts = None  # type: ignore[misc]
+        s.prompts.texts = None  # type: ignore[misc]
 
 
 def test_signatures_do_not_follow_changes_of_the_array_they_were_made_from() -> None:
     s = signatures()
     tokens, counts = s.tokens.copy(), s.counts.copy()
-    made = replace(s, tokens=tokens, counts=counts)
+    made = s.replace(tokens=tokens, counts=counts)
     counts[:] = 0
     tokens[:] = 0
     np.testing.assert_array_equal(made.counts, s.counts)
     np.testing.assert_array_equal(made.tokens, s.tokens)
 
 
-def test_select_keeps_whole_rows_in_their_order() -> None:
-    chosen = signatures().select(category="b", ids=["p5", "p1", "p0"])
-    assert chosen.prompt_ids == ("p1", "p5")
-    np.testing.assert_array_equal(chosen.counts, signatures().counts[[1, 5]])
-    assert chosen.texts == ("text 1", "text 5")
-
-
-@pytest.mark.parametrize("wrong", [{"category": "z"}, {"ids": ["p1", "nobody"]}])
-def test_select_refuses_what_is_not_there(wrong: dict[str, object]) -> None:
-    with pytest.raises(SignaturesError, match=r"'z'|'nobody'"):
-        signatures().select(**wrong)  # type: ignore[arg-type]
+def test_take_keeps_whole_rows_in_the_order_given() -> None:
+    chosen = signatures().take([5, 1])
+    assert chosen.prompts.ids == ("p5", "p1")
+    np.testing.assert_array_equal(chosen.counts, signatures().counts[[5, 1]])
+    assert chosen.prompts.texts == ("text 5", "text 1")
 
 
 @given(cut=st.integers(1, 5))
 def test_merging_what_was_selected_apart_gives_the_whole(cut: int) -> None:
     whole = signatures()
-    merged = merge([whole.select(ids=whole.prompt_ids[:cut]), whole.select(ids=whole.prompt_ids[cut:])])
+    merged = merge([whole.take(range(cut)), whole.take(range(cut, len(whole)))])
     np.testing.assert_array_equal(merged.counts, whole.counts)
-    assert (merged.prompt_ids, merged.texts, merged.meta) == (whole.prompt_ids, whole.texts, whole.meta)
+    assert (merged.prompts.ids, merged.prompts.texts, merged.meta) == (
+        whole.prompts.ids,
+        whole.prompts.texts,
+        whole.meta,
+    )
 
 
 def test_merging_keeps_what_the_parts_differ_in_by_circumstance() -> None:

@@ -3,7 +3,6 @@
 import io
 import json
 import zipfile
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moexray.errors import SignaturesError
+from moexray.prompt_table import PromptTable
+from moexray.segments import Segment
 from moexray.signatures import Signatures
 
 EARLIER_SCHEMAS = sorted((Path(__file__).parent / "data").glob("signatures-schema-*.npz"))
@@ -24,22 +25,21 @@ def signatures(prompts: int = 3, texts: tuple[str, ...] | None = None) -> Signat
     return Signatures(
         counts=counts,
         tokens=tokens,
-        categories=("code", "märchen", "数学")[:prompts],
-        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{i}" for i in range(prompts)), categories=("code", "märchen", "数学")[:prompts], texts=texts
+        ),
         layers=np.array([0, 1], dtype=np.int16),
         top_k=np.array([2, 2], dtype=np.int16),
         meta={"model": "made-up", "seed": None, "nested": {"list": [1, 2.5, True]}},
-        texts=texts,
     )
 
 
 def assert_equal(first: Signatures, second: Signatures) -> None:
-    for field in fields(Signatures):
-        one, other = getattr(first, field.name), getattr(second, field.name)
-        if isinstance(one, np.ndarray):
-            np.testing.assert_array_equal(one, other)
-        else:
-            assert one == other, field.name
+    for name in ("counts", "mass", "tokens", "layers", "top_k", "experts"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert (first.segments, first.meta) == (second.segments, second.meta)
+    ours, theirs = first.prompts.all_columns(), second.prompts.all_columns()
+    assert {name: tuple(column) for name, column in ours.items()} == {n: tuple(c) for n, c in theirs.items()}
 
 
 @given(texts=st.tuples(st.text(), st.text(), st.text()))
@@ -76,7 +76,7 @@ def test_a_failed_save_leaves_the_file_that_was_there(tmp_path: Path, monkeypatc
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("numpy.lib.format.write_array", fail)
+    monkeypatch.setattr("moexray.signatures_file.npy_bytes", fail)
     with pytest.raises(KeyboardInterrupt):
         signatures(2).save(path)
     assert path.read_bytes() == before
@@ -125,12 +125,12 @@ def meta(**values: object) -> np.ndarray:
     [
         ({"counts": None}, "counts missing"),
         ({"categories_utf8": None}, "categories.utf8 missing"),
-        ({"categories_offsets": None}, "offsets of categories"),
+        ({"categories_offsets": None}, "categories.offsets missing"),
         ({"categories_offsets": np.array([0, 99])}, "offsets of categories"),
         ({"categories_utf8": np.full(18, 255, dtype=np.uint8)}, "not UTF-8"),
         ({"meta": None}, "no readable meta"),
         ({"meta": meta(model="m")}, "no readable meta"),
-        ({"meta": meta(schema=2)}, "update moexray"),
+        ({"meta": meta(schema=3)}, "update moexray"),
         ({"tokens": np.zeros((3, 2), dtype=np.int32)}, "selections"),
         ({"tokens": np.array("x")}, "tokens"),
         ({"counts": np.array(3.0)}, "counts must be unsigned"),
@@ -183,10 +183,38 @@ def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", EARLIER_SCHEMAS, ids=lambda path: path.stem)
 def test_a_file_of_every_schema_ever_released_is_still_read(path: Path) -> None:
     read = Signatures.load(path)
-    assert read.prompt_ids == ("p0", "p1", "p2")
-    assert read.texts == ("first text", "zweiter Text\0", "第三")
+    assert read.prompts.ids == ("p0", "p1", "p2")
+    assert read.prompts.texts == ("first text", "zweiter Text\0", "第三")
     assert read.loads("generated").sum(axis=2).tolist() == [[4, 4], [8, 8], [12, 12]]
 
 
 def test_there_is_a_file_of_each_schema() -> None:
     assert [path.stem for path in EARLIER_SCHEMAS] == ["signatures-schema-1"]
+
+
+def test_every_column_segment_and_number_of_experts_comes_back(tmp_path: Path) -> None:
+    """What schema 2 adds: further columns, segments, and layers that differ in their number of experts."""
+    counts = np.zeros((2, 3, 2, 4), dtype=np.uint8)
+    counts[:, :, 0, :2] = 3
+    counts[:, :, 1, 3] = 3
+    made = Signatures(
+        counts=counts,
+        tokens=np.full((2, 3), 3, dtype=np.int32),
+        prompts=PromptTable(("p", "q"), ("a", "b"), columns={"difficulty": ("easy", ""), "größe": ("1", "2\0")}),
+        layers=np.array([0, 5], dtype=np.int16),
+        top_k=np.array([2, 1], dtype=np.int16),
+        experts=np.array([2, 4], dtype=np.int16),
+        segments=(Segment("prompt"), Segment("prompt", "image"), Segment("generated")),
+    )
+    made.save(tmp_path / "s.npz")
+    assert_equal(Signatures.load(tmp_path / "s.npz"), made)
+    assert made.loads("image").sum() == 2 * 3 * 3
+
+
+def test_a_selection_of_an_expert_that_a_layer_does_not_have_is_refused() -> None:
+    made = signatures()
+    last = made.shape[3] - 1
+    moved = made.counts[..., [*range(1, last + 1), 0]]
+    assert moved[:, :, 1, last].any()
+    with pytest.raises(SignaturesError, match=f"layer 1 has {last} experts, but selections of one beyond them"):
+        made.replace(counts=moved, experts=np.array([last + 1, last], dtype=np.int16))

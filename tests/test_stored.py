@@ -1,7 +1,7 @@
 """A file that is read in blocks holds what it holds when read whole, and more prompts than fit memory are analyzed."""
 
+import re
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,8 @@ import pytest
 
 from moexray import signatures as signatures_module
 from moexray.errors import SignaturesError
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
-from moexray.stored import StoredSignatures
 from moexray.studies import cohort as subject_module
 from moexray.studies.analysis import analyze
 from moexray.studies.sections import STATISTICS
@@ -30,13 +30,15 @@ def made(prompts: int = 60, seed: int = 0) -> Signatures:
     return Signatures(
         counts=counts,
         tokens=tokens,
-        categories=tuple(labels),
-        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{i}" for i in range(prompts)),
+            categories=tuple(labels),
+            groups=tuple(f"g{i // 2}" if i < 6 else "" for i in range(prompts)),
+            texts=tuple(f"prompt {i} größe " + "x" * (i % 5) for i in range(prompts)),
+        ),
         layers=np.array([0, 1, 2], dtype=np.int16),
         top_k=np.array([2, 2, 2], dtype=np.int16),
         meta={"model": "made-up"},
-        texts=tuple(f"prompt {i} größe " + "x" * (i % 5) for i in range(prompts)),
-        groups=tuple(f"g{i // 2}" if i < 6 else "" for i in range(prompts)),
     )
 
 
@@ -46,34 +48,39 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, small_blocks: None) -> StoredSignatures:
+def path(tmp_path: Path) -> Path:
     made().save(tmp_path / "s.npz")
-    return StoredSignatures.open(tmp_path / "s.npz")
+    return tmp_path / "s.npz"
 
 
-def test_blocks_hold_every_prompt_once_and_in_order(stored: StoredSignatures) -> None:
+@pytest.fixture
+def stored(path: Path, small_blocks: None) -> Signatures:
+    return Signatures.open(path)
+
+
+def test_blocks_hold_every_prompt_once_and_in_order(stored: Signatures) -> None:
     blocks = list(stored.blocks())
     assert [len(block) for block in blocks] == [7] * 8 + [4]
     np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), made().counts)
-    assert sum((block.prompt_ids for block in blocks), ()) == made().prompt_ids
-    assert sum((block.groups or () for block in blocks), ()) == made().groups
+    assert sum((block.prompts.ids for block in blocks), ()) == made().prompts.ids
+    assert sum((block.prompts.groups or () for block in blocks), ()) == made().prompts.groups
 
 
-def test_blocks_in_memory_are_those_of_the_file(stored: StoredSignatures) -> None:
+def test_blocks_in_memory_are_those_of_the_file(stored: Signatures) -> None:
     for ours, theirs in zip(made().blocks(), stored.blocks(), strict=True):
         np.testing.assert_array_equal(ours.counts, theirs.counts)
-        assert (ours.categories, ours.groups) == (theirs.categories, theirs.groups)
+        assert (ours.prompts.categories, ours.prompts.groups) == (theirs.prompts.categories, theirs.prompts.groups)
 
 
-def test_prompts_that_are_taken_bring_their_texts(stored: StoredSignatures) -> None:
+def test_prompts_that_are_taken_bring_their_texts(stored: Signatures) -> None:
     ours, theirs = stored.take([3, 8, 59]), made().take([3, 8, 59])
     np.testing.assert_array_equal(ours.counts, theirs.counts)
-    assert (ours.texts, ours.prompt_ids) == (theirs.texts, theirs.prompt_ids)
+    assert (ours.prompts.texts, ours.prompts.ids) == (theirs.prompts.texts, theirs.prompts.ids)
 
 
 def test_counts_in_columns_are_the_same_file(tmp_path: Path) -> None:
     s = made()
-    replace(s, counts=np.asfortranarray(s.counts)).save(tmp_path / "columns.npz")
+    s.replace(counts=np.asfortranarray(s.counts)).save(tmp_path / "columns.npz")
     s.save(tmp_path / "rows.npz")
     assert (tmp_path / "columns.npz").read_bytes() == (tmp_path / "rows.npz").read_bytes()
 
@@ -88,54 +95,89 @@ def rewritten(path: Path, **changed: np.ndarray) -> Path:
 def test_a_file_written_by_others_in_columns_is_read(tmp_path: Path, small_blocks: None) -> None:
     made().save(tmp_path / "s.npz")
     path = rewritten(tmp_path / "s.npz", counts=np.asfortranarray(made().counts))
-    blocks = StoredSignatures.open(path).blocks()
+    blocks = Signatures.open(path).blocks()
     np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), made().counts)
 
 
-def test_a_block_whose_counts_do_not_add_up_is_refused(stored: StoredSignatures) -> None:
+@pytest.mark.usefixtures("small_blocks")
+def test_a_block_whose_counts_do_not_add_up_is_refused(path: Path) -> None:
     counts = made().counts.copy()
     counts[40, 0, 0, 0] += 1
-    rewritten(stored.path, counts=counts)
-    with pytest.raises(SignaturesError, match=r"s\.npz: prompt 'p40', prompt phase, layer 0"):
+    stored = Signatures.open(rewritten(path, counts=counts))
+    with pytest.raises(SignaturesError, match=r"s\.npz: prompt 'p40', prompt tokens, layer 0"):
         list(stored.blocks())
 
 
 @pytest.mark.parametrize(
     ("name", "array", "problem"),
     [
-        ("counts", np.zeros((3, 2, 3, 6), np.uint8), "counts do not fit 60 prompts"),
-        ("counts", np.zeros(60, np.uint8), "counts do not fit 60 prompts"),
-        ("tokens", np.zeros((5, 2), np.int32), "tokens do not fit 60 prompts"),
-        ("texts.offsets", np.zeros(3, np.int64), "texts do not fit 60 prompts"),
+        ("counts", np.zeros((3, 2, 3, 6), np.uint8), "counts of shape (3, 2, 3, 6) do not fit 60 prompts"),
+        (
+            "counts",
+            np.zeros(60, np.uint8),
+            "counts must be unsigned (prompts, segments, layers, experts), not",
+        ),
+        ("tokens", np.zeros((5, 2), np.int32), "tokens of shape (5, 2) do not fit 60 prompts"),
+        ("texts.offsets", np.zeros(3, np.int64), "the offsets of texts do not fit"),
     ],
 )
 def test_parts_of_unequal_length_are_refused(tmp_path: Path, name: str, array: np.ndarray, problem: str) -> None:
     made().save(tmp_path / "s.npz")
-    with pytest.raises(SignaturesError, match=problem):
-        StoredSignatures.open(rewritten(tmp_path / "s.npz", **{name: array}))
+    with pytest.raises(SignaturesError, match=re.escape(problem)):
+        Signatures.open(rewritten(tmp_path / "s.npz", **{name: array}))
 
 
-def test_an_id_that_occurs_twice_is_refused_though_no_block_holds_both(stored: StoredSignatures) -> None:
-    utf8 = np.frombuffer("".join(["p59", *made().prompt_ids[1:]]).encode(), np.uint8)
-    offsets = np.cumsum([0, 3, *map(len, made().prompt_ids[1:])])
-    path = rewritten(stored.path, **{"prompt_ids.utf8": utf8, "prompt_ids.offsets": offsets})
+def test_an_id_that_occurs_twice_is_refused_though_no_block_holds_both(path: Path) -> None:
+    utf8 = np.frombuffer("".join(["p59", *made().prompts.ids[1:]]).encode(), np.uint8)
+    offsets = np.cumsum([0, 3, *map(len, made().prompts.ids[1:])])
+    rewritten(path, **{"prompt_ids.utf8": utf8, "prompt_ids.offsets": offsets})
     with pytest.raises(SignaturesError, match="two prompts have the id 'p59'"):
-        StoredSignatures.open(path)
+        Signatures.open(path)
 
 
-def test_a_truncated_file_is_refused_in_one_sentence(stored: StoredSignatures) -> None:
-    content = stored.path.read_bytes()
-    stored.path.write_bytes(content[: len(content) // 2])
+def test_a_truncated_file_is_refused_in_one_sentence(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(SignaturesError, match="damaged"):
-        list(stored.blocks())
-    with zipfile.ZipFile(stored.path, "w") as archive:
+        Signatures.open(path)
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("counts.npy", b"not an array")
     with pytest.raises(SignaturesError):
-        StoredSignatures.open(stored.path)
+        Signatures.open(path)
+
+
+def test_a_file_that_was_replaced_after_it_was_opened_is_refused_not_mixed(path: Path) -> None:
+    stored = Signatures.open(path)
+    made(seed=1).save(path)
+    with pytest.raises(SignaturesError, match="was changed after it was opened"):
+        stored.counts  # noqa: B018
+    with pytest.raises(SignaturesError, match="was changed after it was opened"):
+        list(stored.blocks())
+
+
+def test_signatures_of_a_file_and_those_in_memory_have_one_fingerprint(path: Path) -> None:
+    stored = Signatures.open(path)
+    assert stored.fingerprint == made().fingerprint
+    stored.counts  # noqa: B018  # reading changes nothing
+    assert Signatures.open(path).fingerprint == stored.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"meta": {"model": "another"}},
+        {"categories": ("abc" * 20)[::-1]},
+        {"texts": ("other",) * 60},
+        {"mass": made().counts.astype(np.float32)},
+        {"layers": np.array([0, 1, 3], dtype=np.int16)},
+    ],
+)
+def test_other_content_has_another_fingerprint(change: dict[str, object]) -> None:
+    assert made().replace(**change).fingerprint != made().fingerprint
 
 
 def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(
-    stored: StoredSignatures, monkeypatch: pytest.MonkeyPatch
+    stored: Signatures, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Similarity, layers and load are those of every prompt; the notes name what looked at a sample."""
     whole = analyze(stored, permutations=499).document
@@ -155,12 +197,10 @@ def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(
     assert abs(document["similarity"]["auc"] - whole["similarity"]["auc"]) < 0.01
     assert len(document["pca"]["coordinates"]) == len(document["pca"]["prompt_ids"]) == 30
     assert "30 of the 60 prompts" in document["notes"]["signatures.sample"]
-    assert analyze(stored.load(), permutations=499).document == document
+    assert analyze(Signatures.load(path), permutations=499).document == document
 
 
-def test_of_a_phase_only_prompts_with_tokens_are_streamed(
-    stored: StoredSignatures, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_a_phase_only_prompts_with_tokens_are_streamed(stored: Signatures, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = analyze(stored, phase="generated", permutations=99).document
     monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
     monkeypatch.setattr(subject_module, "SAMPLE", 30)
@@ -176,8 +216,8 @@ def test_a_prompt_all_of_whose_tokens_a_layer_dropped_is_left_out_of_that_layer_
     """In memory and streamed; whole signatures are of all prompts."""
     counts = made().counts.copy()
     counts[[2, 50], :, 1] = 0
-    replace(made(), counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
-    stored = StoredSignatures.open(tmp_path / "s.npz")
+    made().replace(counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
+    stored = Signatures.open(tmp_path / "s.npz")
     whole = subject_module.subject_of(stored, "all", permutations=99)
     monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
     monkeypatch.setattr(subject_module, "SAMPLE", 30)

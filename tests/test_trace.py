@@ -1,7 +1,6 @@
 """A trace gives back every token, and one that does not go with its signatures is refused by name."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def test_a_router_that_used_fewer_than_k_leaves_places_empty(write_trace: Write,
         counts[0, 0, 0, columns["experts"][0].pop()] -= 1
 
     rewritten(path, drop)
-    dropping = replace(signatures, counts=counts, meta={"router_may_drop": True})
+    dropping = signatures.replace(counts=counts, meta={"router_may_drop": True})
     assert next(iter(Trace.open(path, dropping).blocks())).experts[0, 0, 1] == -1
 
 
@@ -76,12 +75,15 @@ def test_a_router_that_used_fewer_than_k_leaves_places_empty(write_trace: Write,
         (lambda c: [c["position"].__setitem__(i, 7) for i in range(3)], "'p0' are out of order: position 7 stands"),
         (lambda c: c["prompt"].__setitem__(slice(0, 3), ["q"] * 3), "holds prompt 'q', which the signatures do not"),
         (lambda c: [c[name].__delitem__(slice(0, 3)) for name in c], "'p0' are out of order: position 1 stands"),
-        (lambda c: [c[name].__delitem__(slice(len(c[name]) - 3, None)) for name in c], "3 tokens in the generated"),
+        (
+            lambda c: [c[name].__delitem__(slice(len(c[name]) - 3, None)) for name in c],
+            "has 3 generated tokens, its signature",
+        ),
         (lambda c: c["experts"].__setitem__(0, [6, 7]), "'p0' do not add up"),
         (lambda c: c["experts"].__setitem__(0, [1, 8]), "not among 8"),
         (lambda c: c["experts"].__setitem__(0, [1, 2, 3]), "more than 2 experts"),
         (lambda c: c["experts"].__setitem__(0, None), "without experts"),
-        (lambda c: c["phase"].__setitem__(0, "other"), "'other' is no phase"),
+        (lambda c: c["phase"].__setitem__(0, "other"), "holds tokens that are other/text"),
         (lambda c: c.__delitem__("layer"), "no column 'layer'"),
     ],
 )

@@ -9,10 +9,9 @@ from moexray.claims.kinds import KINDS
 from moexray.claims.tokens import token_remark
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
-from moexray.stored import StoredSignatures
 
 
-def check_claims(signatures: Signatures | StoredSignatures, document: Mapping[str, Any], study: Study) -> list[Result]:
+def check_claims(signatures: Signatures, document: Mapping[str, Any], study: Study) -> list[Result]:
     """Test every claim of a study.
 
     A claim is `reproduced` if its test holds, `direction only` if the figure is another but points the same way,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.stats.categories.clusters import CategorySilhouettes, category_silhouettes
-from moexray.stored import StoredSignatures
 
 LEVEL = 0.05
 # A shuffle of a thousand prompts takes milliseconds; a thousand of them give p down to 0.001.
@@ -23,7 +22,7 @@ MOST_PERMUTATIONS = 1000
 class Evidence:
     """Signatures, and the document of their analysis."""
 
-    signatures: Signatures | StoredSignatures
+    signatures: Signatures
     document: Mapping[str, Any]
 
     def get(self, *keys: str) -> Any:
@@ -65,7 +64,7 @@ class Evidence:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The category of each prompt of the plane."""
-        categories = dict(zip(self.signatures.prompt_ids, self.signatures.categories, strict=True))
+        categories = dict(zip(self.signatures.prompts.ids, self.signatures.prompts.categories, strict=True))
         return tuple(categories[name] for name in self.get("pca", "prompt_ids"))
 
     @cached_property

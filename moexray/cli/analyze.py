@@ -17,8 +17,7 @@ from moexray.cli.options import (
 from moexray.cli.progress import step_progress
 from moexray.files import check_writable
 from moexray.signatures import Signatures
-from moexray.stored import StoredSignatures
-from moexray.trace import Trace, whole_if_small
+from moexray.trace import Trace
 
 if TYPE_CHECKING:
     from moexray.studies.analysis import Analysis
@@ -50,7 +49,7 @@ def analyze(
     check_writable(out)
     from moexray.cli.tables import print_analysis
 
-    stored = StoredSignatures.open(signatures)
+    stored = Signatures.open(signatures)
     analysis = analyze_with_progress(
         stored,
         phase=phase.value,
@@ -59,7 +58,7 @@ def analyze(
         folds=folds,
         seed=seed,
         specifications=specifications,
-        trace=None if trace is None else Trace.open(trace, whole_if_small(stored)),
+        trace=None if trace is None else Trace.open(trace, stored),
     )
     analysis.save(out)
     if json:
@@ -69,7 +68,7 @@ def analyze(
         typer.echo(f"wrote {out}")
 
 
-def analyze_with_progress(signatures: Signatures | StoredSignatures, **options: object) -> "Analysis":
+def analyze_with_progress(signatures: Signatures, **options: object) -> "Analysis":
     """Analyze with a spinner on standard error."""
     from moexray.studies.analysis import analyze as run
 

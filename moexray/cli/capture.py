@@ -19,7 +19,7 @@ from moexray.cli.prompt_options import (
 from moexray.files import check_writable
 from moexray.prompts import bundled_prompts, read_prompts
 from moexray.recording import DEFAULT_MODEL, capture_to
-from moexray.stored import StoredSignatures
+from moexray.signatures import Signatures
 
 _VERIFIED = (
     "verified: what was recorded of {tokens} tokens is how each runs alone ({agreement:.1%}); {heard:,} experts that "
@@ -120,7 +120,7 @@ def capture(
             trust_remote_code=trust_remote_code,
             on_progress=advance,
         )
-    found = StoredSignatures.open(out)
+    found = Signatures.open(out)
     if verify:
         typer.echo(_VERIFIED.format(**found.meta["verified"]))
     typer.echo(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
@@ -128,7 +128,7 @@ def capture(
         typer.echo(f"wrote {file}")
 
 
-def describe(signatures: StoredSignatures) -> str:
+def describe(signatures: Signatures) -> str:
     """Say in one line how much was recorded."""
     prompt, generated = signatures.tokens.sum(axis=0)
     return (

@@ -10,8 +10,8 @@ import typer
 
 from moexray.cli.analyze import analyze_with_progress
 from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption, SignaturesFile
-from moexray.stored import StoredSignatures
-from moexray.trace import Trace, whole_if_small
+from moexray.signatures import Signatures
+from moexray.trace import Trace
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,8 +52,8 @@ def claims(
     from moexray.claims.study_file import read_study, shipped_study
 
     study = shipped_study() if claims is None else read_study(claims)
-    stored = StoredSignatures.open(signatures)
-    opened = None if trace is None else Trace.open(trace, whole_if_small(stored))
+    stored = Signatures.open(signatures)
+    opened = None if trace is None else Trace.open(trace, stored)
     options = {"phase": phase.value, "permutations": permutations, "seed": seed, "trace": opened}
     analysis = analyze_with_progress(stored, **options).document
     results = check_claims(stored, analysis, study)

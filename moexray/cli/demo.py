@@ -14,7 +14,6 @@ from moexray.errors import MoexrayError
 from moexray.prompts import bundled_prompts
 from moexray.recording.run import capture_to
 from moexray.signatures import Signatures
-from moexray.stored import StoredSignatures
 from moexray.views.sentences import summarize
 
 _MODEL_CAVEAT = (
@@ -39,7 +38,7 @@ def demo(
     prompts, file = bundled_prompts(), out / "signatures.npz"
     with capture_progress(len(prompts)) as advance:
         capture_to(file, prompts, model="scale", device="cpu", dtype="float32", on_progress=advance)
-    _done(file.name, describe(StoredSignatures.open(file)), started)
+    _done(file.name, describe(Signatures.open(file)), started)
     signatures = Signatures.load(file)
     analysis = analyze_with_progress(signatures)
     analysis.save(out / "analysis.json")

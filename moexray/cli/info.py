@@ -40,7 +40,7 @@ def _of_signatures(signatures: Signatures) -> dict[str, Any]:
     return {
         "kind": "signatures",
         "prompts": len(signatures),
-        "categories": dict(sorted(Counter(signatures.categories).items())),
+        "categories": dict(sorted(Counter(signatures.prompts.categories).items())),
         "layers": signatures.layers.tolist(),
         "experts": signatures.counts.shape[3],
         "top_k": sorted(set(signatures.top_k.tolist())),

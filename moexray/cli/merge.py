@@ -8,9 +8,8 @@ import typer
 from moexray.cli.capture import describe
 from moexray.cli.options import DEFAULT_FILE
 from moexray.files import check_writable
+from moexray.merging import merge as join
 from moexray.signatures import Signatures
-from moexray.signatures import merge as join
-from moexray.stored import StoredSignatures
 
 
 def merge(
@@ -25,5 +24,5 @@ def merge(
     check_writable(out)
     merged = join([Signatures.load(file) for file in files])
     merged.save(out)
-    typer.echo(describe(StoredSignatures.open(out)))
+    typer.echo(describe(Signatures.open(out)))
     typer.echo(f"wrote {out}")

@@ -9,8 +9,8 @@ import typer
 from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SignaturesFile
 from moexray.errors import FigureError
 from moexray.files import check_writable
-from moexray.stored import StoredSignatures
-from moexray.trace import Trace, whole_if_small
+from moexray.signatures import Signatures
+from moexray.trace import Trace
 
 
 class Format(StrEnum):
@@ -63,10 +63,10 @@ def plot(
     from moexray.views.figures.listing import make_figure, make_trace_figure
     from moexray.views.figures.style import save_figure
 
-    loaded = StoredSignatures.open(signatures)
+    loaded = Signatures.open(signatures)
     figures = [make_figure(name, loaded, phase=phase.value) for name in names]
     if trace is not None:
-        opened = Trace.open(trace, whole_if_small(loaded))
+        opened = Trace.open(trace, loaded)
         figures += [make_trace_figure(name, loaded, opened, phase=phase.value) for name in of_trace]
     for path, figure in zip(paths, figures, strict=True):
         save_figure(figure, path)

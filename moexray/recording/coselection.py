@@ -24,10 +24,10 @@ _TOKENS = 4096
 def write_coselection(
     path: Path, rows: Iterable[Row], _prompts: Sequence[Prompt], engine: "TransformersEngine"
 ) -> None:
-    """Write a compressed NumPy archive: ``pairs``, uint64 ``(2, layers, experts, experts)``, and ``layers``.
+    """Write a compressed NumPy archive: ``pairs``, uint64 ``(segments, layers, experts, experts)``, and ``layers``.
 
-    ``pairs[phase, layer, i, j]`` is the number of tokens of the phase (0 prompt, 1 generated) that selected both i
-    and j there; on the diagonal stands how many selected i.
+    ``pairs[segment, layer, i, j]`` is the number of tokens of the segment (0 prompt, 1 generated, for texts) that
+    selected both i and j there; the diagonal holds how many selected i.
     """
     arrays: dict[str, NDArray[Any]] = {
         "pairs": count_pairs(rows, engine.layout),
@@ -41,17 +41,17 @@ def write_coselection(
 
 def count_pairs(rows: Iterable[Row], layout: RouterLayout) -> NDArray[np.uint64]:  # (2, layers, experts, experts)
     """Count every two experts of every token, by phase and layer."""
-    experts = max(layout.experts)
-    pairs = np.zeros((2, len(layout.layers), experts, experts), dtype=np.uint64)
-    waiting: tuple[list[NDArray[np.int16]], list[NDArray[np.int16]]] = ([], [])
+    experts, segments = max(layout.experts), len(layout.segments)
+    pairs = np.zeros((segments, len(layout.layers), experts, experts), dtype=np.uint64)
+    waiting: list[list[NDArray[np.int16]]] = [[] for _ in range(segments)]
     for row in rows:
-        length = int(row["prompt_length"][0])
-        for phase, selected in enumerate((row["experts"][:length], row["experts"][length:])):
+        for phase in range(segments):
+            selected = row["experts"][row["segments"] == phase]
             waiting[phase].append(selected)
             if sum(map(len, waiting[phase])) >= _TOKENS:
                 _add(pairs[phase], np.concatenate(waiting[phase]))
                 waiting[phase].clear()
-    for phase in range(2):
+    for phase in range(segments):
         if waiting[phase]:
             _add(pairs[phase], np.concatenate(waiting[phase]))
     return pairs

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import moexray
 from moexray.errors import CaptureError
 from moexray.files import remove_partials
+from moexray.merging import merge
 from moexray.prompts import Prompt
 from moexray.recording.batches import begin, run_batches
 from moexray.recording.counting import signatures_in_blocks
 from moexray.recording.journal import Journal, journal_of
 from moexray.recording.recorders import RECORDERS, files_of
 from moexray.recording.resume import check_same, inputs_of
-from moexray.signatures import Signatures, merge
-from moexray.signatures_file import write_blocks
+from moexray.signatures import Signatures, save_blocks
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.engine import TransformersEngine
@@ -76,7 +76,7 @@ def record_to(
         for name, file in files.items():
             RECORDERS[name].write(file, journal.tokens(), prompts, engine)
         blocks = partial(_signatures, journal, engine, prompts, generation)
-        write_blocks(blocks, out, prompts=len(prompts), largest=journal.fact("done")["largest"])
+        save_blocks(blocks, out, prompts=len(prompts), largest=journal.fact("done")["largest"])
         journal.is_over = True
     return [out, *files.values()]
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.signatures import PHASES, Signatures
+from moexray.segments import selectors
+from moexray.signatures import Signatures
 from moexray.stats.categories.alternatives import Specification, specifications
 
 CHOICES = ("measure", "layers", "phase", "left_out")
@@ -14,11 +15,12 @@ CHOICES = ("measure", "layers", "phase", "left_out")
 
 def specifications_of(signatures: Signatures, *, permutations: int, seed: int) -> list[Specification]:
     """Compute every specification of `signatures`, in all phases."""
-    loads: dict[str, NDArray[np.integer]] = {phase: signatures.loads(phase) for phase in PHASES}
+    phases = [name for name in ("prompt", "generated") if name in selectors(signatures.segments)] + ["all"]
+    loads: dict[str, NDArray[np.integer]] = {phase: signatures.loads(phase) for phase in phases}
     masses: dict[str, NDArray[np.floating]] | None = (
-        {phase: signatures.masses(phase) for phase in PHASES} if signatures.has_mass else None
+        {phase: signatures.masses(phase) for phase in phases} if signatures.has_mass else None
     )
-    return specifications(loads, signatures.categories, masses=masses, permutations=permutations, rng=seed)
+    return specifications(loads, signatures.prompts.categories, masses=masses, permutations=permutations, rng=seed)
 
 
 def by_choice(found: Sequence[Specification]) -> list[dict[str, Any]]:

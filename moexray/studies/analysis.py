@@ -10,8 +10,7 @@ from typing import Any
 import moexray
 from moexray.errors import AnalysisError, NotComputable
 from moexray.files import whole_file
-from moexray.signatures import Phase, Signatures, Weighting
-from moexray.stored import StoredSignatures
+from moexray.signatures import Signatures, Weighting
 from moexray.studies.alternatives import specifications_of
 from moexray.studies.cohort import Subject, subject_of
 from moexray.studies.sections import STATISTICS
@@ -57,9 +56,9 @@ class Analysis:
 
 
 def analyze(
-    signatures: Signatures | StoredSignatures,
+    signatures: Signatures,
     *,
-    phase: Phase = "all",
+    phase: str = "all",
     by: Weighting = "counts",
     permutations: int = 10_000,
     seed: int = 0,

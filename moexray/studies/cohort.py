@@ -1,6 +1,6 @@
 """What an analysis is about, and the figures that several of its statistics need."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
-from moexray.signatures import PHASES, WEIGHTINGS, Phase, Signatures, Weighting, check_weighting
+from moexray.signatures import MOST_IN_MEMORY, WEIGHTINGS, Signatures, Weighting, check_weighting
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
-from moexray.stored import StoredSignatures
 
 if TYPE_CHECKING:
     from moexray.stats.categories.classifier import Classification
     from moexray.stats.pairs.cell_shuffles import ShuffledDifferences
 
 # Up to here the signatures of all prompts are held in memory, and every statistic looks at each of them.
-MOST_WHOLE, SAMPLE = 5000, 2000
+MOST_WHOLE, SAMPLE = MOST_IN_MEMORY, 2000
 MOST_NAMED = 100
 
 
@@ -27,14 +26,14 @@ MOST_NAMED = 100
 class Shares:
     """The signatures of one phase in blocks ``(rows, layers, experts)``, as often as they are asked for."""
 
-    source: Signatures | StoredSignatures
-    phase: Phase
+    source: Signatures
+    phase: str
     by: Weighting = "counts"
 
     def __iter__(self) -> Iterator[NDArray[np.float64]]:
         """Yield the blocks; a prompt without a token in the phase has no signature and is left out."""
         for block in self.source.blocks():
-            vectors = block.vectors(self.phase, by=self.by)[block.has_tokens(self.phase)]
+            vectors = block.vectors(self.phase, weighting=self.by)[block.has_tokens(self.phase)]
             yield vectors.reshape(len(vectors), len(block.layers), -1)
 
 
@@ -53,23 +52,23 @@ class Subject:
     """
 
     signatures: Signatures
-    phase: Phase
+    phase: str
     permutations: int
     seed: int
     folds: int
     notes: dict[str, str] = field(default_factory=dict)
-    everything: Signatures | StoredSignatures | None = None
+    everything: Signatures | None = None
     by: Weighting = "counts"
 
     @property
     def vectors(self) -> NDArray[np.float64]:  # (prompts, layers * experts)
         """The signatures of the prompts in the phase."""
-        return self.signatures.vectors(self.phase, by=self.by)
+        return self.signatures.vectors(self.phase, weighting=self.by)
 
     @property
-    def labels(self) -> tuple[str, ...]:
+    def labels(self) -> Sequence[str]:
         """The category of each prompt of `signatures`."""
-        return self.signatures.categories
+        return self.signatures.prompts.categories
 
     @property
     def by_layer(self) -> NDArray[np.float64]:  # (prompts, layers, experts)
@@ -79,15 +78,15 @@ class Subject:
     @property
     def classing(self) -> dict[str, Any]:
         """What makes the folds of every classifier the same."""
-        return {"folds": self.folds, "groups": self.signatures.groups, "seed": self.seed}
+        return {"folds": self.folds, "groups": self.signatures.prompts.groups, "seed": self.seed}
 
     @cached_property
-    def all_labels(self) -> tuple[str, ...]:
+    def all_labels(self) -> Sequence[str]:
         """The category of every prompt that has a token in the phase, of the sample or not."""
         if self.everything is None:
             return self.labels
         there = self.everything.has_tokens(self.phase)
-        return tuple(name for name, kept in zip(self.everything.categories, there, strict=True) if kept)
+        return tuple(name for name, kept in zip(self.everything.prompts.categories, there, strict=True) if kept)
 
     @cached_property
     def pairs(self) -> Similarity:
@@ -168,14 +167,14 @@ class Subject:
             drawn = sample_pairs(numbers, rng=self.rng("similarity"))
             rows = np.flatnonzero(self.everything.has_tokens(self.phase))[drawn.rows]
             taken = self.everything.take(rows)
-            units = [unit_rows(block.vectors(self.phase, by=self.by)) for block in taken.blocks()]
+            units = [unit_rows(block.vectors(self.phase, weighting=self.by)) for block in taken.blocks()]
             auc = auc_of_sample(np.concatenate(units), drawn)
         return similarity_of_blocks(self.shares, labels, auc=auc)
 
 
 def subject_of(
-    signatures: Signatures | StoredSignatures,
-    phase: Phase,
+    signatures: Signatures,
+    phase: str,
     *,
     by: Weighting = "counts",
     permutations: int = 10_000,
@@ -195,9 +194,7 @@ def subject_of(
         message = f"no weighting {by!r}: there are {' and '.join(WEIGHTINGS)}"
         raise AnalysisError(message)
     check_weighting(by, has_mass=signatures.has_mass)
-    if phase not in PHASES:
-        message = f"no phase {phase!r}: there are {', '.join(PHASES)}"
-        raise AnalysisError(message)
+    signatures.places(phase)
     for name, value, least in (("permutations", permutations, 1), ("folds", folds, 2), ("seed", seed, 0)):
         if value < least:
             message = f"{name} is {value}: it must be at least {least}"
@@ -214,14 +211,14 @@ def subject_of(
             "prompts, drawn at random; similarity, its shuffles, layers and load at all of them"
         )
     else:
-        whole = signatures.load() if isinstance(signatures, StoredSignatures) else signatures
+        whole = signatures
         subject = Subject(whole.take(kept), phase, permutations, seed, folds, by=by)
     _note_left_out(subject, signatures)
     return subject
 
 
-def _note_left_out(subject: Subject, signatures: Signatures | StoredSignatures) -> None:
-    left_out = [signatures.prompt_ids[i] for i in np.flatnonzero(~signatures.has_tokens(subject.phase))]
+def _note_left_out(subject: Subject, signatures: Signatures) -> None:
+    left_out = [signatures.prompts.ids[i] for i in np.flatnonzero(~signatures.has_tokens(subject.phase)).tolist()]
     if left_out:
         more = f" and {len(left_out) - MOST_NAMED:,} more" if len(left_out) > MOST_NAMED else ""
         subject.notes["signatures.prompts"] = (

@@ -1,15 +1,14 @@
 """Two captures of the same prompts compared: what two models, checkpoints or precisions route differently."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.corpus_counts import ExpertCounts
+from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
-from moexray.signatures import Phase, Signatures
+from moexray.signatures import Signatures
 from moexray.stats.experts.paired import paired_routing
 from moexray.stats.experts.saturation import router_saturation
 from moexray.stats.pairs.divergence import jensen_shannon
@@ -22,7 +21,7 @@ def compare(
     first: Signatures,
     second: Signatures,
     *,
-    phase: Phase = "all",
+    phase: str = "all",
     permutations: int = 10_000,
     seed: int = 0,
     common: bool = False,
@@ -55,7 +54,7 @@ def compare(
         raise AnalysisError(message)
     first, second = first.take(there), second.take(there)
     shares = [one.vectors(phase).reshape(len(there), len(one.layers), -1) for one in (first, second)]
-    found = paired_routing(shares[0], shares[1], first.categories, permutations=permutations, rng=seed)
+    found = paired_routing(shares[0], shares[1], first.prompts.categories, permutations=permutations, rng=seed)
     layers = [
         {
             "layer": layer,
@@ -73,7 +72,7 @@ def compare(
     return {"schema": 1, "models": models, "prompts": len(there), "phase": phase, "layers": layers}
 
 
-def compare_counts(first: ExpertCounts, second: ExpertCounts) -> dict[str, Any]:
+def compare_counts(first: CorpusCounts, second: CorpusCounts) -> dict[str, Any]:
     """Compare the loads of two models on each corpus that both have; there are no prompts, so nothing is tested.
 
     Raises
@@ -106,10 +105,8 @@ def compare_counts(first: ExpertCounts, second: ExpertCounts) -> dict[str, Any]:
 
 
 def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
-    if first.counts.shape[3] != second.counts.shape[3]:
-        message = (
-            f"one has {first.counts.shape[3]} experts a layer, the other {second.counts.shape[3]}: they have no match"
-        )
+    if first.shape[3] != second.shape[3]:
+        message = f"one has {first.shape[3]} experts a layer, the other {second.shape[3]}: they have no match"
         raise AnalysisError(message)
     if first.layers.tolist() != second.layers.tolist():
         layers = [layer for layer in first.layers.tolist() if layer in second.layers.tolist()]
@@ -120,14 +117,15 @@ def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Si
             )
             raise AnalysisError(message)
         first, second = _of_layers(first, layers), _of_layers(second, layers)
-    ids = [name for name in first.prompt_ids if name in set(second.prompt_ids)]
-    if set(first.prompt_ids) != set(second.prompt_ids) and (not common or not ids):
-        only = sorted(set(first.prompt_ids) ^ set(second.prompt_ids))
+    ids = [name for name in first.prompts.ids if name in set(second.prompts.ids)]
+    if set(first.prompts.ids) != set(second.prompts.ids) and (not common or not ids):
+        only = sorted(set(first.prompts.ids) ^ set(second.prompts.ids))
         message = f"they hold different prompts ({only[0]!r} is in one only): --common compares the {len(ids)} in both"
         raise AnalysisError(message)
     one, other = (_in_order(part, ids) for part in (first, second))
-    if one.texts is not None and other.texts is not None and one.texts != other.texts:
-        name = next(n for n, a, b in zip(ids, one.texts, other.texts, strict=True) if a != b)
+    ours, theirs = one.prompts.texts, other.prompts.texts
+    if ours is not None and theirs is not None and tuple(ours) != tuple(theirs):
+        name = next(n for n, a, b in zip(ids, ours, theirs, strict=True) if a != b)
         message = f"prompt {name!r} is not the same text in both: capture the same prompts with either model"
         raise AnalysisError(message)
     return one, other
@@ -135,16 +133,18 @@ def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Si
 
 def _of_layers(signatures: Signatures, layers: Sequence[int]) -> Signatures:
     places = [signatures.layers.tolist().index(layer) for layer in layers]
-    return replace(
-        signatures,
+    mass = signatures.mass
+    return signatures.replace(
         counts=signatures.counts[:, :, places],
+        mass=None if mass is None else mass[:, :, places],
+        experts=signatures.experts[places],
         layers=signatures.layers[places],
         top_k=signatures.top_k[places],
     )
 
 
 def _in_order(signatures: Signatures, ids: Sequence[str]) -> Signatures:
-    places = {name: i for i, name in enumerate(signatures.prompt_ids)}
+    places = {name: i for i, name in enumerate(signatures.prompts.ids)}
     return signatures.take([places[name] for name in ids])
 
 
@@ -154,7 +154,7 @@ def _moved(differences: NDArray[np.float64], discovered: NDArray[np.float64]) ->
 
 
 def _add_agreement(
-    layers: Sequence[dict[str, Any]], traces: tuple[Trace, Trace], prompts: Signatures, phase: Phase
+    layers: Sequence[dict[str, Any]], traces: tuple[Trace, Trace], prompts: Signatures, phase: str
 ) -> None:
     """Compare prompt tokens always, generated ones as far as both models wrote the same."""
     texts = [trace.texts() for trace in traces]
@@ -165,8 +165,8 @@ def _add_agreement(
             raise AnalysisError(message)
     tokens = []
     for trace in traces:
-        places = {name: i for i, name in enumerate(trace.signatures.prompt_ids)}
-        tokens.append(trace.tokens(np.array([places[name] for name in prompts.prompt_ids]), phase))
+        places = {name: i for i, name in enumerate(trace.signatures.prompts.ids)}
+        tokens.append(trace.tokens(np.array([places[name] for name in prompts.prompts.ids]), phase))
     keys = [np.column_stack([one.prompts, one.positions]) for one in tokens]
     order = [np.lexsort(key.T[::-1]) for key in keys]
     width = max(int(key[:, 1].max()) for key in keys) + 1
@@ -176,14 +176,14 @@ def _add_agreement(
     same = tokens[0].token_ids[rows[0]] == tokens[1].token_ids[rows[1]]
     given = ~tokens[0].generated[rows[0]]
     if (given & ~same).any():
-        name = prompts.prompt_ids[int(tokens[0].prompts[rows[0][given & ~same]][0])]
+        name = prompts.prompts.ids[int(tokens[0].prompts[rows[0][given & ~same]][0])]
         message = f"prompt {name!r} is not the same tokens in both: their tokenizers or templates differ"
         raise AnalysisError(message)
     first_other = np.full(len(prompts), width)
     np.minimum.at(first_other, both[~same] // width, both[~same] % width)
     kept = both % width < first_other[both // width]
     held = np.unique(both[kept] // width, return_inverse=True)
-    labels = [prompts.categories[i] for i in held[0]]
+    labels = [prompts.prompts.categories[i] for i in held[0]]
     places_of = [[trace.signatures.layers.tolist().index(layer["layer"]) for layer in layers] for trace in traces]
     chosen = [one.experts[some[kept]][:, places] for one, some, places in zip(tokens, rows, places_of, strict=True)]
     found = router_saturation(chosen[0], chosen[1], held[1], labels)

@@ -1,5 +1,6 @@
 """The controls of an analysis: what words and length alone do, as JSON values."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from moexray.errors import NotComputable
@@ -35,7 +36,7 @@ def _or_note(subject: Subject, name: str, control: Any) -> Any:
 
 def _length(subject: Subject) -> dict[str, Any]:
     return _beside_signatures(
-        subject, classify(length_features(subject.signatures.tokens[:, 0]), subject.labels, **subject.classing)
+        subject, classify(length_features(subject.signatures.lengths("prompt")), subject.labels, **subject.classing)
     )
 
 
@@ -59,12 +60,12 @@ def _beside_signatures(subject: Subject, control: Classification) -> dict[str, A
 def _partial(subject: Subject) -> dict[str, Any]:
     _texts(subject)
     some = subject.few(PARTIAL_PROMPTS, "controls.partial")
-    vectors = some.vectors(subject.phase, by=subject.by)
+    vectors = some.vectors(subject.phase, weighting=subject.by)
     units = unit_rows(vectors)
     found = partial_effect(
         units @ units.T,
-        some.categories,
-        surface_likenesses(vectors, some.texts or (), some.tokens[:, 0]),
+        some.prompts.categories,
+        surface_likenesses(vectors, some.prompts.texts or (), some.lengths("prompt")),
         permutations=min(subject.permutations, PARTIAL_PERMUTATIONS),
         rng=subject.rng("controls.partial"),
     )
@@ -77,7 +78,7 @@ def _partial(subject: Subject) -> dict[str, Any]:
 
 
 def _near_duplicates(subject: Subject) -> list[list[Any]]:
-    texts, ids = _texts(subject), subject.signatures.prompt_ids
+    texts, ids = _texts(subject), subject.signatures.prompts.ids
     if len(texts) > MOST_PROMPTS:
         message = f"every two of more than {MOST_PROMPTS:,} prompts are not compared"
         raise NotComputable(message)
@@ -90,8 +91,8 @@ def _near_duplicates(subject: Subject) -> list[list[Any]]:
     return [[ids[i], ids[j], alike] for i, j, alike in found]
 
 
-def _texts(subject: Subject) -> tuple[str, ...]:
-    if subject.signatures.texts is None:
+def _texts(subject: Subject) -> Sequence[str]:
+    if subject.signatures.prompts.texts is None:
         message = "the signatures hold no texts"
         raise NotComputable(message)
-    return subject.signatures.texts
+    return subject.signatures.prompts.texts

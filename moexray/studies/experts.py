@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.corpus_counts import ExpertCounts
+from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError, NotComputable
-from moexray.signatures import Phase, Signatures, of_phase
+from moexray.signatures import Signatures
 from moexray.stats.experts.coactivation import Coactivation, coactivation
 from moexray.stats.experts.specialisation import domain_specialisation, specialisation_tests, vocabulary_specialisation
 from moexray.stats.layers.load import layer_loads
@@ -45,7 +45,7 @@ class LayerTokens:
 def experts_of(
     signatures: Signatures,
     *,
-    phase: Phase = "all",
+    phase: str = "all",
     permutations: int = 10_000,
     seed: int = 0,
     trace: Trace | None = None,
@@ -61,10 +61,10 @@ def experts_of(
     if not len(there):
         message = f"no prompt has a token in the phase {phase!r}"
         raise AnalysisError(message)
-    names = sorted(set(there.categories))
-    marks = np.array([[label == name for label in there.categories] for name in names], dtype=np.int64)
+    names = sorted(set(there.prompts.categories))
+    marks = np.array([[label == name for label in there.prompts.categories] for name in names], dtype=np.int64)
     counts = np.einsum("cp,ple->lce", marks, there.loads(phase))
-    tokens = marks @ of_phase(there.tokens, phase)
+    tokens = marks @ there.lengths(phase)
     document = _document(signatures.meta.get("model"), there.layers.tolist(), counts, tokens=tokens, names=names)
     document |= {"phase": phase, "of": "tokens"}
     _add_tests(document, there, phase, permutations, seed)
@@ -75,7 +75,7 @@ def experts_of(
     return document
 
 
-def experts_of_counts(counts: ExpertCounts) -> dict[str, Any]:
+def experts_of_counts(counts: CorpusCounts) -> dict[str, Any]:
     """Describe every expert of a table of counts, whose corpora are its categories.
 
     Shares are of a corpus's selections, k to a token, since such a table does not say how many tokens there were.
@@ -85,16 +85,16 @@ def experts_of_counts(counts: ExpertCounts) -> dict[str, Any]:
     return {**found, "of": "selections"}
 
 
-def layer_tokens(trace: Trace, phase: Phase) -> list[LayerTokens]:
+def layer_tokens(trace: Trace, phase: str) -> list[LayerTokens]:
     """Count ids by expert, and experts by expert, in every layer of a trace, which is read twice."""
     token_ids = np.zeros(0, dtype=np.int64)
     for block in trace.blocks():
-        token_ids = np.union1d(token_ids, block.of_phase(phase).token_ids)
+        token_ids = np.union1d(token_ids, block.select(phase).token_ids)
     layers, width = len(trace.signatures.layers), trace.width
     counts = np.zeros((layers, len(token_ids), width), dtype=np.int32)
     pairs = np.zeros((layers, width, width), dtype=np.int64)
     occurrences = np.zeros(len(token_ids), dtype=np.int64)
-    for block in (block.of_phase(phase) for block in trace.blocks()):
+    for block in (block.select(phase) for block in trace.blocks()):
         known, rows = np.unique(np.searchsorted(token_ids, block.token_ids), return_inverse=True)
         occurrences[known] += np.bincount(rows, minlength=len(known))
         for layer, chosen in enumerate(block.experts.swapaxes(0, 1)):
@@ -106,7 +106,7 @@ def layer_tokens(trace: Trace, phase: Phase) -> list[LayerTokens]:
     return [LayerTokens(token_ids, occurrences, *found, tokens) for found in zip(counts, pairs, strict=True)]
 
 
-def examples(trace: Trace, layer: int, expert: int, *, phase: Phase = "all", most: int = 5) -> list[dict[str, str]]:
+def examples(trace: Trace, layer: int, expert: int, *, phase: str = "all", most: int = 5) -> list[dict[str, str]]:
     """Show the tokens that an expert gets most surely, each in its context, and each in another prompt.
 
     Surest are ids of which it gets the largest share; those that occur less than five times come last. The trace is
@@ -115,22 +115,22 @@ def examples(trace: Trace, layer: int, expert: int, *, phase: Phase = "all", mos
     texts, place = trace.texts(), trace.signatures.layers.tolist().index(layer)
     surest = _surest(trace, place, expert, phase)[:most]
     found: dict[int, tuple[int, str]] = {}
-    for block in (block.of_phase(phase) for block in trace.blocks()):
+    for block in (block.select(phase) for block in trace.blocks()):
         hit = (block.experts[:, place] == expert).any(axis=1)
         for token in (token for token in surest if token not in found):
             shown = [prompt for prompt, _ in found.values()]
             rows = np.flatnonzero(hit & (block.token_ids == token) & ~np.isin(block.prompts, shown))
             if len(rows):
                 found[token] = (int(block.prompts[rows[0]]), _in_context(block, int(rows[0]), texts))
-    names = trace.signatures.prompt_ids
+    names = trace.signatures.prompts.ids
     return [{"prompt": names[found[token][0]], "text": found[token][1]} for token in surest if token in found]
 
 
-def _surest(trace: Trace, place: int, expert: int, phase: Phase) -> list[int]:
+def _surest(trace: Trace, place: int, expert: int, phase: str) -> list[int]:
     """Order the ids that an expert gets by the share that it gets of them."""
     occurrences: Counter[int] = Counter()
     got: Counter[int] = Counter()
-    for block in (block.of_phase(phase) for block in trace.blocks()):
+    for block in (block.select(phase) for block in trace.blocks()):
         hit = (block.experts[:, place] == expert).any(axis=1)
         occurrences.update(block.token_ids.tolist())
         got.update(block.token_ids[hit].tolist())
@@ -173,14 +173,16 @@ def _document(
     return {"schema": SCHEMA, "model": model, "categories": list(names), "layers": described}
 
 
-def _add_tests(document: dict[str, Any], there: Signatures, phase: Phase, permutations: int, seed: int) -> None:
+def _add_tests(document: dict[str, Any], there: Signatures, phase: str, permutations: int, seed: int) -> None:
     document["notes"] = {}
     try:
-        found = specialisation_tests(there.vectors(phase), there.categories, permutations=permutations, rng=seed)
+        found = specialisation_tests(
+            there.vectors(phase), there.prompts.categories, permutations=permutations, rng=seed
+        )
     except NotComputable as reason:
         document["notes"]["categories"] = str(reason)
         return
-    names, width = document["categories"], there.counts.shape[3]
+    names, width = document["categories"], there.shape[3]
     for place, layer in enumerate(document["layers"]):
         for expert in layer["experts"]:
             column = place * width + expert["expert"]

@@ -48,18 +48,19 @@ def token_identity(subject: Subject, trace: Trace) -> dict[str, Any]:
     Of more than 500 prompts all but the gain looks at as many drawn at random, and the notes say so.
     """
     few = subject.few(MOST_PROMPTS, "controls.token_identity")
-    places = {name: place for place, name in enumerate(trace.signatures.prompt_ids)}
-    routed = trace.tokens(np.array([places[name] for name in few.prompt_ids]), subject.phase)
+    places = {name: place for place, name in enumerate(trace.signatures.prompts.ids)}
+    routed = trace.tokens(np.array([places[name] for name in few.prompts.ids]), subject.phase)
     width, layers = few.counts.shape[3], few.layers.tolist()
     rows = token_rows(routed.token_ids, routed.prompts)
     by_layer = [selections(rows, chosen, width) for chosen in routed.experts.swapaxes(0, 1)]
-    tokens = _Tokens(routed, few.categories, few.groups, layers, width, rows, by_layer)
+    tokens = _Tokens(routed, few.prompts.categories, few.prompts.groups, layers, width, rows, by_layer)
     found: dict[str, Any] = {"same_token": _or_note(subject, "same_token", lambda: _same_token(subject, tokens))}
     if len(few) < len(subject.all_labels) and found["same_token"] is not None:
         gains = streamed_gains(trace, subject.phase)
         found["same_token"]["every_prompt"] = {"gain": float(np.mean(gains)), "by_layer": gains}
-    other_prompts = OtherBlocks(rows, group_numbers(len(few), few.groups))
-    other_categories = OtherBlocks(rows, category_numbers(few.categories).astype(np.int64))
+    labels = few.prompts.categories
+    other_prompts = OtherBlocks(rows, group_numbers(len(few), few.prompts.groups))
+    other_categories = OtherBlocks(rows, category_numbers(few.prompts.categories).astype(np.int64))
     main = _or_note(subject, "expected", lambda: _expectation(subject, tokens, other_prompts))
     found |= dict.fromkeys(("covered", "observed", "expected", "residual", "layers")) if main is None else main
     if found["residual"] is not None:
@@ -70,7 +71,7 @@ def token_identity(subject: Subject, trace: Trace) -> dict[str, Any]:
         # What is expected lacks a prompt's own category, so a classifier could read the category from that alone.
         lambda: _expectation(subject, tokens, other_categories, accuracies=False),
     )
-    found["share"] = _or_note(subject, "share", lambda: asdict(token_share(other_prompts, by_layer, few.categories)))
+    found["share"] = _or_note(subject, "share", lambda: asdict(token_share(other_prompts, by_layer, labels)))
     found["information"] = _or_note(subject, "information", lambda: _information(tokens))
     return found
 
@@ -80,10 +81,10 @@ def streamed_gains(trace: Trace, phase: Any) -> list[float]:
 
     As many layers as fit into a gigabyte are summed in one reading of the trace.
     """
-    numbers = category_numbers(trace.signatures.categories)
+    numbers = category_numbers(trace.signatures.prompts.categories)
     ids = np.zeros(0, dtype=np.int64)
     for block in trace.blocks():
-        ids = np.union1d(ids, block.of_phase(phase).token_ids)
+        ids = np.union1d(ids, block.select(phase).token_ids)
     categories = int(numbers.max()) + 1
     layers, width = len(trace.signatures.layers), trace.width
     together = max(1, _MOST_BYTES // (len(ids) * categories * (width + 3) * 8))
@@ -92,7 +93,7 @@ def streamed_gains(trace: Trace, phase: Any) -> list[float]:
         some = range(start, min(start + together, layers))
         sums = [_nothing(len(ids), categories, width) for _ in some]
         for block in trace.blocks():
-            _add(sums, block.of_phase(phase), some, ids=ids, numbers=numbers)
+            _add(sums, block.select(phase), some, ids=ids, numbers=numbers)
         pairs = [one.pairs(int(trace.signatures.top_k[layer])) for one, layer in zip(sums, some, strict=True)]
         gains += [_gain(one) for one in pairs]
     return gains

@@ -8,7 +8,6 @@ import numpy as np
 
 from moexray.errors import NotComputable
 from moexray.pair_names import pair_name
-from moexray.signatures import of_phase
 from moexray.stats.categories.balance import load_matched_baseline, uniform_baseline
 from moexray.stats.categories.classifier import classifier_p_value
 from moexray.stats.categories.pca import principal_components
@@ -62,7 +61,7 @@ def _similarity(subject: Subject) -> dict[str, Any]:
 def _note_missing_intervals(subject: Subject, found: Similarity) -> None:
     if found.cohens_d is not None and found.cohens_d_ci is None:
         subject.notes["similarity.cohens_d_ci"] = "an interval needs two prompts in each category, left out in turn"
-    if subject.signatures.groups is not None:
+    if subject.signatures.prompts.groups is not None:
         subject.notes["similarity.ci"] = "intervals take prompts as independent: those of one group may not be"
 
 
@@ -91,7 +90,7 @@ def _balance(subject: Subject) -> dict[str, Any]:
     if signatures.meta.get("router_may_drop"):
         subject.notes["balance.uniform"] = "the router may drop tokens: the null lets each pick k experts all the same"
     uniform = uniform_baseline(
-        of_phase(signatures.tokens, subject.phase),
+        signatures.lengths(subject.phase),
         signatures.top_k,
         signatures.counts.shape[3],
         observed=observed,
@@ -123,10 +122,13 @@ def _classifier(subject: Subject) -> dict[str, Any]:
 
 def _classifier_p_value(subject: Subject, permutations: int) -> float | None:
     some = subject.few(CLASSIFIER_SHUFFLED_PROMPTS, "classifier.p_value")
-    options = {**subject.classing, "groups": some.groups}
+    options = {**subject.classing, "groups": some.prompts.groups}
     try:
         return classifier_p_value(
-            some.vectors(subject.phase, by=subject.by), some.categories, permutations=permutations, **options
+            some.vectors(subject.phase, weighting=subject.by),
+            some.prompts.categories,
+            permutations=permutations,
+            **options,
         )
     except NotComputable as reason:
         subject.notes["classifier.p_value"] = str(reason)
@@ -140,7 +142,7 @@ def _pca(subject: Subject) -> dict[str, Any]:
     return {
         "explained_variance_ratio": found.explained_variance_ratio.tolist(),
         "coordinates": found.coordinates.tolist(),
-        "prompt_ids": list(subject.signatures.prompt_ids),
+        "prompt_ids": list(subject.signatures.prompts.ids),
         "silhouette": found.silhouette,
     }
 

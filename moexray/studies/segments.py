@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.signatures import Phase, Signatures
+from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.categories.segments import SegmentComparison, compare_segments
 from moexray.studies.cohort import Subject
@@ -31,8 +31,8 @@ def phases(subject: Subject) -> dict[str, Any]:
             f"compares {len(rows):,} of {len(subject.signatures):,} prompts: those with tokens in both phases"
         )
     found = compare_segments(
-        both.signatures.vectors("prompt", by=subject.by),
-        both.signatures.vectors("generated", by=subject.by),
+        both.signatures.vectors("prompt", weighting=subject.by),
+        both.signatures.vectors("generated", weighting=subject.by),
         both.labels,
         permutations=min(subject.permutations, PHASE_PERMUTATIONS),
         rng=subject.rng("phases"),
@@ -64,9 +64,9 @@ def _in_both(signatures: Signatures) -> NDArray[np.int64]:  # (rows,)
     return both
 
 
-def _accuracy(subject: Subject, phase: Phase) -> dict[str, Any]:
+def _accuracy(subject: Subject, phase: str) -> dict[str, Any]:
     try:
-        found = classify(subject.signatures.vectors(phase, by=subject.by), subject.labels, **subject.classing)
+        found = classify(subject.signatures.vectors(phase, weighting=subject.by), subject.labels, **subject.classing)
     except NotComputable as reason:
         subject.notes["phases.accuracy"] = str(reason)
         return {"accuracy": None, "accuracy_ci": None}

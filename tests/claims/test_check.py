@@ -11,6 +11,7 @@ from moexray.claims.check import check_claims
 from moexray.claims.claim import Result
 from moexray.claims.render import claims_markdown, count_sentence
 from moexray.claims.study_file import shipped_study
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 
@@ -26,8 +27,7 @@ def signatures(**meta: Any) -> Signatures:
     return Signatures(
         counts=counts,
         tokens=np.tile(np.array([10, 31], dtype=np.int32), (20, 1)),
-        categories=NAMES * 5,
-        prompt_ids=tuple(f"p{i}" for i in range(20)),
+        prompts=PromptTable(ids=tuple(f"p{i}" for i in range(20)), categories=NAMES * 5),
         layers=np.arange(16, dtype=np.int16),
         top_k=np.full(16, 8, dtype=np.int16),
         meta={"model": STUDY.settings["model"], "max_new_tokens": 32, **meta},
@@ -174,14 +174,14 @@ def test_a_cluster_that_few_shuffles_cannot_prove_is_right_in_direction_only() -
 
 
 def test_another_layout_and_shorter_texts_are_not_reproduced() -> None:
-    fewer = replace(signatures(), top_k=np.full(16, 9, dtype=np.int16), meta={**signatures().meta,
+    fewer = signatures().replace(top_k=np.full(16, 9, dtype=np.int16), meta={**signatures().meta,
                                                                              "router_may_drop": True})  # fmt: skip
     found = checked(document(), fewer)["C1"]
     assert (found.verdict, found.reason) == ("not reproduced", "top_k is 9, not 8")
     counts, tokens = signatures().counts.copy(), signatures().tokens.copy()
     tokens[3, 1] = 4
     counts[3, 1, :, :8] = 4
-    ended = checked(document(), replace(signatures(), counts=counts, tokens=tokens))
+    ended = checked(document(), signatures().replace(counts=counts, tokens=tokens))
     assert ended["C2"].reason == "1 of 20 prompts ended before 32 tokens, the shortest after 5"
     assert (ended["C2"].verdict, ended["C3"].verdict) == ("not reproduced", "reproduced")
 

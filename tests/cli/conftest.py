@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from moexray.cli.main import main
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 
 Run = Callable[..., CompletedProcess[str]]
@@ -48,8 +49,7 @@ def made_up_signatures(prompts: int = 24, *, categories: int = 2, seed: int = 0,
     return Signatures(
         counts=counts,
         tokens=np.tile(np.array([20, 0], dtype=np.int32), (prompts, 1)),
-        categories=tuple(labels),
-        prompt_ids=tuple(f"{seed}-{i}" for i in range(prompts)),
+        prompts=PromptTable(ids=tuple(f"{seed}-{i}" for i in range(prompts)), categories=tuple(labels)),
         layers=np.array([1, 2, 4], dtype=np.int16),
         top_k=np.array([2, 2, 2], dtype=np.int16),
         meta={"model": model},

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -71,7 +70,7 @@ def test_a_table_of_many_categories_and_layers_is_not_cut(
 
 
 def test_a_category_named_like_markup_is_shown_as_it_is(run: Run, made_up: Callable[..., Signatures]) -> None:
-    replace(made_up(), categories=("[red]", "[/red]") * 12).save("signatures.npz")
+    made_up().replace(categories=("[red]", "[/red]") * 12).save("signatures.npz")
     finished = run("analyze", "--permutations", 9)
     assert "[red]" in finished.stdout
     assert "[/red]" in finished.stdout
@@ -81,7 +80,7 @@ def test_the_table_of_categories_finds_each_pair_where_names_hold_a_bar(
     run: Run, made_up: Callable[..., Signatures]
 ) -> None:
     names = ("a", "b|c", "a|b", "c")
-    replace(made_up(categories=4), categories=names * 6).save("signatures.npz")
+    made_up(categories=4).replace(categories=names * 6).save("signatures.npz")
     finished = run("analyze", "--permutations", 9, "--folds", 2, "--json")
     similarity = json.loads(finished.stdout)["similarity"]
     shown = [line.split() for line in run("analyze", "--permutations", 9, "--folds", 2).stdout.splitlines()]

@@ -38,7 +38,7 @@ def test_the_file_holds_what_the_library_records(run: Run, tmp_path: Path, tiny_
         read_prompts(prompts), model=tiny_olmoe_folder, max_new_tokens=3, batch_tokens=14, dtype="float32", device="cpu"
     )
     np.testing.assert_array_equal(found.counts, expected.counts)
-    assert found.prompt_ids == ("first-01", "first-02", "own")
+    assert found.prompts.ids == ("first-01", "first-02", "own")
     assert {**found.meta, "created": None} == {**expected.meta, "created": None}
 
 
@@ -46,7 +46,7 @@ def test_prompts_may_be_several_paths(run: Run, tmp_path: Path, tiny_olmoe_folde
     prompts = write_prompts(tmp_path / "prompts")
     run("capture", "--prompts", prompts / "second.jsonl", "--prompts", prompts / "first.txt",
         "--model", tiny_olmoe_folder, "--max-new-tokens", 1)  # fmt: skip
-    assert Signatures.load(tmp_path / "signatures.npz").prompt_ids == ("own", "first-01", "first-02")
+    assert Signatures.load(tmp_path / "signatures.npz").prompts.ids == ("own", "first-01", "first-02")
 
 
 @pytest.fixture

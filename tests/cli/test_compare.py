@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -47,7 +46,7 @@ def test_an_expert_that_was_exchanged_for_another_is_named(run: Run, first: Sign
     order = [1, 0, *range(2, 8)]
     counts = first.counts.copy()
     counts[:, :, 1] = counts[:, :, 1][..., order]
-    replace(first, counts=counts).save("b.npz")
+    first.replace(counts=counts).save("b.npz")
     rows = parquet.read_table("a.parquet").to_pylist()
     for row in rows:
         row["experts"] = [order[e] for e in row["experts"]] if row["layer"] == 2 else row["experts"]
@@ -58,7 +57,7 @@ def test_an_expert_that_was_exchanged_for_another_is_named(run: Run, first: Sign
     assert changed["agreement"] == pytest.approx(np.mean(alike), abs=0.05)
     assert changed["p_value"] <= 0.01
     assert {one["expert"] for one in changed["moved"]} == {0, 1}
-    shares = [one.vectors().reshape(24, 3, 8)[:, 1].mean(axis=0) for one in (first, replace(first, counts=counts))]
+    shares = [one.vectors().reshape(24, 3, 8)[:, 1].mean(axis=0) for one in (first, first.replace(counts=counts))]
     found = {one["expert"]: one["difference"] for one in changed["moved"]}
     assert found == pytest.approx({expert: shares[1][expert] - shares[0][expert] for expert in (0, 1)})
     assert "0 (" in run("compare", "a.npz", "b.npz", "--permutations", 999).stdout
@@ -78,10 +77,10 @@ def test_the_order_of_prompts_does_not_matter(run: Run, first: Signatures) -> No
 
 
 def test_other_layers_and_experts_are_refused(run: Run, first: Signatures) -> None:
-    replace(first, layers=np.array([1, 2, 5], dtype=np.int16)).save("b.npz")
+    first.replace(layers=np.array([1, 2, 5], dtype=np.int16)).save("b.npz")
     assert "one has layers [1, 2, 4], the other [1, 2, 5]" in run("compare", "a.npz", "b.npz").stderr
     assert [layer["layer"] for layer in compared(run, "--common")["layers"]] == [1, 2]
-    replace(first, counts=np.pad(first.counts, ((0, 0), (0, 0), (0, 0), (0, 1)))).save("b.npz")
+    first.replace(counts=np.pad(first.counts, ((0, 0), (0, 0), (0, 0), (0, 1)))).save("b.npz")
     assert "8 experts a layer, the other 9" in run("compare", "a.npz", "b.npz", "--common").stderr
 
 

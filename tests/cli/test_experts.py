@@ -31,7 +31,7 @@ def described(run: Run, *options: object) -> dict[str, Any]:
 
 def test_loads_and_shares_are_those_of_the_signatures(run: Run, captured: Signatures) -> None:
     found = described(run, "--phase", "prompt")
-    inside = np.array([label == "kind 1" for label in captured.categories])
+    inside = np.array([label == "kind 1" for label in captured.prompts.categories])
     for place, layer in enumerate(found["layers"]):
         load = captured.counts[:, 0, place].sum(axis=0)
         assert [one["load"] for one in layer["experts"]] == pytest.approx((load / load.sum()).tolist())

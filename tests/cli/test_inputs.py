@@ -59,14 +59,14 @@ def captured(run: Run, *arguments: object) -> Signatures:
 
 def test_every_way_to_the_same_prompts_records_the_same(run: Run, from_standard_input: Sequence[str]) -> None:
     piped = captured(run, *from_standard_input, *OPTIONS)
-    assert piped.prompt_ids == ("stdin-01", "stdin-02", "stdin-03", "stdin-04")
-    assert [*zip(piped.categories, piped.texts or (), strict=True)] == ROWS
+    assert piped.prompts.ids == ("stdin-01", "stdin-02", "stdin-03", "stdin-04")
+    assert [*zip(piped.prompts.categories, piped.prompts.texts or (), strict=True)] == ROWS
     for write in (as_csv, as_parquet, as_data_set):
         found = captured(run, *write(), *OPTIONS)
         np.testing.assert_array_equal(found.counts, piped.counts)
-        assert (found.categories, found.texts) == (piped.categories, piped.texts)
+        assert (found.prompts.categories, found.prompts.texts) == (piped.prompts.categories, piped.prompts.texts)
         if write is as_parquet:
-            assert (found.prompt_ids, found.groups) == (("0", "1", "2", "3"), ("", "a", "b", "a"))
+            assert (found.prompts.ids, found.prompts.groups) == (("0", "1", "2", "3"), ("", "a", "b", "a"))
 
 
 def test_a_chat_is_recorded_as_the_text_that_its_template_makes(run: Run, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_chat_is_recorded_as_the_text_that_its_template_makes(run: Run, tmp_pa
         json.dumps({"text": "<system> Be brief.\n<user> Who?\n<assistant> ", "id": "x"}), encoding="utf-8"
     )
     chat = captured(run, "--prompts", "chat.jsonl", *OPTIONS, "--model", "model")
-    assert chat.texts == ("Be brief.\n\nWho?",)
+    assert chat.prompts.texts == ("Be brief.\n\nWho?",)
     assert chat.meta["chat_template"]
     text = captured(run, "--prompts", "text.jsonl", *OPTIONS, "--model", "model", "--raw")
     np.testing.assert_array_equal(chat.counts, text.counts)

@@ -50,7 +50,7 @@ def test_any_text_is_routed_beside_others_as_alone_or_refused_by_name(engine: Tr
     found = record(engine, prompts, Generation(2))
     alone = record(engine, prompts[1:], Generation(2))
     np.testing.assert_array_equal(found.counts[1:], alone.counts)
-    assert found.texts == (BESIDE.text, text)
+    assert found.prompts.texts == (BESIDE.text, text)
     assert found.tokens[1, 0] == len(engine.tokenize(prompts[1:])[0]) > 0
 
 

@@ -29,7 +29,7 @@ def test_mass_is_the_traces_gate_weights_summed_by_prompt_phase_layer_and_expert
     found = Signatures.load(tmp_path / "s.npz")
     expected = np.zeros(found.counts.shape)
     for row in parquet.read_table(tmp_path / "s.trace.parquet").to_pylist():
-        place = found.prompt_ids.index(row["prompt"]), int(row["phase"] == "generated")
+        place = found.prompts.ids.index(row["prompt"]), int(row["phase"] == "generated")
         layer = found.layers.tolist().index(row["layer"])
         for expert, weight in zip(row["experts"], row["gate_weights"], strict=True):
             expected[(*place, layer, expert)] += weight

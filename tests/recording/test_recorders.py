@@ -15,7 +15,7 @@ from moexray.errors import CaptureError
 from moexray.prompts import Prompt
 from moexray.recording import capture_to
 from moexray.recording.coselection import count_pairs
-from moexray.routing import RouterLayout
+from moexray.routing import RouterLayout, plain_segments
 from moexray.signatures import Signatures
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +48,8 @@ def test_the_trace_has_a_row_for_every_token_and_layer_in_order(out: Path) -> No
 def test_the_traces_tokens_are_the_prompt_and_what_was_generated(out: Path) -> None:
     """All but the last token that was generated, which passes no router."""
     found = Signatures.load(out)
-    assert found.outputs is not None
-    for prompt, output in zip(PROMPTS, found.outputs, strict=True):
+    assert found.prompts.outputs is not None
+    for prompt, output in zip(PROMPTS, found.prompts.outputs, strict=True):
         rows = [row for row in trace_of(out) if row["prompt"] == prompt.id and row["layer"] == 0]
         written = {
             phase: "".join(row["token"] for row in rows if row["phase"] == phase) for phase in found_phases(rows)
@@ -67,7 +67,7 @@ def test_the_trace_counted_is_the_signatures(out: Path) -> None:
     counts = np.zeros_like(found.counts)
     for row in trace_of(out):
         place = (
-            found.prompt_ids.index(row["prompt"]),
+            found.prompts.ids.index(row["prompt"]),
             int(row["phase"] == "generated"),
             found.layers.tolist().index(row["layer"]),
         )
@@ -82,7 +82,7 @@ def test_the_trace_has_the_columns_that_the_docs_list(out: Path) -> None:
     page = (ROOT / "docs" / "trace.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == schema.names
     assert [str(kind).partition("<")[0] for kind in schema.types] == [
-        "dictionary", "int32", "int32", "dictionary", "dictionary", "int16", "list", "list",
+        "dictionary", "int32", "int32", "dictionary", "dictionary", "dictionary", "int16", "list", "list",
     ]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_lots_of_tokens_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(9):
         experts = rng.permuted(np.tile(np.arange(5, dtype=np.int16), (4, 2, 1)), axis=2)[:, :, :2]
         experts[:, 1, 1] = -1
-        rows.append({"experts": experts, "prompt_length": np.array([3])})
+        rows.append({"experts": experts, "segments": plain_segments(3, 1)})
     whole = count_pairs(rows, layout)
     monkeypatch.setattr("moexray.recording.coselection._TOKENS", 5)
     np.testing.assert_array_equal(count_pairs(rows, layout), whole)

@@ -14,9 +14,9 @@ PROMPTS = [Prompt("abcd", "first", "one"), Prompt("xy", "second", "two"), Prompt
 def test_signatures_keep_the_prompts_in_the_order_given(tiny_olmoe_folder: str) -> None:
     """Although prompts run in the order of their length."""
     signatures = capture(PROMPTS, model=tiny_olmoe_folder, max_new_tokens=3, batch_tokens=14)
-    assert signatures.prompt_ids == ("one", "two", "three")
-    assert signatures.categories == ("first", "second", "first")
-    assert signatures.texts == ("abcd", "xy", "mnopqrs")
+    assert signatures.prompts.ids == ("one", "two", "three")
+    assert signatures.prompts.categories == ("first", "second", "first")
+    assert signatures.prompts.texts == ("abcd", "xy", "mnopqrs")
     assert signatures.tokens.tolist() == [[4, 2], [2, 2], [7, 2]]
     assert signatures.counts.dtype == np.uint8
 
@@ -47,7 +47,7 @@ def test_progress_is_told_after_each_batch_in_prompts_and_tokens(tiny_olmoe_fold
 def test_the_same_capture_twice_is_the_same(tiny_olmoe_folder: str) -> None:
     first, second = (capture(PROMPTS, model=tiny_olmoe_folder, max_new_tokens=8) for _ in range(2))
     np.testing.assert_array_equal(first.counts, second.counts)
-    assert first.outputs == second.outputs
+    assert first.prompts.outputs == second.prompts.outputs
 
 
 @pytest.mark.parametrize(

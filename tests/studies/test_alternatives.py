@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.categories.alternatives import Specification
 from moexray.studies.alternatives import by_choice
@@ -27,8 +28,7 @@ def test_an_analysis_holds_them_only_where_they_were_asked_for() -> None:
     made = Signatures(
         counts=rng.multinomial(16, np.ones(4) / 4, size=(12, 2, 2)).astype(np.uint8),
         tokens=np.full((12, 2), 8, dtype=np.int32),
-        categories=("a", "b") * 6,
-        prompt_ids=tuple(map(str, range(12))),
+        prompts=PromptTable(ids=tuple(map(str, range(12))), categories=("a", "b") * 6),
         layers=np.array([0, 1], dtype=np.int16),
         top_k=np.array([2, 2], dtype=np.int16),
     )

@@ -1,13 +1,13 @@
 """analyze(): every statistic once, the same bytes for the same seed, and null with a reason where there is nothing."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from moexray.errors import AnalysisError
+from moexray.errors import AnalysisError, SignaturesError
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.pairs.similarity import similarity
@@ -27,12 +27,14 @@ def signatures(prompts: int = 20, categories: str = "ab", seed: int = 0) -> Sign
     return Signatures(
         counts=counts,
         tokens=tokens,
-        categories=tuple(labels),
-        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{i}" for i in range(prompts)),
+            categories=tuple(labels),
+            texts=tuple(" ".join(f"word{n}" for n in rng.integers(30, size=6)) for _ in labels),
+        ),
         layers=np.array([1, 2, 3], dtype=np.int16),
         top_k=np.array([2, 2, 2], dtype=np.int16),
         meta={"model": "made-up"},
-        texts=tuple(" ".join(f"word{n}" for n in rng.integers(30, size=6)) for _ in labels),
     )
 
 
@@ -40,7 +42,7 @@ def without_generated(s: Signatures, *rows: int) -> Signatures:
     counts, tokens = s.counts.copy(), s.tokens.copy()
     counts[list(rows), 1] = 0
     tokens[list(rows), 1] = 0
-    return replace(s, counts=counts, tokens=tokens)
+    return s.replace(counts=counts, tokens=tokens)
 
 
 def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_computed() -> None:
@@ -73,9 +75,9 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
 def test_the_figures_are_those_of_the_phase(phase: str) -> None:
     s = signatures()
     document = analyze(s, phase=phase, permutations=20).document
-    found = similarity(s.vectors(phase), s.categories)
+    found = similarity(s.vectors(phase), s.prompts.categories)
     assert document["similarity"]["cohens_d"] == found.cohens_d
-    assert document["classifier"]["accuracy"]["mean"] == classify(s.vectors(phase), s.categories).accuracy
+    assert document["classifier"]["accuracy"]["mean"] == classify(s.vectors(phase), s.prompts.categories).accuracy
     assert document["permutation"]["observed"] == pytest.approx(found.within.mean - found.across.mean)
 
 
@@ -93,7 +95,7 @@ def test_a_prompt_without_a_token_in_the_phase_is_left_out_and_named() -> None:
     document = analyze(s, phase="generated", permutations=20).document
     assert document["signatures"]["prompts"] == 18
     assert "p3, p8" in document["notes"]["signatures.prompts"]
-    kept = whole.select(ids=[name for name in whole.prompt_ids if name not in {"p3", "p8"}])
+    kept = whole.take([i for i, name in enumerate(whole.prompts.ids) if name not in {"p3", "p8"}])
     expected = analyze(kept, phase="generated", permutations=20).document
     assert {**document, "notes": {}} == {**expected, "notes": {}}
     assert analyze(s, permutations=20).document["signatures"]["prompts"] == 20
@@ -137,7 +139,7 @@ def test_planted_structure_that_grows_with_depth_is_found_to_do_so() -> None:
 
 @pytest.mark.parametrize("option", [{"phase": "decode"}, {"permutations": 0}, {"folds": 1}, {"seed": -1}])
 def test_options_that_cannot_be_used_are_refused(option: dict[str, object]) -> None:
-    with pytest.raises(AnalysisError):
+    with pytest.raises((AnalysisError, SignaturesError)):
         analyze(signatures(), **option)  # type: ignore[arg-type]
 
 
@@ -176,7 +178,7 @@ def test_a_missing_analysis_is_refused(tmp_path: Path) -> None:
 def test_every_pair_of_categories_has_its_own_key_where_names_hold_a_bar() -> None:
     of_letter = {"w": "a", "x": "b|c", "y": "a|b", "z": "c"}
     plain = signatures(24, "wxyz")
-    named = replace(plain, categories=tuple(of_letter[letter] for letter in plain.categories))
+    named = plain.replace(categories=tuple(of_letter[letter] for letter in plain.prompts.categories))
     found = analyze(named, permutations=9, folds=2).document["similarity"]["by_pair"]
     expected = analyze(plain, permutations=9, folds=2).document["similarity"]["by_pair"]
     assert found == {
@@ -195,7 +197,7 @@ def test_signatures_that_are_the_same_have_means_within_their_intervals(load: li
     """Rounding makes cosines of more than 1 of such counts."""
     alike = signatures(prompts)
     counts = np.broadcast_to(np.array(load, dtype=np.uint16), alike.counts.shape)
-    alike = replace(alike, counts=counts, tokens=np.full((prompts, 2), 10, dtype=np.int32))
+    alike = alike.replace(counts=counts, tokens=np.full((prompts, 2), 10, dtype=np.int32))
     document = analyze(alike, permutations=9, folds=2).document
     found = document["similarity"]
     for one in (found["within"], found["across"], *found["by_category"].values(), *found["by_pair"].values()):

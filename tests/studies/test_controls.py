@@ -1,10 +1,9 @@
 """Where routing follows words alone, or length alone, the controls say so; where it does not, they do not cry wolf."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.analysis import analyze
@@ -47,12 +46,10 @@ def study(seed: int, *, words: float = 0.0, length: float = 0.0, category: float
     return Signatures(
         counts=phases,
         tokens=np.column_stack([tokens, np.zeros(PROMPTS)]).astype(np.int32),
-        categories=tuple(labels),
-        prompt_ids=tuple(map(str, range(PROMPTS))),
+        prompts=PromptTable(ids=tuple(map(str, range(PROMPTS))), categories=tuple(labels), texts=tuple(texts)),
         layers=np.array([0], dtype=np.int16),
         top_k=np.array([K], dtype=np.int16),
         meta={"router_may_drop": True},
-        texts=tuple(texts),
     )
 
 
@@ -61,7 +58,7 @@ def verdicts(studies: int, **effects: float) -> tuple[list[str], list[float]]:
     for seed in range(studies):
         made = study(seed, **effects)
         found.append(verdict(controls(Subject(made, "all", 199, 0, 5))))
-        headline.append(similarity(made.vectors(), made.categories).cohens_d)
+        headline.append(similarity(made.vectors(), made.prompts.categories).cohens_d)
     return found, headline
 
 
@@ -79,7 +76,7 @@ def test_a_real_effect_beside_words_and_length_is_found() -> None:
 
 
 def test_without_texts_the_controls_that_need_them_are_null_with_a_reason() -> None:
-    document = analyze(replace(study(0, words=1.0), texts=None), permutations=9).document
+    document = analyze(study(0, words=1.0).replace(texts=None), permutations=9).document
     assert document["controls"]["lexical"] is None
     assert document["controls"]["partial"] is None
     assert document["controls"]["length"] is not None
@@ -88,7 +85,7 @@ def test_without_texts_the_controls_that_need_them_are_null_with_a_reason() -> N
 
 def test_near_duplicates_are_named() -> None:
     made = study(0, words=1.0)
-    assert made.texts is not None
-    document = analyze(replace(made, texts=(made.texts[1], *made.texts[1:])), permutations=9).document
+    assert made.prompts.texts is not None
+    document = analyze(made.replace(texts=(made.prompts.texts[1], *made.prompts.texts[1:])), permutations=9).document
     assert document["controls"]["near_duplicates"] == [["0", "1", 1.0]]
     assert "almost the same" in document["notes"]["controls.near_duplicates"]

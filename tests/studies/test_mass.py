@@ -1,6 +1,5 @@
 """Gate mass: how much weight each expert got, beside how often it was selected."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,9 @@ import pytest
 
 from moexray import signatures as signatures_module
 from moexray.errors import AnalysisError, SignaturesError
-from moexray.signatures import Signatures, merge
-from moexray.stored import StoredSignatures
+from moexray.merging import merge
+from moexray.prompt_table import PromptTable
+from moexray.signatures import Signatures
 from moexray.studies import cohort as subject_module
 from moexray.studies.analysis import analyze
 
@@ -28,12 +28,14 @@ def made(prompts: int = 60, *, seed: int = 0, first: int = 0) -> Signatures:
     return Signatures(
         counts=counts,
         tokens=tokens,
-        categories=tuple("abc"[i % 3] for i in range(prompts)),
-        prompt_ids=tuple(f"p{first + i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{first + i}" for i in range(prompts)),
+            categories=tuple("abc"[i % 3] for i in range(prompts)),
+            texts=tuple(f"text {i}" for i in range(prompts)),
+        ),
         layers=np.array([0, 1, 2], dtype=np.int16),
         top_k=np.array([2, 2, 2], dtype=np.int16),
         mass=mass,
-        texts=tuple(f"text {i}" for i in range(prompts)),
     )
 
 
@@ -47,7 +49,7 @@ def test_a_vector_by_mass_is_each_layers_share_of_gate_weight(phase: str) -> Non
     signatures = made(5)
     index = {"prompt": [0], "generated": [1], "all": [0, 1]}[phase]
     assert signatures.mass is not None
-    for prompt, vector in enumerate(signatures.vectors(phase, by="mass")):
+    for prompt, vector in enumerate(signatures.vectors(phase, weighting="mass")):
         for layer in range(3):
             got = sum(signatures.mass[prompt, i, layer].astype(float) for i in index)
             np.testing.assert_allclose(vector[6 * layer : 6 * layer + 6], got / got.sum())
@@ -55,8 +57,8 @@ def test_a_vector_by_mass_is_each_layers_share_of_gate_weight(phase: str) -> Non
 
 def test_equal_weights_make_the_mass_and_the_counts_the_same_signature() -> None:
     signatures = made()
-    equal = replace(signatures, mass=0.25 * signatures.counts.astype(np.float32))
-    np.testing.assert_array_equal(equal.vectors(by="mass"), equal.vectors())
+    equal = signatures.replace(mass=0.25 * signatures.counts.astype(np.float32))
+    np.testing.assert_array_equal(equal.vectors(weighting="mass"), equal.vectors())
     by_mass, by_counts = (analyze(equal, by=by, permutations=9).document for by in ("mass", "counts"))
     different = {key for key in by_counts if by_counts[key] != by_mass[key]}
     assert different == {"signatures", "balance", "notes"}
@@ -74,15 +76,15 @@ def test_what_only_the_weights_tell_is_found_by_mass_alone() -> None:
 def test_selecting_and_merging_keep_the_mass_with_its_prompts() -> None:
     signatures, other = made(6), made(4, seed=1, first=6)
     assert signatures.mass is not None
-    np.testing.assert_array_equal(signatures.select(category="b").mass, signatures.mass[1::3])
+    np.testing.assert_array_equal(signatures.take(range(1, len(signatures), 3)).mass, signatures.mass[1::3])
     merged = merge([signatures, other])
     np.testing.assert_array_equal(merged.take([7, 2]).mass, [other.mass[1], signatures.mass[2]])
-    assert merge([signatures, replace(other, mass=None)]).mass is None
+    assert merge([signatures, other.replace(mass=None)]).mass is None
 
 
 def test_the_file_keeps_the_mass_and_one_without_reads_as_before(tmp_path: Path) -> None:
     made().save(tmp_path / "with.npz")
-    replace(made(), mass=None).save(tmp_path / "without.npz")
+    made().replace(mass=None).save(tmp_path / "without.npz")
     np.testing.assert_array_equal(Signatures.load(tmp_path / "with.npz").mass, made().mass)
     assert Signatures.load(tmp_path / "without.npz").mass is None
     with np.load(tmp_path / "with.npz") as one, np.load(tmp_path / "without.npz") as other:
@@ -91,7 +93,7 @@ def test_the_file_keeps_the_mass_and_one_without_reads_as_before(tmp_path: Path)
 
 def test_blocks_of_a_file_hold_the_mass_of_their_prompts(tmp_path: Path, small_blocks: None) -> None:
     made().save(tmp_path / "s.npz")
-    stored = StoredSignatures.open(tmp_path / "s.npz")
+    stored = Signatures.open(tmp_path / "s.npz")
     blocks = list(stored.blocks())
     assert len(blocks) > 2
     np.testing.assert_array_equal(np.concatenate([block.mass for block in blocks]), made().mass)
@@ -102,7 +104,7 @@ def test_an_analysis_by_mass_is_the_same_whole_and_streamed(
     tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made().save(tmp_path / "s.npz")
-    stored = StoredSignatures.open(tmp_path / "s.npz")
+    stored = Signatures.open(tmp_path / "s.npz")
     whole = analyze(stored, by="mass", permutations=9).document
     monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
     monkeypatch.setattr(subject_module, "SAMPLE", 30)
@@ -116,7 +118,7 @@ def test_an_analysis_by_mass_is_the_same_whole_and_streamed(
 def test_specifications_try_gate_mass_where_it_is_there() -> None:
     found = analyze(made(30), permutations=19, specifications=True).document["specifications"]
     assert {one["layers"] for one in found if one["measure"] == "shares of gate mass"} == {"concatenated", "averaged"}
-    plain = analyze(replace(made(30), mass=None), permutations=19, specifications=True).document["specifications"]
+    plain = analyze(made(30).replace(mass=None), permutations=19, specifications=True).document["specifications"]
     assert [one for one in found if one["measure"] != "shares of gate mass"] == plain
 
 
@@ -133,16 +135,16 @@ def test_what_is_no_mass_of_these_counts_is_refused() -> None:
     ]
     for mass in changes:
         with pytest.raises(SignaturesError, match="mass must be"):
-            replace(signatures, mass=mass)
+            signatures.replace(mass=mass)
 
 
 def test_asking_by_what_was_not_recorded_says_how_to_record_it(tmp_path: Path) -> None:
-    without = replace(made(), mass=None)
+    without = made().replace(mass=None)
     without.save(tmp_path / "s.npz")
-    for signatures in (without, StoredSignatures.open(tmp_path / "s.npz")):
-        with pytest.raises(SignaturesError, match="hold no gate mass: `moexray capture --weights` records it"):
+    for signatures in (without, Signatures.open(tmp_path / "s.npz")):
+        with pytest.raises(SignaturesError, match="hold no gate mass: `moexray capture --record weights` records it"):
             analyze(signatures, by="mass")
     with pytest.raises(SignaturesError, match="hold no gate mass"):
-        without.vectors(by="mass")
+        without.vectors(weighting="mass")
     with pytest.raises(AnalysisError, match="no weighting 'size': there are counts and mass"):
         analyze(without, by="size")  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moexray.errors import AnalysisError
-from moexray.signatures import PHASES, Phase, Signatures, merge
+from moexray.merging import merge
+from moexray.prompt_table import PromptTable
+from moexray.segments import PLAIN, selectors
+from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 
 WORDS = ("", "add", "the", "numbers", "once", "upon a time", "é", "π ≈ 3")
@@ -19,7 +21,7 @@ PAIRS = ("within", "across", "cohens_d", "cohens_d_ci")
 
 few_examples = settings(max_examples=25)
 more_examples = settings(max_examples=60)
-phases = st.sampled_from(PHASES)
+phases = st.sampled_from(selectors(PLAIN))
 
 
 @st.composite
@@ -46,12 +48,14 @@ def signatures(draw: st.DrawFn, *, least_tokens: int = 0) -> Signatures:
     return Signatures(
         counts=counts,
         tokens=tokens,
-        categories=tuple(draw(st.lists(st.sampled_from(names), min_size=prompts, max_size=prompts))),
-        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{i}" for i in range(prompts)),
+            categories=tuple(draw(st.lists(st.sampled_from(names), min_size=prompts, max_size=prompts))),
+            groups=groups,
+            texts=texts,
+        ),
         layers=np.arange(layers, dtype=np.int16),
         top_k=np.array(top_k, dtype=np.int16),
-        texts=texts,
-        groups=groups,
     )
 
 
@@ -59,7 +63,7 @@ def signatures(draw: st.DrawFn, *, least_tokens: int = 0) -> Signatures:
 analyzable = signatures(least_tokens=1)
 
 
-def document(of: Signatures, *, phase: Phase = "all") -> Mapping[str, Any]:
+def document(of: Signatures, *, phase: str = "all") -> Mapping[str, Any]:
     return analyze(of, phase=phase, permutations=9, folds=2).document
 
 
@@ -105,7 +109,7 @@ def test_the_order_of_the_layers_is_that_of_their_rows_and_changes_nothing_else(
     of: Signatures, data: st.DataObject
 ) -> None:
     order = data.draw(st.permutations(range(len(of.layers))))
-    mixed = document(replace(of, counts=of.counts[:, :, order], layers=of.layers[order], top_k=of.top_k[order]))
+    mixed = document(of.replace(counts=of.counts[:, :, order], layers=of.layers[order], top_k=of.top_k[order]))
     whole = document(of)
     for key in ("layers", "load"):
         assert_alike(mixed[key], [whole[key][number] for number in order], where=key)
@@ -119,7 +123,7 @@ def test_the_order_of_the_layers_is_that_of_their_rows_and_changes_nothing_else(
 def test_renaming_the_categories_renames_keys_and_changes_nothing_else(of: Signatures, names: list[str]) -> None:
     new = dict(zip("abc", names, strict=True))
     whole = document(of)
-    renamed = document(replace(of, categories=tuple(new[name] for name in of.categories)))
+    renamed = document(of.replace(categories=tuple(new[name] for name in of.prompts.categories)))
     similarity = dict(whole["similarity"])
     similarity["by_category"] = {new[name]: summary for name, summary in similarity["by_category"].items()}
     similarity["by_pair"] = {
@@ -139,7 +143,7 @@ def test_renaming_the_categories_renames_keys_and_changes_nothing_else(of: Signa
 @given(of=analyzable)
 def test_every_prompt_twice_leaves_similarity_across_and_load_as_they_were(of: Signatures) -> None:
     """Pairs across are each there four times; within, the copies of one prompt make pairs that were not there."""
-    copies = replace(of, prompt_ids=tuple(f"copy of {name}" for name in of.prompt_ids))
+    copies = of.replace(ids=tuple(f"copy of {name}" for name in of.prompts.ids))
     once, twice = document(of), document(merge([of, copies]))
     assert_alike(twice["load"], once["load"], where="load")
     assert_alike(twice["similarity"]["across"]["mean"], once["similarity"]["across"]["mean"], where="across")
@@ -151,7 +155,7 @@ def test_every_prompt_twice_leaves_similarity_across_and_load_as_they_were(of: S
 
 @more_examples
 @given(of=signatures(), phase=phases)
-def test_any_signatures_are_analyzed_or_refused_and_every_null_has_its_reason(of: Signatures, phase: Phase) -> None:
+def test_any_signatures_are_analyzed_or_refused_and_every_null_has_its_reason(of: Signatures, phase: str) -> None:
     """Nothing crashes, and no number is made up; where no prompt has a token in the phase, there is nothing."""
     if not of.has_tokens(phase).any():
         with pytest.raises(AnalysisError, match="nothing to analyze"):

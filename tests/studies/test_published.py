@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moexray.corpus_counts import ExpertCounts, read_counts
+from moexray.corpus_counts import CorpusCounts, read_counts
 from moexray.stats.experts.specialisation import domain_specialisation, vocabulary_specialisation
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.pairs.similarity import similarity
@@ -44,7 +44,7 @@ def folder() -> Path:
 
 
 @pytest.fixture(scope="module")
-def counts(folder: Path) -> dict[str, ExpertCounts]:
+def counts(folder: Path) -> dict[str, CorpusCounts]:
     return {found.model: found for found in read_counts(folder / "expert_counts.csv")}
 
 
@@ -52,7 +52,7 @@ def cosine(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
-def test_domain_specialisation_is_plain_arithmetic_on_the_file(folder: Path, counts: dict[str, ExpertCounts]) -> None:
+def test_domain_specialisation_is_plain_arithmetic_on_the_file(folder: Path, counts: dict[str, CorpusCounts]) -> None:
     total: dict[tuple[str, ...], int] = defaultdict(int)
     with (folder / "expert_counts.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -66,7 +66,7 @@ def test_domain_specialisation_is_plain_arithmetic_on_the_file(folder: Path, cou
         assert shares[corpus, int(row["expert"])] == pytest.approx(expected)
 
 
-def test_layers_add_up_to_the_tokens_of_the_corpora(counts: dict[str, ExpertCounts]) -> None:
+def test_layers_add_up_to_the_tokens_of_the_corpora(counts: dict[str, CorpusCounts]) -> None:
     for model, found in counts.items():
         expected = [{"tulu": 205_243}.get(corpus, 208_896) * K[model] for corpus in found.corpora]
         assert found.selections.tolist() == expected
@@ -75,7 +75,7 @@ def test_layers_add_up_to_the_tokens_of_the_corpora(counts: dict[str, ExpertCoun
 
 @pytest.mark.parametrize(("model", "cosines"), [(OLMOE, (0.689, 0.512, 0.512)), (MIXTRAL, (0.995, 0.994, 0.986))])
 def test_corpora_are_routed_apart_with_depth_in_olmoe_and_alike_in_mixtral(
-    counts: dict[str, ExpertCounts], model: str, cosines: tuple[float, ...]
+    counts: dict[str, CorpusCounts], model: str, cosines: tuple[float, ...]
 ) -> None:
     """Mean cosine over all pairs of five corpora, by a loop and by the similarity that prompts are compared with."""
     found = counts[model]
@@ -87,12 +87,12 @@ def test_corpora_are_routed_apart_with_depth_in_olmoe_and_alike_in_mixtral(
 
 
 @pytest.mark.parametrize("tuned", [SFT, DPO])
-def test_fine_tuning_moves_loads_little(counts: dict[str, ExpertCounts], tuned: str) -> None:
+def test_fine_tuning_moves_loads_little(counts: dict[str, CorpusCounts], tuned: str) -> None:
     for before, after in zip(counts[OLMOE].corpus("tulu"), counts[tuned].corpus("tulu"), strict=True):
         assert cosine(before.astype(float), after.astype(float)) > 0.98
 
 
-def test_olmoe_spreads_the_load_of_one_corpus_less_evenly_than_mixtral(counts: dict[str, ExpertCounts]) -> None:
+def test_olmoe_spreads_the_load_of_one_corpus_less_evenly_than_mixtral(counts: dict[str, CorpusCounts]) -> None:
     for corpus in TEXT:
         olmoe, mixtral = (layer_loads(counts[model].corpus(corpus)) for model in (OLMOE, MIXTRAL))
         assert all(one.cv > other.cv for one, other in zip(olmoe, mixtral, strict=True))

@@ -1,13 +1,12 @@
 """Phases compared: the same prompts, the same folds, and a reason where one phase is missing."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from moexray.cli.phase_table import phase_rows
 from moexray.errors import NotComputable
-from moexray.signatures import Phase, Signatures
+from moexray.prompt_table import PromptTable
+from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.cohort import Subject
@@ -27,14 +26,15 @@ def signatures(prompts: int = 20, *, empty: tuple[int, ...] = (), seed: int = 0)
     return Signatures(
         counts=counts,
         tokens=tokens,
-        categories=tuple("ab"[i % 2] for i in range(prompts)),
-        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{i}" for i in range(prompts)), categories=tuple("ab"[i % 2] for i in range(prompts))
+        ),
         layers=np.array([0, 1], dtype=np.int16),
         top_k=np.array([2, 2], dtype=np.int16),
     )
 
 
-def subject(made: Signatures, phase: Phase = "all", permutations: int = 99) -> Subject:
+def subject(made: Signatures, phase: str = "all", permutations: int = 99) -> Subject:
     return Subject(made, phase, permutations, 0, 5)
 
 
@@ -43,8 +43,8 @@ def test_each_phase_has_the_figures_of_an_analysis_of_that_phase() -> None:
     found = phases(subject(made))
     assert found["prompts"] == 20
     for phase in ("prompt", "generated"):
-        alone = similarity(made.vectors(phase), made.categories)
-        classified = classify(made.vectors(phase), made.categories)
+        alone = similarity(made.vectors(phase), made.prompts.categories)
+        classified = classify(made.vectors(phase), made.prompts.categories)
         assert found[phase]["within"] == pytest.approx(alone.within.mean)
         assert found[phase]["across"] == pytest.approx(alone.across.mean)
         assert found[phase]["cohens_d"] == pytest.approx(alone.cohens_d)
@@ -63,8 +63,8 @@ def test_a_prompt_that_goes_on_as_it_began_is_found_to_do_so() -> None:
 
 def test_only_prompts_with_tokens_in_both_phases_are_compared_and_their_groups_go_with_them() -> None:
     groups = tuple(f"g{i // 2}" for i in range(32))
-    made = replace(signatures(32, empty=(3, 8)), groups=groups)
-    kept = made.select(ids=[name for name in made.prompt_ids if name not in {"p3", "p8"}])
+    made = signatures(32, empty=(3, 8)).replace(groups=groups)
+    kept = made.take([i for i, name in enumerate(made.prompts.ids) if name not in {"p3", "p8"}])
     about, expected = subject(made), subject(kept)
     assert phases(about) == phases(expected)
     assert about.notes["phases.prompts"].startswith("compares 30 of 32 prompts")
@@ -72,7 +72,7 @@ def test_only_prompts_with_tokens_in_both_phases_are_compared_and_their_groups_g
 
 
 @pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
-def test_the_comparison_is_the_same_whichever_phase_is_analyzed(phase: Phase) -> None:
+def test_the_comparison_is_the_same_whichever_phase_is_analyzed(phase: str) -> None:
     assert phases(subject(signatures(), phase)) == phases(subject(signatures()))
 
 
@@ -97,7 +97,7 @@ def test_what_a_handful_of_prompts_cannot_give_is_null_with_its_reason() -> None
     found = phases(about)
     assert found["prompt"]["accuracy"] is None
     assert "fewer than the 5 folds" in about.notes["phases.accuracy"]
-    one = subject(replace(signatures(6), categories=("a",) * 6))
+    one = subject(signatures(6).replace(categories=("a",) * 6))
     found = phases(one)
     assert found["other_categories"] is None
     assert found["difference"] == {"cohens_d": None, "ci": None}
@@ -124,7 +124,7 @@ def test_the_table_has_a_row_for_each_phase_their_difference_and_one_prompt_in_b
     ]
 
 
-@pytest.mark.parametrize("made", [signatures(), signatures(4), replace(signatures(6), categories=tuple("abcdef"))])
+@pytest.mark.parametrize("made", [signatures(), signatures(4), signatures(6).replace(categories=tuple("abcdef"))])
 def test_the_rows_fit_the_screen(made: Signatures) -> None:
     for name, text in phase_rows({"phases": phases(subject(made))}):
         assert len(name) <= 18

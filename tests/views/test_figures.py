@@ -1,7 +1,6 @@
 """Figures show the numbers they are given, are readable without colour, and are the same bytes every time."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 
 from moexray.errors import FigureError
+from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.categories.pca import principal_components
 from moexray.stats.layers.by_layer import LayerStatistics
@@ -33,8 +33,10 @@ def signatures(categories: str = "abc", prompts: int = 18) -> Signatures:
     return Signatures(
         counts=counts,
         tokens=np.full((prompts, 2), 6, dtype=np.int32),
-        categories=tuple(categories[i % len(categories)] for i in range(prompts)),
-        prompt_ids=tuple(f"p{i}" for i in range(prompts)),
+        prompts=PromptTable(
+            ids=tuple(f"p{i}" for i in range(prompts)),
+            categories=tuple(categories[i % len(categories)] for i in range(prompts)),
+        ),
         layers=np.array([0, 2, 4], dtype=np.int16),
         top_k=np.array([2, 2, 2], dtype=np.int16),
         meta={"model": "some/model"},
@@ -84,11 +86,11 @@ def test_the_similarity_matrix_is_ordered_by_category_and_blank_on_its_diagonal(
 
 def test_each_prompt_is_one_point_of_its_categorys_colour() -> None:
     s = signatures()
-    components = principal_components(s.vectors(), s.categories)
-    axes = draw_pca(components, s.categories, title="t").axes[0]
+    components = principal_components(s.vectors(), s.prompts.categories)
+    axes = draw_pca(components, s.prompts.categories, title="t").axes[0]
     clouds = [found for found in axes.collections if isinstance(found, PathCollection)]
     for cloud, name in zip(clouds, "abc", strict=True):
-        expected = components.coordinates[[label == name for label in s.categories]]
+        expected = components.coordinates[[label == name for label in s.prompts.categories]]
         np.testing.assert_array_equal(cloud.get_offsets(), expected)
         np.testing.assert_allclose(cloud.get_facecolor()[0, :3], to_rgb(category_marks("abc")[name][0]))
 
@@ -116,7 +118,7 @@ def test_prompts_without_a_token_in_the_phase_are_not_drawn() -> None:
     s = signatures()
     counts, tokens = s.counts.copy(), s.tokens.copy()
     counts[0, 1], tokens[0, 1] = 0, 0
-    figure = make_figure("pca", replace(s, counts=counts, tokens=tokens), phase="generated")
+    figure = make_figure("pca", s.replace(counts=counts, tokens=tokens), phase="generated")
     assert "17 prompts" in figure.get_suptitle()
 
 
@@ -132,7 +134,9 @@ def test_a_figure_can_be_drawn_into_somebodys_axes() -> None:
 
     axes = Figure().subplots()
     s = signatures()
-    figure = draw_pca(principal_components(s.vectors(), s.categories), s.categories, title="mine", axes=axes)
+    figure = draw_pca(
+        principal_components(s.vectors(), s.prompts.categories), s.prompts.categories, title="mine", axes=axes
+    )
     assert figure is axes.get_figure()
     assert axes.get_title(loc="left") + axes.get_title() == "mine"
 
@@ -163,6 +167,6 @@ def test_a_figure_of_a_trace_names_its_model_and_phase(write_trace: Callable[...
     for name in TRACE_FIGURES:
         figure = make_trace_figure(name, recorded, Trace.open(tmp_path / "trace.parquet", recorded))
         assert "made-up, 24 prompts" in figure.get_suptitle()
-    alone = replace(recorded, categories=("one",) * len(recorded))
+    alone = recorded.replace(categories=("one",) * len(recorded))
     with pytest.raises(FigureError, match="no figure tokens: "):
         make_trace_figure("tokens", alone, Trace.open(tmp_path / "trace.parquet", alone))

@@ -19,7 +19,7 @@ from moexray.engines.transformers.sampling import DrawByPrompt, Generation
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError, OutOfMemory
 from moexray.prompts import Prompt
-from moexray.routing import RoutedSequence, RouterLayout
+from moexray.routing import RoutedSequence, RouterLayout, plain_segments
 
 _TOKENIZED_TOGETHER = 1000
 
@@ -197,10 +197,9 @@ class TransformersEngine:
             _check_weights(own_weights)
             sequences.append(
                 RoutedSequence(
-                    prompt=row,
                     token_ids=tokens,
                     experts=experts[row, own],
-                    prompt_length=len(ids),
+                    segments=plain_segments(len(ids), len(tokens) - len(ids)),
                     output=self._tokenizer.decode(written, skip_special_tokens=True),
                     gate_weights=own_weights,
                 )

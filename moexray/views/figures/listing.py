@@ -6,12 +6,11 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from moexray.errors import AnalysisError, FigureError, NotComputable
-from moexray.signatures import Phase, Signatures
+from moexray.signatures import Signatures
 from moexray.stats.categories.pca import principal_components
 from moexray.stats.layers.by_layer import layer_accuracies, layer_statistics
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.pairs.similarity import unit_rows
-from moexray.stored import StoredSignatures
 from moexray.studies.alternatives import specifications_of
 from moexray.studies.cohort import Subject, subject_of
 from moexray.studies.same_token import token_identity
@@ -28,7 +27,7 @@ _SHUFFLES = 499
 _PHASE_NAMES = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}
 
 
-def make_figure(name: str, signatures: Signatures | StoredSignatures, *, phase: Phase = "all") -> Figure:
+def make_figure(name: str, signatures: Signatures, *, phase: str = "all") -> Figure:
     """Draw one of `FIGURES`; prompts without a token in the phase are left out.
 
     Raises
@@ -43,9 +42,7 @@ def make_figure(name: str, signatures: Signatures | StoredSignatures, *, phase: 
         raise FigureError(message) from reason
 
 
-def make_trace_figure(
-    name: str, signatures: Signatures | StoredSignatures, trace: Trace, *, phase: Phase = "all"
-) -> Figure:
+def make_trace_figure(name: str, signatures: Signatures, trace: Trace, *, phase: str = "all") -> Figure:
     """Draw one of `TRACE_FIGURES`, of these very signatures and what each of their tokens selected.
 
     Raises

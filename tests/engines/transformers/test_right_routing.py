@@ -112,4 +112,7 @@ def test_the_text_written_does_not_depend_on_the_batch(
     in_float64: LoadedModel, prompts: list[Prompt], recorded: Recorded
 ) -> None:
     engine = TransformersEngine(in_float64)
-    assert recorded(engine, prompts, NEW_TOKENS, 1).outputs == recorded(engine, prompts, NEW_TOKENS, 16).outputs
+    assert (
+        recorded(engine, prompts, NEW_TOKENS, 1).prompts.outputs
+        == recorded(engine, prompts, NEW_TOKENS, 16).prompts.outputs
+    )

@@ -94,7 +94,7 @@ class PaddingCounted(Changed):
             sequence,
             token_ids=np.insert(sequence.token_ids, 0, 0),
             experts=np.concatenate([sequence.experts[:1], sequence.experts]),
-            prompt_length=sequence.prompt_length + 1,
+            segments=np.insert(sequence.segments, 0, 0),
         )
 
 
@@ -105,6 +105,7 @@ class LastCountedTwice(Changed):
         return replace(
             sequence,
             token_ids=np.append(sequence.token_ids, sequence.token_ids[-1:]),
+            segments=np.append(sequence.segments, sequence.segments[-1:]),
             experts=np.concatenate([sequence.experts, sequence.experts[-1:]]),
         )
 

@@ -1,0 +1,73 @@
+"""Joining captures of different prompts by the same model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import SignaturesError
+from moexray.prompt_table import PromptTable
+from moexray.signatures import Signatures
+
+# What two captures may differ in and still be captures of the same thing.
+_CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "verified"})
+
+
+def merge(parts: Sequence[Signatures]) -> Signatures:
+    """Join captures of different prompts by the same model into one, in the order given.
+
+    Texts, outputs, further columns and gate mass are kept where all parts have them.
+
+    Raises
+    ------
+    SignaturesError
+        If nothing is given, a prompt id occurs twice, or the parts differ in model, layout or settings.
+    """
+    if not parts:
+        message = "nothing to merge: name at least one file of signatures"
+        raise SignaturesError(message)
+    first = parts[0]
+    for part in parts[1:]:
+        _check_layout(first, part)
+    return Signatures(
+        counts=np.concatenate([part.counts for part in parts]),
+        tokens=np.concatenate([part.tokens for part in parts]),
+        prompts=PromptTable.concat([part.prompts for part in parts]),
+        layers=first.layers,
+        top_k=first.top_k,
+        experts=first.experts,
+        segments=first.segments,
+        meta=_merged_meta([part.meta for part in parts]),
+        mass=_joined_mass(parts),
+    )
+
+
+def _check_layout(first: Signatures, part: Signatures) -> None:
+    for name in ("layers", "top_k", "experts", "segments"):
+        ours, theirs = (np.asarray(getattr(one, name)).tolist() for one in (first, part))
+        if ours != theirs:
+            message = f"signatures differ in {name}: {getattr(first, name)} and {getattr(part, name)}"
+            raise SignaturesError(message)
+    if first.shape[3] != part.shape[3]:
+        message = f"signatures differ in experts a layer: {first.shape[3]} and {part.shape[3]}"
+        raise SignaturesError(message)
+
+
+def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for meta in metas for key in meta):
+        values = [meta.get(key) for meta in metas]
+        if all(value == values[0] for value in values):
+            merged[key] = values[0]
+        elif key in _CIRCUMSTANCES:
+            merged[key] = [one for value in values for one in (value if isinstance(value, list) else [value])]
+        else:
+            message = f"signatures differ in {key}: {values[0]!r} and {next(v for v in values if v != values[0])!r}"
+            raise SignaturesError(message)
+    return merged
+
+
+def _joined_mass(parts: Sequence[Signatures]) -> NDArray[np.float32] | None:
+    masses = [part.mass for part in parts if part.mass is not None]
+    return np.concatenate(masses) if len(masses) == len(parts) else None

@@ -1,0 +1,221 @@
+"""Members of an .npz file that are read when they are asked for, whole or some rows at a time."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, overload
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from moexray.errors import SignaturesError
+
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An .npz file, as it was when it was opened.
+
+    Attributes
+    ----------
+    path
+        The file.
+    stamp
+        Its inode, size and time of change: a file that was replaced since is refused, not mixed with the first.
+    """
+
+    path: Path
+    stamp: tuple[int, int, int]
+
+    @staticmethod
+    def of(path: Path) -> "StoredFile":
+        """Look at a file; `SignaturesError` if it is not there."""
+        with _readable(path):
+            return StoredFile(path, _stamp(path))
+
+    @contextmanager
+    def archive(self) -> Iterator[zipfile.ZipFile]:
+        """Open the file; what goes wrong in reading becomes one sentence."""
+        with _readable(self.path):
+            if _stamp(self.path) != self.stamp:
+                message = f"{self.path} was changed after it was opened: open it again"
+                raise SignaturesError(message)
+            with self.path.open("rb") as file:
+                if file.read(6) == b"\x93NUMPY":
+                    message = f"{self.path} holds a single array, not signatures"
+                    raise SignaturesError(message)
+            with zipfile.ZipFile(self.path) as opened:
+                yield opened
+
+    def array(self, name: str) -> "StoredArray":
+        """Read the header of an array."""
+        with self.archive() as archive, archive.open(f"{name}.npy") as member:
+            shape, in_columns, dtype = _header(member)
+        return StoredArray(self, name, shape, dtype, in_columns=in_columns)
+
+    def strings(self, name: str) -> "StoredStrings":
+        """Read where each string of a member begins.
+
+        Raises
+        ------
+        SignaturesError
+            If the offsets do not fit the bytes.
+        """
+        size = self.array(f"{name}.utf8").shape
+        offsets = self.array(f"{name}.offsets").read()
+        numbers = offsets.ndim == 1 and len(offsets) > 0 and offsets.dtype.kind in "iu" and len(size) == 1
+        if not numbers or offsets[0] != 0 or offsets[-1] != size[0] or (offsets[1:] < offsets[:-1]).any():
+            message = f"{self.path}: the offsets of {name} do not fit its {size[0] if size else 0} bytes"
+            raise SignaturesError(message)
+        return StoredStrings(self, name, offsets.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file.
+
+    Attributes
+    ----------
+    file, name
+        Where it is.
+    shape, dtype
+        As in its header.
+    in_columns
+        Whether the file holds it column by column, as NumPy calls Fortran order.
+    """
+
+    file: StoredFile
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    in_columns: bool
+
+    def read(self) -> NDArray[Any]:
+        """Read it whole."""
+        with self._opened() as member:
+            found = _numbers(member, self.shape[::-1] if self.in_columns else self.shape, self.dtype)
+        return found.T if self.in_columns else found
+
+    def blocks(self, size: int) -> Iterator[NDArray[Any]]:
+        """Yield its rows in order, at most `size` at a time."""
+        if self.in_columns:
+            whole = self.read()
+            yield from (whole[start : start + size] for start in range(0, len(whole), size))
+            return
+        with self._opened() as member:
+            for start in range(0, self.shape[0], size):
+                rows = min(size, self.shape[0] - start)
+                yield _numbers(member, (rows, *self.shape[1:]), self.dtype)
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        with self.file.archive() as archive, archive.open(f"{self.name}.npy") as member:
+            _header(member)
+            yield member
+
+
+@dataclass(frozen=True, eq=False)
+class StoredStrings(Sequence[str]):
+    """Strings in a file, end to end; only where each begins is in memory."""
+
+    file: StoredFile
+    name: str
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return self.at(range(len(self))[place])
+        return self.at([range(len(self))[place]])[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def at(self, places: Sequence[int]) -> tuple[str, ...]:
+        """Read the strings at these places, in one pass."""
+        found: dict[int, str] = {}
+        with self.file.archive() as archive, archive.open(f"{self.name}.utf8.npy") as member:
+            _header(member)
+            first = member.tell()
+            for place in sorted(set(places)):
+                member.seek(first + int(self.offsets[place]))
+                found[place] = self._decoded(member.read(int(self.offsets[place + 1] - self.offsets[place])))
+        return tuple(found[place] for place in places)
+
+    @cached_property
+    def _all(self) -> tuple[str, ...]:
+        packed = self.file.array(f"{self.name}.utf8").read().tobytes()
+        return tuple(self._decoded(packed[a:b]) for a, b in pairwise(self.offsets.tolist()))
+
+    def _decoded(self, characters: bytes) -> str:
+        try:
+            return characters.decode()
+        except UnicodeDecodeError as error:
+            message = f"{self.file.path}: {self.name} are not UTF-8 text"
+            raise SignaturesError(message) from error
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an array: its shape, whether columns come first, and its type."""
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    version = npy.read_magic(member)
+    if version not in readers:
+        message = f"an array is of NumPy's format {version}, which no file of signatures needs"
+        raise ValueError(message)
+    shape, in_columns, dtype = readers[version](member)
+    if dtype.hasobject:
+        message = "Object arrays cannot be loaded when allow_pickle=False"
+        raise ValueError(message)
+    return shape, in_columns and len(shape) > 1, dtype
+
+
+def _numbers(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Read so many numbers; memory grows with what is there, not with what a header claims."""
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    content = bytearray()
+    while len(content) < size and (chunk := member.read(min(size - len(content), _CHUNK))):
+        content += chunk
+    if len(content) < size:
+        message = "an array ends too early"
+        raise EOFError(message)
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say in one sentence why the file cannot be read."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        message = f"{path} does not exist: `moexray capture` makes it, or name another file"
+        raise SignaturesError(message) from error
+    except OSError as error:
+        message = f"{path} could not be read: {error.strerror or error}"
+        raise SignaturesError(message) from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        message = f"{path} is damaged or is not a file of signatures ({reason})"
+        raise SignaturesError(message) from error

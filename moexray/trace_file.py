@@ -1,0 +1,168 @@
+"""The file of a trace: Parquet, one row for each token and MoE layer, written prompt by prompt."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import TraceError
+from moexray.extras import import_extra
+from moexray.files import whole_file
+from moexray.routing import RoutedSequence, RouterLayout
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow import parquet
+
+# What a trace must have to be read.
+COLUMNS = ("prompt", "position", "token_id", "phase", "layer", "experts")
+# Rows of the table in a row group: enough to compress well, few enough to hold.
+_ROW_GROUP = 2**16
+
+
+def write_trace(
+    path: Path,
+    sequences: Iterable[RoutedSequence],
+    prompt_ids: Sequence[str],
+    layout: RouterLayout,
+    text_of: Callable[[int], str],
+) -> None:
+    """Write one row for each token and layer: see docs/trace.md.
+
+    Parameters
+    ----------
+    sequences
+        One for each prompt, in order, with gate weights.
+    text_of
+        Returns what a token id stands for.
+
+    Raises
+    ------
+    MissingExtra
+        If pyarrow is not installed.
+    """
+    parquet = import_parquet("writing a trace")
+    text = cache(text_of)
+    with whole_file(path) as partial, parquet.ParquetWriter(partial, _schema(), compression="zstd") as writer:
+        for some in _together(sequences, prompt_ids, len(layout.layers)):
+            writer.write_table(_table(some, layout, text))
+
+
+def import_parquet(purpose: str) -> Any:
+    """Import pyarrow's Parquet module; `MissingExtra` where it is not installed."""
+    return import_extra("pyarrow.parquet", extra="parquet", purpose=purpose)
+
+
+def open_trace_file(path: Path) -> "parquet.ParquetFile":
+    """Open a trace; `TraceError` if it is missing, damaged or lacks a column."""
+    if not path.is_file():
+        message = f"{path} is not there: `moexray capture --record trace` writes a trace beside its signatures"
+        raise TraceError(message)
+    parquet = import_parquet(f"reading {path}")
+    from pyarrow import ArrowException
+
+    try:
+        file = parquet.ParquetFile(path)
+    except (ArrowException, OSError) as error:
+        message = f"{path} is not a whole Parquet file: {str(error).splitlines()[0]}"
+        raise TraceError(message) from error
+    missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+    if missing:
+        message = f"{path} has no column {missing[0]!r}, so it is no trace: `moexray capture --record trace` writes one"
+        raise TraceError(message)
+    return file
+
+
+def column_numbers(column: Any) -> NDArray[np.int64]:
+    """Return a column of whole numbers as an array."""
+    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def column_names(column: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Return a column of names as the place of each row's name in a list of names."""
+    import pyarrow as pa
+
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return column_numbers(encoded.indices), encoded.dictionary.to_pylist()
+
+
+def _schema() -> "pyarrow.Schema":
+    import pyarrow as pa
+
+    words = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("prompt", words),
+            ("position", pa.int32()),
+            ("token_id", pa.int32()),
+            ("token", words),
+            ("phase", words),
+            ("kind", words),
+            ("layer", pa.int16()),
+            ("experts", pa.list_(pa.int16())),
+            ("gate_weights", pa.list_(pa.float32())),
+        ]
+    )
+
+
+def _together(
+    sequences: Iterable[RoutedSequence], prompt_ids: Sequence[str], layers: int
+) -> Iterator[list[tuple[str, RoutedSequence]]]:
+    """Yield prompts in lots that make a row group."""
+    together: list[tuple[str, RoutedSequence]] = []
+    size = 0
+    for name, sequence in zip(prompt_ids, sequences, strict=True):
+        together.append((name, sequence))
+        size += len(sequence.token_ids) * layers
+        if size >= _ROW_GROUP:
+            yield together
+            together, size = [], 0
+    if together:
+        yield together
+
+
+def _table(
+    together: Sequence[tuple[str, RoutedSequence]], layout: RouterLayout, text_of: Callable[[int], str]
+) -> "pyarrow.Table":
+    import pyarrow as pa
+
+    layers = len(layout.layers)
+    sequences = [sequence for _, sequence in together]
+    lengths = [len(sequence.token_ids) for sequence in sequences]
+    token_ids = np.concatenate([sequence.token_ids for sequence in sequences])
+    segments = np.concatenate([sequence.segments for sequence in sequences])
+    experts = np.concatenate([sequence.experts for sequence in sequences])
+    weights = np.concatenate([_weights(sequence) for sequence in sequences])
+    known, places = np.unique(token_ids, return_inverse=True)
+    selected = experts >= 0
+
+    def for_each_layer(values: Any) -> Any:
+        return np.repeat(values, layers)
+
+    def named(numbers: Any, names: Sequence[str]) -> "pyarrow.DictionaryArray":
+        return pa.DictionaryArray.from_arrays(for_each_layer(numbers).astype(np.int32), pa.array(names, pa.string()))
+
+    phases, kinds = (list(dict.fromkeys(getattr(one, part) for one in layout.segments)) for part in ("phase", "kind"))
+    offsets = np.concatenate([[0], np.cumsum(selected.sum(axis=2).ravel())]).astype(np.int32)
+    columns = [
+        named(np.repeat(np.arange(len(together)), lengths), [name for name, _ in together]),
+        for_each_layer(np.concatenate([np.arange(n) for n in lengths]).astype(np.int32)),
+        for_each_layer(token_ids),
+        named(places, [text_of(int(token)) for token in known]),
+        named(np.array([phases.index(one.phase) for one in layout.segments])[segments], phases),
+        named(np.array([kinds.index(one.kind) for one in layout.segments])[segments], kinds),
+        np.tile(np.asarray(layout.layers, dtype=np.int16), len(token_ids)),
+        pa.ListArray.from_arrays(offsets, experts[selected]),
+        pa.ListArray.from_arrays(offsets, weights[selected].astype(np.float32)),
+    ]
+    return pa.table(columns, schema=_schema())
+
+
+def _weights(sequence: RoutedSequence) -> NDArray[np.float16]:
+    if sequence.gate_weights is None:
+        message = "a trace needs the gate weights of every sequence"
+        raise ValueError(message)
+    return sequence.gate_weights
