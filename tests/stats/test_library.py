@@ -57,7 +57,7 @@ def test_every_statistic_takes_arrays_and_returns_frozen_results_or_numbers(name
     hints = typing.get_type_hints(LISTED[name], vars(import_module(LISTED[name].__module__)) | LISTED)
     for part in (leaf for hint in hints.values() for leaf in leaves(hint)):
         if dataclasses.is_dataclass(part):
-            assert part.__dataclass_params__.frozen
+            assert part.__dataclass_params__.frozen  # type: ignore[union-attr]
             assert part.__module__.startswith("moexray.stats.")
         else:
             assert part in PLAIN

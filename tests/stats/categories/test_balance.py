@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import chisquare, hypergeom
 
 from moexray.stats.categories.balance import (
+    Baseline,
     counts_by_expert,
     counts_by_token,
     load_matched_baseline,
@@ -85,8 +86,8 @@ def test_the_uniform_null_of_unequal_layers_has_the_mean_of_their_own_numbers_of
 
 
 def test_one_number_of_experts_stands_for_all_layers() -> None:
-    rng = [np.random.default_rng(5) for _ in range(2)]
-    one, each = (uniform_counts(TOKENS, TOP_K, e, rng=r) for e, r in zip((7, EXPERTS), rng, strict=True))
+    one = uniform_counts(TOKENS, TOP_K, 7, rng=np.random.default_rng(5))
+    each = uniform_counts(TOKENS, TOP_K, EXPERTS, rng=np.random.default_rng(5))
     np.testing.assert_array_equal(one, each)
 
 
@@ -123,7 +124,7 @@ def test_signatures_of_a_balanced_router_lie_within_the_uniform_null_and_planted
     planted[1::2, :, 4:] += planted[1::2, :, :4]
     planted[1::2, :, :4] = 0
 
-    def baseline(data: np.ndarray) -> object:
+    def baseline(data: np.ndarray) -> Baseline:
         if null == "uniform":
             return uniform_baseline(np.full(8, 20), np.array([2]), 8, observed=similarity_of(data), rng=1)
         return load_matched_baseline(data, observed=similarity_of(data), rng=1)
@@ -143,7 +144,12 @@ def test_the_load_matched_null_keeps_both_margins(monkeypatch: pytest.MonkeyPatc
     from moexray.stats.categories import balance
 
     measured = balance._mean_similarity
-    monkeypatch.setattr(balance, "_mean_similarity", lambda table: drawn.append(table) or measured(table))
+
+    def draw(table: np.ndarray) -> float:
+        drawn.append(table)
+        return measured(table)
+
+    monkeypatch.setattr(balance, "_mean_similarity", draw)
     load_matched_baseline(counts, observed=similarity_of(counts), rng=0, draws=5)
     assert len(drawn) == 5
     for table in drawn:

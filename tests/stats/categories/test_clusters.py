@@ -61,7 +61,7 @@ def test_neighbours_that_differ_are_near_and_apart() -> None:
 
 
 def test_the_distance_of_two_halves_of_one_cluster_is_rarely_significant() -> None:
-    centres = {"a": (0, 0), "b": (0, 0), "c": (9, 0)}
+    centres = {"a": (0.0, 0.0), "b": (0.0, 0.0), "c": (9.0, 0.0)}
     ps = [
         centroid_distance(*scattered(centres, each=6, seed=seed), ("a", "b"), permutations=39, rng=seed).p_value
         for seed in range(200)

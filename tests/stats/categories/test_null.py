@@ -19,7 +19,8 @@ from scipy.stats import binom, kstest
 
 from moexray.stats.categories.classifier import classifier_p_value
 from moexray.stats.categories.partial import partial_effect
-from moexray.stats.layers.by_layer import LayerPValues, layer_p_values
+from moexray.stats.inference.multiple import LayerPValues
+from moexray.stats.layers.by_layer import layer_p_values
 from moexray.stats.layers.depth import depth_trend
 from moexray.stats.pairs.shuffled import permutation_test
 

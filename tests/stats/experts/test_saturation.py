@@ -21,10 +21,10 @@ def test_a_place_that_is_not_used_is_not_common() -> None:
 
 def test_a_router_agrees_with_itself_and_by_chance_with_k_over_experts() -> None:
     rng = np.random.default_rng(0)
-    draws = np.argsort(rng.random((2, 4000, 3, 16)), axis=3)[..., :4]
+    first, second = np.argsort(rng.random((2, 4000, 3, 16)), axis=3)[..., :4]
     prompts, labels = np.arange(4000) // 100, ["a", "b"] * 20
-    assert router_saturation(draws[0], draws[0], prompts, labels).by_layer == (1, 1, 1)
-    found = router_saturation(*draws, prompts, labels)
+    assert router_saturation(first, first, prompts, labels).by_layer == (1, 1, 1)
+    found = router_saturation(first, second, prompts, labels)
     assert found.by_layer == pytest.approx([0.25] * 3, abs=0.02)
     for interval in found.intervals:
         assert interval is not None
@@ -33,4 +33,4 @@ def test_a_router_agrees_with_itself_and_by_chance_with_k_over_experts() -> None
 
 def test_other_tokens_are_refused() -> None:
     with pytest.raises(NotComputable, match="cannot be compared"):
-        router_saturation(np.zeros((3, 1, 2)), np.zeros((4, 1, 2)), np.zeros(3, dtype=int), ["a"])
+        router_saturation(np.zeros((3, 1, 2), int), np.zeros((4, 1, 2), int), np.zeros(3, int), ["a"])

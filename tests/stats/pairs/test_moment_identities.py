@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moexray.stats.pairs.similarity import PairSummary, similarity
+from moexray.stats.pairs.similarity import similarity
+from moexray.stats.pairs.summaries import PairSummary
 
 # Sizes of the categories, and the number of dimensions.
 SHAPES = {

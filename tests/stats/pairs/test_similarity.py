@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from moexray.stats.pairs.similarity import PairSummary, cohens_d, similarity, unit_rows
+from moexray.stats.pairs.similarity import similarity, unit_rows
+from moexray.stats.pairs.summaries import PairSummary, cohens_d
 
 LABELS = ["code"] * 4 + ["math"] * 3 + ["story"] * 5
 
@@ -19,7 +20,8 @@ def random_vectors(seed: int = 0, spread: float = 1.0) -> np.ndarray:
 
 
 def loop(vectors: np.ndarray, labels: list[str]) -> tuple[list[float], list[float]]:
-    within, across = [], []
+    within: list[float] = []
+    across: list[float] = []
     for p, q in combinations(range(len(labels)), 2):
         u, v = vectors[p], vectors[q]
         value = sum(a * b for a, b in zip(u, v, strict=True)) / sqrt(sum(a * a for a in u) * sum(b * b for b in v))

@@ -1,5 +1,7 @@
 """Signatures in blocks give what signatures in memory give, whatever the blocks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from moexray.stats.pairs.similarity import category_effect, similarity
 from moexray.stats.pairs.streaming import similarity_of_blocks
 from moexray.stats.pairs.summaries import PairSummary
 
-CLOSE = {"abs": 1e-9, "rel": 1e-9, "nan_ok": True}
+CLOSE: dict[str, Any] = {"abs": 1e-9, "rel": 1e-9, "nan_ok": True}
 
 
 def made(sizes: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, list[str]]:
@@ -69,7 +71,7 @@ def test_a_prompt_without_a_signature_in_a_layer_is_left_out_of_that_layer(ends:
     found, by_layer = similarity_of_blocks(in_blocks(shares, *ends), labels, auc=None)
     whole = similarity(shares.reshape(len(shares), -1), labels)
     assert flat(found.within, found.across) == pytest.approx(flat(whole.within, whole.across), **CLOSE)
-    there = shares[:, 1].any(axis=1)
+    there: np.ndarray = shares[:, 1] @ np.ones(5) > 0
     others = category_effect(shares[there, 1], [name for name, kept in zip(labels, there, strict=True) if kept])
     for ours in (by_layer[1], category_effect(shares[:, 1], labels)):
         assert [ours.within, ours.across, ours.cohens_d] == pytest.approx(

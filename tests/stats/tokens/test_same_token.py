@@ -19,7 +19,7 @@ Routed = Any
 Planted = Callable[..., Routed]
 
 
-def same_token(found: Routed, permutations: int = 99, **options: object) -> SameTokenTest:
+def same_token(found: Routed, permutations: int = 99, **options: Any) -> SameTokenTest:
     return same_token_test(
         found.token_ids,
         found.prompts,
@@ -47,7 +47,7 @@ def gain_by_pairs(found: Routed, layer: int, units: Sequence[int] | None = None,
         if shares[True] and shares[False]:
             within = len(shares[True]) / (len(shares[True]) + len(shares[False]))
             weight = len(places) * within * (1 - within)
-            total += weight * (np.mean(shares[True]) - np.mean(shares[False]))
+            total += weight * float(np.mean(shares[True]) - np.mean(shares[False]))
             weights += weight
     return total / weights
 
@@ -138,7 +138,7 @@ def test_the_interval_holds_the_gain_of_all_prompts_of_this_kind(planted: Plante
     options = {"token": 1, "prompt": 0.5, "category": category, "layers": 1, "router": 1}
     truth = np.mean([same_token(planted(seed, **options, prompts=200), permutations=1).gain for seed in range(5)])
     intervals = [same_token(planted(seed, **options), permutations=1).gain_ci for seed in range(100, 250)]
-    held = [interval is not None and interval[0] <= truth <= interval[1] for interval in intervals]
+    held = [interval is not None and bool(interval[0] <= truth <= interval[1]) for interval in intervals]
     assert 0.88 <= np.mean(held) <= 0.99
 
 
