@@ -1,4 +1,82 @@
-"""How numbers are written, wherever they are shown."""
+"""How numbers, lists and text from outside are written, wherever they are shown.
+
+Minus signs are ASCII, so that a number can be copied into any program.
+"""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+
+MISSING = "–"
+
+# Joiners are part of emoji and of several scripts; all other format characters could hide or reorder text.
+_JOINERS = "\u200c\u200d"
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_TOKENS = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}
+
+
+def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
+    """Return a number with a fixed number of decimals; a dash where there is none.
+
+    Examples
+    --------
+    >>> number(0.7834), number(0.7834, 3, signed=True), number(None)
+    ('0.78', '+0.783', '–')
+    """
+    return MISSING if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage with one decimal."""
+    return MISSING if share is None else f"{100 * share:.1f} %"
+
+
+def points(difference: float | None) -> str:
+    """Return a difference of shares in percentage points, signed, with one decimal."""
+    return MISSING if difference is None else f"{100 * difference:+.1f}"
+
+
+def interval(
+    ends: Sequence[float] | None, digits: int = 2, *, signed: bool = False, write: Callable[[float], str] | None = None
+) -> str:
+    """Return an interval in brackets; nothing where there is none.
+
+    Parameters
+    ----------
+    ends
+        Its lower and its upper end.
+    digits, signed
+        How `number` writes the ends.
+    write
+        Another way to write them, such as `percent`.
+
+    Examples
+    --------
+    >>> interval((0.466, 1.0941)), interval((0.1, 0.2), write=percent)
+    ('[0.47, 1.09]', '[10.0 %, 20.0 %]')
+    """
+    if ends is None:
+        return ""
+    low, high = (number(end, digits, signed=signed) if write is None else write(end) for end in ends)
+    return f"[{low}, {high}]"
+
+
+def estimate(
+    value: float | None,
+    ends: Sequence[float] | None,
+    digits: int = 2,
+    *,
+    signed: bool = False,
+    write: Callable[[float | None], str] | None = None,
+) -> str:
+    """Return a value and its interval, as `number` or `write` and `interval` write them.
+
+    Examples
+    --------
+    >>> estimate(0.7834, (0.466, 1.0941)), estimate(0.25, None, write=percent)
+    ('0.78 [0.47, 1.09]', '25.0 %')
+    """
+    text = number(value, digits, signed=signed) if write is None else write(value)
+    return " ".join(filter(None, (text, interval(ends, digits, signed=signed, write=write))))
 
 
 def p_text(p: float | None) -> str:
@@ -8,6 +86,53 @@ def p_text(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal."""
-    return f"{100 * share:.1f} %"
+def p_value(p: float | None) -> str:
+    """Return what `p_text` does, without the letter: for a column of p-values."""
+    return MISSING if p is None else p_text(p).removeprefix("p ").removeprefix("= ")
+
+
+def count(number_of: int, thing: str) -> str:
+    """Return a number of things, the thing's name in the plural where it is not one.
+
+    Examples
+    --------
+    >>> count(1, "prompt"), count(2945, "prompt")
+    ('1 prompt', '2,945 prompts')
+    """
+    return f"{number_of:,} {thing}{'' if number_of == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as an enumeration.
+
+    Examples
+    --------
+    >>> listed(["code", "math", "story"])
+    'code, math and story'
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def tokens_text(selector: str) -> str:
+    """Return the name of the tokens that a selector takes, such as ``generated tokens``."""
+    return _TOKENS.get(selector, f"{selector} tokens")
+
+
+def visible(text: str) -> str:
+    r"""Return a text with its control, bidirectional and other invisible characters written as escapes.
+
+    Text from prompts, models and files passes here before it is shown: such characters could move a terminal's
+    cursor, or make a name look like another.
+
+    Examples
+    --------
+    >>> visible("story\x1b[2J"), visible("a\u202eb")
+    ('story\\x1b[2J', 'a\\u202eb')
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(letter: str) -> str:
+    if unicodedata.category(letter) not in _INVISIBLE or letter in _JOINERS:
+        return letter
+    return letter.encode("unicode_escape").decode("ascii")

@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import moexray
 from moexray.errors import MoexrayError
+from moexray.formats import visible
 
 # Each is a function of its name, in a module of its name.
 COMMANDS = ("demo", "capture", "analyze", "plot", "claims", "experts", "compare", "info", "merge", "models")
@@ -81,5 +82,5 @@ def main() -> None:
 
 
 def _fail(message: str, *, status: int) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {visible(' '.join(message.split()))}", err=True)
     sys.exit(status)

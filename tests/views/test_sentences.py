@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from moexray.formats import p_text
 from moexray.views.sentences import CAVEATS, summarize
 
 
@@ -113,10 +112,3 @@ def test_what_was_not_computed_is_said_with_its_reason() -> None:
 
 def test_the_caveats_are_never_left_out() -> None:
     assert summarize(document())[-len(CAVEATS) :] == list(CAVEATS)
-
-
-@pytest.mark.parametrize(
-    ("p", "shown"), [(1 / 10_001, "p < 0.001"), (0.001, "p = 0.001"), (0.25, "p = 0.250"), (None, "p not computed")]
-)
-def test_a_p_value_is_never_shown_smaller_than_it_is(p: float | None, shown: str) -> None:
-    assert p_text(p) == shown

@@ -1,0 +1,76 @@
+"""Tables and text on a terminal."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    from moexray.views.tables.table import Column, Table
+
+_STYLES = {"good": "green", "fair": "yellow", "bad": "red", "faint": "dim"}
+
+
+def console() -> "Console":
+    """Return a console that shows text as it is: names may look like markup, and numbers have no colours."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_table(table: "Table") -> None:
+    """Print a table under its title, as wide as the screen at most."""
+    screen = console()
+    if table.title:
+        screen.print(table.title)
+    screen.print(_headed(table, screen.width) if table.headed else _grid(table))
+
+
+def print_json(values: Any) -> None:
+    """Print JSON values."""
+    typer.echo(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _headed(table: "Table", width: int) -> "RichTable":
+    """Return a table with headings, whose columns stand close together where it would not fit otherwise."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    texts = zip(*([column.name for column in table.columns], *table.rows), strict=True)
+    needed = sum(2 + max(len(line) for text in column for line in text.split("\n")) for column in texts)
+    shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, int(needed <= width), 0, 0), pad_edge=False)
+    for column in table.columns:
+        shown.add_column(
+            column.name,
+            justify="right" if column.numeric else "left",
+            no_wrap=column.numeric or column.whole,
+            min_width=column.least or None,
+        )
+    for row in table.rows:
+        shown.add_row(*map(_toned, row, table.columns))
+    return shown
+
+
+def _grid(table: "Table") -> "RichTable":
+    from rich.table import Table as RichTable
+
+    shown = RichTable.grid(padding=(0, 2, 0, 0))
+    for column in table.columns:
+        shown.add_column(no_wrap=column.whole, min_width=column.least or None)
+    for row in table.rows:
+        shown.add_row(*map(_toned, row, table.columns))
+    return shown
+
+
+def _toned(cell: str, column: "Column") -> "Text":
+    from rich.text import Text
+
+    text = Text()
+    for i, line in enumerate(cell.split("\n")):
+        tone = column.tones.get(line.strip("()"))
+        text.append("\n" if i else "").append(line, style=_STYLES[tone] if tone else None)
+    return text

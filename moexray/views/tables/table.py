@@ -1,0 +1,77 @@
+"""A table as plain data."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from moexray.formats import visible
+
+# The text of a cell, or the texts of its lines.
+Cell = str | Sequence[str]
+Tone = Literal["good", "fair", "bad", "faint"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column is shown.
+
+    Attributes
+    ----------
+    name
+        Its heading.
+    numeric
+        Whether its cells are numbers: they stand flush right and are never broken into lines.
+    whole
+        Whether its cells are never broken into lines.
+    least
+        Characters that it keeps where a screen is narrow.
+    tones
+        The tone of a cell's line, by its text without parentheses.
+    """
+
+    name: str = ""
+    numeric: bool = False
+    whole: bool = False
+    least: int = 0
+    tones: Mapping[str, Tone] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, init=False)
+class Table:
+    """A title, columns, and rows of finished text.
+
+    Control and bidirectional characters become visible here, so nobody who makes a table has to think of them.
+
+    Attributes
+    ----------
+    title
+        What the table shows; empty where its place says so.
+    columns
+        As many as a row has cells.
+    rows
+        Texts; the lines of a cell are separated by line breaks.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __init__(self, title: str, columns: Iterable[Column | str], rows: Iterable[Sequence[Cell]]) -> None:
+        headed = tuple(Column(visible(one)) if isinstance(one, str) else one for one in columns)
+        made = tuple(tuple(map(_text, row)) for row in rows)
+        for row in made:
+            if len(row) != len(headed):
+                message = f"a row has {len(row)} cells for {len(headed)} columns"
+                raise ValueError(message)
+        object.__setattr__(self, "title", visible(title))
+        object.__setattr__(self, "columns", headed)
+        object.__setattr__(self, "rows", made)
+
+    @property
+    def headed(self) -> bool:
+        """Whether any column has a name."""
+        return any(column.name for column in self.columns)
+
+
+def _text(cell: Cell) -> str:
+    return visible(cell) if isinstance(cell, str) else "\n".join(map(visible, cell))
