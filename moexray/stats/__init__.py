@@ -6,7 +6,7 @@ scikit-learn is imported where it computes, so that all of them together load li
 
 from moexray.stats.categories.alternatives import Specification, specifications
 from moexray.stats.categories.balance import Baseline, load_matched_baseline, uniform_baseline
-from moexray.stats.categories.classifier import Classification, classifier_p_value, classify, classify_words
+from moexray.stats.categories.classifier import Classification, classifier_p_value, classify
 from moexray.stats.categories.clusters import (
     CategorySilhouettes,
     CentroidDistance,
@@ -17,6 +17,7 @@ from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
 from moexray.stats.categories.surface import PairedDifference, paired_difference, surface_likenesses
+from moexray.stats.categories.word_classifier import classify_words
 from moexray.stats.categories.words import near_duplicates, word_similarities
 from moexray.stats.experts.coactivation import Coactivation, coactivation
 from moexray.stats.experts.paired import PairedLayer, paired_routing

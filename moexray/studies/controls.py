@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from moexray.errors import NotComputable
-from moexray.stats.categories.classifier import Classification, classify, classify_words
+from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.partial import partial_effect
 from moexray.stats.categories.surface import length_features, paired_difference, surface_likenesses
+from moexray.stats.categories.word_classifier import classify_words
 from moexray.stats.categories.words import MOST_PROMPTS, near_duplicates
 from moexray.stats.pairs.similarity import unit_rows
 from moexray.studies.cohort import Subject

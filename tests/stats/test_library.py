@@ -1,5 +1,6 @@
-"""Each statistic can be imported by itself, says what it does, and knows arrays and numbers only."""
+"""Every statistic is documented, takes arrays and returns numbers or frozen results; folders import one way."""
 
+import ast
 import dataclasses
 import inspect
 import subprocess
@@ -7,15 +8,17 @@ import sys
 import typing
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
-import pytest
 
 from moexray import stats
 
 LISTED = {name: getattr(stats, name) for name in stats.__all__}
 FUNCTIONS = sorted(name for name, listed in LISTED.items() if inspect.isfunction(listed))
 RESULTS = sorted(name for name, listed in LISTED.items() if inspect.isclass(listed))
+# Each folder may import from those to its right, and from itself.
+ORDER = ("tokens", "experts", "layers", "categories", "pairs", "inference")
 # What may hold what: Optional, Sequence[str], tuple[float, float] and the like.
 PLAIN = {int, float, str, type(None), type(Ellipsis), np.ndarray, np.random.Generator}
 
@@ -45,27 +48,35 @@ def test_the_list_is_of_functions_and_of_what_they_return() -> None:
     assert {"Similarity", "PermutationTest", "Classification", "LayerLoad"} <= set(RESULTS)
 
 
-@pytest.mark.parametrize("name", LISTED)
-def test_every_statistic_says_what_it_does(name: str) -> None:
-    summary = (LISTED[name].__doc__ or "").split("\n\n", maxsplit=1)[0].strip()
-    assert summary.endswith((".", ":"))
-    assert not summary.startswith(f"{name}(")  # what a dataclass says that has nothing to say
+def test_every_statistic_has_a_summary_and_every_result_is_frozen() -> None:
+    for name, listed in LISTED.items():
+        summary = (listed.__doc__ or "").split("\n\n", maxsplit=1)[0].strip()
+        assert summary.endswith((".", ":")), name
+        assert not summary.startswith(f"{name}("), name  # the docstring that dataclass() writes by itself
+    for name in RESULTS:
+        assert LISTED[name].__dataclass_params__.frozen, name
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_statistic_takes_arrays_and_returns_frozen_results_or_numbers(name: str) -> None:
-    hints = typing.get_type_hints(LISTED[name], vars(import_module(LISTED[name].__module__)) | LISTED)
-    for part in (leaf for hint in hints.values() for leaf in leaves(hint)):
-        if dataclasses.is_dataclass(part):
-            assert part.__dataclass_params__.frozen  # type: ignore[union-attr]
-            assert part.__module__.startswith("moexray.stats.")
-        else:
-            assert part in PLAIN
+def test_every_statistic_takes_arrays_and_returns_frozen_results_or_numbers() -> None:
+    for name in FUNCTIONS:
+        hints = typing.get_type_hints(LISTED[name], vars(import_module(LISTED[name].__module__)) | LISTED)
+        for part in (leaf for hint in hints.values() for leaf in leaves(hint)):
+            if dataclasses.is_dataclass(part):
+                assert part.__dataclass_params__.frozen, name  # type: ignore[union-attr]
+                assert part.__module__.startswith("moexray.stats."), name
+            else:
+                assert part in PLAIN, name
 
 
-@pytest.mark.parametrize("name", RESULTS)
-def test_every_result_is_frozen(name: str) -> None:
-    assert LISTED[name].__dataclass_params__.frozen
+def test_folders_import_one_way() -> None:
+    """Inference knows nothing of pairs, and pairs nothing of categories, layers, experts and tokens."""
+    root = Path(stats.__file__).parent
+    for path in root.rglob("*/*.py"):
+        own = ORDER.index(path.parent.name)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        folders = [module.split(".")[2] for module in modules if module.startswith("moexray.stats.")]
+        assert [folder for folder in folders if ORDER.index(folder) < own] == [], path
 
 
 def test_all_of_them_together_load_neither_scipy_nor_scikit_learn() -> None:
@@ -74,11 +85,8 @@ def test_all_of_them_together_load_neither_scipy_nor_scikit_learn() -> None:
     assert not {"scipy", "sklearn"} & loaded
 
 
-@pytest.mark.parametrize(
-    "first", ["import moexray.stats.pairs.similarity", "import moexray.stats.inference.permutation", ""]
-)
-def test_a_statistic_is_not_hidden_by_the_file_that_is_named_after_it(first: str) -> None:
-    told = (
-        f"{first}\nfrom moexray.stats import similarity, specifications\nsimilarity.__call__, specifications.__call__"
-    )
-    subprocess.run([sys.executable, "-c", told], check=True)
+def test_no_module_hides_a_statistic_of_the_same_name() -> None:
+    """A sub-module is an attribute of its package once imported, and would replace a function of that name."""
+    program = "import moexray.stats.pairs.similarity, moexray.stats.experts.coactivation\nfrom moexray import stats\n"
+    program += f"assert all(callable(getattr(stats, name)) for name in {FUNCTIONS})"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from moexray.stats.inference.jackknife import bounded
+from moexray.stats.inference.intervals import bounded
 from moexray.stats.pairs.similarity import Similarity, unit_rows
 from moexray.stats.pairs.summaries import COSINES
 

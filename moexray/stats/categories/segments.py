@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.jackknife import bounded, clipped, jackknife_interval, mean_interval
+from moexray.stats.inference.intervals import bounded, clipped
+from moexray.stats.inference.jackknife import jackknife_interval, mean_interval
 from moexray.stats.inference.labels import category_numbers
 from moexray.stats.inference.permutation import p_value
 from moexray.stats.pairs.similarity import CategoryEffect, category_effect, unit_rows

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.jackknife import bounded, clipped, mean_interval
+from moexray.stats.inference.intervals import bounded, clipped
+from moexray.stats.inference.jackknife import mean_interval
 from moexray.stats.inference.labels import category_numbers
 from moexray.stats.inference.multiple import benjamini_hochberg
 from moexray.stats.inference.permutation import p_value

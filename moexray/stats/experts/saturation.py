@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.jackknife import bounded, clipped, mean_interval
+from moexray.stats.inference.intervals import bounded, clipped
+from moexray.stats.inference.jackknife import mean_interval
 from moexray.stats.inference.labels import category_numbers
 
 _SHARES = (0.0, 1.0)

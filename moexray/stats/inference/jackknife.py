@@ -1,11 +1,9 @@
 """Intervals by leaving out one prompt after another."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.95
+from moexray.stats.inference.intervals import LEVEL
 
 
 def jackknife_interval(
@@ -73,13 +71,3 @@ def logit_interval(
         return None
     interval = jackknife_interval(float(logit(estimate)), logit(left_out), numbers)
     return None if interval is None else (float(expit(interval[0])), float(expit(interval[1])))
-
-
-def clipped(interval: tuple[float, float] | None, bounds: Sequence[float]) -> tuple[float, float] | None:
-    """Cut an interval to what the statistic can be."""
-    return None if interval is None else (bounded(interval[0], bounds), bounded(interval[1], bounds))
-
-
-def bounded(value: float, bounds: Sequence[float]) -> float:
-    """Return what lies within bounds: rounding carries a mean of cosines past 1, and so out of its own interval."""
-    return float(min(max(value, bounds[0]), bounds[1]))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.jackknife import bounded, clipped, jackknife_interval
+from moexray.stats.inference.intervals import bounded, clipped
+from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.stats.pairs.pair_sums import PairSums, PairTotals
 
 # Similarities of signatures that are the same differ by this much, and no effect size is made of it.

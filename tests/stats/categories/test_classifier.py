@@ -12,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from moexray.errors import NotComputable
-from moexray.stats.categories.classifier import classifier_p_value, classify, classify_words
+from moexray.stats.categories.classifier import classifier_p_value, classify
+from moexray.stats.categories.word_classifier import classify_words
 from moexray.stats.categories.words import WORD
 
 

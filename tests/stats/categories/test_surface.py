@@ -10,8 +10,9 @@ from sklearn.pipeline import make_pipeline
 
 from moexray.errors import NotComputable
 from moexray.prompts import bundled_prompts
-from moexray.stats.categories.classifier import classify, classify_words
+from moexray.stats.categories.classifier import classify
 from moexray.stats.categories.surface import length_features, paired_difference, predicted_without_itself
+from moexray.stats.categories.word_classifier import classify_words
 from moexray.stats.categories.words import near_duplicates, word_similarities
 
 LABELS = ["code", "story"] * 10

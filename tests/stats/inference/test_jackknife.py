@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from moexray.stats.inference.jackknife import clipped, jackknife_interval, logit_interval
+from moexray.stats.inference.intervals import clipped
+from moexray.stats.inference.jackknife import jackknife_interval, logit_interval
 from moexray.stats.pairs.similarity import Similarity, category_effect, similarity, unit_rows
 
 CATEGORIES = 4
