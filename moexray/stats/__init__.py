@@ -16,7 +16,7 @@ from moexray.stats.categories.clusters import (
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
-from moexray.stats.categories.surface import PairedDifference, paired_difference, surface_likenesses
+from moexray.stats.categories.surface import PairedDifference, paired_difference, surface_similarities
 from moexray.stats.categories.word_classifier import classify_words
 from moexray.stats.categories.words import near_duplicates, word_similarities
 from moexray.stats.experts.coactivation import Coactivation, coactivation
@@ -122,7 +122,7 @@ __all__ = [
     "similarity",
     "specialisation_tests",
     "specifications",
-    "surface_likenesses",
+    "surface_similarities",
     "table_information",
     "token_rows",
     "token_share",

@@ -62,7 +62,7 @@ def compare(
             "p_value": one.p_value,
             "similarity": one.similarity,
             "similarity_ci": one.similarity_ci,
-            "moved": _moved(one.differences, one.discovered),
+            "moved": _moved(one.differences, one.adjusted),
         }
         for layer, one in zip(first.layers.tolist(), found, strict=True)
     ]
@@ -148,8 +148,8 @@ def _in_order(signatures: Signatures, ids: Sequence[str]) -> Signatures:
     return signatures.take([places[name] for name in ids])
 
 
-def _moved(differences: NDArray[np.float64], discovered: NDArray[np.float64]) -> list[dict[str, Any]]:
-    order = [i for i in np.argsort(-np.abs(differences), kind="stable") if discovered[i] < 0.05]
+def _moved(differences: NDArray[np.float64], adjusted: NDArray[np.float64]) -> list[dict[str, Any]]:
+    order = [i for i in np.argsort(-np.abs(differences), kind="stable") if adjusted[i] < 0.05]
     return [{"expert": int(i), "difference": float(differences[i])} for i in order[:_MOST_MOVED]]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.partial import partial_effect
-from moexray.stats.categories.surface import length_features, paired_difference, surface_likenesses
+from moexray.stats.categories.surface import length_features, paired_difference, surface_similarities
 from moexray.stats.categories.word_classifier import classify_words
 from moexray.stats.categories.words import MOST_PROMPTS, near_duplicates
 from moexray.stats.pairs.similarity import unit_rows
@@ -66,7 +66,7 @@ def _partial(subject: Subject) -> dict[str, Any]:
     found = partial_effect(
         units @ units.T,
         some.prompts.categories,
-        surface_likenesses(vectors, some.prompts.texts or (), some.lengths("prompt")),
+        surface_similarities(vectors, some.prompts.texts or (), some.lengths("prompt")),
         permutations=min(subject.permutations, PARTIAL_PERMUTATIONS),
         rng=subject.rng("controls.partial"),
     )

@@ -189,7 +189,7 @@ def _add_tests(document: dict[str, Any], there: Signatures, phase: str, permutat
             expert["special"] = [
                 {"category": name, "difference": float(found.differences[c, column])}
                 for c, name in enumerate(names)
-                if found.discovered[c, column] < 0.05
+                if found.adjusted[c, column] < 0.05
             ]
 
 

@@ -132,7 +132,7 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
         rng=subject.rng("token_identity.same_token"),
         groups=tokens.groups,
     )
-    by_layer = zip(tokens.layers, found.by_layer, found.null_by_layer, found.p_values, found.corrected, strict=True)
+    by_layer = zip(tokens.layers, found.by_layer, found.null_by_layer, found.p_values, found.adjusted, strict=True)
     return {
         "gain": found.gain,
         "ci": found.gain_ci,
@@ -143,8 +143,8 @@ def _same_token(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
         "permutations": found.permutations,
         "ids": found.ids,
         "by_layer": [
-            {"layer": layer, "gain": gain, "null_ci": ends, "p_value": p, "p_value_corrected": corrected}
-            for layer, gain, ends, p, corrected in by_layer
+            {"layer": layer, "gain": gain, "null_ci": ends, "p_value": p, "p_value_corrected": adjusted}
+            for layer, gain, ends, p, adjusted in by_layer
         ],
     }
 
@@ -225,7 +225,7 @@ def _residual_p(subject: Subject, tokens: _Tokens) -> dict[str, Any]:
             rng=subject.rng("token_identity.residual"),
             groups=tokens.groups,
         )
-        by_layer = zip(tokens.layers, found.p_values, found.corrected, strict=True)
+        by_layer = zip(tokens.layers, found.p_values, found.adjusted, strict=True)
         return {
             "p_value": found.p_value,
             "permutations": found.permutations,

@@ -156,8 +156,8 @@ def _layers(subject: Subject) -> list[dict[str, Any]]:
     except NotComputable as reason:
         subject.notes["layers.p_value"] = str(reason)
         return rows
-    for row, p, corrected in zip(rows, tests.p_values, tests.corrected, strict=True):
-        row.update(p_value=p, p_value_corrected=corrected)
+    for row, p, adjusted in zip(rows, tests.p_values, tests.adjusted, strict=True):
+        row.update(p_value=p, p_value_corrected=adjusted)
     return rows
 
 

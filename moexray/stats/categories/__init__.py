@@ -1,1 +1,1 @@
-"""Whether categories of prompts differ: nulls, classifiers, controls, clusters."""
+"""Differences between categories of prompts: nulls, classifiers, controls for words and length, clusters."""

@@ -1,4 +1,4 @@
-"""The headline under every other sensible choice, so that nobody need ask whether it hangs on one."""
+"""Specification curve: the category effect under every sensible choice of measure, layers, tokens and categories."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,24 +14,26 @@ from moexray.stats.pairs.shuffled import mean_differences
 from moexray.stats.pairs.similarity import similarity, unit_rows
 
 EVERY = "none"
-# Jensen–Shannon similarity is not an inner product of signatures: it takes a matrix of prompts by prompts.
+# Jensen–Shannon similarity is not an inner product of signatures: it needs a matrix of prompts by prompts.
 _MOST_PROMPTS = 500
 
 
 @dataclass(frozen=True)
 class Specification:
-    """One way to ask the question, and its answer; None where these data cannot give one.
+    """One choice of measure, layers, tokens and categories, and its category effect; None where there is none.
 
     Attributes
     ----------
     measure
-        What similarity is.
+        The measure of similarity.
     layers
         ``concatenated``: one similarity of all layers; ``averaged``: the mean of the layers' similarities.
     phase
-        Whose tokens.
+        The tokens that were counted: ``all``, or those of a segment.
     left_out
-        A category that was left out, or ``none``.
+        The category that was left out, or ``none``.
+    cohens_d, auc, p_value
+        Effect size, AUC, and permutation p-value, not adjusted.
     """
 
     measure: str
@@ -51,48 +53,57 @@ def specifications(
     permutations: int,
     rng: int | np.random.Generator,
 ) -> list[Specification]:
-    """Compute d, AUC and p for each measure, way to join layers, phase, and category left out.
+    """Compute d, AUC and p for each measure, way to combine layers, segment of tokens, and category left out.
 
     Parameters
     ----------
     loads
-        For each phase the selections ``(prompts, layers, experts)``; a prompt without any is left out of it.
+        For each segment the selections ``(prompts, layers, experts)``; prompts without any are left out of it.
     labels
         The category of each prompt.
     masses
-        Likewise the sums of the selections' gate weights, where they were recorded.
+        For each segment the sums of the selections' gate weights, where these were recorded.
     permutations
-        Shuffles behind each p-value; all specifications of the same prompts see the same ones.
+        Permutations for each p-value; specifications of the same prompts share them.
+    rng
+        Seed or generator of the permutations.
 
     Returns
     -------
-    In the order of phases, categories left out, measures and ways to join layers. Choices that come to the same
-    are listed once: square roots and Jensen–Shannon give every layer the same weight however they are joined.
+    Specifications, in the order of segments, categories left out, measures and ways to combine layers. Equivalent
+    choices are listed once: square roots and Jensen–Shannon weight all layers equally however these are combined.
     """
     seed = int(np.random.default_rng(rng).integers(2**32))
     found = []
-    for phase, counts in loads.items():
+    for tokens, counts in loads.items():
         there = counts.sum(axis=(1, 2)) > 0
         names = np.asarray(labels, dtype=object)
         for left_out in (EVERY, *sorted(set(labels))):
             chosen = there & (names != left_out) if left_out != EVERY else there
             if len(set(names[chosen])) < 2:
                 continue
-            mass = None if masses is None else masses[phase][chosen]
+            mass = None if masses is None else masses[tokens][chosen]
             for measure, layers, vectors in representations(counts[chosen], mass):
                 answer = _answer(vectors, names[chosen].tolist(), permutations, seed)
-                found.append(Specification(measure, layers, phase, left_out, *answer))
+                found.append(Specification(measure, layers, tokens, left_out, *answer))
     return found
 
 
 def representations(
     counts: NDArray[np.integer], mass: NDArray[np.floating] | None = None
 ) -> Iterator[tuple[str, str, NDArray[np.float64]]]:  # vectors (prompts, dimensions)
-    """Yield vectors whose cosine is the similarity, for each measure and way to join layers.
+    """Yield vectors whose cosine is the similarity, for each measure and way to combine layers.
 
-    The mean of the layers' cosines is the cosine of their unit vectors end to end. 1 − Jensen–Shannon divergence
-    (in bits) is positive definite (M. Hein and O. Bousquet, AISTATS 2005), so it is the inner product of rows of
-    a root of its matrix.
+    The mean of the layers' cosines is the cosine of their concatenated unit vectors. 1 − Jensen–Shannon divergence
+    (in bits) is positive definite (M. Hein and O. Bousquet, AISTATS 2005), so it is the inner product of the rows of a
+    square root of its matrix.
+
+    Parameters
+    ----------
+    counts
+        Selections ``(prompts, layers, experts)``.
+    mass
+        Sums of gate weights, of the same shape, where they were recorded.
     """
     shares = _shares(counts)
     measures = {
@@ -134,7 +145,7 @@ def _answer(
 
 
 def _shares(loads: NDArray[np.number]) -> NDArray[np.float64]:
-    """Return each layer's loads as shares; a layer without any has none."""
+    """Divide each layer's loads by their sum; a layer without any stays zero."""
     sums = loads.sum(axis=2, keepdims=True)
     return np.asarray(np.divide(loads, sums, out=np.zeros(loads.shape), where=sums > 0))
 

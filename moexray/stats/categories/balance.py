@@ -1,4 +1,4 @@
-"""What similarity would be if routers only balanced load: two nulls, drawn at random."""
+"""Null distributions of similarity under load balancing alone: uniform load, and the observed load."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from moexray.stats.pairs.similarity import Similarity, unit_rows
 from moexray.stats.pairs.summaries import COSINES
 
 DRAWS = 100
-# What rounding can move a mean of cosines by, with a wide margin: where every draw gives one and the same similarity,
-# as when a token goes to all experts, the observed one is neither above it nor below.
+# More than the rounding error of a mean of cosines. Where all draws have the same similarity, as when a token goes to
+# all experts, the observed one must be neither above nor below.
 _ROUNDING = 1e-12
-# A binomial draw takes the time of some ten picks of an expert.
+# A binomial draw takes about as long as ten picks of an expert.
 _PICKS_AN_OFFER = 10
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Mean pairwise similarity under a null.
+    """Mean similarity of all pairs under a null.
 
     Attributes
     ----------
     mean, ci
-        Mean over draws of the mean similarity of all pairs, and the central 95 % of the draws.
+        Mean over draws, and the central 95 % of the draws.
     within_above, across_below
-        Whether the observed mean within lies above that interval, and the mean across below it.
+        Whether the observed mean within lies above that interval, and the observed mean across below it.
     """
 
     mean: float
@@ -70,15 +70,21 @@ def uniform_baseline(
 def load_matched_baseline(
     counts: NDArray[np.integer], *, observed: Similarity, rng: int | np.random.Generator, draws: int = DRAWS
 ) -> Baseline:
-    """Null of the same load: who selected an expert is random, how often each was selected is not.
+    """Null of the observed load: each expert's total is kept, and which prompts selected it is random.
 
-    In each layer a random table keeps every prompt's number of selections and every expert's total.
-    It is drawn selection by selection, so a token may meet one expert twice, which a router never does.
+    In each layer a random table with the observed margins is drawn: every prompt's number of selections and every
+    expert's total. Selections are independent, so a token may select an expert twice, which a router never does.
 
     Parameters
     ----------
     counts
-        Selections ``(prompts, layers, experts)``, none of the prompts without any.
+        Selections ``(prompts, layers, experts)``; every prompt has some.
+    observed
+        The similarity to compare with the null.
+    rng
+        Seed or generator of the draws.
+    draws
+        How many sets of tables are drawn.
     """
     from scipy.stats import random_table
 

@@ -1,4 +1,4 @@
-"""Whether categories are clusters, and how near two of them are: criteria for what a scatter plot seems to show."""
+"""Tests of what a scatter plot seems to show: whether categories are clusters, and how close two of them are."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ _MOST_NUMBERS = 2**23
 
 @dataclass(frozen=True)
 class CategorySilhouettes:
-    """How well each category keeps to itself. p-values are one-sided, of labels shuffled over prompts.
+    """Mean silhouette of each category, with one-sided p-values from permuted labels.
 
     Attributes
     ----------
     means, p_values
         Mean silhouette of the prompts of each category, from −1 to 1.
     least, least_p_value
-        The smallest of these means: above zero, every category is a cluster.
+        The smallest of these means: if it is above zero, every category is a cluster.
     permutations
-        Shuffles behind each p.
+        Number of permutations.
     """
 
     means: Mapping[str, float]
@@ -38,22 +38,20 @@ class CategorySilhouettes:
 def category_silhouettes(
     coordinates: NDArray[np.float64], labels: Sequence[str], *, permutations: int, rng: int | np.random.Generator
 ) -> CategorySilhouettes:
-    """Average the silhouettes of each category's prompts, and compare with those of shuffled labels.
+    """Average the silhouettes of each category's prompts, and compare with those under permuted labels.
 
-    With a the mean distance of a prompt to the others of its category, and b to those of the nearest other
-    category, its silhouette is ``(b - a) / max(a, b)``, and 0 where it is alone in its category
+    The silhouette of a prompt is ``(b - a) / max(a, b)``, with a its mean distance to the other prompts of its
+    category, and b that to the prompts of the nearest other category; it is 0 for a prompt alone in its category
     (P. Rousseeuw, J. Comput. Appl. Math. 20, 1987).
 
     Parameters
     ----------
     coordinates
-        Where each prompt lies ``(prompts, dimensions)``.
+        Position of each prompt ``(prompts, dimensions)``.
     labels
-        The category of each.
-    permutations
-        Number of shuffles.
-    rng
-        Seed or generator of the shuffles.
+        The category of each prompt.
+    permutations, rng
+        Number of permutations, and their seed or generator.
 
     Raises
     ------
@@ -78,18 +76,18 @@ def category_silhouettes(
 
 @dataclass(frozen=True)
 class CentroidDistance:
-    """How far apart the means of two categories lie.
+    """Distance between the means of two categories.
 
     Attributes
     ----------
     distance
         Between the two means.
     rank, pairs
-        Its place among the distances of all pairs of categories, 1 for the closest, and their number.
+        Rank of the distance among those of all pairs of categories, 1 for the closest, and the number of pairs.
     p_value
-        One-sided, of labels shuffled within the two: small where they are not one cluster.
+        One-sided, with labels permuted within the two categories: small where they are not one cluster.
     permutations
-        Shuffles behind it.
+        Number of permutations.
     """
 
     distance: float
@@ -107,9 +105,20 @@ def centroid_distance(
     permutations: int,
     rng: int | np.random.Generator,
 ) -> CentroidDistance:
-    """Measure the distance between the means of two categories, rank it, and test whether they differ.
+    """Measure the distance between the means of two categories, rank it, and test whether the means differ.
 
-    The rank has no p-value: with four categories any pair is among the closest two of six in one case of three.
+    The rank has no p-value: with four categories, any given pair is among the closest two of six with probability 1/3.
+
+    Parameters
+    ----------
+    coordinates
+        Position of each prompt ``(prompts, dimensions)``.
+    labels
+        The category of each prompt.
+    pair
+        The two categories.
+    permutations, rng
+        Number of permutations, and their seed or generator.
 
     Raises
     ------
@@ -118,7 +127,7 @@ def centroid_distance(
     """
     names = sorted(set(labels))
     if len(names) < 3 or not set(pair) <= set(names):
-        message = f"how near {' and '.join(pair)} are needs prompts of both, and of a third category"
+        message = f"the distance of {' and '.join(pair)} needs prompts of both, and of a third category"
         raise NotComputable(message)
     held = np.asarray(labels, dtype=object)
     means = {name: coordinates[held == name].mean(axis=0) for name in names}
@@ -159,7 +168,7 @@ def _mean_silhouettes(
 def _of_labelings(
     distances: NDArray[np.float64], numbers: NDArray[np.int32], categories: int
 ) -> NDArray[np.float64]:  # (labelings, categories)
-    """One product of the distances with the marks of all labelings gives every prompt's distance to each category."""
+    """Sum each prompt's distances to every category, for all labelings in one product, and average silhouettes."""
     marks = numbers[..., None] == np.arange(categories)  # (labelings, prompts, categories)
     flat = marks.transpose(1, 0, 2).reshape(len(distances), -1).astype(np.float64)
     sums = (distances @ flat).reshape(len(distances), len(numbers), categories).transpose(1, 0, 2)

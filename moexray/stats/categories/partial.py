@@ -1,4 +1,4 @@
-"""The category effect on similarity with other likenesses of the prompts held fixed."""
+"""The category effect on similarity, adjusted for other similarities of the prompts, such as that of words."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ _BLOCK = 50
 
 @dataclass(frozen=True)
 class PartialEffect:
-    """How much more alike two prompts of one category are than two of different ones.
+    """How much more similar two prompts of one category are than two of different categories.
 
     Attributes
     ----------
     category_effect
-        With the other likenesses held fixed.
+        With the covariates held fixed.
     unadjusted
-        Without holding anything fixed: mean within less mean across.
+        Without covariates: mean within minus mean across.
     p_value
         One-sided, of `category_effect`.
     permutations
-        Shuffles behind it.
+        Number of permutations.
     """
 
     category_effect: float
@@ -39,36 +39,37 @@ class PartialEffect:
 def partial_effect(
     similarities: NDArray[np.float64],
     labels: Sequence[str],
-    likenesses: Sequence[NDArray[np.float64]],
+    covariates: Sequence[NDArray[np.float64]],
     *,
     permutations: int,
     rng: int | np.random.Generator,
 ) -> PartialEffect:
-    """Regress similarity on "same category" and on `likenesses`, over pairs; p by double semi-partialling.
+    """Regress similarity on "same category" and on covariates, over pairs; p by double semi-partialling.
 
-    Multiple regression on distance matrices, whose entries are not independent: what "same category" leaves when
-    regressed on the likenesses is shuffled over prompts, rows and columns alike, and its t statistic compared
-    with the observed one (D. Dekker, D. Krackhardt and T. Snijders, Psychometrika 72, 2007, "double
-    semi-partialling").
+    The entries of similarity matrices depend on each other. So the residuals of "same category" on the covariates are
+    permuted over prompts, rows and columns together, and their t statistic is compared with the observed one
+    (D. Dekker, D. Krackhardt and T. Snijders, Psychometrika 72, 2007).
 
     Parameters
     ----------
     similarities
-        Of signatures ``(prompts, prompts)``, symmetric; the diagonal is not used.
+        Similarities of signatures ``(prompts, prompts)``, symmetric; the diagonal is ignored.
     labels
         The category of each prompt.
-    likenesses
-        Further symmetric matrices ``(prompts, prompts)``, such as similarity of words.
+    covariates
+        Symmetric matrices ``(prompts, prompts)`` to hold fixed, such as the similarity of words.
+    permutations, rng
+        Number of permutations, and their seed or generator.
 
     Raises
     ------
     NotComputable
-        If the categories follow from the likenesses, or there are fewer pairs than terms.
+        If the categories are a linear function of the covariates, or there are fewer pairs than terms.
     """
     upper = np.triu_indices(len(labels), 1)
     numbers = category_numbers(labels)
     same = (numbers[:, None] == numbers[None]).astype(np.float64)
-    held_fixed = np.column_stack([np.ones(len(upper[0])), *(likeness[upper] for likeness in likenesses)])
+    held_fixed = np.column_stack([np.ones(len(upper[0])), *(covariate[upper] for covariate in covariates)])
     freedom = len(upper[0]) - held_fixed.shape[1] - 1
     if freedom < 1 or np.ptp(same[upper]) == 0:
         message = "it needs pairs within and across categories, and more pairs than terms"
@@ -99,10 +100,10 @@ def _shuffled_t(
     orders: Iterator[NDArray[np.int64]],
     freedom: int,
 ) -> NDArray[np.float64]:  # (orders,)
-    """Put rows and columns of `rest` in each order, take off what the basis explains, and compute t.
+    """Permute rows and columns of `rest`, project out the basis, and compute t, for each order.
 
-    `fixed` holds the outcome and the basis. All matrices are symmetric with an empty diagonal, so every sum
-    over pairs is half of one over all entries.
+    `fixed` holds the outcome and the basis. All matrices are symmetric with a zero diagonal, so a sum over pairs is
+    half of that over all entries.
     """
     columns = np.column_stack([matrix.ravel() for matrix in fixed])
     norm, variation = float((rest**2).sum()) / 2, float((fixed[0] ** 2).sum()) / 2
@@ -121,7 +122,7 @@ def _t(
 
 
 def _basis(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Orthonormal columns of the same span; a likeness that says nothing new is dropped."""
+    """Orthonormal columns of the same span; linearly dependent columns are dropped."""
     left, lengths, _ = np.linalg.svd(columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-300), full_matrices=False)
     return np.asarray(left[:, lengths > 1e-9 * lengths.max()])
 

@@ -1,4 +1,4 @@
-"""Signatures in their first two principal components."""
+"""First two principal components of signatures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from moexray.errors import NotComputable
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """Where each prompt lies in the plane of greatest variance.
+    """Coordinates of each prompt along the first two principal components.
 
     Attributes
     ----------
     explained_variance_ratio
         Share of the variance along each component ``(2,)``.
     coordinates
-        ``(prompts, 2)``; a component's sign is such that its largest weight is positive.
+        ``(prompts, 2)``; each component's sign makes its largest weight positive.
     silhouette
         Mean silhouette of the categories in these two coordinates, from −1 to 1 (P. Rousseeuw,
-        J. Comput. Appl. Math. 20, 1987); None where there are not at least two, one of them with two prompts.
+        J. Comput. Appl. Math. 20, 1987); None unless there are two categories, one of them with two prompts.
     """
 
     explained_variance_ratio: NDArray[np.float64]
@@ -30,12 +30,19 @@ class PrincipalComponents:
 
 
 def principal_components(vectors: NDArray[np.float64], labels: Sequence[str]) -> PrincipalComponents:
-    """Project the centred signatures ``(prompts, dimensions)`` onto two components.
+    """Project the centred signatures onto their first two principal components.
+
+    Parameters
+    ----------
+    vectors
+        Signatures ``(prompts, dimensions)``.
+    labels
+        The category of each prompt.
 
     Raises
     ------
     NotComputable
-        If there are fewer than three prompts, or they are all alike.
+        If there are fewer than three prompts, or all signatures are equal.
     """
     if len(vectors) < 3:
         message = f"two components need at least three prompts, not {len(vectors)}"

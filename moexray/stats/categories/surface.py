@@ -1,4 +1,4 @@
-"""What words and length alone can do: the first questions of a sceptic."""
+"""Controls for surface features: accuracy of words against routing, and similarities of words and length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,32 +18,40 @@ _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Accuracy of one classifier less that of another, over the same prompts, with its 95 % interval."""
+    """Accuracy of one classifier minus that of another, over the same prompts, with its 95 % interval."""
 
     difference: float
     ci: tuple[float, float] | None
 
 
 def paired_difference(first: Classification, second: Classification, labels: Sequence[str]) -> PairedDifference:
-    """Compare two classifiers prompt by prompt; they must have been given the same labels, folds, groups and seed."""
+    """Compare two classifiers prompt by prompt.
+
+    Parameters
+    ----------
+    first, second
+        Made of the same labels, folds, groups and seed.
+    labels
+        The category of each prompt.
+    """
     gains = first.right.astype(np.float64) - second.right
     return PairedDifference(float(gains.mean()), mean_interval(gains, category_numbers(labels)))
 
 
 def length_features(tokens: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, 2)
-    """Logarithm of each prompt's number of tokens, and its square, so that a middle length can mark a category."""
+    """Logarithm of each prompt's number of tokens, and its squared deviation, so that a middle length can predict."""
     logarithms = np.log(np.maximum(tokens, 1).astype(np.float64))
     return np.column_stack([logarithms, (logarithms - logarithms.mean()) ** 2])
 
 
-def surface_likenesses(
+def surface_similarities(
     vectors: NDArray[np.float64], texts: Sequence[str], tokens: NDArray[np.integer]
 ) -> list[NDArray[np.float64]]:  # (prompts, prompts) each
-    """How alike two prompts are in words and in length, in every way that is to be held fixed.
+    """Compute similarities of prompts in words and length, to be held fixed in `moexray.stats.partial_effect`.
 
-    Similarity of words by counts and by TF-IDF, difference of length, and how alike two signatures would be if
-    each were what the other prompts' signatures say of its words and length: routers may send two words
-    alike that share no letter, and such a likeness shows in no overlap of words.
+    They are: similarity of words by counts, and by TF-IDF; difference of log length; and the similarity of the
+    signatures predicted from words and length, each from those of all other prompts. The last covers words that
+    routers treat alike without being equal, which overlap of words misses.
 
     Parameters
     ----------
@@ -52,7 +60,7 @@ def surface_likenesses(
     texts
         The prompts.
     tokens
-        How long each is.
+        Number of tokens of each prompt.
 
     Raises
     ------
@@ -74,17 +82,17 @@ def surface_likenesses(
 def predicted_without_itself(
     values: NDArray[np.float64], kernel: NDArray[np.float64]
 ) -> NDArray[np.float64]:  # as values
-    """Predict each row from all others by kernel ridge regression, with the penalty that predicts best so.
+    """Predict each row from all others by kernel ridge regression, with the penalty of least prediction error.
 
-    Leaving out a row needs no second fit: with H the matrix that maps values to fitted ones, what the others say
-    of row i is ((H y)_i − h_ii y_i) / (1 − h_ii) (G. Golub, M. Heath and G. Wahba, Technometrics 21, 1979).
+    Leave-one-out predictions need no refit: with H the matrix that maps values to fitted values, the prediction of row
+    i is ((H y)_i − h_ii y_i) / (1 − h_ii) (G. Golub, M. Heath and G. Wahba, Technometrics 21, 1979).
 
     Parameters
     ----------
     values
         ``(rows, dimensions)``.
     kernel
-        Likeness of the rows ``(rows, rows)``, symmetric and positive semidefinite.
+        Kernel matrix of the rows ``(rows, rows)``, symmetric and positive semidefinite.
     """
     rows = len(values)
     centre = np.eye(rows) - 1 / rows

@@ -1,4 +1,4 @@
-"""What prompts share in words: similarity of their texts, and texts that are almost the same."""
+"""Similarity of texts by their words, and near-duplicates."""
 
 import re
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from moexray.errors import NotComputable
 
 WORD = re.compile(r"\w+")
 NEAR_DUPLICATE = 0.7
-# Comparing every two texts of more prompts would take longer than the rest of an analysis.
+# Above this, comparing every two texts would take longer than the rest of an analysis.
 MOST_PROMPTS = 5000
 
 
 def word_similarities(texts: Sequence[str]) -> list[NDArray[np.float64]]:  # (prompts, prompts) each
-    """Cosine similarity of every two texts by their words: counted, and weighted by TF-IDF.
+    """Cosine similarity of every two texts, by word counts and by TF-IDF weights.
 
-    Counts give common words their full say, as routers do; TF-IDF gives it to those that set texts apart.
-    A text without a word is like no other.
+    Counts give common words their full weight, as routers do; TF-IDF gives more to words that distinguish texts. A
+    text without a word has similarity 0 to every other.
 
     Raises
     ------
@@ -37,12 +37,19 @@ def word_similarities(texts: Sequence[str]) -> list[NDArray[np.float64]]:  # (pr
 
 
 def near_duplicates(texts: Sequence[str], *, least: float = NEAR_DUPLICATE) -> list[tuple[int, int, float]]:
-    """Find pairs of texts whose words and neighbouring words are for the most part the same.
+    """Find pairs of texts with nearly the same words and pairs of neighbouring words.
+
+    Parameters
+    ----------
+    texts
+        The text of each prompt.
+    least
+        The smallest Jaccard index that is reported.
 
     Returns
     -------
-    Numbers of the two prompts and the Jaccard index of their sets of words and pairs of words, the
-    most alike first; none below `least`.
+    The numbers of the two prompts, and the Jaccard index of their sets of words and word pairs, the most similar
+    first.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -52,7 +59,7 @@ def near_duplicates(texts: Sequence[str], *, least: float = NEAR_DUPLICATE) -> l
     shared = (held.astype(np.int64) @ held.T).tocoo()
     sizes = np.asarray(held.sum(axis=1)).ravel()
     union = sizes[shared.row] + sizes[shared.col] - shared.data
-    alike = shared.data / union
-    chosen = (shared.row < shared.col) & (alike >= least)
-    found = zip(shared.row[chosen].tolist(), shared.col[chosen].tolist(), alike[chosen].tolist(), strict=True)
+    jaccard = shared.data / union
+    chosen = (shared.row < shared.col) & (jaccard >= least)
+    found = zip(shared.row[chosen].tolist(), shared.col[chosen].tolist(), jaccard[chosen].tolist(), strict=True)
     return sorted(found, key=lambda pair: (-pair[2], pair[:2]))

@@ -27,7 +27,7 @@ class PairedLayer:
         Divergence of their mean shares in bits, from 0 to 1, and its p from exchanging the two in prompts.
     similarity, similarity_ci
         Mean cosine of a prompt's two signatures, and its interval of 95 % over prompts.
-    differences, discovered
+    differences, adjusted
         Mean share of each expert in the second less the first ``(experts,)``, and its p, two-sided, after control of
         the false-discovery rate over all layers.
     """
@@ -37,7 +37,7 @@ class PairedLayer:
     similarity: float
     similarity_ci: tuple[float, float] | None
     differences: NDArray[np.float64]
-    discovered: NDArray[np.float64]
+    adjusted: NDArray[np.float64]
 
 
 def paired_routing(
@@ -82,7 +82,7 @@ def paired_routing(
     if experts is not None:
         missing = np.arange(observed.shape[1]) >= np.asarray(experts)[:, None]
         observed[missing] = tested[missing] = np.nan
-    discovered = benjamini_hochberg(tested)
+    adjusted = benjamini_hochberg(tested)
     numbers = category_numbers(labels)
     return [
         PairedLayer(
@@ -91,7 +91,7 @@ def paired_routing(
             similarity=(similarity := _similarity(first[:, layer], second[:, layer], numbers))[0],
             similarity_ci=similarity[1],
             differences=observed[layer],
-            discovered=discovered[layer],
+            adjusted=adjusted[layer],
         )
         for layer in range(len(observed))
     ]

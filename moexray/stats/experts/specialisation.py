@@ -56,7 +56,7 @@ class SpecialisationTests:
         Mean share within the category less mean share outside ``(categories, experts)``.
     p_values
         Two-sided, of labels shuffled over prompts.
-    discovered
+    adjusted
         After control of the false-discovery rate: that many wrong among those below 0.05, as a share, on average.
     permutations
         Shuffles behind each p.
@@ -64,7 +64,7 @@ class SpecialisationTests:
 
     differences: NDArray[np.float64]
     p_values: NDArray[np.float64]
-    discovered: NDArray[np.float64]
+    adjusted: NDArray[np.float64]
     permutations: int
 
 
@@ -119,5 +119,5 @@ def specialisation_tests(
     p_values = (1 + reached) / (1 + permutations)
     if exists is not None:
         observed[:, ~exists] = p_values[:, ~exists] = np.nan
-    discovered = benjamini_hochberg(p_values)
-    return SpecialisationTests(observed, p_values, discovered, permutations)
+    adjusted = benjamini_hochberg(p_values)
+    return SpecialisationTests(observed, p_values, adjusted, permutations)

@@ -1,1 +1,1 @@
-"""Tests and intervals that know nothing of routing: permutation, jackknife, folds, logistic regression."""
+"""Tests and intervals for any data: permutation, multiple testing, jackknife, folds, logistic regression."""

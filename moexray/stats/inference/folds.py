@@ -1,4 +1,4 @@
-"""Which prompts are left out together when a classifier is tried on what it has not seen."""
+"""Folds of cross-validation: stratified by category, groups never split."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,35 +7,35 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 
-# Rows to learn from, and rows to predict.
+# Training rows and test rows.
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def splits(truth: NDArray[np.integer], whole: NDArray[np.integer], folds: int, seed: int) -> Iterator[Split]:
-    """Yield each fold as rows to learn from and rows to predict: stratified by category, groups never split.
+def splits(truth: NDArray[np.integer], groups: NDArray[np.integer], folds: int, seed: int) -> Iterator[Split]:
+    """Yield the training and test rows of each fold: stratified by category, groups never split.
 
     Parameters
     ----------
     truth
         The category of each prompt, by number.
-    whole
+    groups
         The group of each prompt, by number: see `moexray.stats.inference.labels.group_numbers`.
     folds
-        How many folds there are.
+        Number of folds.
     seed
-        Decides which prompts share one.
+        Decides which prompts share a fold.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     rows = np.zeros(len(truth))
-    if len(np.unique(whole)) < len(whole):
-        yield from StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, truth, whole)
+    if len(np.unique(groups)) < len(groups):
+        yield from StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, truth, groups)
     else:
         yield from StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, truth)
 
 
-def check_folds(names: Sequence[str], truth: NDArray[np.integer], whole: NDArray[np.integer], folds: int) -> None:
-    """Refuse what cannot be split so that every fold holds a prompt, or group, of every category.
+def check_folds(names: Sequence[str], truth: NDArray[np.integer], groups: NDArray[np.integer], folds: int) -> None:
+    """Refuse categories too small for every fold to hold a prompt, or group, of each.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def check_folds(names: Sequence[str], truth: NDArray[np.integer], whole: NDArray
         message = "there is one category only"
         raise NotComputable(message)
     for number, name in enumerate(names):
-        units = len(np.unique(whole[truth == number]))
+        units = len(np.unique(groups[truth == number]))
         if units < folds:
             message = f"category {name!r} has {units} prompts or groups, fewer than the {folds} folds"
             raise NotComputable(message)

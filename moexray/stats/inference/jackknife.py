@@ -1,4 +1,4 @@
-"""Intervals by leaving out one prompt after another."""
+"""Jackknife intervals: the spread of a statistic with each prompt left out in turn."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +9,20 @@ from moexray.stats.inference.intervals import LEVEL
 def jackknife_interval(
     estimate: float, left_out: NDArray[np.float64], numbers: NDArray[np.integer]
 ) -> tuple[float, float] | None:
-    """Interval of 95 % around a statistic of several independent samples, one of each category.
+    """95 % jackknife interval of a statistic of several independent samples, one of each category.
 
-    The variance is the sum over categories c of (n_c − 1)/n_c Σ (θ_(p) − mean θ_(·))², with θ_(p) the statistic
-    without prompt p (J. Arvesen, Annals of Mathematical Statistics 40, 1969); the quantile is Student's, with
-    prompts less categories as degrees of freedom. A pair enters or leaves with its prompts, so the dependence
-    between pairs is accounted for, and there are never two copies of one prompt, as in a bootstrap: these
-    would make pairs with a similarity of one. It needs no drawing and follows from the same sums as the
-    statistic. docs/analysis.md gives its coverage in simulations.
+    The variance is Σ_c (n_c − 1)/n_c Σ_p (θ_(p) − mean θ_(·))², over categories c and their prompts p, with θ_(p) the
+    statistic without prompt p (J. Arvesen, Annals of Mathematical Statistics 40, 1969). The quantile is Student's,
+    with as many degrees of freedom as prompts minus categories.
+
+    A pair is left out with its prompts, so the dependence between pairs is accounted for. Unlike in a bootstrap, no
+    prompt occurs twice, which would make pairs with a similarity of one. Nothing is drawn at random.
+    docs/analysis.md gives the coverage in simulations.
 
     Parameters
     ----------
     estimate
-        The statistic of all prompts.
+        The statistic over all prompts.
     left_out
         The statistic without each prompt ``(prompts,)``.
     numbers
@@ -29,7 +30,7 @@ def jackknife_interval(
 
     Returns
     -------
-    None if a category has one prompt only, or the statistic does not exist without one of them.
+    The two ends; None if a category has one prompt only, or the statistic is not finite without some prompt.
     """
     from scipy.special import stdtrit
 
@@ -45,10 +46,10 @@ def jackknife_interval(
 
 
 def mean_interval(values: NDArray[np.float64], numbers: NDArray[np.integer]) -> tuple[float, float] | None:
-    """Interval of a mean over prompts: each is left out in turn, and each category keeps its share of the whole.
+    """95 % jackknife interval of a mean over prompts, with the share of each category held fixed.
 
-    So the variance is that of a stratified mean, Σ n_c s_c² / n²; were the others' mean taken as it is, the interval
-    would be too narrow by (n_c − 1)/n_c.
+    The variance is that of a stratified mean, Σ n_c s_c² / n². Without fixed shares the interval would be too narrow
+    by the factor (n_c − 1)/n_c.
     """
     sizes = np.bincount(numbers)
     means = np.bincount(numbers, values) / sizes
@@ -61,9 +62,9 @@ def mean_interval(values: NDArray[np.float64], numbers: NDArray[np.integer]) -> 
 def logit_interval(
     estimate: float, left_out: NDArray[np.float64], numbers: NDArray[np.integer]
 ) -> tuple[float, float] | None:
-    """Interval of a probability by way of its logit, for near 0 or 1 it is far from symmetric.
+    """95 % jackknife interval of a probability on the logit scale, since near 0 or 1 it is far from symmetric.
 
-    None, too, where the probability, or one of those without a prompt, is 0 or 1: then its spread is not known.
+    None, too, where the probability is 0 or 1, with all prompts or without one of them.
     """
     from scipy.special import expit, logit
 

@@ -1,17 +1,17 @@
-"""Multinomial logistic regressions, many at once: a permutation test of a classifier fits a thousand small ones.
+"""Multinomial logistic regressions, fitted many at once by Newton's method.
 
-One after the other in a general solver, each costs mostly the overhead of its own iterations. Stacked, all of them take
-the same Newton steps in the same few matrix products.
+A permutation test of a classifier fits thousands of small regressions. In a general solver most of their time would be
+the overhead of iterations; stacked, all take their Newton steps in the same few matrix products.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Of the gradient's length for each row: Newton steps double their digits, so a strict one costs a step more.
+# Of the gradient's length for each row: a Newton step doubles the correct digits, so this costs one step more.
 _TOLERANCE = 1e-8
 _MOST_STEPS = 100
 _MOST_DIRECTIONS = 200
-# How much of the descent that the slope promises a step must keep (L. Armijo, Pacific J. Math. 16, 1966).
+# The share of the descent predicted by the slope that a step must keep (L. Armijo, Pacific J. Math. 16, 1966).
 _KEPT_DESCENT = 1e-4
 _ROUNDING = 1e-10
 
@@ -19,26 +19,32 @@ _ROUNDING = 1e-10
 def fit_logistic(
     rows: NDArray[np.float64], truth: NDArray[np.integer], categories: int
 ) -> NDArray[np.float64]:  # (regressions, features + 1, categories)
-    """Fit logistic regressions with an L2 penalty (C = 1) on all weights but the intercepts, the last row of weights.
+    """Fit logistic regressions with an L2 penalty (C = 1) on all weights but the intercepts.
 
-    Minimises −Σ log p(truth | row) + ½ Σ w² of each, with p the softmax of ``row @ w + intercept``; for two
-    categories the penalty is doubled, which makes it the one of a single weight vector that decides between them.
-    By Newton's method, each step by conjugate gradients as far as it pays (R. Dembo, S. Eisenstat and T. Steihaug,
-    SIAM J. Numer. Anal. 19, 1982).
+    Each minimises −Σ log p(truth | row) + ½ Σ w², with p the softmax of ``row @ w + intercept``. For two categories
+    the penalty is doubled, which makes the two weight vectors equivalent to the usual single one. Newton directions
+    are found by conjugate gradients, stopped early far from the minimum (R. Dembo, S. Eisenstat and T. Steihaug, SIAM
+    J. Numer. Anal. 19, 1982).
 
     Parameters
     ----------
     rows
-        ``(regressions, rows, features)``. Features along their principal axes make it fast.
+        Features ``(regressions, rows, features)``; coordinates along principal axes make the fit fast.
     truth
-        The category of each row ``(regressions, rows)``, from 0 to ``categories - 1``; −1 is no row: those fill
-        regressions of fewer rows up.
+        The category of each row ``(regressions, rows)``, from 0 to ``categories - 1``; −1 marks padding, in
+        regressions of fewer rows.
+    categories
+        Number of categories.
+
+    Returns
+    -------
+    The weights of each regression; the last row is the intercepts.
     """
     there = (truth >= 0).astype(np.float64)[:, :, None]
     extended = np.concatenate([rows, np.ones_like(there)], axis=2) * there
     penalty = np.full(extended.shape[2], 2.0 if categories == 2 else 1.0)
     penalty[-1] = 0
-    marks = np.eye(categories + 1)[truth][:, :, :categories]  # −1 marks no category
+    marks = np.eye(categories + 1)[truth][:, :, :categories]  # zeros for −1
     weights = np.zeros((len(rows), extended.shape[2], categories))
     left = np.arange(len(rows))
     problem = _Problem(extended, marks, penalty[:, None])
@@ -54,27 +60,27 @@ def fit_logistic(
 
 
 def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of the last axis, which sum to one."""
+    """Probabilities along the last axis."""
     raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 class _Problem:
-    """The regressions that are still being fitted: their rows with a one at the end, their truth and the penalty."""
+    """The regressions that have not converged: rows with a one at the end, one-hot categories, and the penalty."""
 
     def __init__(self, rows: NDArray[np.float64], marks: NDArray[np.float64], penalty: NDArray[np.float64]) -> None:
         self.rows, self.marks, self.penalty = rows, marks, penalty
         self.columns = np.ascontiguousarray(rows.transpose(0, 2, 1))
         self.squares = (self.columns**2).sum(axis=2)[:, :, None]
-        self.numbers = marks.sum(axis=(1, 2))  # rows that are there
+        self.numbers = marks.sum(axis=(1, 2))  # rows without padding
 
     def of(self, chosen: NDArray[np.bool_]) -> "_Problem":
         return self if chosen.all() else _Problem(self.rows[chosen], self.marks[chosen], self.penalty)
 
     def slope(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the probabilities of each row's categories, and the gradient."""
+        """Return the probabilities of each row's categories, and the gradient of the loss."""
         shares = _softmax(self.rows @ weights)
-        # Rows that are not there are zero, so what their probabilities are does not matter.
+        # Padding rows are zero, so their probabilities do not matter.
         return shares, self.columns @ (shares - self.marks) + self.penalty * weights
 
     def loss(self, weights: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:  # (regressions,)
@@ -115,7 +121,7 @@ class _Problem:
     def downhill(
         self, weights: NDArray[np.float64], direction: NDArray[np.float64], gradient: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Go along the direction, half as far again and again where that would not descend."""
+        """Step along the direction, by backtracking line search."""
         scores, change = self.rows @ weights, self.rows @ direction
         before, slope = self.loss(weights, scores), _inner(gradient, direction)[:, 0, 0]
         length = np.ones((len(weights), 1, 1))

@@ -16,7 +16,7 @@ class LayerPValues:
     """The p-value of each layer, by itself and adjusted for the number of layers."""
 
     p_values: list[float]
-    corrected: list[float]
+    adjusted: list[float]
 
 
 def max_t_p_values(statistics: NDArray[np.float64]) -> LayerPValues:
@@ -36,7 +36,7 @@ def max_t_p_values(statistics: NDArray[np.float64]) -> LayerPValues:
     greatest = scaled[1:].max(axis=1)
     return LayerPValues(
         p_values=[p_value(float(layer[0]), layer[1:]) for layer in statistics.T],
-        corrected=[p_value(float(observed), greatest) for observed in scaled[0]],
+        adjusted=[p_value(float(observed), greatest) for observed in scaled[0]],
     )
 
 

@@ -1,4 +1,4 @@
-"""Every layer by itself: similarity, its permutation test, and the classifier."""
+"""Similarity, its permutation test and the classifier for each layer alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from moexray.stats.pairs.similarity import CategoryEffect
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """One layer's figures; None where these data cannot give one."""
+    """One layer's statistics; None where these data cannot give one."""
 
     layer: int
     within: float | None
@@ -32,28 +32,28 @@ class LayerStatistics:
 def layer_statistics(
     layers: Sequence[int], effects: Sequence[CategoryEffect], classified: Sequence[Classification | None]
 ) -> list[LayerStatistics]:
-    """Put together what similarity and what the classifier say of each layer.
+    """Combine the similarity and the classifier of each layer.
 
     Parameters
     ----------
     layers
         The layers' indices in the model.
     effects
-        Of category, on each layer's similarities: see `moexray.stats.pairs.similarity.category_effect`.
+        The category effect of each layer: see `moexray.stats.category_effect`.
     classified
         See `layer_accuracies`.
     """
     return [
         LayerStatistics(
             layer=layer,
-            within=alike.within,
-            across=alike.across,
-            cohens_d=alike.cohens_d,
-            cohens_d_ci=alike.cohens_d_ci,
-            accuracy=named.accuracy if named else None,
-            accuracy_ci=named.accuracy_ci if named else None,
+            within=effect.within,
+            across=effect.across,
+            cohens_d=effect.cohens_d,
+            cohens_d_ci=effect.cohens_d_ci,
+            accuracy=found.accuracy if found else None,
+            accuracy_ci=found.accuracy_ci if found else None,
         )
-        for layer, alike, named in zip(layers, effects, classified, strict=True)
+        for layer, effect, found in zip(layers, effects, classified, strict=True)
     ]
 
 
@@ -74,7 +74,7 @@ def layer_accuracies(
     labels
         The category of each prompt.
     folds, groups, seed
-        See `moexray.stats.categories.classifier.classify`.
+        See `moexray.stats.classify`.
     """
     try:
         return [

@@ -1,4 +1,4 @@
-"""Whether the effect grows with depth."""
+"""Trend of the category effect with depth, by rank correlation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class DepthTrend:
-    """Rank correlation of effect size with depth, its two-sided p-value, and the layer of the greatest effect."""
+    """Spearman correlation of effect size with depth, its two-sided p-value, and the layer of the largest effect."""
 
     spearman: float
     p_value: float
@@ -26,10 +26,19 @@ def depth_trend(
     permutations: int,
     rng: int | np.random.Generator,
 ) -> DepthTrend:
-    """Correlate layer index and effect size by rank; p from shuffling the effect sizes over layers.
+    """Correlate layer index and effect size by rank; p from permuting the effect sizes over layers.
 
-    Neighbouring layers are not independent of each other, so p describes the order of these layers
-    and is no claim about other models or prompts.
+    Neighbouring layers depend on each other, so p describes the order of these layers only. It supports no claim about
+    other models or prompts.
+
+    Parameters
+    ----------
+    layers
+        The layers' indices in the model.
+    effect_sizes
+        Cohen's d of each layer.
+    permutations, rng
+        Number of permutations, and their seed or generator.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which layer has the greatest effect, and which others might as well."""
+"""Interval of the layer with the largest category effect."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ def peak_layer_interval(
     *,
     rng: int | np.random.Generator,
 ) -> tuple[int, int]:
-    """Central 95 % of where the peak of Cohen's d lies when prompts are drawn anew within their categories.
+    """Interval of the layer where Cohen's d peaks: the central 95 % over new samples of prompts.
 
-    A prompt of a category of n pulls the d of a layer by I = (n − 1)/n · (mean θ_(·) − θ_(p)), with θ_(p) the d
-    without it; the d of all layers in a sample drawn anew are, to first order, theirs here plus a normal deviate
-    with the covariance Σ I I' (B. Efron, *The Jackknife, the Bootstrap and Other Resampling Plans*, 1982,
-    chapter 6). Layers share the prompts, so their dependence is kept, and no two copies of one prompt ever
-    make a pair.
+    The influence of a prompt of a category of n on the d of a layer is I = (n − 1)/n · (mean θ_(·) − θ_(p)), with θ_(p)
+    the d without it. In a new sample, the d of all layers are to first order the observed ones plus a normal deviate
+    with the covariance Σ I I' (B. Efron, *The Jackknife, the Bootstrap and Other Resampling Plans*, 1982, chapter 6).
+    The covariance keeps the dependence of layers, which share the prompts; unlike in a bootstrap, no prompt is paired
+    with a copy of itself.
 
     Parameters
     ----------
@@ -37,6 +37,8 @@ def peak_layer_interval(
         The category of each prompt.
     layers
         The layers' indices in the model.
+    rng
+        Seed or generator of the samples.
 
     Raises
     ------
@@ -49,8 +51,8 @@ def peak_layer_interval(
     numbers = category_numbers(labels)
     sizes = np.bincount(numbers)
     means = np.stack([without_each[numbers == c].mean(axis=0) for c in range(len(sizes))])
-    pulls = ((sizes - 1) / sizes)[numbers, None] * (means[numbers] - without_each)
+    influences = ((sizes - 1) / sizes)[numbers, None] * (means[numbers] - without_each)
     effects = np.asarray(effect_sizes, dtype=np.float64)
-    drawn = np.random.default_rng(rng).multivariate_normal(effects, pulls.T @ pulls, _DRAWS, method="eigh")
+    drawn = np.random.default_rng(rng).multivariate_normal(effects, influences.T @ influences, _DRAWS, method="eigh")
     low, high = np.quantile(np.asarray(layers)[drawn.argmax(axis=1)], [0.025, 0.975], method="inverted_cdf")
     return int(low), int(high)

@@ -1,4 +1,4 @@
-"""Probability that a pair within a category is more similar than a pair across."""
+"""Area under the ROC curve: the probability that a pair within a category is more similar than a pair across."""
 
 from dataclasses import dataclass
 from math import log, sqrt
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import logit_interval
 
-# Up to here every comparison of two pairs is made; a matrix of so many prompts takes 72 MB.
+# Up to this many prompts every two pairs are compared; their matrix takes 72 MB.
 EXACT_PROMPTS = 3000
 _SAMPLED_PAIRS = 20_000
-# Similarities that are equal differ by less, whichever order their sums are taken in.
+# Equal similarities differ by less, in whatever order their terms are added.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Auc:
-    """The probability, its 95 % interval over prompts, and how far sampling may have moved it.
+    """The probability, its 95 % interval over prompts, and a bound on the sampling error.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Auc:
     ci
         None where the value was sampled, is 0 or 1, or a category has one prompt.
     error
-        Bound that holds with a probability of 95 %; None where every comparison was made.
+        Bound that holds with probability 95 %; None where every comparison was made.
     """
 
     value: float
@@ -37,8 +37,8 @@ class Auc:
 def exact_auc(units: NDArray[np.float64], numbers: NDArray[np.int64]) -> Auc:
     """Compare every pair within with every pair across, in O(P² log P) time.
 
-    Without prompt p, the comparisons that it takes part in are gone: those of its pairs within, those of
-    its pairs across, and those of both, which would be taken off twice.
+    Leaving out prompt p removes the comparisons of its pairs within and of its pairs across; those of both are
+    subtracted once.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def exact_auc(units: NDArray[np.float64], numbers: NDArray[np.int64]) -> Auc:
 
 @dataclass(frozen=True)
 class SampledPairs:
-    """Pairs drawn at random, and the rows that have a part in them: only these signatures are needed.
+    """Random pairs of prompts, and the prompts in them, whose signatures are all that is needed.
 
     Attributes
     ----------
     rows
-        Prompts, ascending ``(rows,)``.
+        The prompts, ascending ``(rows,)``.
     within, across
         Places in `rows` of the two prompts of each pair ``(2, pairs)``.
     """
@@ -94,6 +94,8 @@ def sample_pairs(numbers: NDArray[np.integer], *, rng: int | np.random.Generator
     ----------
     numbers
         The category of each prompt; there is a pair within and one across.
+    rng
+        Seed or generator of the pairs.
     """
     generator = np.random.default_rng(rng)
     drawn = np.concatenate([*_pairs_within(numbers, generator), *_pairs_across(numbers, generator)])
@@ -103,15 +105,17 @@ def sample_pairs(numbers: NDArray[np.integer], *, rng: int | np.random.Generator
 
 
 def auc_of_sample(units: NDArray[np.float64], pairs: SampledPairs) -> Auc:
-    """Compare every sampled pair within with every one across, with a bound on the error.
+    """Compare every sampled pair within with every sampled pair across.
 
-    Of n pairs of either kind, drawn independently, the share of comparisons won is off by more than t with a
-    probability of at most 2 exp(−2 n t²) (W. Hoeffding, J. Am. Stat. Assoc. 58, 1963, section 5b).
+    With n independent pairs of either kind, the error exceeds t with probability at most 2 exp(−2 n t²)
+    (W. Hoeffding, J. Am. Stat. Assoc. 58, 1963, section 5b).
 
     Parameters
     ----------
     units
-        Signatures of unit length of `pairs.rows` ``(rows, dimensions)``.
+        Signatures of unit length of the prompts `pairs.rows` ``(rows, dimensions)``.
+    pairs
+        The sampled pairs.
     """
     within, across = (
         np.einsum("ij,ij->i", units[first], units[second]) for first, second in (pairs.within, pairs.across)
@@ -121,7 +125,7 @@ def auc_of_sample(units: NDArray[np.float64], pairs: SampledPairs) -> Auc:
 
 
 def _ranks(values: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many of `ordered` lie below each value, ties counting half, and those that only rounding breaks too."""
+    """Count the entries of `ordered` below each value; ties, up to rounding, count half."""
     low = np.searchsorted(ordered, values - _ROUNDING, "left")
     return (low + np.searchsorted(ordered, values + _ROUNDING, "right")) / 2
 
@@ -145,7 +149,7 @@ def _pairs_within(numbers: NDArray[np.integer], rng: np.random.Generator) -> lis
 
 
 def _pairs_across(numbers: NDArray[np.integer], rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Draw a prompt by its number of partners in other categories, then one of these."""
+    """Draw a prompt with probability proportional to its partners in other categories, then a partner."""
     order = np.argsort(numbers, kind="stable")
     sizes = np.bincount(numbers)
     partners = sizes * (len(numbers) - sizes)

@@ -1,11 +1,13 @@
-"""Shuffles of the labels of very many prompts, each at a cost that does not grow with their number.
+"""Permutation test of the category effect for any number of prompts: whole cells of prompts exchange their labels.
 
-Prompts are put at random into B cells of equally many places, without a look at their labels. A shuffle exchanges
-cells: the prompt at place i of cell b gets the label of the prompt at place i of another cell π(b). Such shuffles
-form a group, so a test that draws them at random is exact (J. Hemerik and J. Goeman, TEST 27, 2018, theorem 2).
-With M(b, b', c) the sum of the unit signatures of cell b whose counterparts in cell b' are of category c, the sum
-over category c under π is Σ_b M(b, π(b), c): the signatures are read once, whatever the number of shuffles. The same
-sums of ones count the prompts of a category that have a signature in a layer.
+Prompts are put at random into B cells of equal size, independently of their labels. A permutation π of the cells gives
+the prompt at place i of cell b the label of the prompt at place i of cell π(b). These permutations form a group, so a
+test that draws them at random is exact (J. Hemerik and J. Goeman, TEST 27, 2018, theorem 2).
+
+With M(b, b', c) the sum of the unit signatures of cell b whose counterparts in cell b' are of category c, the sum of
+the signatures of category c under π is Σ_b M(b, π(b), c). So the signatures are read once, and the cost of a
+permutation does not grow with the number of prompts. Sums of ones in place of signatures count the prompts of a
+category that have a signature in a layer.
 """
 
 from collections.abc import Sequence
@@ -18,21 +20,21 @@ from numpy.typing import NDArray
 
 from moexray.stats.inference.labels import category_numbers
 from moexray.stats.pairs.shuffled import check_pairs, difference_of_means
-from moexray.stats.pairs.streaming import Blocks, units_of
+from moexray.stats.pairs.streaming import Blocks, unit_signatures
 
 _MOST_CELLS, _LEAST_CELLS, _MOST_NUMBERS = 64, 8, 2**24
 
 
 @dataclass(frozen=True)
 class ShuffledDifferences:
-    """Mean similarity within less mean across; the first row is of the labels as they are.
+    """Mean similarity within minus mean across; the first row is of the labels as they are.
 
     Attributes
     ----------
     whole
         Of whole signatures ``(1 + permutations,)``.
     layers
-        Of each layer, under the same shuffles ``(1 + permutations, layers)``.
+        Of each layer, under the same permutations ``(1 + permutations, layers)``.
     """
 
     whole: NDArray[np.float64]
@@ -42,9 +44,9 @@ class ShuffledDifferences:
 def shuffled_differences(
     blocks: Blocks, labels: Sequence[str], *, permutations: int, rng: int | np.random.Generator
 ) -> ShuffledDifferences:
-    """Compute the category effect under the labels as they are and under shuffles of them, in one pass.
+    """Compute the category effect under the labels as they are and under permuted labels, in one pass.
 
-    A prompt without a signature in a layer takes part in the shuffles, and not in that layer's effect.
+    A prompt without a signature in a layer takes part in the permutations, but not in that layer's effect.
 
     Parameters
     ----------
@@ -53,9 +55,9 @@ def shuffled_differences(
     labels
         The category of every prompt.
     permutations
-        Number of shuffles.
+        Number of permutations.
     rng
-        Seed or generator of the cells and the shuffles.
+        Seed or generator of the cells and the permutations.
 
     Raises
     ------
@@ -68,8 +70,8 @@ def shuffled_differences(
     sums, fixed = _cell_sums(blocks, numbers, int(numbers.max()) + 1, generator)
     cells = np.arange(len(sums.whole))
     differences = []
-    for shuffle in range(1 + permutations):
-        order = cells if shuffle == 0 else generator.permutation(len(cells))
+    for permutation in range(1 + permutations):
+        order = cells if permutation == 0 else generator.permutation(len(cells))
         of_cells = _Sums(*(part[cells, order].sum(axis=0) for part in sums))
         differences.append(_differences(_Sums(*map(np.add, fixed, of_cells))))
     found = np.array(differences)
@@ -77,10 +79,14 @@ def shuffled_differences(
 
 
 class _Sums(NamedTuple):
-    """Sums over prompts for each category, behind axes of cells.
+    """Sums over the prompts of each category, after axes of cells.
 
-    Of whole unit signatures ``(…, categories, layers, experts)``, of those of each layer (same), and of ones
-    ``(…, categories, 1 + layers)``.
+    Attributes
+    ----------
+    whole, layers
+        Of unit signatures, whole and of each layer ``(…, categories, layers, experts)``.
+    prompts
+        Of ones: prompts, and prompts with a signature in each layer ``(…, categories, 1 + layers)``.
     """
 
     whole: NDArray[np.float64]
@@ -89,7 +95,7 @@ class _Sums(NamedTuple):
 
 
 def _differences(sums: _Sums) -> NDArray[np.float64]:  # (1 + layers,)
-    """Half of |Σu|² − Σ|u|² are the sums over pairs, within categories and over all of them together."""
+    """Return the category effects; a sum of similarity over pairs is (|Σu|² − Σ|u|²) / 2."""
     within = np.append((sums.whole**2).sum(), (sums.layers**2).sum(axis=(0, 2)))
     every = np.append((sums.whole.sum(axis=0) ** 2).sum(), (sums.layers.sum(axis=0) ** 2).sum(axis=1))
     prompts = sums.prompts.sum(axis=0)
@@ -99,7 +105,7 @@ def _differences(sums: _Sums) -> NDArray[np.float64]:  # (1 + layers,)
 def _cell_sums(
     blocks: Blocks, numbers: NDArray[np.integer], categories: int, rng: np.random.Generator
 ) -> tuple[_Sums, _Sums]:
-    """Return M, with an axis of cells and one of counterparts, and the sums of the prompts in no cell."""
+    """Return M, with an axis of cells and one of counterparts, and the sums over the prompts in no cell."""
     _, layers, experts = next(iter(blocks)).shape
     cells = _number_of_cells(len(numbers), categories * layers * experts)
     place, counterpart = _places(numbers, cells, rng)
@@ -128,8 +134,8 @@ def _cell_sums(
 
 
 def _views(shares: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Return whole unit signatures, those of the layers side by side, and ones where there is a signature."""
-    whole, by_layer = units_of(shares)
+    """Return unit signatures, whole and by layer side by side, and ones where there is a signature."""
+    whole, by_layer = unit_signatures(shares)
     there = np.column_stack([np.ones(len(shares)), by_layer.any(axis=2)]).astype(np.float64)
     return [whole, by_layer.reshape(whole.shape), there]
 
@@ -141,7 +147,7 @@ def _number_of_cells(prompts: int, numbers_each: int) -> int:
 def _places(
     numbers: NDArray[np.integer], cells: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
-    """Return each prompt's cell and place in it, −1 for what is left over, and the category at (place, cell)."""
+    """Return each prompt's cell and place in it (−1 for a prompt in no cell), and the category at (place, cell)."""
     each = len(numbers) // cells
     order = rng.permutation(len(numbers))[: cells * each].reshape(cells, each)
     place = np.full((len(numbers), 2), -1)

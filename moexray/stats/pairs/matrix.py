@@ -1,4 +1,4 @@
-"""The similarities of prompts as a matrix, where they are not cosines of vectors: summaries, and shuffled labels."""
+"""Summaries and permutation test of a matrix of similarities, where these are not cosines of vectors."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -15,12 +15,12 @@ from moexray.stats.pairs.summaries import PairSummary, cohens_d
 
 
 def matrix_similarity(similarities: NDArray[np.float64], labels: Sequence[str]) -> Similarity:
-    """Summarise the similarities of all unordered pairs, as `moexray.stats.pairs.similarity` does those of vectors.
+    """Summarise the similarities of all unordered pairs, as `moexray.stats.similarity` does for vectors.
 
     Parameters
     ----------
     similarities
-        A symmetric matrix ``(prompts, prompts)``; its diagonal is not looked at.
+        Symmetric matrix ``(prompts, prompts)``; the diagonal is ignored.
     labels
         The category of each prompt.
     """
@@ -39,7 +39,7 @@ def matrix_similarity(similarities: NDArray[np.float64], labels: Sequence[str]) 
 
 
 def matrix_effect(similarities: NDArray[np.float64], labels: Sequence[str]) -> float | None:
-    """Return Cohen's d of the pairs within against those across, and nothing else of `matrix_similarity`."""
+    """Return Cohen's d between the pairs within and across, without the rest of `matrix_similarity`."""
     numbers = category_numbers(labels)
     first, second = np.triu_indices(len(numbers), 1)
     values, same = similarities[first, second], numbers[first] == numbers[second]
@@ -53,7 +53,16 @@ def matrix_effect(similarities: NDArray[np.float64], labels: Sequence[str]) -> f
 def matrix_permutation_test(
     similarities: NDArray[np.float64], labels: Sequence[str], *, permutations: int, rng: int | np.random.Generator
 ) -> PermutationTest:
-    """Test mean similarity within less across, as `moexray.stats.permutation_test` does that of vectors.
+    """Test mean similarity within minus across, as `moexray.stats.permutation_test` does for vectors.
+
+    Parameters
+    ----------
+    similarities
+        Symmetric matrix ``(prompts, prompts)``; the diagonal is ignored.
+    labels
+        The category of each prompt.
+    permutations, rng
+        Number of permutations, and their seed or generator.
 
     Raises
     ------

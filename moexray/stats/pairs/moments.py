@@ -1,12 +1,30 @@
-"""Moments of signatures by category: all that sums of similarity and of its square over pairs need.
+"""Second moments of signatures by category: sums of similarity, and of its square, without the Gram matrix of pairs.
 
-With unit signatures u and any m near them, let w = u − m and a = w·m. Similarity less |m|² is then
-t(p, q) = w_p·w_q + a_p + a_q, which is z_p'M z_q for z = (w, a, 1) and M the exchange of the last two coordinates. Sums
-are taken of t and not of similarity itself: for signatures that are much alike, Σs² − (Σs)²/n would leave nothing
-but rounding. Over the prompts q of a category c, Σt = z_p'M Σz_q and Σt² = z_p'M S_c M z_p with S_c = Σz_q z_q'; over
-the pairs of category b with category c, Σt² is the inner product of M S_b M and S_c. So no pair is ever looked at. Of
-each S the upper triangle is made, and of a large one a strip of columns after another: memory is bounded, whatever
-the number of dimensions, categories and prompts.
+For unit signatures u and a reference vector m near them, let w = u − m and a = w·m. Then
+
+    similarity(p, q) − |m|² = t(p, q) = w_p·w_q + a_p + a_q = z_p' M z_q    with z = (w, a, 1),
+
+where M exchanges the last two coordinates. With S_c = Σ z_q z_q', the second moment of category c,
+
+    Σ t(p, q) over q in c = z_p' M Σ z_q,
+    Σ t(p, q)² over q in c = z_p' M S_c M z_p,
+    Σ t(p, q)² over p in b and q in c = ⟨M S_b M, S_c⟩, an inner product of matrices.
+
+So no pair is formed. Sums are of t, not of similarity s: for nearly equal signatures, Σs² − (Σs)²/n would cancel to
+rounding error. Only the upper triangle of each S is stored, and of a large one a strip of columns at a time, which
+bounds memory for any number of dimensions, categories and prompts.
+
+Examples
+--------
+Two prompts of category 0, with similarity 0.6, and one of category 1, with similarities 0 and 0.8 to them. The
+reference is 0, so that t is the similarity; within a category each pair counts twice.
+
+>>> units, numbers = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]), np.array([0, 0, 1])
+>>> moments = CategoryMoments(dimensions=2, categories=2, columns=slice(0, 4))
+>>> moments.add(extended(units, numbers, reference=np.zeros(2)))
+>>> pairs, first, second, _ = moments.between()
+>>> first.round(9).tolist(), second.round(9).tolist()
+([[1.2, 0.8], [0.8, 0.0]], [[0.72, 0.64], [0.64, 0.0]])
 """
 
 from collections.abc import Iterator
@@ -27,11 +45,11 @@ class Extended:
     Attributes
     ----------
     order
-        Where each row was in the block.
+        The place of each row in the block.
     rows
         z ``(rows, dimensions + 2)``.
     parts
-        Each category that occurs, and its rows.
+        Each category that occurs, with its rows.
     """
 
     order: NDArray[np.intp]
@@ -40,12 +58,12 @@ class Extended:
 
 
 def extended(units: NDArray[np.float64], numbers: NDArray[np.integer], reference: NDArray[np.float64]) -> Extended:
-    """Return z of unit vectors ``(rows, dimensions)``, ordered by the category of each; `reference` is m."""
+    """Return z of unit vectors ``(rows, dimensions)``, ordered by category; `reference` is m."""
     order = np.argsort(numbers, kind="stable")
     rows = np.empty((len(units), len(reference) + 2))
     rest = rows[:, :-2]
     np.subtract(units if np.array_equal(order, np.arange(len(order))) else units[order], reference, out=rest)
-    rows[:, -2] = np.einsum("ij,j->i", rest, reference)  # a threaded product would take longer to share out
+    rows[:, -2] = np.einsum("ij,j->i", rest, reference)  # faster than a threaded product of this size
     rows[:, -1] = 1
     stops = np.cumsum(np.bincount(numbers)).tolist()
     parts = [(c, slice(*ends)) for c, ends in enumerate(pairwise([0, *stops])) if ends[0] < ends[1]]
@@ -53,30 +71,30 @@ def extended(units: NDArray[np.float64], numbers: NDArray[np.integer], reference
 
 
 def strips(dimensions: int, categories: int) -> Iterator[slice]:
-    """Yield the columns of S that are held at once: all of them, unless they were too many for memory."""
+    """Yield strips of columns of S that fit into memory: usually one strip of all columns."""
     size = dimensions + 2
     held = _MOST_BYTES // (8 * (2 * categories + 1))
     start = 0
     while start < size:
         width = max(2, (isqrt(start**2 + 4 * held) - start) // 2)
-        stop = size if start + width > size - 2 else start + width  # the last two belong together
+        stop = size if start + width > size - 2 else start + width  # the last two are exchanged, so stay together
         yield slice(start, stop)
         start = stop
 
 
 class CategoryMoments:
-    """S of each category in some of its columns, down to the diagonal; prompts are added block by block."""
+    """A strip of columns of S of each category, down to the diagonal; prompts are added block by block."""
 
     def __init__(self, dimensions: int, categories: int, columns: slice) -> None:
         width = columns.stop - columns.start
         self.columns, self.last = columns, columns.stop == dimensions + 2
         self.above = [np.zeros((columns.start, width)) for _ in range(categories)]
         self.upper = [np.zeros((width, width), order="F") for _ in range(categories)]
-        self.own = np.zeros((categories, 2))  # t of prompts with themselves, and its square: of no pair
+        self.own = np.zeros((categories, 2))  # Σt and Σt² of prompts with themselves, which are no pairs
         self.sizes = np.zeros((categories, 3))  # prompts, Σ|w|² and Σa²
 
     def add(self, block: Extended) -> None:
-        """Add prompts."""
+        """Add a block of prompts."""
         from scipy.linalg.blas import dsyrk
 
         strip = block.rows[:, self.columns]
@@ -89,9 +107,9 @@ class CategoryMoments:
             self.sizes[c] += sizes_of(block.rows[rows, :-2], block.rows[rows, -2])
 
     def between(self) -> NDArray[np.float64]:  # (4, categories, categories)
-        """Count pairs, sum t and t², and say what t² was made of, for the prompts of one category with another's.
+        """Return number of pairs, Σt, Σt² and the size of the terms of Σt², between every two categories.
 
-        Within a category each pair is two. This is the strip's part: the parts of all strips add up.
+        Within a category each pair counts twice. This is the part of the strip; the parts of all strips add up.
         """
         categories = len(self.upper)
         pairs, first, second, magnitude = np.zeros((4, categories, categories))
@@ -112,7 +130,7 @@ class CategoryMoments:
         return np.stack([pairs, first, second, magnitude])
 
     def exchanged(self, category: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return this strip of M S M, what is above it and its upper triangle, of which the diagonal is halved."""
+        """Return this strip of M S M: the part above the diagonal block, and the block with its diagonal halved."""
         above, upper = self.above[category].copy(), self.upper[category].copy(order="F")
         if self.last:
             above[:, [-2, -1]] = above[:, [-1, -2]]
@@ -122,19 +140,19 @@ class CategoryMoments:
         return above, upper
 
     def exchanged_totals(self) -> NDArray[np.float64]:  # (categories, dimensions + 2)
-        """Return M Σz of each category, from the last strip."""
+        """Return M Σz of each category; in the last strip only."""
         totals = self._column(-1)
         totals[:, [-2, -1]] = totals[:, [-1, -2]]
         return totals
 
     def _column(self, place: int) -> NDArray[np.float64]:  # (categories, dimensions + 2)
-        """Return the last column of S, or the one before it down to the diagonal."""
+        """Return a column of S down to the diagonal: the last one, Σz, or the one before it, Σa z."""
         both = zip(self.above, self.upper, strict=True)
         return np.stack([np.concatenate([above[:, place], upper[:, place]]) for above, upper in both])
 
 
 class PairForms:
-    """What moments give of single prompts: the sums over the pairs of each of them with every category."""
+    """Quadratic forms of second moments: the sums over the pairs of single prompts with every category."""
 
     def __init__(self, moments: CategoryMoments) -> None:
         self.columns, self.last = moments.columns, moments.last
@@ -145,8 +163,8 @@ class PairForms:
     def sums(self, block: Extended) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum t over the pairs of each prompt with every category, and t² over those with its own and with others.
 
-        This strip's part of ``(rows, categories)`` and ``(rows, 2)``, in the order that the prompts had before.
-        The moments are of all prompts, these among them.
+        The part of this strip, ``(rows, categories)`` and ``(rows, 2)``, in the order of the prompts in the block.
+        The moments must include these prompts.
         """
         first, own = np.zeros((len(block.rows), len(self.upper))), np.empty(len(block.rows))
         every = self._forms(block.rows, *self.every)
@@ -166,7 +184,7 @@ class PairForms:
     def _forms(
         self, rows: NDArray[np.float64], above: NDArray[np.float64], upper: NDArray[np.float64]
     ) -> NDArray[np.float64]:  # (rows,)
-        """Return this strip's part of z'M S M z: what is off the diagonal occurs twice."""
+        """Return the part of this strip in z'M S M z, where entries off the diagonal count twice."""
         from scipy.linalg.blas import dtrmm
 
         strip = rows[:, self.columns]
@@ -188,19 +206,19 @@ def sizes_of(rest: NDArray[np.float64], along: NDArray[np.float64]) -> tuple[int
 
 
 def magnitudes(sizes: NDArray[np.float64]) -> NDArray[np.float64]:  # (categories, categories)
-    """Return Σ|w_p|²|w_q|² + a_p² + a_q²: the terms of t² may cancel, and what rounding leaves is a share of these.
+    """Return Σ|w_p|²|w_q|² + a_p² + a_q², the size of the terms of Σt²: its rounding error is proportional to it.
 
     Parameters
     ----------
     sizes
-        See `sizes_of`, of each category ``(categories, 3)``.
+        The `sizes_of` each category ``(categories, 3)``.
     """
     prompts, squares, along = sizes.T
     return np.outer(squares, squares) + both_ways(np.outer(along, prompts))
 
 
 def both_ways(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the matrix with its transpose added."""
+    """Return the matrix plus its transpose."""
     return matrix + matrix.T
 
 

@@ -1,4 +1,4 @@
-"""Sums of similarity and of its square over the pairs of each prompt with each category, at any number of prompts."""
+"""Sums of similarity and of its square over the pairs of each prompt with each category."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.stats.pairs.moments import CategoryMoments, PairForms, extended, magnitudes, sizes_of, strips
 
-# Prompts in a block, and similarities of a block with all prompts that are held at once.
+# Prompts in a block, and similarities held in memory at once.
 _BLOCK, _MOST_NUMBERS = 1024, 2**24
 
 # Unit signatures (rows, dimensions), and the category of each.
@@ -24,13 +24,13 @@ class PairTotals:
     Attributes
     ----------
     shift
-        What was taken off every similarity.
+        The constant that was subtracted from every similarity.
     first, second
         Sums of the shifted similarity and of its square.
     pairs
-        How many pairs they are over.
+        Number of pairs.
     magnitude
-        What `second` is made of before terms cancel: its rounding is a share of this.
+        Size of the terms of `second` before they cancel; its rounding error is proportional to this.
     """
 
     shift: float
@@ -47,13 +47,13 @@ class PairSums:
     Attributes
     ----------
     totals
-        Of all prompts of a category together.
+        The sums over the prompts of each category.
     first
         Of the shifted similarity to each category ``(prompts, categories)``.
     second
-        Of its square, to the prompt's own category and to all others ``(prompts, 2)``.
+        Of its square, to the prompt's own category and to all others together ``(prompts, 2)``.
     pairs
-        How many pairs each prompt makes with each category ``(prompts, categories)``.
+        Number of pairs of each prompt with each category ``(prompts, categories)``.
     """
 
     totals: PairTotals
@@ -63,7 +63,7 @@ class PairSums:
 
 
 def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.integer], categories: int) -> PairSums:
-    """Sum over pairs in O(P·D·min(P, D)) time.
+    """Sum over pairs in O(P·D·min(P, D)) time, from the Gram matrix or from second moments.
 
     Parameters
     ----------
@@ -71,6 +71,8 @@ def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.integer], categori
         Signatures of unit length ``(prompts, dimensions)``.
     numbers
         The category of each prompt, from 0 to ``categories - 1``.
+    categories
+        Number of categories.
     """
     reference = units.mean(axis=0) if len(units) else np.zeros(units.shape[1])
     sums = _from_matrix if len(units) <= units.shape[1] else _from_moments
@@ -78,20 +80,20 @@ def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.integer], categori
 
 
 def _by_category(numbers: NDArray[np.integer]) -> Iterable[NDArray[np.intp]]:
-    """Yield the places of prompts in blocks, category after category."""
+    """Yield blocks of places of prompts, ordered by category."""
     order = np.argsort(numbers, kind="stable")
     for start in range(0, len(order), _BLOCK):
         yield order[start : start + _BLOCK]
 
 
 def totals_of(between: NDArray[np.float64], reference: NDArray[np.float64]) -> PairTotals:
-    """Name what `CategoryMoments.between` gives, the parts of all strips added."""
+    """Make the totals from `CategoryMoments.between`, summed over strips."""
     pairs, first, second, magnitude = between
     return PairTotals(float(reference @ reference), first, second, pairs.astype(np.int64), magnitude)
 
 
 def numbers_of_pairs(numbers: NDArray[np.integer], categories: int) -> NDArray[np.int64]:  # (prompts, categories)
-    """How many pairs each prompt makes with each category."""
+    """Count the pairs of each prompt with each category."""
     pairs = np.tile(np.bincount(numbers, minlength=categories), (len(numbers), 1))
     pairs[np.arange(len(numbers)), numbers] -= 1
     return np.asarray(pairs, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Cosine similarity of signatures within and across categories, and the effect size between the two."""
+"""Cosine similarity of pairs of signatures within and across categories, and the effect size between the two."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Similarity:
     within, across
         Pairs of the same, and of different categories.
     cohens_d, cohens_d_ci
-        Effect size between the two; None where one has fewer than two pairs or nothing varies.
+        Effect size between the two; None where either has fewer than two pairs or nothing varies.
     auc
         Probability that a pair within is more similar than a pair across.
     by_category, by_pair
-        Pairs within each category, and across each two categories (names in order).
+        Pairs within each category, and across each two categories (names sorted).
     """
 
     within: PairSummary
@@ -47,14 +47,15 @@ class Similarity:
 
 @dataclass(frozen=True)
 class CategoryEffect:
-    """Mean similarity within and across categories, Cohen's d, its interval, and d without each prompt.
+    """Mean similarity within and across categories, Cohen's d, its 95 % interval, and d without each prompt.
 
     Attributes
     ----------
     without_each
-        ``(prompts,)``, not finite where there is no d then.
+        Cohen's d with each prompt left out ``(prompts,)``; not finite where it does not exist. Leaving out a prompt
+        without a signature changes nothing.
     prompts
-        How many have a signature; where one has none, d without it is d.
+        Number of prompts with a signature.
     """
 
     within: float | None
@@ -66,7 +67,13 @@ class CategoryEffect:
 
 
 def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, dimensions)
-    """Scale every row to unit length; no row may be zero, so prompts without a token are left out before."""
+    """Scale every row to unit length.
+
+    Raises
+    ------
+    ValueError
+        If a row is zero: prompts without a token must be left out before.
+    """
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
     if not lengths.all():
         message = f"row {int(np.argmin(lengths))} is zero: a prompt without a token has no signature"
@@ -86,7 +93,7 @@ def similarity(
     labels
         The category of each.
     rng
-        Draws the pairs that are compared for the AUC of more prompts than can be compared in full.
+        Seed or generator of the pairs that the AUC samples, where there are too many prompts to compare all.
     """
     units = unit_rows(vectors)
     categories, numbers = numbered_categories(labels)
@@ -97,18 +104,18 @@ def similarity(
 
 
 def summarised(sums: PairSums, categories: Sequence[str], numbers: NDArray[np.integer], auc: Auc | None) -> Similarity:
-    """Put the sums over the pairs of each prompt into means, deviations, effect size and intervals.
+    """Compute means, standard deviations, effect size and intervals from sums over pairs.
 
     Parameters
     ----------
     sums
-        Of every prompt with every category.
+        Sums over the pairs of every prompt with every category.
     categories
         Their names, in order.
     numbers
         The category of each prompt.
     auc
-        From the pairs themselves: sums do not hold it.
+        The AUC of the pairs, which sums do not give.
     """
     own = np.eye(len(categories), dtype=bool)
     within, across = Pairs.chosen(sums, numbers, own), Pairs.chosen(sums, numbers, ~own)
@@ -142,16 +149,21 @@ def _sampled_auc(units: NDArray[np.float64], numbers: NDArray[np.integer], rng: 
 
 
 def pairs_within(numbers: NDArray[np.integer]) -> int:
-    """How many pairs share a category."""
+    """Count the pairs of prompts that share a category."""
     sizes = np.bincount(numbers)
     return int((sizes * (sizes - 1) // 2).sum())
 
 
 def category_effect(vectors: NDArray[np.float64], labels: Sequence[str]) -> CategoryEffect:
-    """Measure the effect of category on the similarity of signatures ``(prompts, dimensions)``.
+    """Measure the effect of category on similarity.
 
-    A row of zeros is a prompt all of whose tokens a router dropped. It has no direction and so no similarity to
-    anything, neither of one nor of zero: it is left out, as if it had not been there.
+    Parameters
+    ----------
+    vectors
+        Signatures ``(prompts, dimensions)``. A row of zeros, a prompt all of whose tokens the router dropped, has no
+        direction and so no similarity to any other: it is left out.
+    labels
+        The category of each prompt.
     """
     numbers = category_numbers(labels)
     there = np.asarray(vectors.any(axis=1))
@@ -169,7 +181,7 @@ def effect_between(
     numbers: NDArray[np.integer],
     there: NDArray[np.bool_],
 ) -> CategoryEffect:
-    """Measure the effect from the pairs within and across.
+    """Measure the effect of category from sums over the pairs within and across.
 
     Parameters
     ----------

@@ -1,7 +1,6 @@
-"""Similarity of any number of prompts, of all layers and of each, in passes over blocks of them.
+"""Similarity of any number of prompts, whole and layer by layer, in passes over blocks of signatures.
 
-What is kept is of the size of a category's second moments, D² numbers or a strip of them, and some tens of numbers a
-prompt and layer.
+Memory: D² numbers a category (or a strip of them) and about ten numbers a prompt and layer.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from moexray.stats.pairs.pair_sums import PairSums, numbers_of_pairs, totals_of
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, effect_between, summarised
 from moexray.stats.pairs.summaries import Pairs
 
-# Signatures of consecutive prompts, (rows, layers, experts); it must be possible to go through them again.
+# Signatures of consecutive prompts, (rows, layers, experts) each; iterated several times.
 Blocks = Iterable[NDArray[np.float64]]
 
 
@@ -26,9 +25,9 @@ def similarity_of_blocks(
 ) -> tuple[Similarity, list[CategoryEffect]]:
     """Summarise the similarity of all pairs, as `moexray.stats.similarity` does, whole and layer by layer.
 
-    Takes O(P·D²) time and two passes: the second moments of each category, and from these the sums over the pairs
-    of each prompt. Of more dimensions than fit memory together, each further strip of them takes two passes more.
-    A prompt without a signature in a layer is left out of that layer's effect.
+    Takes O(P·D²) time and two passes: the first sums the second moments of each category, the second computes from
+    them the sums over the pairs of each prompt. If the moments of all dimensions do not fit into memory, each further
+    strip of columns takes two more passes. A prompt without a signature in a layer is left out of that layer's effect.
 
     Parameters
     ----------
@@ -37,20 +36,20 @@ def similarity_of_blocks(
     labels
         The category of every prompt.
     auc
-        Of the pairs, from elsewhere: sums do not hold it.
+        The AUC of the pairs, which sums do not give; None if it is not known.
     """
     categories, numbers = numbered_categories(labels)
-    whole, by_layer = units_of(next(shares for shares in blocks if len(shares)))
+    whole, by_layer = unit_signatures(next(shares for shares in blocks if len(shares)))
     reference = whole.mean(axis=0)
     layers = [_Layer(units, len(numbers), len(categories)) for units in np.moveaxis(by_layer, 1, 0)]
     first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 2))
     between = np.zeros((4, len(categories), len(categories)))
     for columns in strips(len(reference), len(categories)):
-        looking = layers if columns.start == 0 else []
+        in_first = layers if columns.start == 0 else []  # a layer needs one strip only
         moments = CategoryMoments(len(reference), len(categories), columns)
         for rows, whole, by_layer in _placed(blocks):
             moments.add(extended(whole, numbers[rows], reference))
-            for place, layer in enumerate(looking):
+            for place, layer in enumerate(in_first):
                 layer.add(by_layer[:, place], numbers[rows])
         between += moments.between()
         forms = PairForms(moments)
@@ -58,16 +57,21 @@ def similarity_of_blocks(
             more = forms.sums(extended(whole, numbers[rows], reference))
             first[rows] += more[0]
             second[rows] += more[1]
-            for place, layer in enumerate(looking):
+            for place, layer in enumerate(in_first):
                 layer.sum(by_layer[:, place], numbers[rows], rows)
     sums = PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, len(categories)))
     return summarised(sums, categories, numbers, auc), [layer.effect(numbers) for layer in layers]
 
 
-def units_of(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return signatures at unit length: whole ``(rows, layers · experts)`` and by layer ``(rows, layers, experts)``.
+def unit_signatures(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scale signatures to unit length: whole ``(rows, layers · experts)`` and by layer ``(rows, layers, experts)``.
 
-    A layer in which a prompt has no signature stays zero; whole, none may be.
+    A layer in which a prompt has no signature stays zero.
+
+    Raises
+    ------
+    ValueError
+        If a prompt has no signature in any layer.
     """
     squares = np.einsum("ple,ple->pl", shares, shares)
     lengths = np.sqrt(squares.sum(axis=1))
@@ -80,7 +84,7 @@ def units_of(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 
 
 class _Layer:
-    """One layer's sums over pairs. Of each prompt only those within and across are kept: Σt and Σt² of both."""
+    """One layer's sums over pairs: Σt and Σt² of each prompt, within its category and across."""
 
     def __init__(self, units: NDArray[np.float64], prompts: int, categories: int) -> None:
         self.reference = units.mean(axis=0)
@@ -112,12 +116,12 @@ class _Layer:
 
     @cached_property
     def _forms(self) -> PairForms:
-        """Asked for once all prompts are added."""
+        """Computed once, after all prompts are added."""
         return PairForms(self.moments)
 
 
 def _placed(blocks: Blocks) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
     start = 0
     for shares in blocks:
-        yield slice(start, start + len(shares)), *units_of(shares)
+        yield slice(start, start + len(shares)), *unit_signatures(shares)
         start += len(shares)

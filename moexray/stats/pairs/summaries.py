@@ -1,4 +1,4 @@
-"""A set of pairs of prompts: how alike they are, each prompt's part in that, and the effect size between two sets."""
+"""Mean, deviation and interval of the similarity of a set of pairs, and the effect size between two sets."""
 
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,11 @@ from moexray.stats.inference.intervals import bounded, clipped
 from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.stats.pairs.pair_sums import PairSums, PairTotals
 
-# Similarities of signatures that are the same differ by this much, and no effect size is made of it.
+# Similarities of equal signatures differ by this much; a smaller spread gives no effect size.
 _ROUNDING = 1e-14
-# What Σs² − (Σs)²/n leaves below this share of the terms of Σs² is rounding: there is no spread.
+# A rest of Σs² − (Σs)²/n below this share of the terms of Σs² is rounding: there is no spread.
 _NO_SPREAD = 64 * np.finfo(np.float64).eps
-# What a similarity can be.
+# The range of a similarity.
 COSINES = (-1, 1)
 
 Interval = tuple[float, float]
@@ -34,14 +34,16 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A set of pairs: how many each prompt takes part in, and sums over them; similarities less `shift`.
+    """A set of pairs: sums of shifted similarity over the pairs of each prompt and over all of them.
 
     Attributes
     ----------
+    shift
+        The constant that was subtracted from every similarity.
     second, magnitude
-        Sum of the squares, every pair once, and of their terms before these cancel.
+        Sum of the squares, every pair once, and the size of their terms before they cancel.
     own_pairs, own_first
-        Number of pairs and their sum for each prompt ``(prompts,)``: every pair is two prompts'.
+        Number of pairs of each prompt, and their sum ``(prompts,)``. Every pair belongs to two prompts.
     """
 
     shift: float
@@ -52,7 +54,7 @@ class Pairs:
 
     @classmethod
     def chosen(cls, sums: PairSums, numbers: NDArray[np.integer], which: NDArray[np.bool_]) -> "Pairs":
-        """Take the pairs of the categories where `which` ``(categories, categories)`` is true, as it is both ways."""
+        """Select the pairs of the categories where the symmetric `which` ``(categories, categories)`` is true."""
         places = which[numbers]
         return cls.of(sums.totals, which, *(part.sum(axis=1, where=places) for part in (sums.pairs, sums.first)))
 
@@ -64,22 +66,22 @@ class Pairs:
         own_pairs: NDArray[np.int64],
         own_first: NDArray[np.float64],
     ) -> "Pairs":
-        """Take likewise what each prompt has a part in, where that is known already."""
+        """Select the same pairs, where the numbers and sums of each prompt are known already."""
         second, magnitude = (float(part.sum(where=which)) / 2 for part in (totals.second, totals.magnitude))
         return cls(totals.shift, second, magnitude, own_pairs, own_first)
 
     @property
     def number(self) -> int:
-        """How many pairs there are."""
+        """Number of pairs."""
         return int(self.own_pairs.sum()) // 2
 
     @property
     def first(self) -> float:
-        """Sum over the pairs."""
+        """Sum of the shifted similarity over the pairs."""
         return float(self.own_first.sum()) / 2
 
     def summary(self, numbers: NDArray[np.integer]) -> PairSummary:
-        """Return mean, standard deviation and the interval of the mean, prompts drawn within their categories."""
+        """Return mean, standard deviation, and the mean's interval over prompts drawn within their categories."""
         found = summary_of_sums(self.shift, self.number, self.first, self.second, self.magnitude)
         if found.mean is None:
             return found
@@ -92,12 +94,12 @@ class Pairs:
     def without_each(
         self, own_second: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return the number, the mean and the squared differences of the pairs that are left without each prompt.
+        """Return number, mean and sum of squared deviations of the pairs that remain without each prompt.
 
         Parameters
         ----------
         own_second
-            Sum of the squares for each prompt ``(prompts,)``.
+            Sum of the squares over the pairs of each prompt ``(prompts,)``.
         """
         pairs = (self.number - self.own_pairs).astype(np.float64)
         first = self.first - self.own_first
@@ -108,7 +110,7 @@ class Pairs:
 
 
 def summary_of_sums(shift: float, pairs: int, first: float, second: float, magnitude: float) -> PairSummary:
-    """Return mean and standard deviation, without an interval, from the sums that `Pairs` holds."""
+    """Return mean and standard deviation, without an interval, from the sums of `Pairs`."""
     if pairs == 0:
         return PairSummary(None, None, 0)
     squares = second - first**2 / pairs
@@ -119,7 +121,7 @@ def summary_of_sums(shift: float, pairs: int, first: float, second: float, magni
 
 
 def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
-    """Difference of the means over the standard deviation pooled by numbers of pairs.
+    """Cohen's d: difference of the means over the pooled standard deviation.
 
     ``(m1 - m2) / sqrt(((n1 - 1) s1² + (n2 - 1) s2²) / (n1 + n2 - 2))``: J. Cohen, *Statistical Power
     Analysis for the Behavioral Sciences*, 2nd ed. (1988), section 2.5. None where it is not defined.
@@ -134,7 +136,7 @@ def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
 def effect_sizes_without_each(
     within: Pairs, across: Pairs, own_second: NDArray[np.float64]
 ) -> NDArray[np.float64]:  # (prompts,)
-    """Cohen's d when one prompt after another is left out; not finite where it does not exist then.
+    """Cohen's d with each prompt left out in turn; not finite where it does not exist.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class ResidualTest:
 
     p_value: float
     p_values: tuple[float, ...]
-    corrected: tuple[float, ...]
+    adjusted: tuple[float, ...]
     permutations: int
 
 
@@ -97,7 +97,7 @@ def residual_test(
     return ResidualTest(
         p_value=p_value(float(found[0, -1]), found[1:, -1]),
         p_values=tuple(tests.p_values),
-        corrected=tuple(tests.corrected),
+        adjusted=tuple(tests.adjusted),
         permutations=permutations,
     )
 

@@ -36,7 +36,7 @@ class SameTokenTest:
         The gain of each layer ``(layers,)``.
     null_by_layer
         Between which ends 95 % of each layer's gains under shuffled labels lie.
-    p_values, corrected
+    p_values, adjusted
         Of each layer, by itself and corrected for having looked at all of them.
     ids
         How many token ids make pairs within and pairs across.
@@ -53,7 +53,7 @@ class SameTokenTest:
     by_layer: tuple[float, ...]
     null_by_layer: tuple[tuple[float, float], ...]
     p_values: tuple[float, ...]
-    corrected: tuple[float, ...]
+    adjusted: tuple[float, ...]
     ids: int
     permutations: int
 
@@ -140,7 +140,7 @@ def same_token_test(
         by_layer=tuple(layer.gain for layer in gains),
         null_by_layer=tuple((low, high) for low, high in ends.T.tolist()),
         p_values=tuple(tests.p_values),
-        corrected=tuple(tests.corrected),
+        adjusted=tuple(tests.adjusted),
         ids=ids,
         permutations=permutations,
     )

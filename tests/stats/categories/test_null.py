@@ -76,7 +76,7 @@ def least_layer_p(rng: np.random.Generator) -> float:
     """Eight layers of one model: they share much of their routing, and differ in how much it varies."""
     common, own = rng.random((len(LABELS), 1, 6)), rng.random((len(LABELS), 8, 6))
     vectors = common + own * rng.uniform(0.2, 2, size=(1, 8, 1))
-    return min(layer_p_values(vectors, random_labels(rng), permutations=PERMUTATIONS, rng=rng).corrected)
+    return min(layer_p_values(vectors, random_labels(rng), permutations=PERMUTATIONS, rng=rng).adjusted)
 
 
 def classifier_p(rng: np.random.Generator) -> float:
@@ -170,7 +170,7 @@ def test_an_effect_in_one_layer_is_found_there_and_in_no_other() -> None:
         vectors = np.stack([planted(0.15 if layer == 2 else 0.0, rng) for layer in range(4)], axis=1)
         return layer_p_values(vectors, LABELS, permutations=PERMUTATIONS, rng=rng)
 
-    found = np.array([tested(np.random.default_rng([9, number])).corrected for number in range(SIMULATIONS)])
+    found = np.array([tested(np.random.default_rng([9, number])).adjusted for number in range(SIMULATIONS)])
     power = share_reaching(found[:, 2], 0.05)
     mistaken = share_reaching(np.delete(found, 2, axis=1).min(axis=1), 0.05)
     print(f"one layer of four: power {power:.3f}, another layer named in {mistaken:.3f}")

@@ -36,12 +36,12 @@ def test_experts_that_a_layer_does_not_have_are_not_tested() -> None:
     first[:, 1, 2] = second[:, 1, 2] = 0
     found = paired_routing(first, second, LABELS, permutations=99, rng=0, experts=np.array([3, 2]))
     every = paired_routing(first, second, LABELS, permutations=99, rng=0)
-    assert np.isnan([found[1].differences[2], found[1].discovered[2]]).all()
-    tested = [value for layer in found for value in layer.discovered if not np.isnan(value)]
+    assert np.isnan([found[1].differences[2], found[1].adjusted[2]]).all()
+    tested = [value for layer in found for value in layer.adjusted if not np.isnan(value)]
     assert len(tested) == 5
     assert all(one.p_value == other.p_value for one, other in zip(found, every, strict=True))
     # The missing expert's p was 1, the largest of six: without it each other is adjusted for five tests.
-    assert min(tested) == pytest.approx(min(value for layer in every for value in layer.discovered) * 5 / 6)
+    assert min(tested) == pytest.approx(min(value for layer in every for value in layer.adjusted) * 5 / 6)
 
 
 @pytest.mark.slow

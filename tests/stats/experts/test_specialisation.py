@@ -35,7 +35,7 @@ def test_planted_experts_are_discovered_and_nearly_no_others() -> None:
     shares = rng.normal(1, 0.1, size=(40, 64))
     shares[::4, :8] += 0.3
     found = specialisation_tests(shares, LABELS, permutations=9999, rng=0)
-    discovered = found.discovered < 0.05
+    discovered = found.adjusted < 0.05
     assert discovered[0, :8].all()
     assert discovered[:, 8:].sum() <= 3
 
@@ -44,7 +44,7 @@ def test_planted_experts_are_discovered_and_nearly_no_others() -> None:
 def test_where_there_is_nothing_a_study_discovers_something_in_one_case_of_twenty() -> None:
     rng = np.random.default_rng(2)
     found = [
-        specialisation_tests(rng.random((40, 4)), LABELS, permutations=999, rng=seed).discovered.min() < 0.05
+        specialisation_tests(rng.random((40, 4)), LABELS, permutations=999, rng=seed).adjusted.min() < 0.05
         for seed in range(200)
     ]
     assert np.mean(found) <= 0.1
@@ -57,7 +57,7 @@ def test_experts_that_do_not_exist_are_not_tested() -> None:
     exists = np.array([True, True, False, True, True, False])
     found = specialisation_tests(shares, LABELS, permutations=199, rng=0, exists=exists)
     alone = specialisation_tests(shares[:, exists], LABELS, permutations=199, rng=0)
-    for name in ("differences", "p_values", "discovered"):
+    for name in ("differences", "p_values", "adjusted"):
         ours, theirs = getattr(found, name), getattr(alone, name)
         np.testing.assert_allclose(ours[:, exists], theirs, rtol=1e-12)
         assert np.isnan(ours[:, ~exists]).all()

@@ -15,12 +15,12 @@ def test_the_adjusted_p_value_counts_labelings_in_which_any_layer_is_as_extreme(
     statistics = np.array([[3.0, 0.0], [0.0, 3.0], [1.0, 1.0], [2.0, 2.0]])
     found = max_t_p_values(statistics)
     assert found.p_values == [1 / 4, 1.0]
-    assert found.corrected == [2 / 4, 1.0]
+    assert found.adjusted == [2 / 4, 1.0]
 
 
 def test_a_layer_that_never_varies_does_not_count() -> None:
     statistics = np.array([[3.0, 7.0], [0.0, 7.0], [1.0, 7.0], [2.0, 7.0]])
-    assert max_t_p_values(statistics).corrected == [1 / 4, 1.0]
+    assert max_t_p_values(statistics).adjusted == [1 / 4, 1.0]
 
 
 def test_benjamini_hochberg_is_its_definition() -> None:

@@ -50,8 +50,8 @@ def test_p_values_are_those_of_each_layer_alone_and_find_the_planted_layer() -> 
 
 def test_corrected_p_values_are_never_smaller_and_keep_the_planted_layer() -> None:
     found = layer_p_values(vectors(), LABELS, permutations=499, rng=1)
-    assert all(corrected >= p for p, corrected in zip(found.p_values, found.corrected, strict=True))
-    assert found.corrected[1] == pytest.approx(1 / 500)
+    assert all(adjusted >= p for p, adjusted in zip(found.p_values, found.adjusted, strict=True))
+    assert found.adjusted[1] == pytest.approx(1 / 500)
 
 
 def test_the_correction_counts_the_shuffles_in_which_any_layer_differs_as_much() -> None:
@@ -60,7 +60,7 @@ def test_the_correction_counts_the_shuffles_in_which_any_layer_differs_as_much()
     rows = [category_numbers(LABELS), *np.concatenate(list(shuffled_labels(LABELS, permutations=99, rng=4)))]
     differences = np.array([[statistic(made[:, layer], row) for layer in range(3)] for row in rows])
     scaled = (differences - differences.mean(axis=0)) / differences.std(axis=0)
-    found = layer_p_values(made, LABELS, permutations=99, rng=4).corrected
+    found = layer_p_values(made, LABELS, permutations=99, rng=4).adjusted
     reached = [(1 + sum(max(row) >= scaled[0][layer] - 1e-9 for row in scaled[1:])) / 100 for layer in range(3)]
     assert found == pytest.approx(reached)
 
@@ -77,7 +77,7 @@ def test_among_layers_that_mean_nothing_the_least_corrected_p_is_uniform() -> No
     for _ in range(500):
         common = rng.random((24, 1, 6))  # layers of one model resemble each other
         made = common + rng.random((24, 8, 6)) * rng.uniform(0.2, 2, size=(1, 8, 1))
-        least.append(min(layer_p_values(made, ["a", "b"] * 12, permutations=199, rng=rng).corrected))
+        least.append(min(layer_p_values(made, ["a", "b"] * 12, permutations=199, rng=rng).adjusted))
     assert kstest(least, "uniform").pvalue > 0.01
     assert abs(np.mean(np.array(least) <= 0.05) - 0.05) < 3.3 * np.sqrt(0.05 * 0.95 / 500)
 

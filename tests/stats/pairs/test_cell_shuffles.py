@@ -86,7 +86,7 @@ def test_without_an_effect_p_is_uniform_and_of_all_layers_the_least_is_too() -> 
     for seed in range(300):
         found = shuffled_differences([made(90, seed)[0]], made(90, seed)[1], permutations=199, rng=seed)
         whole.append(permutation_result(found.whole).p_value)
-        least.append(min(max_t_p_values(found.layers).corrected))
+        least.append(min(max_t_p_values(found.layers).adjusted))
     jitter = np.random.default_rng(0).random((2, 300)) / 200
     assert kstest(np.array(whole) - jitter[0], "uniform").pvalue > 0.01
     assert kstest(np.array(least) - jitter[1], "uniform").pvalue > 0.01

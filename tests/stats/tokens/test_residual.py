@@ -69,7 +69,7 @@ def test_routing_by_category_is_found_in_the_layer_that_does_it(planted: Planted
     by_token, by_both = planted(1, token=1, layers=1), planted(1, token=1, category=0.7, layers=1)
 
     found = residual(replace(by_token, experts=np.hstack([by_token.experts, by_both.experts])), 199)
-    assert found.corrected[1] == 1 / 200
+    assert found.adjusted[1] == 1 / 200
     assert found.p_values[0] > 0.01
     assert found.p_value == 1 / 200
 

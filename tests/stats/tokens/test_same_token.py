@@ -117,7 +117,7 @@ def test_routing_by_token_alone_gives_uniform_p(
 def test_routing_by_category_alone_is_found_in_every_layer(planted: Planted) -> None:
     found = same_token(planted(5, category=0.7), permutations=199)
     assert found.p_value == 1 / 200
-    assert max(found.corrected) <= 0.01
+    assert max(found.adjusted) <= 0.01
     assert min(found.by_layer) > 0.02
     assert found.gain_ci is not None
     assert found.gain_ci[0] > 0
@@ -127,7 +127,7 @@ def test_it_says_where_the_category_is_looked_at(planted: Planted) -> None:
     by_token, by_category = planted(6, token=1, layers=1), planted(6, token=1, category=0.7, layers=1)
     both = replace(by_token, experts=np.hstack([by_token.experts, by_category.experts]))
     found = same_token(both, permutations=199)
-    assert found.corrected[1] <= 0.01
+    assert found.adjusted[1] <= 0.01
     assert found.by_layer[0] < found.by_layer[1] / 5
 
 
