@@ -29,7 +29,7 @@ def signatures_frame(signatures: Parts) -> "pandas.DataFrame":
     columns["kind"] = pd.Categorical(np.array([one.kind for one in signatures.segments])[segment])
     columns["layer"] = signatures.layers[layer]
     columns["expert"] = expert.astype(np.int16)
-    columns["count"] = signatures.counts[there]
+    columns["count"] = signatures.counts[there].astype(np.int64)  # the file's own type would overflow in sums
     if signatures.mass is not None:
         columns["mass"] = signatures.mass[there]
     return pd.DataFrame(columns)
@@ -40,7 +40,7 @@ def signatures_dataset(signatures: Parts) -> "xarray.Dataset":
     xr = import_extra("xarray", extra="frames", purpose="an xarray dataset")
     dimensions = ("prompt", "segment", "layer", "expert")
     arrays: dict[str, Any] = {
-        "counts": (dimensions, signatures.counts),
+        "counts": (dimensions, signatures.counts.astype(np.int64)),
         "tokens": (dimensions[:2], signatures.tokens),
         "top_k": ("layer", signatures.top_k),
         "experts": ("layer", signatures.experts),

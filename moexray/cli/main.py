@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-import moexray
 from moexray.errors import MoexrayError
 from moexray.formats import visible
+from moexray.version import __version__
 
 # Each is a function of its name, in a module of its name.
 COMMANDS = ("demo", "capture", "analyze", "plot", "claims", "experts", "compare", "info", "merge", "models")
@@ -57,7 +57,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
     if wanted:
-        typer.echo(f"moexray {moexray.__version__}")
+        typer.echo(f"moexray {__version__}")
         raise typer.Exit
 
 

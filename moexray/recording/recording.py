@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import moexray
 from moexray.errors import CaptureError
 from moexray.files import remove_partials
 from moexray.merging import merge
@@ -17,6 +16,7 @@ from moexray.recording.journal import Journal, journal_of
 from moexray.recording.recorders import RECORDERS, files_of
 from moexray.recording.resume import check_same, inputs_of
 from moexray.signatures import Signatures, save_blocks
+from moexray.version import __version__
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.engine import TransformersEngine
@@ -118,7 +118,7 @@ def _meta(journal: Journal, engine: "TransformersEngine", generation: "Generatio
     return {
         **engine.description,
         "experts_implementation": journal.fact("done")["implementations"],
-        "moexray": moexray.__version__,
+        "moexray": __version__,
         "max_new_tokens": generation.max_new_tokens,
         "stop_at_eos": generation.stop_at_eos,
         "batch_tokens": journal.fact("batch_tokens"),

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import moexray
 from moexray.errors import CaptureError
 from moexray.prompts import Prompt
+from moexray.version import __version__
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.engine import TransformersEngine
@@ -27,7 +27,7 @@ def inputs_of(
 ) -> dict[str, Any]:
     """Everything that decides what a capture records, as JSON values by name."""
     return {
-        "moexray": moexray.__version__,
+        "moexray": __version__,
         **engine.description,
         "checkpoint": _checkpoint(engine.description["model"]),
         "number of prompts": len(prompts),

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import moexray
 from moexray.errors import AnalysisError, NotComputable
 from moexray.files import whole_file
 from moexray.signatures import Signatures, Weighting
@@ -15,6 +14,7 @@ from moexray.studies.alternatives import specifications_of
 from moexray.studies.cohort import Subject, subject_of
 from moexray.studies.sections import STATISTICS
 from moexray.trace import Trace
+from moexray.version import __version__
 
 SCHEMA = 1
 SPECIFICATION_PERMUTATIONS = 1000
@@ -159,5 +159,5 @@ def _settings(subject: Subject) -> dict[str, Any]:
         "permutations": subject.permutations,
         "seed": subject.seed,
         "folds": subject.folds,
-        "moexray": moexray.__version__,
+        "moexray": __version__,
     }
