@@ -25,8 +25,8 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel, load_model
-from moexray.engines.transformers.memory import fitting_tokens
-from moexray.engines.transformers.sampling import Generation
+from moexray.engines.transformers.resources import fitting_tokens
+from moexray.generation import Generation
 from moexray.prompts import bundled_prompts
 from moexray.recording.recording import record_to
 

@@ -26,8 +26,8 @@ from transformers import AutoTokenizer, GenerationConfig, OlmoeConfig
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
-from moexray.engines.transformers.memory import fitting_tokens
-from moexray.engines.transformers.sampling import Generation
+from moexray.engines.transformers.resources import fitting_tokens
+from moexray.generation import Generation
 from moexray.prompts import Prompt, bundled_prompts
 from moexray.recording.recording import record
 

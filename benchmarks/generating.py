@@ -6,8 +6,8 @@ import torch
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sampling import Generation
 from moexray.engines.transformers.taps import find_taps
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.plan import plan_batches
 

@@ -106,10 +106,12 @@ def recorded() -> Recorded:
 def _routed(
     engine: TransformersEngine, prompts: Sequence[Prompt], new_tokens: int, batch_size: int
 ) -> list[RoutedSequence]:
-    from moexray.engines.transformers.sampling import Generation
+    from moexray.generation import Generation
+
+    from . import tiny_models
 
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
-    return [sequence for batch in batches for sequence in engine.run(batch, Generation(new_tokens))]
+    return [one for batch in batches for one in tiny_models.routed(engine, batch, Generation(new_tokens))]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
-from moexray.engines.transformers.hooks import listening
+from moexray.engines.transformers.hooks import recorded_selections
 from moexray.engines.transformers.loading import load_model
 from moexray.engines.transformers.taps import find_taps
 
@@ -48,9 +48,9 @@ def test_the_least_used_experts_of_a_category_are_dropped_in_every_layer(script:
 
 def test_no_token_is_sent_to_a_dropped_expert_and_every_token_to_k_others(script: ModuleType, model: Any) -> None:
     dropped = script.least_used(ranking(), "code", 0.5)
-    with torch.inference_mode(), script.without(model, dropped), listening(find_taps(model)) as heard:
+    with torch.inference_mode(), script.without(model, dropped), recorded_selections(find_taps(model)) as recorded:
         model(input_ids=TEXT[None])
-    for layer, (chosen,) in enumerate(heard):
+    for layer, (chosen,) in enumerate(recorded):
         assert chosen.shape == (len(TEXT), 8)
         assert not set(chosen.flatten().tolist()) & set(dropped[layer])
 

@@ -1,7 +1,9 @@
 """Five families of MoE models at tiny random sizes, a tokenizer of letters, and prompts of unequal length."""
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -17,8 +19,11 @@ from transformers import (
     Qwen3MoeConfig,
 )
 
+from moexray.engines.engine import Engine
 from moexray.engines.transformers.loading import LoadedModel
+from moexray.generation import Generation
 from moexray.prompts import Prompt
+from moexray.routing import RoutedSequence
 
 VOCABULARY = len(string.ascii_letters)
 SHAPE = {
@@ -116,6 +121,12 @@ def save_olmoe(folder: Path) -> None:
     """Write a checkpoint in bfloat16."""
     random_model(olmoe(), torch.bfloat16).save_pretrained(folder)
     tokenizer_of_letters().save_pretrained(folder)
+
+
+def routed(engine: Engine, prompts: Sequence[Prompt], generation: Generation, **options: Any) -> list[RoutedSequence]:
+    """Run prompts as one batch and return their sequences in the order of the prompts."""
+    found = dict(engine.run(prompts, generation, **options))
+    return [found[place] for place in range(len(prompts))]
 
 
 def prompts_of_letters() -> list[Prompt]:

@@ -22,8 +22,8 @@ from moexray.recording import DEFAULT_MODEL, capture_to
 from moexray.signatures import Signatures
 
 _VERIFIED = (
-    "verified: what was recorded of {tokens} tokens is how each runs alone ({agreement:.1%}); {heard:,} experts that "
-    "were heard take part in the logits, {unheard:,} that were not take none"
+    "verified: {agreement:.1%} of the selections of {tokens} tokens are those of each prompt alone; {recorded:,} "
+    "recorded experts change the logits, {others:,} others do not"
 )
 
 
@@ -68,7 +68,8 @@ def capture(
         ),
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="First check, on a few tokens, that what is heard is what decides.")
+        bool,
+        typer.Option("--verify", help="First check on a few tokens that recorded experts, and no others, are used."),
     ] = False,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.")

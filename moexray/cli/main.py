@@ -1,6 +1,7 @@
 """The command line: the list of its commands, and the one place where errors become a line and a status."""
 
 import ast
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -34,9 +35,13 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that these arguments are for, and what remains of them."""
         name, _, remaining = super().resolve_command(ctx, args)
-        alone = typer.Typer(add_completion=False)
-        alone.command(name)(getattr(import_module(f"moexray.cli.{name}"), str(name)))
-        return name, typer.main.get_command(alone), remaining
+        return name, _command(str(name)), remaining
+
+
+def _command(name: str) -> Any:
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(getattr(import_module(f"moexray.cli.{name}"), name))
+    return typer.main.get_command(alone)
 
 
 def _summary(name: str) -> str:
@@ -76,9 +81,30 @@ def main() -> None:
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except MoexrayError as error:
-        _fail(str(error), status=1)
+        _fail(_with_options(str(error)), status=1)
     except typer.TyperException as error:
         _fail(f"{error.format_message()} (--help says what there is)", status=error.exit_code)
+
+
+def _with_options(message: str) -> str:
+    """Write parameters in backticks as options of the command that failed: ``raw=True`` becomes --raw.
+
+    The library names its parameters; only the command line knows which options they are here.
+    """
+    name = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    if "`" not in message or name not in COMMANDS:
+        return message
+    flags = {parameter.name: [*parameter.opts, *parameter.secondary_opts] for parameter in _command(name).params}
+
+    def option(found: re.Match[str]) -> str:
+        parameter, value = found[1], found[2]
+        if not any(flag.startswith("--") for flag in flags.get(parameter, ())):
+            return found[0]
+        if value in ("True", "False", None):
+            return str(flags[parameter][-1 if value == "False" else 0])
+        return f"{flags[parameter][0]} {value.strip(chr(34))}"
+
+    return re.sub(r"`(\w+)(?:=([^`]+))?`", option, message)
 
 
 def _fail(message: str, *, status: int) -> None:

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.architectures import Architecture
-    from moexray.engines.transformers.profile import Outline
+    from moexray.engines.transformers.profile import ModelProfile
 
 
 def models(
@@ -26,7 +26,7 @@ def models(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say which MoE architectures can be recorded and how, or what one model is, without reading its weights.
+    """List the MoE architectures that can be recorded, or describe one model without reading its weights.
 
     Example: moexray models allenai/OLMoE-1B-7B-0125-Instruct
     """
@@ -40,18 +40,17 @@ def models(
             _print_architectures(architectures)
         return
     from moexray.engines.transformers.loading import device_of
-    from moexray.engines.transformers.memory import free_memory
-    from moexray.engines.transformers.profile import outline_of
-    from moexray.engines.transformers.speed import measured_speeds, suiting
+    from moexray.engines.transformers.profile import profile_of
+    from moexray.engines.transformers.resources import fastest_that_fits, free_memory, measured_speeds
 
-    outline = outline_of(model, revision=revision, trust_remote_code=trust_remote_code)
+    profile = profile_of(model, revision=revision, trust_remote_code=trust_remote_code)
     device = device_of(None)
-    speeds = measured_speeds(device, outline.gigabytes)
-    suits = suiting(speeds, outline.gigabytes, free_memory(device))
+    speeds = measured_speeds(device, profile.gigabytes)
+    fastest = fastest_that_fits(speeds, profile.gigabytes, free_memory(device))
     if json:
-        _print_json({"model": model, **asdict(outline), "gigaflops": speeds, "dtype_here": suits})
+        _print_json({"model": model, **asdict(profile), "gigaflops": speeds, "dtype_here": fastest})
     else:
-        _print_outline(model, outline, speeds, suits, str(device))
+        _print_profile(model, profile, speeds, fastest, str(device))
 
 
 def _print_json(found: object) -> None:
@@ -63,40 +62,42 @@ def _print_architectures(architectures: Sequence["Architecture"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("architecture", "heard by", "", box=box.SIMPLE_HEAD)
+    table = Table("architecture", "tap", "", box=box.SIMPLE_HEAD)
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for one in architectures:
-        note = one.reason if one.heard == "refused" or not one.reason else f"prompts run one by one: {one.reason}"
-        table.add_row(one.model_type, one.heard, note)
-    number = Counter(one.heard for one in architectures)
+        note = one.reason if one.tap == "refused" or not one.reason else f"prompts run one by one: {one.reason}"
+        table.add_row(one.model_type, one.tap, note)
+    number = Counter(one.tap for one in architectures)
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(table)
     console.print(
         f"transformers {version('transformers')} has {len(architectures)} MoE architectures: "
-        f"{number['generic tap']} heard by the generic tap, {number['own tap']} by their own, "
-        f"{number['refused']} refused"
+        f"{number['generic']} are recorded by the generic tap, {number['special']} by a special tap, "
+        f"{number['refused']} are refused"
     )
 
 
-def _print_outline(model: str, outline: "Outline", speeds: Mapping[str, float], suits: str | None, device: str) -> None:
+def _print_profile(
+    model: str, profile: "ModelProfile", speeds: Mapping[str, float], fastest: str | None, device: str
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("architecture", outline.model_type)
-    grid.add_row("heard by", outline.heard)
-    if outline.reason:
-        grid.add_row("", outline.reason)
-    if outline.layers:
-        grid.add_row("MoE layers", f"{len(outline.layers)}: {_ranges(outline.layers)}")
-        grid.add_row("experts", _numbers(outline.experts))
-        grid.add_row("k", "known once it runs" if 0 in outline.top_k else _numbers(outline.top_k))
-    if outline.parameters:
-        grid.add_row("parameters", f"{outline.parameters / 1e9:.3g} B, {outline.active_parameters / 1e9:.3g} B a token")
-        sizes = ", ".join(f"{size:.3g} GB as {dtype}" for dtype, size in outline.gigabytes.items())
-        grid.add_row("weights", f"{sizes} (the checkpoint's: {outline.dtype})")
+    grid.add_row("architecture", profile.model_type)
+    grid.add_row("tap", profile.tap)
+    if profile.reason:
+        grid.add_row("", profile.reason)
+    if profile.layers:
+        grid.add_row("MoE layers", f"{len(profile.layers)}: {_ranges(profile.layers)}")
+        grid.add_row("experts", _numbers(profile.experts))
+        grid.add_row("k", "known when it runs" if 0 in profile.top_k else _numbers(profile.top_k))
+    if profile.parameters:
+        grid.add_row("parameters", f"{profile.parameters / 1e9:.3g} B, {profile.active_parameters / 1e9:.3g} B a token")
+        sizes = ", ".join(f"{size:.3g} GB as {dtype}" for dtype, size in profile.gigabytes.items())
+        grid.add_row("weights", f"{sizes} (the checkpoint's: {profile.dtype})")
         speed = ", ".join(f"{dtype} {speed:.3g}" for dtype, speed in speeds.items())
-        advice = f"--dtype {suits} is the fastest that fits" if suits else "neither fits into what is free"
+        advice = f"--dtype {fastest} is the fastest that fits" if fastest else "neither fits into the free memory"
         grid.add_row(f"on {device}", f"10⁹ operations a second: {speed}; {advice}")
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(model)
@@ -104,7 +105,7 @@ def _print_outline(model: str, outline: "Outline", speeds: Mapping[str, float], 
 
 
 def _numbers(values: Sequence[int]) -> str:
-    """Return one number where all layers agree, else each with how many layers have it."""
+    """Return the number of all layers, or each number with how many layers have it."""
     counted = Counter(values)
     if len(counted) == 1:
         return str(values[0])

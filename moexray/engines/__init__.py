@@ -1,1 +1,1 @@
-"""Who runs the model and hears its routers; every engine yields routed sequences."""
+"""Engines: they run a model and yield one routed sequence a prompt."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moexray.errors import OutOfMemory
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.counting import tokens_of, totals_of
 from moexray.recording.journal import Journal
@@ -13,7 +14,6 @@ from moexray.routing import RoutedSequence
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.engine import TransformersEngine
-    from moexray.engines.transformers.sampling import Generation
 
 Progress = Callable[[int, int], None]
 
@@ -24,7 +24,7 @@ def begin(
     journal: Journal,
     engine: "TransformersEngine",
     prompts: Sequence[Prompt],
-    generation: "Generation",
+    generation: Generation,
     *,
     batch_tokens: int | None,
     inputs: dict[str, Any] | None = None,
@@ -36,9 +36,7 @@ def begin(
     CaptureError
         If a prompt gives no token, or more than the model's context holds.
     """
-    from moexray.engines.transformers.memory import fitting_tokens
-
-    budget = 1 if engine.runs_alone else batch_tokens or fitting_tokens(engine.model)
+    budget = 1 if engine.batching == "alone" else batch_tokens or engine.budget()
     batches = plan_batches(engine.lengths(prompts, generation), generation.max_new_tokens, budget)
     facts = {"inputs": inputs, "created": now(), "batch_tokens": budget, "done": _NOTHING}
     journal.begin(facts, batches)
@@ -48,7 +46,7 @@ def run_batches(
     journal: Journal,
     engine: "TransformersEngine",
     prompts: Sequence[Prompt],
-    generation: "Generation",
+    generation: Generation,
     *,
     mass: bool,
     recorders: Collection[str],
@@ -65,18 +63,21 @@ def run_batches(
     """
     if on_progress is not None and (done := journal.fact("done"))["prompts"]:
         on_progress(done["prompts"], done["tokens"])
+    want = {"weights"} if mass or "trace" in recorders else frozenset[str]()
     while (pending := journal.pending()) is not None:
         number, batch = pending
         try:
-            sequences = engine.run([prompts[i] for i in batch], generation, gate_weights=mass or "trace" in recorders)
+            found = dict(engine.run([prompts[i] for i in batch], generation, want=want))
         except OutOfMemory:
             journal.replace_pending(halves(journal.all_pending()))
             continue
-        routed = dict(zip(batch, sequences, strict=True))
+        routed = {batch[place]: sequence for place, sequence in found.items()}
         totals = {prompt: totals_of(sequence, engine.layout, mass=mass) for prompt, sequence in routed.items()}
         tokens = {prompt: tokens_of(sequence) for prompt, sequence in routed.items()} if recorders else {}
         largest = max(int(row["counts"].max()) for row in totals.values())
-        done = _added(journal.fact("done"), sequences, largest, engine.experts_implementations)
+        done = _added(
+            journal.fact("done"), list(routed.values()), largest, engine.observations()["experts_implementation"]
+        )
         journal.finish(number, totals, tokens, done=done)
         if on_progress is not None:
             on_progress(done["prompts"], done["tokens"])

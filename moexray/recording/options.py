@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from moexray.errors import CaptureError
+from moexray.generation import Generation
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.engine import TransformersEngine
-    from moexray.engines.transformers.sampling import Generation
 
 DEFAULT_MODEL = "allenai/OLMoE-1B-7B-0125-Instruct"
 
@@ -27,7 +27,7 @@ class CaptureOptions(TypedDict, total=False):
     stop_at_eos
         End a text where the model writes its end token, as by default.
     temperature, top_p, seed
-        See `moexray.engines.transformers.sampling.Generation`; by default the likeliest token is taken.
+        See `moexray.generation.Generation`; by default the likeliest token is taken.
     batch_tokens
         The most tokens that run together, padding included; by default what memory holds. It changes
         speed and memory, not what is recorded.
@@ -72,7 +72,6 @@ def engine_of(options: CaptureOptions) -> "tuple[TransformersEngine, Generation]
     """
     from moexray.engines.transformers.engine import TransformersEngine
     from moexray.engines.transformers.loading import load_model
-    from moexray.engines.transformers.sampling import Generation
 
     given: dict[str, Any] = dict(options)
     generation = Generation(**{name: given[name] for name in _GENERATION if name in given})

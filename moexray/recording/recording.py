@@ -1,13 +1,13 @@
 """From an engine and prompts to signatures, by way of a journal that a killed capture goes on from."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moexray.errors import CaptureError
 from moexray.files import remove_partials
+from moexray.generation import Generation
 from moexray.merging import merge
 from moexray.prompts import Prompt
 from moexray.recording.batches import begin, run_batches
@@ -20,13 +20,12 @@ from moexray.version import __version__
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.engine import TransformersEngine
-    from moexray.engines.transformers.sampling import Generation
 
 
 def record(
     engine: "TransformersEngine",
     prompts: Sequence[Prompt],
-    generation: "Generation | None" = None,
+    generation: Generation | None = None,
     *,
     batch_tokens: int | None = None,
     weights: bool = False,
@@ -34,8 +33,6 @@ def record(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Signatures:
     """Count the routing of `prompts` through an engine that is already there; see `moexray.recording.capture`."""
-    from moexray.engines.transformers.sampling import Generation
-
     check_prompts(prompts)
     generation = generation or Generation()
     with journal_of(None) as journal:
@@ -49,7 +46,7 @@ def record_to(
     out: Path,
     engine: "TransformersEngine",
     prompts: Sequence[Prompt],
-    generation: "Generation | None" = None,
+    generation: Generation | None = None,
     *,
     recorders: Sequence[str] = (),
     batch_tokens: int | None = None,
@@ -58,8 +55,6 @@ def record_to(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Likewise into files; see `moexray.recording.capture_to`."""
-    from moexray.engines.transformers.sampling import Generation
-
     check_prompts(prompts)
     generation = generation or Generation()
     files = files_of(out, recorders)
@@ -101,18 +96,16 @@ def check_prompts(prompts: Sequence[Prompt]) -> None:
 
 def _verify(engine: "TransformersEngine", journal: Journal, *, wanted: bool) -> None:
     if wanted and journal.fact("verified") is None:
-        from moexray.engines.transformers.verify import verify
-
-        journal.set(verified=asdict(verify(engine)))
+        journal.set(verified=engine.verify())
 
 
 def _signatures(
-    journal: Journal, engine: "TransformersEngine", prompts: Sequence[Prompt], generation: "Generation"
+    journal: Journal, engine: "TransformersEngine", prompts: Sequence[Prompt], generation: Generation
 ) -> Iterator[Signatures]:
     return signatures_in_blocks(journal.totals(), prompts, engine.layout, _meta(journal, engine, generation))
 
 
-def _meta(journal: Journal, engine: "TransformersEngine", generation: "Generation") -> dict[str, Any]:
+def _meta(journal: Journal, engine: "TransformersEngine", generation: Generation) -> dict[str, Any]:
     drawn = generation.temperature > 0
     verified = journal.fact("verified")
     return {

@@ -4,22 +4,21 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moexray.errors import CaptureError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.version import __version__
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.engine import TransformersEngine
-    from moexray.engines.transformers.sampling import Generation
 
 
 def inputs_of(
     engine: "TransformersEngine",
     prompts: Sequence[Prompt],
-    generation: "Generation",
+    generation: Generation,
     batch_tokens: int | None,
     *,
     weights: bool,
@@ -28,8 +27,7 @@ def inputs_of(
     """Everything that decides what a capture records, as JSON values by name."""
     return {
         "moexray": __version__,
-        **engine.description,
-        "checkpoint": _checkpoint(engine.description["model"]),
+        **engine.inputs(),
         "number of prompts": len(prompts),
         "prompts": _fingerprint(prompts),
         **asdict(generation),
@@ -67,12 +65,3 @@ def _fingerprint(prompts: Sequence[Prompt]) -> str:
     for prompt in prompts:
         digest.update(json.dumps(asdict(prompt)).encode())
     return digest.hexdigest()
-
-
-def _checkpoint(name: str) -> list[list[Any]]:
-    """Size and time of the files of a local checkpoint; a hub model has its revision for that."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return []
-    files = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".bin"))
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]

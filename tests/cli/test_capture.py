@@ -63,11 +63,11 @@ def test_everything_that_can_be_recorded_is_asked_for_by_an_option(
                    "--max-new-tokens", 0, "--weights", "--trace", "--coselection", "--verify", "--device", "cpu",
                    "--out", "out.npz")  # fmt: skip
     assert finished.stderr == ""
-    assert finished.stdout.startswith("verified: what was recorded of ")
+    assert finished.stdout.startswith("verified: ")
     assert finished.stdout.endswith("wrote out.npz\nwrote out.trace.parquet\nwrote out.coselection.npz\n")
     found = Signatures.load(tmp_path / "out.npz")
     assert found.mass is not None
-    assert found.meta["verified"]["heard"] > 0
+    assert found.meta["verified"]["recorded"] > 0
     with np.load(tmp_path / "out.coselection.npz", allow_pickle=False) as coselection:
         selected = coselection["pairs"].diagonal(axis1=2, axis2=3)
         np.testing.assert_array_equal(selected, found.counts.sum(axis=0))
@@ -88,7 +88,7 @@ def test_a_model_that_fails_the_check_is_not_captured(
         "capture", "--model", tiny_olmoe_folder, "--prompts", write_prompts(tmp_path / "prompts"), "--verify"
     )
     assert finished.returncode == 1
-    assert "were heard but take no part in the logits" in finished.stderr
+    assert "were recorded but take no part in the logits" in finished.stderr
     assert [file for file in tmp_path.iterdir() if file.is_file()] == []
 
 

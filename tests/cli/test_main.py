@@ -8,6 +8,7 @@ import pytest
 
 import moexray
 from moexray.cli.main import COMMANDS, main
+from moexray.errors import MoexrayError
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -51,3 +52,23 @@ def test_an_interrupt_exits_as_shells_expect(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("moexray.cli.capture.check_writable", interrupted)
     finished = run("capture")
     assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("lower `max_new_tokens`", "lower --max-new-tokens"),
+        ("leave out `raw=True`", "leave out --raw"),
+        ('try `dtype="bfloat16"`, or another `device`', "try --dtype bfloat16, or another --device"),
+        ("ask for `stop_at_eos=False`", "ask for --no-stop-at-eos"),
+        ("`moexray capture` writes it, not `folds`", "`moexray capture` writes it, not `folds`"),
+    ],
+)
+def test_parameters_that_an_error_names_become_options(
+    run: Run, monkeypatch: pytest.MonkeyPatch, message: str, shown: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MoexrayError(message)
+
+    monkeypatch.setattr("moexray.cli.capture.check_writable", refuse)
+    assert run("capture").stderr == f"error: {shown}\n"

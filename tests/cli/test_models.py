@@ -10,10 +10,10 @@ from transformers import DeepseekV4Config, LlamaConfig
 Run = Callable[..., CompletedProcess[str]]
 
 
-def test_every_architecture_is_listed_with_how_it_is_heard(run: Run) -> None:
+def test_every_architecture_is_listed_with_its_tap(run: Run) -> None:
     found = {one["model_type"]: one for one in json.loads(run("models", "--json").stdout)}
-    assert found["olmoe"] == {"model_type": "olmoe", "heard": "generic tap", "reason": ""}
-    assert found["llama4"]["heard"] == "own tap"
+    assert found["olmoe"] == {"model_type": "olmoe", "tap": "generic", "reason": ""}
+    assert found["llama4"]["tap"] == "special"
     assert "only decoders" in found["switch_transformers"]["reason"]
     shown = run("models").stdout
     assert all(name in shown for name in found)
@@ -24,7 +24,7 @@ def test_one_model_is_told_from_its_configuration(run: Run) -> None:
     finished = run("models", "scale")
     assert (finished.returncode, finished.stderr) == (0, "")
     told = " ".join(finished.stdout.split())
-    assert "architecture olmoe heard by generic tap MoE layers 16: 0–15 experts 64 k 8" in told
+    assert "architecture olmoe tap generic MoE layers 16: 0–15 experts 64 k 8" in told
     found = json.loads(run("models", "scale", "--json").stdout)
     assert (found["model"], found["layers"], found["experts"]) == ("scale", list(range(16)), [64] * 16)
     assert found["dtype_here"] in found["gigaflops"]

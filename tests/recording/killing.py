@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet  # noqa: F401  # loaded once, for all that are forked
 import pytest
 
-import moexray.engines.transformers.engine  # noqa: F401  # likewise
+import moexray.engines.transformers.engine  # noqa: F401  # loaded once
 from moexray.prompts import Prompt
 from moexray.recording import capture_to
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import load_model
-from moexray.engines.transformers.sampling import Generation
 from moexray.errors import CaptureError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.recording import record
 
@@ -67,7 +67,7 @@ def test_a_prompt_that_fills_the_whole_context_is_recorded_and_one_token_more_is
     found = record(engine, [_of(fitting)], Generation(0))
     assert found.tokens.tolist() == [[len(engine.tokenize([_of(fitting)])[0]), 0]]
     assert found.tokens[0, 0] > 0.9 * context
-    with pytest.raises(CaptureError, match=f"more than the model's context of {context}"):
+    with pytest.raises(CaptureError, match=f"it exceeds the model's context of {context}"):
         record(engine, [_of(text + text)], Generation(0))
 
 

@@ -7,13 +7,14 @@ from pyarrow import parquet
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sampling import Generation
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording import capture_to
 from moexray.recording.recording import record
 from moexray.signatures import Signatures
 
 from ..engines.transformers.zoo_checks import routers_say
+from ..tiny_models import routed
 
 # Whose weights for a token sum to one, as they are configured here.
 SUM_TO_ONE = {"gpt_oss", "mixtral"}
@@ -62,7 +63,7 @@ def test_without_weights_there_is_no_mass(in_float32: LoadedModel, prompts: list
 def test_weights_are_those_of_the_experts_beside_them(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     """What the router returned for a prompt alone: its weight for each expert, to half precision."""
     engine = TransformersEngine(in_float64)
-    (sequence,) = engine.run(prompts[3:4], Generation(0), gate_weights=True)
+    (sequence,) = routed(engine, prompts[3:4], Generation(0), want={"weights"})
     assert sequence.gate_weights is not None
     said = routers_say(in_float64.model, sequence.token_ids.tolist())
     assert len(said) == len(engine.layout.layers)

@@ -54,9 +54,9 @@ def test_the_same_capture_twice_is_the_same(tiny_olmoe_folder: str) -> None:
     ("prompts", "options", "problem"),
     [
         ([], {}, "no prompts"),
-        (PROMPTS, {"max_new_tokens": -1}, "max_new_tokens is -1"),
-        (PROMPTS, {"temperature": -0.5}, "temperature is -0.5"),
-        (PROMPTS, {"top_p": 0.0}, "top_p is 0.0"),
+        (PROMPTS, {"max_new_tokens": -1}, "`max_new_tokens` is -1"),
+        (PROMPTS, {"temperature": -0.5}, "`temperature` is -0.5"),
+        (PROMPTS, {"top_p": 0.0}, "`top_p` is 0.0"),
         (PROMPTS, {"batch_tokens": 0}, "batch_tokens is 0"),
         ([*PROMPTS, PROMPTS[0]], {}, "two prompts have the id 'one'"),
     ],

@@ -1,4 +1,4 @@
-"""Which MoE architectures the installed transformers holds, how each is heard, and why some are refused."""
+"""The MoE architectures of the installed transformers: which tap records each, and why some are refused."""
 
 import re
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES, model_type_to_module_name
 
 from moexray.engines.transformers.hooks import SELECTION_NAMES
-from moexray.engines.transformers.special_taps import OWN_TAPS
+from moexray.engines.transformers.special_taps import SPECIAL_TAPS
 
 REFUSED = {
     "diffusion_gemma": "it writes by refining whole blocks of tokens again and again, so no token is routed once",
     "doge": "its router mixes the tokens that run together, so no token has a routing of its own",
     "qwen3_omni_moe": "it speaks as it writes: record its text model alone, saved as qwen3_omni_moe_thinker",
 }
-# Prompts that these models get beside others are routed otherwise than alone: they run one by one.
+# These models route a prompt differently beside others, so their prompts run one by one.
 ALONE = {
     "deepseek_v4": "its compressed attention takes padding for tokens",
     "granitemoe_swa": "its sliding attention makes padding, and then every token, not a number",
@@ -32,7 +32,7 @@ _LOADERS = (
 )
 _MODELS = Path(transformers.__file__).parent / "models"
 _CLASS = re.compile(r"^class (\w*(?:Experts|NaiveMoe|MoE|Moe|MoeBlock))\b", re.MULTILINE)
-_HANDED_OVER = re.compile(rf"def forward\([^)]*\b(?:{'|'.join(SELECTION_NAMES)})\b")
+_TAKES_SELECTIONS = re.compile(rf"def forward\([^)]*\b(?:{'|'.join(SELECTION_NAMES)})\b")
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,20 @@ class Architecture:
     Attributes
     ----------
     model_type
-        What configurations call it.
-    heard
-        ``generic tap``, ``own tap`` or ``refused``.
+        Its name in configurations.
+    tap
+        ``generic``, ``special`` or ``refused``.
     reason
-        Why it is refused, or runs one prompt at a time; else empty.
+        Why it is refused, or runs one prompt at a time; otherwise empty.
     """
 
     model_type: str
-    heard: str
+    tap: str
     reason: str
 
 
 def model_class(model_type: str) -> Any:
-    """Return the auto class that loads a model of this type to write text; one of another type is left to the first."""
+    """Return the auto class that loads a model of this type to write text; for unknown types, that of causal models."""
     return next((loader for names, loader in _LOADERS if model_type in names), AutoModelForCausalLM)
 
 
@@ -87,9 +87,9 @@ def _of_source(path: Path) -> Iterator[Architecture]:
         reason = refusal(name)
         if reason is not None:
             yield Architecture(name, "refused", reason)
-        elif classes & set(OWN_TAPS):
-            yield Architecture(name, "own tap", ALONE.get(name, ""))
-        elif _HANDED_OVER.search(source):
-            yield Architecture(name, "generic tap", ALONE.get(name, ""))
+        elif classes & set(SPECIAL_TAPS):
+            yield Architecture(name, "special", ALONE.get(name, ""))
+        elif _TAKES_SELECTIONS.search(source):
+            yield Architecture(name, "generic", ALONE.get(name, ""))
         else:
-            yield Architecture(name, "refused", "it hands its selected experts to no module that can be heard")
+            yield Architecture(name, "refused", "it hands its selected experts to no module that can be hooked")

@@ -1,59 +1,113 @@
-"""The transformers engine: generate batch by batch, and say of every token of every prompt where it was sent."""
+"""The engine that runs models of transformers, batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from jinja2 import TemplateError
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import LogitsProcessorList
 
+from moexray.engines.engine import Batching, Engine, require
 from moexray.engines.transformers.architectures import ALONE
-from moexray.engines.transformers.hooks import Tap, input_device, listening, weighing
-from moexray.engines.transformers.implementation import choose_implementation, note_implementations
-from moexray.engines.transformers.loading import LoadedModel, is_out_of_memory, quantization_of
-from moexray.engines.transformers.sampling import DrawByPrompt, Generation
+from moexray.engines.transformers.hooks import (
+    Tap,
+    input_device,
+    observed_implementations,
+    recorded_selections,
+    recorded_weights,
+)
+from moexray.engines.transformers.loading import (
+    LoadedModel,
+    checkpoint_files,
+    is_out_of_memory,
+    load_model,
+    quantization_of,
+)
+from moexray.engines.transformers.preparation import (
+    evaluation_mode,
+    greedy_generation,
+    suitable_experts_implementation,
+)
+from moexray.engines.transformers.prompt_tokens import PromptTokens
+from moexray.engines.transformers.resources import fitting_tokens
+from moexray.engines.transformers.sampling import DrawByPrompt, TellTokens
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError, OutOfMemory
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout, plain_segments
 
-_TOKENIZED_TOGETHER = 1000
+
+def open_engine(
+    model: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    raw: bool = False,
+) -> "TransformersEngine":
+    """Load a model and return its engine.
+
+    Parameters
+    ----------
+    model, device, dtype, revision, trust_remote_code
+        See `moexray.engines.transformers.loading.load_model`.
+    raw
+        Leave out the chat template even if the tokenizer has one.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be loaded or its routing cannot be recorded.
+    """
+    loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    return TransformersEngine(loaded, raw=raw)
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """Runs a transformers model on prompts and yields a routed sequence for each.
+
+    It changes the model while it is open: its training mode, generation settings, experts implementation and hooks.
+    `close` undoes all of that.
 
     Parameters
     ----------
     loaded
         The model and its tokenizer.
     raw
-        Leave out the chat template even where the tokenizer has one.
+        Leave out the chat template even if the tokenizer has one.
     """
 
     def __init__(self, loaded: LoadedModel, *, raw: bool = False) -> None:
         self._name = loaded.name
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
-        self._taps = find_taps(self._model)
-        choose_implementation(self._model)
-        self._implementations = note_implementations(self._taps[0].module)
+        self._tokens = PromptTokens(loaded.tokenizer, raw=raw)
         self._end_tokens = _end_tokens(self._model)
         self._padding = next(iter(self._end_tokens), 0)
-        self._templated = not raw and getattr(self._tokenizer, "chat_template", None) is not None
-        # A model's own file may ask for sampling or penalties; `run` alone says how a prompt goes on.
-        self._model.generation_config = GenerationConfig(
-            do_sample=False, eos_token_id=sorted(self._end_tokens) or None, pad_token_id=self._padding
-        )
-        self.layout = RouterLayout(
-            layers=tuple(tap.layer for tap in self._taps),
-            experts=tuple(tap.experts for tap in self._taps),
-            top_k=selections_per_token(self._model, self._taps, self._padding),
-        )
+        self._taps = find_taps(self._model)
+        self._is_open = True
+        with ExitStack() as changes:
+            changes.enter_context(evaluation_mode(self._model))
+            changes.enter_context(suitable_experts_implementation(self._model))
+            self._implementations = changes.enter_context(observed_implementations(self._taps[0].module))
+            changes.enter_context(greedy_generation(self._model, self._end_tokens, self._padding))
+            self.layout = RouterLayout(
+                layers=tuple(tap.layer for tap in self._taps),
+                experts=tuple(tap.experts for tap in self._taps),
+                top_k=selections_per_token(self._model, self._taps, self._padding),
+            )
+            self._changes = changes.pop_all()
+        self.batching: Batching = "alone" if self._model.config.model_type in ALONE else "tokens"
+        readable = all(tap.weights_of is not None for tap in self._taps)
+        self.capabilities = frozenset({"verify", "weights"} if readable else {"verify"})
+        self.description: Mapping[str, Any] = self._described()
 
     @property
     def model(self) -> transformers.PreTrainedModel:
@@ -62,17 +116,101 @@ class TransformersEngine:
 
     @property
     def taps(self) -> list[Tap]:
-        """Where each layer of the layout is heard."""
+        """The tap of each layer of the layout."""
         return self._taps
 
-    @property
-    def runs_alone(self) -> bool:
-        """Whether prompts of this model must not share a batch: they would be routed otherwise than alone."""
-        return self._model.config.model_type in ALONE
+    def inputs(self) -> Mapping[str, Any]:
+        """Return the description, and the files of a local checkpoint: other weights are another capture."""
+        return {**self.description, "checkpoint": checkpoint_files(self._name)}
 
-    @property
-    def description(self) -> dict[str, Any]:
-        """What runs and how, for the meta of signatures."""
+    def budget(self) -> int:
+        """Return how many tokens, padding included, fit into the free memory."""
+        return fitting_tokens(self._model)
+
+    def observations(self) -> Mapping[str, Sequence[str]]:
+        """Return the experts implementations that have run: transformers may change it while it generates."""
+        return {"experts_implementation": sorted(self._implementations)}
+
+    def text_of(self, token_id: int) -> str:
+        """Return the text of one token."""
+        return str(self._tokenizer.decode([token_id]))
+
+    def verify(self) -> Mapping[str, Any]:
+        """Check the recording on a few tokens: see `moexray.engines.transformers.verify`."""
+        from moexray.engines.transformers.verify import verify
+
+        return asdict(verify(self))
+
+    def close(self) -> None:
+        """Leave the model as it was found."""
+        self._changes.close()
+        self._is_open = False
+
+    def tokenize(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Return the token ids of each prompt, within the chat template where one is applied.
+
+        Raises
+        ------
+        CaptureError
+            If a prompt gives no token at all, or is a chat that no template takes.
+        """
+        return self._tokens.tokenize(prompts)
+
+    def lengths(self, prompts: Sequence[Prompt], generation: Generation) -> NDArray[np.int32]:  # (prompts,)
+        """Return the tokens of each prompt.
+
+        Raises
+        ------
+        CaptureError
+            If a prompt gives no token, or exceeds the model's context with what is generated.
+        """
+        lengths = self._tokens.lengths(prompts)
+        # Beyond its context a model still runs, but its routing there says nothing about the prompt.
+        context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        if context is not None and (lengths + generation.max_new_tokens > context).any():
+            longest = int(lengths.argmax())
+            message = (
+                f"prompt {prompts[longest].id!r} has {lengths[longest]} tokens: with {generation.max_new_tokens} "
+                f"generated ones it exceeds the model's context of {context}: shorten it, or lower `max_new_tokens`"
+            )
+            raise CaptureError(message)
+        return lengths
+
+    def run(
+        self,
+        prompts: Sequence[Prompt],
+        generation: Generation,
+        *,
+        want: Collection[str] = (),
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, RoutedSequence]]:
+        """Run prompts together, as one batch, and yield their routed sequences in the order given.
+
+        Parameters
+        ----------
+        prompts
+            The batch.
+        generation
+            What is generated after each prompt.
+        want
+            ``weights`` also records the gate weight of each selection.
+        on_tokens
+            Called after each forward pass with the number of tokens that went through it.
+
+        Raises
+        ------
+        CaptureError
+            If something is wanted that cannot be read at this model, or the engine is closed.
+        OutOfMemory
+            If the batch does not fit into memory.
+        """
+        require(self, want)
+        if not self._is_open:
+            message = f"the engine of {self._name} is closed: open it again"
+            raise CaptureError(message)
+        yield from enumerate(self._run_batch(prompts, generation, gate_weights="weights" in want, on_tokens=on_tokens))
+
+    def _described(self) -> dict[str, Any]:
         config = self._model.config
         return {
             "model": self._name,
@@ -83,115 +221,45 @@ class TransformersEngine:
             "quantization": quantization_of(config),
             "device": input_device(self._model).type,
             "attention_implementation": config._attn_implementation,
-            "chat_template": self._templated,
+            "chat_template": self._tokens.templated,
         }
 
-    @property
-    def experts_implementations(self) -> list[str]:
-        """How the experts were computed in what has run so far."""
-        return sorted(self._implementations)
-
-    def tokenize(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Token ids of each prompt, within the chat template where one is applied.
-
-        Raises
-        ------
-        CaptureError
-            If a prompt gives no token at all, or is a chat that no template takes.
-        """
-        token_ids: list[list[int]]
-        if self._templated:
-            token_ids = [self._in_template(prompt) for prompt in prompts]
-        else:
-            token_ids = self._tokenizer([_plain(prompt) for prompt in prompts])["input_ids"]
-        for prompt, ids in zip(prompts, token_ids, strict=True):
-            if not ids:
-                message = f"prompt {prompt.id!r} gives no token with this model's tokenizer: take it out"
-                raise CaptureError(message)
-        return token_ids
-
-    def _in_template(self, prompt: Prompt) -> list[int]:
-        """Put a prompt, or its chat as it is, into the template; open the model's turn unless it has had it."""
-        chat = list(prompt.messages or [{"role": "user", "content": prompt.text}])
-        try:
-            encoded = self._tokenizer.apply_chat_template(
-                chat, add_generation_prompt=chat[-1]["role"] != "assistant", tokenize=True, return_dict=True
-            )
-        except TemplateError as error:
-            message = f"prompt {prompt.id!r} does not suit this model's chat template: {error}"
-            raise CaptureError(message) from error
-        token_ids: list[int] = encoded["input_ids"]
-        return token_ids
-
-    def lengths(self, prompts: Sequence[Prompt], generation: Generation) -> NDArray[np.int32]:  # (prompts,)
-        """Tokens of each prompt, which are not kept: a million prompts would fill memory with them.
-
-        Raises
-        ------
-        CaptureError
-            If a prompt gives no token, or more than the model's context holds with what is generated.
-        """
-        lengths = np.empty(len(prompts), dtype=np.int32)
-        for start in range(0, len(prompts), _TOKENIZED_TOGETHER):
-            some = prompts[start : start + _TOKENIZED_TOGETHER]
-            lengths[start : start + len(some)] = [len(ids) for ids in self.tokenize(some)]
-        # Beyond its context a model still runs, but what its routers then do says nothing about the prompt.
-        context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        if context is not None and (lengths + generation.max_new_tokens > context).any():
-            longest = int(lengths.argmax())
-            message = (
-                f"prompt {prompts[longest].id!r} has {lengths[longest]} tokens: with {generation.max_new_tokens} "
-                f"generated ones that is more than the model's context of {context}: shorten it, or lower "
-                "--max-new-tokens"
-            )
-            raise CaptureError(message)
-        return lengths
-
     @torch.inference_mode()
-    def run(
-        self, prompts: Sequence[Prompt], generation: Generation, *, gate_weights: bool = False
+    def _run_batch(
+        self,
+        prompts: Sequence[Prompt],
+        generation: Generation,
+        *,
+        gate_weights: bool,
+        on_tokens: Callable[[int], None] | None,
     ) -> list[RoutedSequence]:
-        """Run prompts together, as one batch, and say of each of their tokens where it was sent.
-
-        Parameters
-        ----------
-        prompts
-            The batch.
-        generation
-            How the prompts go on.
-        gate_weights
-            Also hear the weight of each selection.
-
-        Returns
-        -------
-        A sequence for each prompt, in their order.
-
-        Raises
-        ------
-        ModelError
-            If gate weights are asked for, and cannot be read at this model.
-        OutOfMemory
-            If the batch does not fit into memory: try a smaller one.
-        """
-        token_ids = self.tokenize(prompts)
+        token_ids = self._tokens.take(prompts)
         width = max(map(len, token_ids))
+        processors = LogitsProcessorList()
+        if on_tokens is not None:
+            processors.append(TellTokens(on_tokens, sum(map(len, token_ids))))
+        if generation.temperature > 0:
+            processors.append(DrawByPrompt(generation, [prompt.id for prompt in prompts]))
         try:
-            with listening(self._taps) as heard, weighing(self._taps if gate_weights else []) as weighed:
-                generated = self._generate(prompts, token_ids, width, generation)
+            with (
+                recorded_selections(self._taps) as selections,
+                recorded_weights(self._taps if gate_weights else []) as gates,
+            ):
+                generated = self._generate(token_ids, width, generation, processors)
             ran = generated.shape[1] - 1
-            experts = _by_sequence(heard, len(prompts), ran, filling=-1)  # (prompts, padded tokens, layers, k)
-            weights = _by_sequence(weighed, len(prompts), ran, filling=0) if gate_weights else None
+            experts = _by_sequence(selections, len(prompts), ran, filling=-1)  # (prompts, padded tokens, layers, k)
+            weights = _by_sequence(gates, len(prompts), ran, filling=0) if gate_weights else None
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            message = f"a batch of {len(prompts)} prompts does not fit into memory: try a smaller --batch-tokens"
+            message = f"a batch of {len(prompts)} prompts does not fit into memory: try smaller `batch_tokens`"
             raise OutOfMemory(message) from error
         self._check_range(experts)
         new_tokens = generated[:, width:].cpu().numpy().astype(np.int32)
         sequences = []
         for row, ids in enumerate(token_ids):
             written = new_tokens[row, : self._written(new_tokens[row], generation)]
-            tokens = np.concatenate([np.asarray(ids, dtype=np.int32), written[:-1]])
+            tokens = np.concatenate([ids, written[:-1]])
             own = slice(width - len(ids), width - len(ids) + len(tokens))
             own_weights = None if weights is None else weights[row, own]
             _check_weights(own_weights)
@@ -206,32 +274,27 @@ class TransformersEngine:
             )
         return sequences
 
-    def text_of(self, token_id: int) -> str:
-        """Return what one token stands for."""
-        return str(self._tokenizer.decode([token_id]))
-
     def _generate(
-        self, prompts: Sequence[Prompt], token_ids: list[list[int]], width: int, generation: Generation
+        self, token_ids: Sequence[NDArray[np.int32]], width: int, generation: Generation, processors: Any
     ) -> Tensor:  # (prompts, width + generated)
-        input_ids = torch.full((len(prompts), width), self._padding)
+        input_ids = torch.full((len(token_ids), width), self._padding)
         attention_mask = torch.zeros_like(input_ids)
         for row, ids in enumerate(token_ids):
-            input_ids[row, width - len(ids) :] = torch.tensor(ids)
+            input_ids[row, width - len(ids) :] = torch.from_numpy(ids)
             attention_mask[row, width - len(ids) :] = 1
         device = input_device(self._model)
-        drawing = [DrawByPrompt(generation, [prompt.id for prompt in prompts])] if generation.temperature > 0 else []
         found: Tensor = self._model.generate(
             input_ids=input_ids.to(device),
             attention_mask=attention_mask.to(device),
-            # The one token after a prompt that is to run alone passes no router.
+            # `generate` writes at least one token; after a prompt that is to run alone it passes no router.
             max_new_tokens=max(1, generation.max_new_tokens),
             eos_token_id=(sorted(self._end_tokens) or None) if generation.stop_at_eos else None,
-            logits_processor=LogitsProcessorList(drawing),
+            logits_processor=processors,
         )
         return found
 
     def _check_range(self, experts: NDArray[np.int16]) -> None:
-        """Refuse an index that no expert has: it would be counted as one of the next layer."""
+        """Refuse the index of an expert that does not exist: it would be counted as one of the next layer."""
         greatest = experts.max(axis=(0, 1, 3))
         for tap, found in zip(self._taps, greatest, strict=True):
             if found >= tap.experts:
@@ -239,21 +302,11 @@ class TransformersEngine:
                 raise ModelError(message)
 
     def _written(self, new_tokens: NDArray[np.int32], generation: Generation) -> int:
-        """How many tokens a sequence generated, its end token included; what follows is a batch's padding."""
+        """Return how many tokens a sequence generated, its end token included; what follows is padding."""
         if not generation.stop_at_eos:
             return min(len(new_tokens), generation.max_new_tokens)
         ends = np.flatnonzero(np.isin(new_tokens, list(self._end_tokens)))
         return min(int(ends[0]) + 1 if len(ends) else len(new_tokens), generation.max_new_tokens)
-
-
-def _plain(prompt: Prompt) -> str:
-    if prompt.messages is not None:
-        message = (
-            f"prompt {prompt.id!r} is a chat, and no chat template is applied: leave out --raw, "
-            "or take a model whose tokenizer has a template"
-        )
-        raise CaptureError(message)
-    return prompt.text
 
 
 def _end_tokens(model: transformers.PreTrainedModel) -> frozenset[int]:
@@ -264,15 +317,15 @@ def _end_tokens(model: transformers.PreTrainedModel) -> frozenset[int]:
 
 
 def _check_weights(weights: NDArray[np.float16] | None) -> None:
-    """Refuse gate weights that cannot be added up to how much an expert got; padding is not among them."""
+    """Refuse gate weights that cannot be summed to an expert's share; padding is not among them."""
     if weights is not None and not (np.isfinite(weights) & (weights >= 0)).all():
-        message = f"gate weights from {weights.min()} to {weights.max()} were heard: they cannot be recorded"
+        message = f"gate weights range from {weights.min()} to {weights.max()}: they cannot be recorded"
         raise ModelError(message)
 
 
-def _by_sequence(heard: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:
+def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:
     """Join each layer's forward passes to ``(batch, tokens, layers, widest k)``, filled beyond a layer's own k."""
-    layers = [torch.cat([rows.view(batch, -1, rows.shape[-1]) for rows in passes], dim=1) for passes in heard]
+    layers = [torch.cat([rows.view(batch, -1, rows.shape[-1]) for rows in passes], dim=1) for passes in recorded]
     if any(layer.shape[1] != tokens for layer in layers):
         found = sorted({layer.shape[1] for layer in layers})
         message = f"{tokens} tokens of each sequence ran, but {found} passed the experts: this model cannot be recorded"

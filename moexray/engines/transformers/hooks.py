@@ -1,4 +1,4 @@
-"""Hearing the routers: a hook at each MoE layer keeps the selections that really ran."""
+"""Hooks at a model's MoE layers that record the selections and gate weights that really ran."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,17 +11,18 @@ from torch import Tensor, nn
 
 from moexray.errors import ModelError
 
-# What the experts modules of transformers call the tensor of selected experts, (rows, k).
+# Names that the experts modules of transformers have for the tensor of selected experts, (rows, k).
 SELECTION_NAMES = ("top_k_index", "router_indices")
 WEIGHT_NAMES = ("top_k_weights", "routing_weights")
 HOW_TO = "docs/architectures.md shows how to write a tap"
 
-Read = Callable[[tuple[Any, ...], Mapping[str, Any], Any], Tensor]
+# From a call of a module (its arguments, keyword arguments and output) to a tensor (rows, k).
+Reader = Callable[[tuple[Any, ...], Mapping[str, Any], Any], Tensor]
 
 
 @dataclass(frozen=True)
 class Tap:
-    """Where to listen in one layer, and how to read what is heard.
+    """The module of one MoE layer that is hooked, and how its selections are read.
 
     Attributes
     ----------
@@ -33,18 +34,17 @@ class Tap:
         Experts that the router chooses from.
     module
         The module that is hooked.
-    read
-        From its arguments, keyword arguments and output to the selected experts, integers
-        ``(rows, k)``; −1 is no selection.
-    weigh
-        Likewise to the gate weights of the selections ``(rows, k)``; None where they cannot be read.
+    experts_of
+        Reads the selected experts from a call of the module: integers ``(rows, k)``, −1 for no selection.
+    weights_of
+        Reads the gate weights of the selections ``(rows, k)``; None where they cannot be read.
     after
-        Whether `read` needs the output, and so waits for it.
+        Whether the readers need the module's output; otherwise its arguments are enough.
     calls
         How often the module runs in one forward pass; the selections of all runs are joined to ``(rows, calls·k)``.
     holders
         The modules that hold the experts' weights; their tensors are stacked expert by expert.
-    own
+    special
         Whether the tap was written for this architecture.
     """
 
@@ -52,36 +52,52 @@ class Tap:
     path: str
     experts: int
     module: nn.Module
-    read: Read
-    weigh: Read | None = None
+    experts_of: Reader
+    weights_of: Reader | None = None
     after: bool = False
     calls: int = 1
     holders: tuple[nn.Module, ...] = ()
-    own: bool = False
+    special: bool = False
 
 
 @contextmanager
-def listening(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
-    """Yield one list a tap that grows by an int16 tensor ``(rows, k)`` at each forward pass, on its device."""
-    with _hooked(taps, [_selections(tap) for tap in taps]) as heard:
-        yield heard
+def recorded_selections(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
+    """Yield one list a tap; each forward pass appends an int16 tensor ``(rows, k)`` on the tap's device."""
+    with _hooked(taps, [_selections(tap) for tap in taps]) as recorded:
+        yield recorded
 
 
 @contextmanager
-def weighing(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
-    """Yield likewise lists of float16 tensors: the gate weight of each selection."""
-    with _hooked(taps, [_weights(tap) for tap in taps]) as heard:
-        yield heard
+def recorded_weights(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
+    """Yield one list a tap; each forward pass appends the gate weights of its selections, float16 ``(rows, k)``."""
+    with _hooked(taps, [_weights(tap) for tap in taps]) as recorded:
+        yield recorded
+
+
+@contextmanager
+def observed_implementations(experts: nn.Module) -> Iterator[set[str]]:
+    """Yield a set that collects the implementations that compute these experts; transformers may switch."""
+    found: set[str] = set()
+
+    def note(module: nn.Module, _args: object) -> None:
+        config = getattr(module, "config", None)
+        found.add(getattr(config, "_experts_implementation", None) or "eager")
+
+    handle = experts.register_forward_pre_hook(note)
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 def input_device(model: nn.Module) -> torch.device:
-    """Return where a model takes token ids: on the CPU if its first weights lie on the disk until they are used."""
+    """Return the device of a model's token ids: the CPU if its first weights lie on the disk until they are used."""
     device = next(model.parameters()).device
     return torch.device("cpu") if device.type == "meta" else device
 
 
-def argument(module: nn.Module, names: Sequence[str]) -> Read | None:
-    """Return how to read the first of these arguments from a call of the module, None where it takes none of them."""
+def argument(module: nn.Module, names: Sequence[str]) -> Reader | None:
+    """Return a reader of the first of these arguments of the module; None where it takes none of them."""
     order = list(inspect.signature(module.forward).parameters)
     name = next((name for name in names if name in order), None)
     if name is None:
@@ -95,9 +111,9 @@ def argument(module: nn.Module, names: Sequence[str]) -> Read | None:
     return read
 
 
-def _selections(tap: Tap) -> Read:
+def _selections(tap: Tap) -> Reader:
     def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
-        chosen = tap.read(args, kwargs, output)
+        chosen = tap.experts_of(args, kwargs, output)
         if chosen.ndim != 2 or chosen.is_floating_point() or chosen.dtype == torch.bool:
             kind = f"{str(chosen.dtype).removeprefix('torch.')} of shape {tuple(chosen.shape)}"
             message = f"{tap.path} was handed {kind} where (tokens, k) expert indices are expected; {HOW_TO}"
@@ -107,29 +123,29 @@ def _selections(tap: Tap) -> Read:
     return read
 
 
-def _weights(tap: Tap) -> Read:
-    weigh = tap.weigh
-    if weigh is None:
+def _weights(tap: Tap) -> Reader:
+    weights_of = tap.weights_of
+    if weights_of is None:
         message = f"the gate weights at {tap.path} cannot be read; {HOW_TO}"
         raise ModelError(message)
-    return lambda args, kwargs, output: weigh(args, kwargs, output).to(torch.float16)
+    return lambda args, kwargs, output: weights_of(args, kwargs, output).to(torch.float16)
 
 
 @contextmanager
-def _hooked(taps: Sequence[Tap], reads: Sequence[Read]) -> Iterator[list[list[Tensor]]]:
-    heard: list[list[Tensor]] = [[] for _ in taps]
-    handles = [_hook(tap, read, kept) for tap, read, kept in zip(taps, reads, heard, strict=True)]
+def _hooked(taps: Sequence[Tap], readers: Sequence[Reader]) -> Iterator[list[list[Tensor]]]:
+    recorded: list[list[Tensor]] = [[] for _ in taps]
+    handles = [_hook(tap, read, kept) for tap, read, kept in zip(taps, readers, recorded, strict=True)]
     try:
-        yield heard
+        yield recorded
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _hook(tap: Tap, read: Read, kept: list[Tensor]) -> torch.utils.hooks.RemovableHandle:
+def _hook(tap: Tap, read: Reader, kept: list[Tensor]) -> torch.utils.hooks.RemovableHandle:
     calls: list[Tensor] = []
 
-    def hear(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> None:
+    def record(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> None:
         calls.append(read(args, kwargs, output))
         if len(calls) == tap.calls:
             kept.append(calls[0] if tap.calls == 1 else torch.cat(calls, dim=1))
@@ -137,8 +153,8 @@ def _hook(tap: Tap, read: Read, kept: list[Tensor]) -> torch.utils.hooks.Removab
 
     if tap.after:
         return tap.module.register_forward_hook(
-            lambda _module, args, kwargs, output: hear(args, kwargs, output), with_kwargs=True
+            lambda _module, args, kwargs, output: record(args, kwargs, output), with_kwargs=True
         )
     return tap.module.register_forward_pre_hook(
-        lambda _module, args, kwargs: hear(args, kwargs, None), with_kwargs=True
+        lambda _module, args, kwargs: record(args, kwargs, None), with_kwargs=True
     )

@@ -1,4 +1,4 @@
-"""Load a model and its tokenizer, and say in one sentence why where that cannot be done."""
+"""Loading a model and its tokenizer; every failure is one sentence."""
 
 import errno
 import os
@@ -14,22 +14,16 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 from transformers.utils import logging as transformers_logging
 
 from moexray.engines.transformers.architectures import model_class
-from moexray.engines.transformers.memory import free_memory
+from moexray.engines.transformers.resources import DTYPES, free_memory
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.errors import ModelError
 
 SCALE_MODEL = Path(__file__).parents[2] / "scale_model"
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in memory with its tokenizer, and the name that it was asked for by."""
+    """A model in memory with its tokenizer, and the name under which it was loaded."""
 
     name: str
     model: PreTrainedModel
@@ -78,7 +72,7 @@ def load_model(
             raise
         message = (
             f"model {name} does not fit into the memory of {place or 'all devices'}: "
-            "try --dtype bfloat16, or another --device"
+            'try `dtype="bfloat16"`, or another `device`'
         )
         raise ModelError(message) from error
     return LoadedModel(name, model, tokenizer)
@@ -99,7 +93,7 @@ def read_config(name: str, *, revision: str | None = None, trust_remote_code: bo
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turn what goes wrong in reading a model into one sentence."""
+    """Turn errors in reading a model into one sentence."""
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
@@ -119,7 +113,7 @@ def _from_pretrained(source: str, config: Any, place: torch.device | None, **opt
     """Load the weights to `place`, or where accelerate finds room if it is None."""
     quantization = quantization_of(config)
     if quantization == "mxfp4":
-        # Its kernels select and compute in one, so that nobody hears what they selected.
+        # Its own kernels select and compute in one, where no hook sees the selections.
         config.quantization_config["dequantize"] = True
     elif quantization is not None and place is not None:
         options["device_map"] = {"": place}  # packed weights cannot be moved once they are loaded
@@ -130,14 +124,23 @@ def _from_pretrained(source: str, config: Any, place: torch.device | None, **opt
 
 
 def quantization_of(config: Any) -> str | None:
-    """Return how the weights of a model are packed, as its configuration calls it; None where they are not."""
+    """Return the quantization method of a model, as its configuration calls it; None if there is none."""
     found = getattr(config, "quantization_config", None)
     method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
     return None if method is None else str(getattr(method, "value", method))
 
 
+def checkpoint_files(name: str) -> list[list[Any]]:
+    """Return name, size and time of each file of a local checkpoint; empty for a hub model, which has a revision."""
+    folder = Path(_source(name))
+    if not folder.is_dir():
+        return []
+    files = sorted(file for file in folder.iterdir() if file.suffix in (".json", ".safetensors", ".bin"))
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether `error` says that memory ran out; on the CPU torch has no exception of its own for it."""
+    """Whether memory ran out; on the CPU torch has no exception of its own for it."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
@@ -152,7 +155,7 @@ def _check_folder(name: str, folder: Path) -> None:
 
 
 def device_of(name: str | None) -> torch.device:
-    """Return the torch device of that name; None is the fastest there is."""
+    """Return the torch device of that name; the fastest one if it is None."""
     if name is None:
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")
@@ -201,7 +204,7 @@ def _check_before_loading(
     if free is not None and needed > free:
         message = (
             f"model {name} needs {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, "
-            f"but {device} has {free / 1e9:.1f} GB free: try a smaller --dtype, or another --device"
+            f"but {device} has {free / 1e9:.1f} GB free: try a smaller `dtype`, or another `device`"
         )
         raise ModelError(message)
 
@@ -211,7 +214,9 @@ def _reason(name: str, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"model {name[:20]}… is neither a folder nor a hub model: its name is longer than names can be"
     if "trust_remote_code" in text:
-        return f"model {name} comes with code of its own: read it, and run it with --trust-remote-code if you trust it"
+        return (
+            f"model {name} comes with its own code: read it, and run it with `trust_remote_code=True` if you trust it"
+        )
     if isinstance(error, ImportError):
         return f"model {name} needs a package that is not installed: {_first_line(text)}"
     if Path(name).is_dir() or name == "scale":
@@ -219,8 +224,8 @@ def _reason(name: str, error: Exception) -> str:
     if os.sep in name and (name.startswith((".", os.sep)) or name.count(os.sep) > 1):
         return f"there is no model folder {name}"
     return (
-        f"model {name} is neither a local folder nor to be had from the Hugging Face hub: check its name, "
-        f"--revision and the network, or try --model scale, which comes with moexray ({_first_line(text)})"
+        f"model {name} is neither a local folder nor available from the Hugging Face hub: check its name, "
+        f'`revision` and the network, or try `model="scale"`, which comes with moexray ({_first_line(text)})'
     )
 
 

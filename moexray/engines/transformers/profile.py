@@ -1,4 +1,4 @@
-"""What a model is, from its configuration alone: where it routes, how it is heard, and how large it is."""
+"""A model's profile, from its configuration alone: its MoE layers, the tap that records it, and its size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ _TOP_K = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_top_k", "moe_
 
 
 @dataclass(frozen=True)
-class Outline:
+class ModelProfile:
     """A model as its configuration describes it.
 
     Attributes
     ----------
     model_type
-        What its configuration calls its architecture.
-    heard
-        ``generic tap``, ``own tap`` or ``refused``.
+        The name of its architecture.
+    tap
+        ``generic``, ``special`` or ``refused``.
     reason
-        Why it is refused, or runs one prompt at a time; else empty.
+        Why it is refused, or runs one prompt at a time; otherwise empty.
     layers, experts, top_k
-        See `moexray.routing.RouterLayout`; empty where it is refused. A k of 0 is not known before it runs.
+        See `moexray.routing.RouterLayout`; empty where it is refused. A k of 0 is unknown before the model runs.
     parameters, active_parameters
-        All of them, and those that one token uses; 0 where the model's type is refused, so that none is built.
+        All parameters, and those that one token uses; 0 where the model's type is refused, since it is not built.
     dtype
         The number format of its weights.
     gigabytes
-        Size of its weights in the usual number formats; what a checkpoint packs tighter is smaller.
+        Size of its weights in the usual number formats; a quantized checkpoint is smaller.
     """
 
     model_type: str
-    heard: str
+    tap: str
     reason: str
     layers: tuple[int, ...]
     experts: tuple[int, ...]
@@ -50,8 +50,8 @@ class Outline:
     gigabytes: dict[str, float]
 
 
-def outline_of(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Outline:
-    """Outline `name`: ``scale``, a local folder, or an id on the Hugging Face hub; no weights are read.
+def profile_of(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> ModelProfile:
+    """Return the profile of `name`: ``scale``, a local folder, or an id on the Hugging Face hub; no weights are read.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def outline_of(name: str, *, revision: str | None = None, trust_remote_code: boo
         If there is no such model.
     """
     config = read_config(name, revision=revision, trust_remote_code=trust_remote_code)
-    return outline(config, name, trust_remote_code=trust_remote_code)
+    return profile_of_config(config, name, trust_remote_code=trust_remote_code)
 
 
-def outline(config: Any, name: str, *, trust_remote_code: bool = False) -> Outline:
-    """Outline the model of a configuration; a model that cannot be recorded says why."""
+def profile_of_config(config: Any, name: str, *, trust_remote_code: bool = False) -> ModelProfile:
+    """Return the profile of a configuration's model; one that cannot be recorded says why."""
     try:
         check_type(config.model_type)
     except ModelError as error:
@@ -76,9 +76,9 @@ def outline(config: Any, name: str, *, trust_remote_code: bool = False) -> Outli
     except ModelError as error:
         return _refused(config, str(error), parameters)
     top_k = tuple(_top_k(skeleton, tap) for tap in taps)
-    return Outline(
+    return ModelProfile(
         model_type=config.model_type,
-        heard="own tap" if any(tap.own for tap in taps) else "generic tap",
+        tap="special" if any(tap.special for tap in taps) else "generic",
         reason=_alone(config.model_type),
         layers=tuple(tap.layer for tap in taps),
         experts=tuple(tap.experts for tap in taps),
@@ -90,9 +90,9 @@ def outline(config: Any, name: str, *, trust_remote_code: bool = False) -> Outli
     )
 
 
-def _refused(config: Any, reason: str, parameters: int) -> Outline:
+def _refused(config: Any, reason: str, parameters: int) -> ModelProfile:
     dtype = str(dtype_of(config)).removeprefix("torch.")
-    return Outline(
+    return ModelProfile(
         config.model_type, "refused", reason, (), (), (), parameters, parameters, dtype, _gigabytes(parameters)
     )
 
@@ -106,7 +106,7 @@ def _gigabytes(parameters: int) -> dict[str, float]:
 
 
 def _top_k(model: nn.Module, tap: Tap) -> int:
-    """Return k as the layer's own modules say, else as the configuration does, else 0."""
+    """Return k as the layer's modules give it, or the configuration, or 0."""
     block = model.get_submodule(tap.path.rpartition(".")[0])
     for module in block.modules():
         for holder, names in ((module, ("top_k",)), (getattr(module, "config", None), _TOP_K)):
@@ -117,7 +117,7 @@ def _top_k(model: nn.Module, tap: Tap) -> int:
 
 
 def _idle(taps: Sequence[Tap], top_k: Sequence[int]) -> int:
-    """Return how many parameters belong to experts that a token is not sent to."""
+    """Return the number of parameters of experts that a token is not sent to."""
     idle = 0
     for tap, k in zip(taps, top_k, strict=True):
         parameters = [parameter for holder in tap.holders for parameter in holder.parameters()]

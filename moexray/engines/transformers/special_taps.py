@@ -1,98 +1,88 @@
-"""Taps of the architectures that hand over their selected experts in a way of their own.
+"""Taps of the architectures that do not hand their selected experts to an experts module as others do.
 
 A tap is one function from ``(path, layer, module)`` to the taps of that module, and one line of
-`OWN_TAPS`, under the name of the module's class.
+`SPECIAL_TAPS`, under the name of the module's class.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from moexray.engines.transformers.hooks import SELECTION_NAMES, WEIGHT_NAMES, Read, Tap, argument
+from moexray.engines.transformers.hooks import SELECTION_NAMES, WEIGHT_NAMES, Reader, Tap, argument
 
 
 def ernie4_5_vl(path: str, layer: int, module: Any) -> list[Tap]:
     """ERNIE 4.5 VL has experts for text and others for images: only the former see a text prompt."""
     experts = module.text_moe.experts
-    return [_of_experts(f"{path}.text_moe.experts", layer, experts, experts.num_experts)]
+    return [_experts_tap(f"{path}.text_moe.experts", layer, experts, experts.num_experts)]
 
 
 def jetmoe(path: str, layer: int, module: Any) -> list[Tap]:
-    """JetMoE sorts its tokens by expert: how many each got, and in which order, says who got which."""
+    """JetMoE's router returns its tokens sorted by expert, and the number of tokens of each expert."""
     router, k = module.router, module.router.top_k
 
-    def read(_args: object, _kwargs: object, output: tuple[Any, ...]) -> Tensor:
+    def experts_of(_args: object, _kwargs: object, output: tuple[Any, ...]) -> Tensor:
         order, _, _, sizes, _ = output
         by_expert = torch.repeat_interleave(torch.tensor(sizes, device=order.device))
         return torch.empty_like(order).scatter_(0, order, by_expert).view(-1, k)
 
-    def weigh(_args: object, _kwargs: object, output: tuple[Any, ...]) -> Tensor:
+    def weights_of(_args: object, _kwargs: object, output: tuple[Any, ...]) -> Tensor:
         order, _, gates, _, _ = output
         return torch.empty_like(gates).scatter_(0, order, gates).view(-1, k)
 
     holders = (module.input_linear, module.output_linear)
-    return [
-        Tap(layer, f"{path}.router", router.num_experts, router, read, weigh, after=True, holders=holders, own=True)
-    ]
+    tap = Tap(layer, f"{path}.router", router.num_experts, router, experts_of, weights_of, holders=holders)
+    return [replace(tap, after=True, special=True)]
 
 
 def jetmoe_attention(_path: str, _layer: int, _module: Any) -> list[Tap]:
-    """JetMoE's attention has routers too, for its query heads: the layers' experts are those of the MLPs alone."""
+    """JetMoE's attention routes its query heads; only the experts of its MLPs are recorded."""
     return []
 
 
 def llama4(path: str, layer: int, module: Any) -> list[Tap]:
     """Llama 4 sends every token through every expert, scaled by a score that is 0 where it was not selected."""
 
-    def read(_args: object, _kwargs: object, output: tuple[Tensor, Tensor]) -> Tensor:
+    def experts_of(_args: object, _kwargs: object, output: tuple[Tensor, Tensor]) -> Tensor:
         scores, experts = output[0].topk(module.top_k, dim=1)
         return experts.masked_fill(scores == 0, -1)
 
-    def weigh(_args: object, _kwargs: object, output: tuple[Tensor, Tensor]) -> Tensor:
+    def weights_of(_args: object, _kwargs: object, output: tuple[Tensor, Tensor]) -> Tensor:
         return output[0].topk(module.top_k, dim=1).values
 
-    return [
-        Tap(
-            layer,
-            f"{path}.router",
-            module.num_experts,
-            module.router,
-            read,
-            weigh,
-            after=True,
-            holders=(module.experts,),
-            own=True,
-        )
-    ]
+    holders = (module.experts,)
+    tap = Tap(layer, f"{path}.router", module.num_experts, module.router, experts_of, weights_of, holders=holders)
+    return [replace(tap, after=True, special=True)]
 
 
 def longcat_flash(path: str, layer: int, module: Any) -> list[Tap]:
-    """LongCat Flash counts experts that compute nothing after those that do: both are choices of its router."""
-    return [_of_experts(path, layer, module, module.total_experts)]
+    """LongCat Flash numbers experts that compute nothing after those that do; its router chooses among both."""
+    return [_experts_tap(path, layer, module, module.total_experts)]
 
 
 def looped(path: str, layer: int, module: Any) -> list[Tap]:
-    """Inkling 2 Loop sends tokens several times through some layers, each time to experts chosen anew."""
+    """Inkling 2 Loop sends tokens several times through some layers, each time to newly chosen experts."""
     config = module.config
     within = config.loop_layer_index_start <= layer < config.loop_layer_index_end
-    return [_of_experts(path, layer, module, module.num_experts, calls=config.loop_num_passes if within else 1)]
+    return [_experts_tap(path, layer, module, module.num_experts, calls=config.loop_num_passes if within else 1)]
 
 
 def zaya(path: str, layer: int, module: Any) -> list[Tap]:
-    """Zaya lets a token skip its experts, and then hands over expert 0 with weight 0: the choice after the last."""
+    """Zaya lets a token skip its experts, handing over expert 0 with weight 0: recorded as one after the last."""
     experts = module.experts
     skipped = experts.num_experts
     selected, weights = _needed(experts, SELECTION_NAMES), _needed(experts, WEIGHT_NAMES)
 
-    def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
+    def experts_of(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
         return selected(args, kwargs, output).masked_fill(weights(args, kwargs, output) == 0, skipped)
 
-    return [Tap(layer, f"{path}.experts", skipped + 1, experts, read, weights, holders=(experts,), own=True)]
+    return [Tap(layer, f"{path}.experts", skipped + 1, experts, experts_of, weights, holders=(experts,), special=True)]
 
 
-OWN_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
+SPECIAL_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
     "Ernie4_5_VLMoeMoeBlock": ernie4_5_vl,
     "Inkling2LoopExperts": looped,
     "JetMoeMoA": jetmoe_attention,
@@ -103,14 +93,15 @@ OWN_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
 }
 
 
-def _of_experts(path: str, layer: int, module: nn.Module, experts: int, *, calls: int = 1) -> Tap:
-    read, weigh = _needed(module, SELECTION_NAMES), _needed(module, WEIGHT_NAMES)
-    return Tap(layer, path, experts, module, read, weigh, calls=calls, holders=(module,), own=True)
+def _experts_tap(path: str, layer: int, module: nn.Module, experts: int, *, calls: int = 1) -> Tap:
+    """Return the tap of an experts module that takes its selections as an argument."""
+    experts_of, weights_of = _needed(module, SELECTION_NAMES), _needed(module, WEIGHT_NAMES)
+    return Tap(layer, path, experts, module, experts_of, weights_of, calls=calls, holders=(module,), special=True)
 
 
-def _needed(module: nn.Module, names: tuple[str, ...]) -> Read:
-    read = argument(module, names)
-    if read is None:
+def _needed(module: nn.Module, names: tuple[str, ...]) -> Reader:
+    reader = argument(module, names)
+    if reader is None:
         message = f"{type(module).__name__} takes none of {names}"
         raise TypeError(message)
-    return read
+    return reader

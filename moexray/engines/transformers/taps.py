@@ -1,9 +1,9 @@
-"""Where the routers of a model are heard: one tap a MoE layer, the generic one or its architecture's own.
+"""Taps: the module of each MoE layer at which selections are recorded.
 
 Nearly every MoE model of transformers 5 hands ``(hidden_states, selected experts, gate weights)``
 to one experts module a layer. What arrives there is what is computed, whatever the router did
-before it (bias correction, expert groups, hashing), so nothing is re-computed from router logits.
-Models that do otherwise have a tap in `own_taps`.
+before it (bias correction, expert groups, hashing), so nothing is recomputed from router logits.
+Models that do otherwise have a tap in `special_taps`.
 """
 
 from collections.abc import Sequence
@@ -20,32 +20,32 @@ from moexray.engines.transformers.hooks import (
     Tap,
     argument,
     input_device,
-    listening,
+    recorded_selections,
 )
-from moexray.engines.transformers.special_taps import OWN_TAPS
+from moexray.engines.transformers.special_taps import SPECIAL_TAPS
 from moexray.errors import ModelError
 
-# Two sequences of three tokens: enough to see rows that are split, repeated or left out.
+# Two sequences of three tokens: enough to notice rows that are split, repeated or left out.
 _PROBE = (2, 3)
 
 
 def find_taps(model: nn.Module) -> list[Tap]:
-    """Find where each MoE layer of the text decoder is heard, in the order of the layers.
+    """Return the tap of each MoE layer of the text decoder, in the order of the layers.
 
     Raises
     ------
     ModelError
-        If there is none: a dense model, or one that routes in a way that is not heard here.
+        If there is none: a dense model, or one whose selections reach no module that can be hooked.
     """
     check_type(getattr(getattr(model, "config", None), "model_type", ""))
     decoder_path, decoder = _decoder(model)
     taps: list[Tap] = []
-    unheard: list[str] = []
+    without_tap: list[str] = []
     claimed: list[str] = []
     for path, module in decoder.named_modules(prefix=decoder_path):
         if any(path.startswith(f"{owner}.") for owner in claimed):
             continue
-        write = OWN_TAPS.get(type(module).__name__)
+        write = SPECIAL_TAPS.get(type(module).__name__)
         layer = _layer_of(path.removeprefix(decoder_path))
         if write is not None and layer is not None:
             claimed.append(path)
@@ -53,8 +53,8 @@ def find_taps(model: nn.Module) -> list[Tap]:
         elif layer is not None and (tap := _generic_tap(path, layer, module)) is not None:
             taps.append(tap)
         elif _holds_experts(module):
-            unheard.append(path)
-    _check_all_heard(model, taps, unheard)
+            without_tap.append(path)
+    _check_complete(model, taps, without_tap)
     taps.sort(key=lambda tap: tap.layer)
     for first, second in pairwise(taps):
         if first.layer == second.layer:
@@ -73,30 +73,30 @@ def check_type(model_type: str) -> None:
 
 @torch.inference_mode()
 def selections_per_token(model: nn.Module, taps: Sequence[Tap], token: int) -> tuple[int, ...]:
-    """Send a small batch through the model and see how many experts each layer selects for a token.
+    """Run a small batch and return how many experts each layer selects for a token.
 
     Raises
     ------
     ModelError
-        If a layer did not hear every token exactly once.
+        If a token passes a layer's experts more than once, or not at all.
     """
-    with listening(taps) as heard:
+    with recorded_selections(taps) as recorded:
         model(input_ids=torch.full(_PROBE, token, device=input_device(model)), use_cache=False)
     tokens = _PROBE[0] * _PROBE[1]
-    for tap, selections in zip(taps, heard, strict=True):
+    for tap, selections in zip(taps, recorded, strict=True):
         rows = [len(one) for one in selections]
         if rows != [tokens]:
             message = f"{tokens} tokens passed {tap.path} as {rows or 'no'} rows instead of once each; {HOW_TO}"
             raise ModelError(message)
-    return tuple(selections[0].shape[1] for selections in heard)
+    return tuple(selections[0].shape[1] for selections in recorded)
 
 
 def _generic_tap(path: str, layer: int, module: nn.Module) -> Tap | None:
-    read = argument(module, SELECTION_NAMES)
+    experts_of = argument(module, SELECTION_NAMES)
     experts = getattr(module, "num_experts", None)
-    if read is None or not isinstance(experts, int):
+    if experts_of is None or not isinstance(experts, int):
         return None
-    return Tap(layer, path, experts, module, read, argument(module, WEIGHT_NAMES), holders=(module,))
+    return Tap(layer, path, experts, module, experts_of, argument(module, WEIGHT_NAMES), holders=(module,))
 
 
 def _decoder(model: nn.Module) -> tuple[str, nn.Module]:
@@ -118,10 +118,10 @@ def _holds_experts(module: nn.Module) -> bool:
     return "expert" in name and "shared" not in name
 
 
-def _check_all_heard(model: nn.Module, taps: list[Tap], unheard: list[str]) -> None:
-    """Refuse a model of whose experts only some, or none, can be heard."""
+def _check_complete(model: nn.Module, taps: list[Tap], without_tap: list[str]) -> None:
+    """Refuse a model of whose experts only some, or none, have a tap."""
     within = tuple(f"{tap.path}." for tap in taps)
-    left = [path for path in unheard if not path.startswith(within)]
+    left = [path for path in without_tap if not path.startswith(within)]
     name = type(model).__name__
     if left:
         message = f"{name}: {left[0]} does not take its selected experts as {' or '.join(SELECTION_NAMES)}; {HOW_TO}"
@@ -129,5 +129,5 @@ def _check_all_heard(model: nn.Module, taps: list[Tap], unheard: list[str]) -> N
     if not taps:
         lists = [path for path, _ in model.named_modules() if "expert" in path.lower()]
         found = f"{lists[0]} is not told which are selected; {HOW_TO}" if lists else "it has no experts"
-        message = f"{name} hands its selected experts to no module that can be heard: {found}"
+        message = f"{name} hands its selected experts to no module that can be hooked: {found}"
         raise ModelError(message)

@@ -1,4 +1,4 @@
-"""A causal check on the user's own model: what was heard made the logits, and nothing else did.
+"""A causal check on the user's own model: the recorded experts made the logits, and no others did.
 
 Weights are scrambled in place by an operation that is its own inverse (a change of sign, or of all
 bits where weights are packed), so they need no copy and come back exactly, at any size and in any
@@ -10,34 +10,53 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from moexray.engines.transformers.engine import TransformersEngine
-from moexray.engines.transformers.hooks import Tap, input_device, listening
-from moexray.engines.transformers.sampling import Generation
+from moexray.engines.engine import Engine
+from moexray.engines.transformers.hooks import Tap, input_device, recorded_selections
 from moexray.errors import ModelError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
 
 _TEXTS = ("One, two, three: what comes next, and why?", "Routers.")
 _NEW_TOKENS = 4
-# Layers whose heard experts are scrambled one by one; what was not heard is scrambled in all layers at once.
+# Layers whose recorded experts are scrambled one by one; all other experts are scrambled in all layers at once.
 _LAYERS = 4
-# The share of selections that a batch and a token by itself must have in common. Rounding of another
-# shape of batch swaps experts whose scores all but tie: often in half precision, next to never above.
+# Share of selections that a batch and a sequence alone must have in common. Another shape of batch rounds
+# differently and swaps experts whose scores all but tie: often in half precision, hardly ever above.
 _AGREEMENT = {torch.float16: 0.8, torch.bfloat16: 0.8}
 _EXACT = 0.99
 _ADVICE = "what is recorded of this model is not its routing; please report it with the model's name"
 
 
+class HookedEngine(Engine, Protocol):
+    """An engine whose model, taps and tokens can be reached."""
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model that runs."""
+        ...
+
+    @property
+    def taps(self) -> Sequence[Tap]:
+        """The tap of each layer of the layout."""
+        ...
+
+    def tokenize(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Return the token ids of each prompt."""
+        ...
+
+
 @dataclass(frozen=True)
 class Verification:
-    """What was tried, and held.
+    """What was checked and held.
 
     Attributes
     ----------
@@ -45,22 +64,22 @@ class Verification:
         Tokens whose recording was compared with each sequence alone.
     agreement
         Share of their selections that were the same.
-    unheard, heard
-        Experts that were scrambled without, and with, an effect on the logits.
+    others, recorded
+        Experts that were not recorded, and changed no logit when scrambled; and recorded ones, which did.
     """
 
     tokens: int
     agreement: float
-    unheard: int
-    heard: int
+    others: int
+    recorded: int
 
 
-def verify(engine: TransformersEngine) -> Verification:
+def verify(engine: HookedEngine) -> Verification:
     """Check on a few tokens that what the engine records is what the model computes with.
 
     Two prompts of unequal length run in one batch. Each sequence then runs alone, and its selections
-    must be those recorded. Then, with single tokens, the experts that were not heard are scrambled,
-    which must not change the logits; and those that were, one by one, which must. In half precision
+    must be those recorded. Then, with single tokens, all experts that were not recorded are scrambled,
+    which must not change the logits; and the recorded ones, one by one, which must. In half precision
     an expert of little weight may vanish in rounding, but not all of a layer's.
 
     Raises
@@ -69,23 +88,21 @@ def verify(engine: TransformersEngine) -> Verification:
         If any of this fails, or the weights cannot be told expert by expert.
     """
     prompts = [Prompt(text, category="verify", id=str(i)) for i, text in enumerate(_TEXTS)]
-    batches = [[prompt] for prompt in prompts] if engine.runs_alone else [prompts]
-    sequences = [sequence for batch in batches for sequence in engine.run(batch, Generation(_NEW_TOKENS))]
+    batches = [[prompt] for prompt in prompts] if engine.batching == "alone" else [prompts]
+    sequences = [sequence for batch in batches for _, sequence in engine.run(batch, Generation(_NEW_TOKENS))]
     agreement = _compare_with_alone(engine, prompts, sequences)
     weights = [_by_expert(tap) for tap in engine.taps]
-    unheard = heard = 0
+    others = recorded = 0
     for sequence in sequences:
         for token in sequence.token_ids[[0, -1]].tolist():
-            selected = [set(rows.flatten().tolist()) - {-1} for rows in _hear(engine, [token])]
+            selected = [set(rows.flatten().tolist()) - {-1} for rows in _selections(engine, [token])]
             run = partial(_logits, engine.model, [token])
-            unheard += _check_unheard(engine, run, selected, weights)
-            heard += _check_heard(engine, run, selected, weights)
-    return Verification(sum(len(sequence.token_ids) for sequence in sequences), agreement, unheard, heard)
+            others += _check_others(engine, run, selected, weights)
+            recorded += _check_recorded(engine, run, selected, weights)
+    return Verification(sum(len(sequence.token_ids) for sequence in sequences), agreement, others, recorded)
 
 
-def _compare_with_alone(
-    engine: TransformersEngine, prompts: Sequence[Prompt], sequences: Sequence[RoutedSequence]
-) -> float:
+def _compare_with_alone(engine: HookedEngine, prompts: Sequence[Prompt], sequences: Sequence[RoutedSequence]) -> float:
     """Return the share of recorded selections that each sequence alone has too."""
     common = total = 0
     for prompt_ids, sequence in zip(engine.tokenize(prompts), sequences, strict=True):
@@ -96,18 +113,18 @@ def _compare_with_alone(
                 "generated ones, of which the last is never routed: tokens are counted wrongly"
             )
             raise ModelError(message)
-        for place, rows in enumerate(_hear(engine, ids.tolist())):
+        for place, rows in enumerate(_selections(engine, ids.tolist())):
             alone = rows.cpu().numpy()
             recorded = sequence.experts[:, place, : engine.layout.top_k[place]]
             if alone.shape != recorded.shape:
-                message = f"{engine.taps[place].path} heard {alone.shape}, but {recorded.shape} was recorded"
+                message = f"{engine.taps[place].path}: {recorded.shape} was recorded, but alone it gives {alone.shape}"
                 raise ModelError(message)
             common += sum(_in_common(one, other) for one, other in zip(alone, recorded, strict=True))
             total += recorded.size
     if common < _AGREEMENT.get(engine.model.dtype, _EXACT) * total:
         message = (
             f"of {total} recorded selections only {common} are those of the same tokens alone: "
-            "this model routes a prompt otherwise in a batch, or tokens are counted wrongly"
+            "this model routes a prompt differently in a batch, or tokens are counted wrongly"
         )
         raise ModelError(message)
     return common / total
@@ -118,10 +135,10 @@ def _in_common(one: NDArray[np.int16], other: NDArray[np.int16]) -> int:
     return int(sum(min(np.sum(one == expert), np.sum(other == expert)) for expert in experts))
 
 
-def _hear(engine: TransformersEngine, token_ids: list[int]) -> list[Tensor]:
-    with listening(engine.taps) as heard:
+def _selections(engine: HookedEngine, token_ids: list[int]) -> list[Tensor]:
+    with recorded_selections(engine.taps) as recorded:
         _logits(engine.model, token_ids)
-    return [torch.cat(rows) for rows in heard]
+    return [torch.cat(rows) for rows in recorded]
 
 
 @torch.no_grad()
@@ -131,11 +148,11 @@ def _logits(model: Any, token_ids: list[int]) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _check_unheard(
-    engine: TransformersEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[Tensor]]
+def _check_others(
+    engine: HookedEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[Tensor]]
 ) -> int:
-    """Scramble every expert that was not heard, in all layers at once; where that shows, find the layer."""
-    others = [set(range(_computing(stacks))) - heard for stacks, heard in zip(weights, selected, strict=True)]
+    """Scramble every expert that was not recorded, in all layers at once; if the logits change, find the layer."""
+    others = [set(range(_computing(stacks))) - recorded for stacks, recorded in zip(weights, selected, strict=True)]
     before, noise = _with_noise(run)
     with _scrambled(weights, others):
         changed = _differs(run(), before, noise)
@@ -143,17 +160,17 @@ def _check_unheard(
         for tap, stacks, experts in zip(engine.taps, weights, others, strict=True):
             with _scrambled([stacks], [experts]):
                 if _differs(run(), before, noise):
-                    message = f"{tap.path}: experts that were not heard take part in the logits: {_ADVICE}"
+                    message = f"{tap.path}: experts that were not recorded take part in the logits: {_ADVICE}"
                     raise ModelError(message)
-        message = f"experts that were not heard take part in the logits: {_ADVICE}"
+        message = f"experts that were not recorded take part in the logits: {_ADVICE}"
         raise ModelError(message)
     return sum(map(len, others))
 
 
-def _check_heard(
-    engine: TransformersEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[Tensor]]
+def _check_recorded(
+    engine: HookedEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[Tensor]]
 ) -> int:
-    """Scramble the heard experts of some layers one by one; each must show, in half precision at least one a layer."""
+    """Scramble the recorded experts of some layers one by one: each must show, in half precision one a layer."""
     before, noise = _with_noise(run)
     effects = 0
     for place in sorted(set(np.linspace(0, len(selected) - 1, _LAYERS).astype(int).tolist())):
@@ -166,7 +183,7 @@ def _check_heard(
         half = engine.model.dtype in _AGREEMENT
         if len(silent) == len(experts) > 0 or (silent and not half):
             message = (
-                f"{engine.taps[place].path}: experts {silent} were heard but take no part in the logits: {_ADVICE}"
+                f"{engine.taps[place].path}: experts {silent} were recorded but take no part in the logits: {_ADVICE}"
             )
             raise ModelError(message)
         effects += len(experts) - len(silent)
@@ -174,13 +191,13 @@ def _check_heard(
 
 
 def _with_noise(run: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """Return the logits, and how far the same computation repeated is from them: not 0 where sums run in any order."""
+    """Return the logits, and their spread over repetitions: not 0 where sums run in any order."""
     first = run()
     return first, 4 * max(float((run() - first).abs().max()) for _ in range(2))
 
 
 def _differs(logits: Tensor, before: Tensor, noise: float) -> bool:
-    return not bool(((logits - before).abs() <= noise).all())  # so that what is not a number differs
+    return not bool(((logits - before).abs() <= noise).all())  # NaN counts as a difference
 
 
 def _by_expert(tap: Tap) -> list[Tensor]:
@@ -232,7 +249,7 @@ def _scrambled(weights: Sequence[Sequence[Tensor]], experts: Sequence[set[int]])
 
 @torch.no_grad()
 def _flip(tensor: Tensor) -> None:
-    """Change the sign of every number, or all bits of packed ones; once more brings the tensor back bit by bit."""
+    """Change the sign of every number, or all bits of packed ones; a second call restores the tensor bit by bit."""
     if tensor.dtype.itemsize == 1:
         bits = tensor.view(torch.uint8)
         bits.bitwise_xor_(0x80 if tensor.is_floating_point() else 0xFF)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,8 +10,10 @@ from torch import nn
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sampling import Generation
+from moexray.generation import Generation
 from moexray.prompts import Prompt
+
+from ...tiny_models import routed
 
 TEXT = "moexray"
 
@@ -18,12 +21,12 @@ TEXT = "moexray"
 def recorded(loaded: LoadedModel) -> list[set[int]]:
     """Experts recorded for the prompt's own tokens, a set for each MoE layer."""
     prompt = Prompt(TEXT, category="c", id="p")
-    (sequence,) = TransformersEngine(loaded).run([prompt], Generation(0))
+    (sequence,) = routed(TransformersEngine(loaded), [prompt], Generation(0))
     assert len(sequence.experts) == len(TEXT)
     return [set(np.unique(sequence.experts[:, layer])) for layer in range(sequence.experts.shape[1])]
 
 
-def experts_modules(loaded: LoadedModel) -> list[nn.Module]:
+def experts_modules(loaded: LoadedModel) -> list[Any]:
     return [module for name, module in loaded.model.named_modules() if name.endswith("mlp.experts")]
 
 

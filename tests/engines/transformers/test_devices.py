@@ -1,4 +1,4 @@
-"""Models that are spread over devices, or whose weights are packed, are heard as others are.
+"""Models that are spread over devices, or whose weights are packed, are recorded like all others.
 
 There is no GPU here: layers on the disk stand for those on other devices, since accelerate runs both through the same
 hooks, and bitsandbytes packs weights on the CPU too.
@@ -22,11 +22,12 @@ from transformers.quantizers.quantizer_mxfp4 import Mxfp4HfQuantizer
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
-from moexray.engines.transformers.sampling import Generation
 from moexray.engines.transformers.taps import find_taps
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
 
+from ...tiny_models import routed
 from .zoo import tiny_config, tiny_model
 from .zoo_checks import check_against_routers, check_causes, letters, record
 
@@ -36,7 +37,7 @@ FOUR_BITS = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, 
 
 
 def recorded(loaded: LoadedModel) -> list[RoutedSequence]:
-    return TransformersEngine(loaded).run(PROMPTS, Generation(max_new_tokens=3))
+    return routed(TransformersEngine(loaded), PROMPTS, Generation(max_new_tokens=3))
 
 
 def assert_same(found: list[RoutedSequence], expected: list[RoutedSequence]) -> None:
@@ -51,7 +52,7 @@ def test_auto_changes_nothing_where_there_is_one_device() -> None:
 
 
 @pytest.mark.parametrize("first", ["cpu", "disk"])
-def test_layers_that_lie_elsewhere_until_they_run_are_heard(first: str, tmp_path: Path) -> None:
+def test_layers_that_lie_elsewhere_until_they_run_are_recorded(first: str, tmp_path: Path) -> None:
     places = {"model.embed_tokens": first, "model.norm": "cpu", "lm_head": "cpu", "model.rotary_emb": "cpu"}
     places |= {f"model.layers.{layer}": "disk" if layer in (1, 8) else "cpu" for layer in range(16)}
     model = AutoModelForCausalLM.from_pretrained(
@@ -64,7 +65,7 @@ def test_layers_that_lie_elsewhere_until_they_run_are_heard(first: str, tmp_path
 
 @pytest.mark.filterwarnings("ignore:MatMul8bitLt:UserWarning")
 @pytest.mark.parametrize("bits", [4, 8])
-def test_a_checkpoint_of_bitsandbytes_is_heard(bits: int, tmp_path: Path) -> None:
+def test_a_checkpoint_of_bitsandbytes_is_recorded(bits: int, tmp_path: Path) -> None:
     # Where the CPU has AVX512-BF16, bitsandbytes packs 4-bit weights in blocks of 64 inputs and takes no narrower ones.
     wide = {"hidden_size": 64, "intermediate_size": 64, "head_dim": 16}
     tiny_model("olmoe", torch.float32, **wide).save_pretrained(tmp_path / "whole")
@@ -81,8 +82,8 @@ def test_a_checkpoint_of_bitsandbytes_is_heard(bits: int, tmp_path: Path) -> Non
     assert check_causes(loaded.model, layout, sequences[0]) > 0
 
 
-def test_a_checkpoint_of_mxfp4_runs_unpacked_and_is_heard(tmp_path: Path) -> None:
-    """Its own kernels select and compute in one, where nobody could listen."""
+def test_a_checkpoint_of_mxfp4_runs_unpacked_and_is_recorded(tmp_path: Path) -> None:
+    """Its own kernels select and compute in one, where no hook could read the selections."""
     packed = write_mxfp4(tmp_path)
     model = load_model(str(tmp_path), device="cpu", dtype="float32").model
     for name, expected in packed.items():
@@ -97,21 +98,21 @@ def test_mxfp4_is_to_be_unpacked_on_every_machine(tmp_path: Path, monkeypatch: p
     write_mxfp4(tmp_path)
     asked = []
 
-    def listen(quantizer: Mxfp4HfQuantizer, *_args: object, **_kwargs: object) -> None:
+    def note(quantizer: Mxfp4HfQuantizer, *_args: object, **_kwargs: object) -> None:
         asked.append(quantizer.quantization_config.dequantize)
 
-    monkeypatch.setattr(Mxfp4HfQuantizer, "validate_environment", listen)
+    monkeypatch.setattr(Mxfp4HfQuantizer, "validate_environment", note)
     load_model(str(tmp_path), device="cpu", dtype="float32")
     assert asked == [True]
 
 
-def test_experts_in_eight_bits_are_heard_by_the_generic_tap() -> None:
+def test_experts_in_eight_bits_are_recorded_by_the_generic_tap() -> None:
     skeleton = build_skeleton(tiny_config("olmoe"))
     packed = replace_with_fp8_linear(skeleton, quantization_config=FineGrainedFP8Config())
     taps = find_taps(packed)
     assert {type(tap.module).__name__ for tap in taps} == {"FP8Experts"}
     assert [tap.layer for tap in taps] == [tap.layer for tap in find_taps(build_skeleton(tiny_config("olmoe")))]
-    assert not any(tap.own for tap in taps)
+    assert not any(tap.special for tap in taps)
 
 
 def write_mxfp4(folder: Path) -> dict[str, torch.Tensor]:

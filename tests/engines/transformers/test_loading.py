@@ -10,10 +10,11 @@ from transformers import LlamaConfig, OlmoeConfig, PreTrainedTokenizerFast, Swit
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import load_model
-from moexray.engines.transformers.sampling import Generation
 from moexray.errors import ModelError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 
+from ...tiny_models import routed
 from .zoo import tiny_model
 
 
@@ -55,7 +56,7 @@ def test_a_damaged_config_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_hub_model_without_a_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="check its name, --revision and the network") as caught:
+    with pytest.raises(ModelError, match="check its name, `revision` and the network") as caught:
         load_model("allenai/no-such-model")
     assert "\n" not in str(caught.value)
 
@@ -64,7 +65,7 @@ def test_code_that_comes_with_a_checkpoint_runs_only_when_trusted(tmp_path: Path
     config = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with pytest.raises(ModelError, match="--trust-remote-code"):
+    with pytest.raises(ModelError, match="`trust_remote_code=True`"):
         load_model(str(tmp_path))
     assert not (tmp_path / "ran").exists()
 
@@ -92,7 +93,7 @@ def test_a_multimodal_checkpoint_is_recorded_by_its_text(tmp_path: Path, tokeniz
     tiny_model("qwen3_vl_moe", torch.float32).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     engine = TransformersEngine(load_model(str(tmp_path), device="cpu"))
-    (sequence,) = engine.run([Prompt("abc", category="c", id="p")], Generation(2))
+    (sequence,) = routed(engine, [Prompt("abc", category="c", id="p")], Generation(2))
     assert engine.layout.layers == (0, 1, 2, 3)
     assert sequence.experts.shape == (4, 4, 2)
 

@@ -6,10 +6,12 @@ from transformers import GenerationConfig
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sampling import Generation
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.recording import record
 from moexray.routing import RoutedSequence
+
+from ...tiny_models import routed
 
 NEW_TOKENS = 8
 
@@ -17,7 +19,7 @@ NEW_TOKENS = 8
 def run(loaded: LoadedModel, prompts: list[Prompt], batch_size: int) -> list[RoutedSequence]:
     engine = TransformersEngine(loaded)
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
-    return [sequence for batch in batches for sequence in engine.run(batch, Generation(NEW_TOKENS))]
+    return [sequence for batch in batches for sequence in routed(engine, batch, Generation(NEW_TOKENS))]
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_a_prompt_that_looks_like_padding_is_counted_whole(in_float64: LoadedMod
 
 def test_an_end_token_ends_nothing_where_texts_are_to_go_on(ending: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(ending)
-    going_on = engine.run(prompts, Generation(NEW_TOKENS, stop_at_eos=False))
+    going_on = routed(engine, prompts, Generation(NEW_TOKENS, stop_at_eos=False))
     assert {len(sequence.token_ids) - sequence.prompt_length for sequence in going_on} == {NEW_TOKENS - 1}
     stopped = run(ending, prompts, 1)
     assert any(len(sequence.token_ids) < len(one.token_ids) for sequence, one in zip(stopped, going_on, strict=True))

@@ -6,9 +6,12 @@ from scipy.stats import chisquare
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sampling import DrawByPrompt, Generation
+from moexray.engines.transformers.sampling import DrawByPrompt
 from moexray.errors import CaptureError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
+
+from ...tiny_models import routed
 
 LOGITS = torch.tensor([[0.5, 2.0, -1.0, 1.0, 0.0]])
 
@@ -37,22 +40,22 @@ def test_a_prompt_draws_the_same_whoever_is_beside_it(
     in_float64: LoadedModel, prompts: list[Prompt], neighbours: int
 ) -> None:
     engine, generation = TransformersEngine(in_float64), Generation(6, temperature=1.5, top_p=0.9, seed=3)
-    alone = [engine.run([prompts[i]], generation)[0].output for i in range(len(prompts))]
-    together = engine.run(prompts[: neighbours + 1], generation)
+    alone = [routed(engine, [prompts[i]], generation)[0].output for i in range(len(prompts))]
+    together = routed(engine, prompts[: neighbours + 1], generation)
     assert [sequence.output for sequence in together] == alone[: neighbours + 1]
-    assert alone != [engine.run([prompts[i]], Generation(6))[0].output for i in range(len(prompts))]
+    assert alone != [routed(engine, [prompts[i]], Generation(6))[0].output for i in range(len(prompts))]
 
 
 def test_another_seed_draws_otherwise(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(in_float64)
-    first, second = (engine.run([prompts[1]], Generation(8, temperature=2.0, seed=seed))[0] for seed in (0, 1))
+    first, second = (routed(engine, [prompts[1]], Generation(8, temperature=2.0, seed=seed))[0] for seed in (0, 1))
     assert first.output != second.output
 
 
 def test_without_new_tokens_only_the_prompt_runs(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(in_float64)
     for alone, longer in zip(
-        engine.run(prompts[:4], Generation(0)), engine.run(prompts[:4], Generation(5)), strict=True
+        routed(engine, prompts[:4], Generation(0)), routed(engine, prompts[:4], Generation(5)), strict=True
     ):
         assert (alone.output, len(alone.token_ids)) == ("", alone.prompt_length)
         assert (alone.experts == longer.experts[: longer.prompt_length]).all()
@@ -60,11 +63,11 @@ def test_without_new_tokens_only_the_prompt_runs(in_float64: LoadedModel, prompt
 
 def test_an_end_token_ends_a_text_or_does_not_as_asked(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(in_float64)
-    plain = engine.run([prompts[1]], Generation(8))[0]
+    plain = routed(engine, [prompts[1]], Generation(8))[0]
     engine._end_tokens = frozenset([int(plain.token_ids[plain.prompt_length + 2])])
-    ended = engine.run([prompts[1]], Generation(8))[0]
+    ended = routed(engine, [prompts[1]], Generation(8))[0]
     assert len(ended.token_ids) <= plain.prompt_length + 2
-    going_on = engine.run([prompts[1]], Generation(8, stop_at_eos=False))[0]
+    going_on = routed(engine, [prompts[1]], Generation(8, stop_at_eos=False))[0]
     assert going_on.output == plain.output
 
 
@@ -73,5 +76,5 @@ def test_an_end_token_ends_a_text_or_does_not_as_asked(in_float64: LoadedModel, 
     [({"temperature": float("nan")}, "temperature"), ({"top_p": 1.5}, "top_p"), ({"seed": -1}, "seed")],
 )
 def test_values_that_cannot_be_used_are_refused(options: dict[str, float], problem: str) -> None:
-    with pytest.raises(CaptureError, match=f"{problem} is"):
+    with pytest.raises(CaptureError, match=f"`{problem}` is"):
         Generation(**options)  # type: ignore[arg-type]

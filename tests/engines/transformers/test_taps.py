@@ -1,4 +1,4 @@
-"""A model whose routing would not be heard whole is refused, not half recorded."""
+"""A model is recorded whole, or refused."""
 
 from dataclasses import replace
 
@@ -7,12 +7,14 @@ import torch
 from torch import nn
 
 from moexray.engines.transformers.engine import TransformersEngine
-from moexray.engines.transformers.hooks import listening
+from moexray.engines.transformers.hooks import recorded_selections
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sampling import Generation
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import ModelError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
+
+from ...tiny_models import routed
 
 
 class Experts(nn.Module):
@@ -24,7 +26,7 @@ class Experts(nn.Module):
         """Compute nothing: only what arrives matters."""
 
 
-class Unheard(nn.Module):
+class Untold(nn.Module):
     """Experts that are not told which of them were selected."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -37,7 +39,7 @@ def test_experts_are_found_in_the_order_of_their_layers_whatever_the_order_of_th
 
 
 def test_experts_that_are_not_handed_the_selection_are_named() -> None:
-    model = nn.ModuleDict({"0": nn.ModuleDict({"experts": Unheard()})})
+    model = nn.ModuleDict({"0": nn.ModuleDict({"experts": Untold()})})
     with pytest.raises(ModelError, match=r"0\.experts is not told which are selected"):
         find_taps(model)
 
@@ -49,27 +51,27 @@ def test_two_experts_modules_in_one_layer_are_refused() -> None:
 
 
 @pytest.mark.parametrize("by_name", [False, True])
-def test_selections_are_heard_however_they_are_handed_over(by_name: bool) -> None:
+def test_selections_are_recorded_whether_passed_by_name_or_by_position(by_name: bool) -> None:
     experts = Experts()
     selected = torch.tensor([[2, 0], [1, 3]])
-    with listening(find_taps(nn.ModuleDict({"0": experts}))) as heard:
+    with recorded_selections(find_taps(nn.ModuleDict({"0": experts}))) as recorded:
         if by_name:
             experts(torch.zeros(2, 1), top_k_weights=torch.ones(2, 2), top_k_index=selected)
         else:
             experts(torch.zeros(2, 1), selected, torch.ones(2, 2))
-    assert heard[0][0].tolist() == selected.tolist()
+    assert recorded[0][0].tolist() == selected.tolist()
 
 
-def test_hooks_are_gone_after_listening_even_when_the_model_fails(in_float32: LoadedModel) -> None:
+def test_hooks_are_removed_even_when_the_model_fails(in_float32: LoadedModel) -> None:
     taps = find_taps(in_float32.model)
     before = [len(tap.module._forward_pre_hooks) for tap in taps]
 
-    def fail_while_listening() -> None:
-        with listening(taps):
+    def fail_while_recorded_selections() -> None:
+        with recorded_selections(taps):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        fail_while_listening()
+        fail_while_recorded_selections()
     assert [len(tap.module._forward_pre_hooks) for tap in taps] == before
 
 
@@ -93,13 +95,14 @@ class Model(nn.Module):
     def __init__(self, **router: int) -> None:
         super().__init__()
         self.vision = nn.ModuleList([Router()])
-        self.text = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(1, 1), Router(**router)])})
+        self.router = Router(**router)
+        self.text = nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(1, 1), self.router])})
 
     def get_decoder(self) -> nn.Module:
         return self.text
 
     def forward(self, input_ids: torch.Tensor, **_: object) -> None:
-        self.text["layers"][1](input_ids)
+        self.router(input_ids)
 
 
 def test_experts_outside_the_text_decoder_are_left_alone() -> None:
@@ -120,11 +123,11 @@ def test_several_passes_through_a_layer_are_joined() -> None:
     assert selections_per_token(model, [replace(tap, calls=3)], 0) == (3,)
 
 
-def test_a_model_of_whose_experts_only_some_are_heard_is_refused() -> None:
-    class UnheardExperts(Unheard):
+def test_a_model_of_whose_experts_only_some_have_a_tap_is_refused() -> None:
+    class UntoldExperts(Untold):
         """Named as what it is."""
 
-    model = nn.ModuleDict({"0": nn.ModuleDict({"a": Experts()}), "1": nn.ModuleDict({"b": UnheardExperts()})})
+    model = nn.ModuleDict({"0": nn.ModuleDict({"a": Experts()}), "1": nn.ModuleDict({"b": UntoldExperts()})})
     with pytest.raises(ModelError, match=r"1\.b does not take its selected experts as top_k_index"):
         find_taps(model)
 
@@ -133,7 +136,10 @@ def test_a_model_of_whose_experts_only_some_are_heard_is_refused() -> None:
 def test_what_is_not_a_table_of_indices_is_refused(wrong: torch.Tensor) -> None:
     experts = Experts()
     taps = find_taps(nn.ModuleDict({"0": experts}))
-    with listening(taps), pytest.raises(ModelError, match="where \\(tokens, k\\) expert indices are expected"):
+    with (
+        recorded_selections(taps),
+        pytest.raises(ModelError, match=r"where .tokens, k. expert indices are expected"),
+    ):
         experts(torch.zeros(2, 1), wrong, torch.ones(2, 1))
 
 
@@ -142,4 +148,4 @@ def test_an_index_that_no_expert_has_is_refused_before_it_is_counted(in_float32:
     engine = TransformersEngine(in_float32)
     engine._taps = [replace(tap, experts=1) for tap in engine.taps]
     with pytest.raises(ModelError, match="was handed expert"):
-        engine.run([Prompt("abcdefgh", category="c", id="p")], Generation(1))
+        routed(engine, [Prompt("abcdefgh", category="c", id="p")], Generation(1))

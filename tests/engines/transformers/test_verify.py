@@ -1,7 +1,8 @@
 """An engine that records something else than the routing is caught: by the library's own check, and by the zoo's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from transformers import PreTrainedModel
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.hooks import Tap
 from moexray.engines.transformers.loading import LoadedModel, load_model
-from moexray.engines.transformers.sampling import Generation
 from moexray.engines.transformers.verify import verify
 from moexray.errors import ModelError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
 
+from ...tiny_models import routed
 from .zoo import tiny_model
 from .zoo_checks import TEXTS, check_against_routers, check_causes, check_conservation, letters
 
@@ -45,13 +47,13 @@ def engine(model: PreTrainedModel) -> TransformersEngine:
 
 
 class WithoutBias(TransformersEngine):
-    """Takes the greatest logits, as who forgets what the router does after them."""
+    """Takes the greatest logits, ignoring what the router does after them."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         super().__init__(loaded)
         gates = [loaded.model.get_submodule(tap.path.replace("experts", "gate")) for tap in self._taps]
         self._taps = [
-            replace(tap, module=gate, read=lambda _args, _kwargs, output: output[0].topk(2).indices, after=True)
+            replace(tap, module=gate, experts_of=lambda _args, _kwargs, output: output[0].topk(2).indices, after=True)
             for tap, gate in zip(self._taps, gates, strict=True)
         ]
 
@@ -61,13 +63,13 @@ class OneTooMany(TransformersEngine):
 
     def __init__(self, loaded: LoadedModel) -> None:
         super().__init__(loaded)
-        self._taps = [replace(tap, read=self._more(tap)) for tap in self._taps]
+        self._taps = [replace(tap, experts_of=self._more(tap)) for tap in self._taps]
         self.layout = replace(self.layout, top_k=tuple(k + 1 for k in self.layout.top_k))
 
     @staticmethod
     def _more(tap: Tap):  # type: ignore[no-untyped-def]
         def read(*call):  # type: ignore[no-untyped-def]
-            selected = tap.read(*call)
+            selected = tap.experts_of(*call)
             other = torch.stack([torch.tensor(min(set(range(8)) - set(row.tolist()))) for row in selected])
             return torch.cat([selected, other[:, None]], dim=1)
 
@@ -75,12 +77,12 @@ class OneTooMany(TransformersEngine):
 
 
 class Changed(TransformersEngine):
-    """Hears what is right, and puts it down wrongly."""
+    """Reads the right selections, and records others."""
 
     def run(
-        self, prompts: Sequence[Prompt], generation: Generation, *, gate_weights: bool = False
-    ) -> list[RoutedSequence]:
-        return [self.change(sequence) for sequence in super().run(prompts, generation, gate_weights=gate_weights)]
+        self, prompts: Sequence[Prompt], generation: Generation, **options: Any
+    ) -> Iterator[tuple[int, RoutedSequence]]:
+        return ((place, self.change(sequence)) for place, sequence in super().run(prompts, generation, **options))
 
     def change(self, sequence: RoutedSequence) -> RoutedSequence:
         raise NotImplementedError
@@ -134,7 +136,7 @@ def test_a_broken_engine_is_caught_by_the_checks_of_the_zoo(
 ) -> None:
     faulty = broken(LoadedModel("tiny", model, letters()))
     prompts = [Prompt(text, category="c", id=text) for text in TEXTS]
-    sequences = faulty.run(prompts, Generation(4))
+    sequences = routed(faulty, prompts, Generation(4))
     with pytest.raises(AssertionError):
         check_against_routers(model, faulty.layout, sequences)
     if broken in (WithoutBias, OneTooMany):
@@ -151,8 +153,8 @@ def test_a_true_engine_passes_and_every_weight_comes_back(model_type: str, dtype
     model = tiny_model(model_type, dtype)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     found = verify(engine(model))
-    assert found.unheard > 0
-    assert found.heard > 0
+    assert found.others > 0
+    assert found.recorded > 0
     assert found.tokens == len("".join(LETTERS)) + 2 * 3
     assert found.agreement > (0.8 if dtype == torch.bfloat16 else 0.99)
     for name, tensor in model.state_dict().items():
@@ -190,4 +192,4 @@ def test_the_embedded_model_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     found = verify(TransformersEngine(load_model("scale", device="cpu", dtype="float32")))
     assert found.agreement > 0.99
-    assert found.unheard > 1000
+    assert found.others > 1000

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from moexray.engines.transformers.architectures import moe_architectures
-from moexray.engines.transformers.profile import outline
+from moexray.engines.transformers.profile import profile_of_config
 from moexray.engines.transformers.taps import check_type
 from moexray.errors import ModelError
 from moexray.routing import RouterLayout
 
-from .zoo import folders, model_types, tiny_config, tiny_model
+from .zoo import folders, model_types, tiny_model
 from .zoo_checks import HALF_PRECISION, check_against_routers, check_causes, check_conservation, record
 
 LISTED = {architecture.model_type: architecture for architecture in moe_architectures()}
-RECORDED = sorted(name for name, architecture in LISTED.items() if architecture.heard != "refused")
+RECORDED = sorted(name for name, architecture in LISTED.items() if architecture.tap != "refused")
 REFUSED = sorted(set(LISTED) - set(RECORDED))
 
 
@@ -48,18 +48,12 @@ def test_one_that_is_refused_says_why(model_type: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", RECORDED)
-def test_how_it_is_heard_is_listed(model_type: str) -> None:
-    found = outline(tiny_config(model_type), model_type)
-    assert found.heard == LISTED[model_type].heard
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("model_type", RECORDED)
 def test_what_is_recorded_is_what_the_router_chose_and_what_made_the_logits(model_type: str) -> None:
     model = tiny_model(model_type)
     layout, alone = record(model, 1)
-    outlined = outline(model.config, model_type)
-    assert RouterLayout(outlined.layers, outlined.experts, outlined.top_k) == layout
+    profile = profile_of_config(model.config, model_type)
+    assert RouterLayout(profile.layers, profile.experts, profile.top_k) == layout
+    assert profile.tap == LISTED[model_type].tap
     check_against_routers(model, layout, alone)
     check_conservation(layout, alone)
     assert check_causes(model, layout, alone[1]) > 0

@@ -19,13 +19,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sampling import Generation
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout
 
+from ...tiny_models import routed
+
 NEW_TOKENS = 4
 TEXTS = ("aQwertyU", "zX", "mnbvC")
-HALF_PRECISION: dict[str, float] = {"rtol": 2e-3, "atol": 1e-6}
+HALF_PRECISION: dict[str, Any] = {"rtol": 2e-3, "atol": 1e-6}
 
 # From a router and what it returns to its selections and their weights, both (tokens, k).
 Rule = Callable[[nn.Module, Any], tuple[Tensor, Tensor] | None]
@@ -43,10 +45,10 @@ def record(model: PreTrainedModel, batch_size: int) -> tuple[RouterLayout, list[
     engine = TransformersEngine(LoadedModel("tiny", model, letters()))
     prompts = [Prompt(text, category="c", id=text) for text in TEXTS]
     generation = Generation(NEW_TOKENS)
-    if engine.runs_alone:
+    if engine.batching == "alone":
         batch_size = 1
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
-    return engine.layout, [one for batch in batches for one in engine.run(batch, generation, gate_weights=True)]
+    return engine.layout, [one for batch in batches for one in routed(engine, batch, generation, want={"weights"})]
 
 
 def check_against_routers(model: PreTrainedModel, layout: RouterLayout, sequences: Sequence[RoutedSequence]) -> None:

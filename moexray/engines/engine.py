@@ -1,0 +1,199 @@
+"""The interface of every engine, the list of those there are, and how one is opened by name."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import Parameter, signature
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import CaptureError
+from moexray.generation import Generation
+from moexray.prompts import Prompt
+from moexray.routing import RoutedSequence, RouterLayout
+
+Batching = Literal["tokens", "alone", "own"]
+
+# By name, the function that opens an engine. It is imported when the engine is asked for.
+ENGINES: Mapping[str, str] = {
+    "transformers": "moexray.engines.transformers.engine:open_engine",
+}
+# Packages add engines of their own under this group of entry points.
+ENTRY_POINTS = "moexray.engines"
+
+
+class Engine(Protocol):
+    """Runs a model on prompts and says of every token which experts it was sent to.
+
+    Inherit from this class to get the defaults below; a class that has all members is an engine as well.
+
+    Attributes
+    ----------
+    layout
+        The model's MoE layers, their experts and k.
+    description
+        What runs, for the meta of signatures: JSON values by name, among them ``model`` and ``engine``.
+    batching
+        Who decides which prompts run together:
+
+        - ``"tokens"``: the caller plans batches of at most `budget` tokens, and calls `run` once for each. `run`
+          runs all its prompts at once, or raises `OutOfMemory`; the caller then tries smaller batches.
+        - ``"alone"``: a prompt beside others would be routed differently, so `run` gets one prompt a call.
+        - ``"own"``: the engine schedules by itself. `run` gets as many prompts as there are, and yields each as
+          soon as it is done; what it has yielded is kept even if it is interrupted.
+    capabilities
+        What it offers beside the selected experts: ``weights`` (gate weights), ``scores`` (scores of all experts),
+        ``verify`` (a check of its recording against the model), ``rules`` (other selections than the router's),
+        ``score`` (the probability of a given text). `require` refuses what is not among them.
+    """
+
+    layout: RouterLayout
+    description: Mapping[str, Any]
+    batching: Batching
+    capabilities: frozenset[str]
+
+    def lengths(self, prompts: Sequence[Prompt], generation: Generation) -> NDArray[np.int32]:  # (prompts,)
+        """Return the tokens of each prompt.
+
+        Raises
+        ------
+        CaptureError
+            If a prompt cannot be run: it gives no token, or exceeds the model's context with what is generated.
+        """
+        ...
+
+    def run(
+        self,
+        prompts: Sequence[Prompt],
+        generation: Generation,
+        *,
+        want: Collection[str] = (),
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, RoutedSequence]]:
+        """Yield the place of a prompt among `prompts` and its routed sequence, in the order of completion.
+
+        Parameters
+        ----------
+        prompts
+            What to run; `batching` says how many.
+        generation
+            What is generated after each prompt.
+        want
+            What each sequence must hold beside the selected experts: ``weights``, ``scores``.
+        on_tokens
+            Called with a number of tokens whenever that many have passed the model. An engine that cannot tell
+            before a sequence is done leaves it alone.
+
+        Raises
+        ------
+        OutOfMemory
+            If the prompts do not fit into memory together.
+        ModelError
+            If the routing of this model cannot be recorded.
+        """
+        ...
+
+    def text_of(self, token_id: int) -> str:
+        """Return the text of one token."""
+        ...
+
+    def inputs(self) -> Mapping[str, Any]:
+        """Return everything about the model that decides what is recorded: JSON values by name.
+
+        An interrupted capture is only resumed by an engine with equal inputs.
+        """
+        return self.description
+
+    def budget(self) -> int:
+        """Return how many tokens, padding included, fit into memory together (``batching="tokens"``)."""
+        return 4096
+
+    def observations(self) -> Mapping[str, Sequence[str]]:
+        """Return what only shows while prompts run, for the meta of signatures: lists of names by name."""
+        return {}
+
+    def verify(self) -> Mapping[str, Any]:
+        """Check that what is recorded is what the model computes with; return what was checked, for the meta.
+
+        Raises
+        ------
+        ModelError
+            If it is not.
+        """
+        require(self, ["verify"])
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Leave the model as it was found, and free what the engine holds. A second call does nothing."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_engine(name: str, model: str, **options: Any) -> Engine:
+    """Open an engine by name, and its model.
+
+    Parameters
+    ----------
+    name
+        One of `engine_names`.
+    model
+        The model, as that engine calls it.
+    options
+        What that engine's own function takes beside the model.
+
+    Raises
+    ------
+    CaptureError
+        If there is no such engine, or it does not take an option.
+    ModelError
+        If the model cannot be loaded or its routing cannot be recorded.
+    """
+    function = _function(name)
+    parameters = signature(function).parameters.values()
+    takes = {parameter.name for parameter in parameters}
+    if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+        for option in options:
+            if option not in takes:
+                message = f"engine {name} takes no `{option}`: leave it out"
+                raise CaptureError(message)
+    engine: Engine = function(model, **options)
+    return engine
+
+
+def engine_names() -> list[str]:
+    """Return the names of all engines: those that come with moexray, then those of other packages."""
+    return list(dict.fromkeys([*ENGINES, *(found.name for found in entry_points(group=ENTRY_POINTS))]))
+
+
+def require(engine: Engine, wanted: Collection[str]) -> None:
+    """Raise CaptureError, which names it, if an engine lacks one of the capabilities."""
+    for capability in wanted:
+        if capability not in engine.capabilities:
+            offers = ", ".join(sorted(engine.capabilities)) or "none"
+            message = (
+                f"engine {engine.description.get('engine', type(engine).__name__)} cannot give {capability} "
+                f"for this model: it offers {offers}"
+            )
+            raise CaptureError(message)
+
+
+def _function(name: str) -> Callable[..., Engine]:
+    if name in ENGINES:
+        module, _, function = ENGINES[name].partition(":")
+        found: Callable[..., Engine] = getattr(import_module(module), function)
+        return found
+    for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+        loaded: Callable[..., Engine] = entry_point.load()
+        return loaded
+    message = f"no engine {name!r}: there are {', '.join(engine_names())}"
+    raise CaptureError(message)
