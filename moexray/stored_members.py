@@ -201,7 +201,9 @@ def _numbers(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     if len(content) < size:
         message = "an array ends too early"
         raise EOFError(message)
-    return np.frombuffer(content, dtype).reshape(shape)
+    found = np.frombuffer(content, dtype).reshape(shape)
+    found.flags.writeable = False  # nobody else holds the bytes, so nobody need copy them
+    return found
 
 
 @contextmanager
