@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moexray.prompt_table import PromptTable
+from moexray.segments import PLAIN, Segment
 from moexray.signatures import Signatures
 
 
@@ -15,10 +16,12 @@ def signatures(
     prompts: int = 24,
     *,
     layers: Sequence[int] = (1, 2, 4),
-    experts: int = 8,
+    experts: int | Sequence[int] = 8,
     top_k: int | Sequence[int] = 2,
+    segments: tuple[Segment, ...] = PLAIN,
     categories: Sequence[str] = ("a", "b"),
     effect: float = 1.0,
+    preferences: ArrayLike | None = None,
     length: tuple[int, int] = (5, 20),
     seed: int = 0,
     drops: bool = False,
@@ -29,16 +32,21 @@ def signatures(
     groups: Sequence[str] | None = None,
     texts: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Signatures:
     """Return signatures whose tokens each select `top_k` distinct experts of every layer, at random but for `effect`.
 
     Parameters
     ----------
+    experts, top_k
+        Of all layers, or of each.
     categories
         Names that the prompts take in turn.
     effect
         How much more a category prefers some experts than others: 0 for not at all.
+    preferences
+        (categories, layers, experts), logarithms of how probable each expert is for a category, instead of drawn ones.
     length
         The least and the greatest number of tokens of a segment.
     drops
@@ -53,17 +61,20 @@ def signatures(
     rng = np.random.default_rng(seed)
     if counts is not None:
         counts = np.asarray(counts)
-        prompts, width = len(counts), counts.shape[2]
-        layers = layers if len(layers) == width else range(width)
-    ks = np.broadcast_to(np.asarray(top_k, dtype=np.int16), len(layers)).copy()
-    labels = tuple(categories[i % len(categories)] for i in range(prompts))
+        prompts, depth = len(counts), counts.shape[2]
+        layers = layers if len(layers) == depth else range(depth)
+        experts = counts.shape[3] if isinstance(experts, int) else experts
+    widths, ks = (np.full(len(layers), of, dtype=np.int16) for of in (experts, top_k))
     if tokens is None and counts is not None:
         tokens = counts[:, :, 0].sum(axis=2) // ks[0]
     if tokens is None:
-        tokens = rng.integers(length[0], length[1] + 1, size=(prompts, 2))
-    tokens = np.broadcast_to(np.asarray(tokens, dtype=np.int32), (prompts, 2)).copy()
+        tokens = rng.integers(length[0], length[1] + 1, size=(prompts, len(segments)))
+    tokens = np.full((prompts, len(segments)), tokens, dtype=np.int32)
     if counts is None:
-        preferences = effect * np.random.default_rng(0).normal(size=(len(categories), len(layers), experts))
+        shape = (len(categories), len(layers), widths.max())
+        drawn = effect * np.random.default_rng(0).normal(size=shape)
+        preferences = np.array(drawn if preferences is None else preferences, dtype=float)
+        preferences[:, np.arange(widths.max()) >= widths[:, None]] = -np.inf
         of_prompt = preferences[np.arange(prompts) % len(categories)]
         counts, drawn_mass = _select(of_prompt, tokens, ks, drops=drops, rng=rng)
         mass = drawn_mass if mass is True else mass
@@ -72,13 +83,16 @@ def signatures(
         tokens=tokens,
         prompts=PromptTable(
             ids=tuple(ids or (f"p{i}" for i in range(prompts))),
-            categories=labels,
+            categories=tuple(categories[i % len(categories)] for i in range(prompts)),
             groups=None if groups is None else tuple(groups),
             texts=None if texts is None else tuple(texts),
             outputs=None if outputs is None else tuple(outputs),
+            columns=columns or {},
         ),
         layers=np.array(layers, dtype=np.int16),
         top_k=ks,
+        experts=widths,
+        segments=segments,
         meta={"model": "made-up"} | ({"router_may_drop": True} if drops else {}) | dict(meta or {}),
         mass=None if isinstance(mass, bool) else np.asarray(mass, dtype=np.float32),
     )

@@ -1,5 +1,7 @@
 """Signatures check themselves when made, and survive selection, merging and the file."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,33 +9,27 @@ from hypothesis import strategies as st
 
 from moexray.errors import SignaturesError
 from moexray.merging import merge
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 
+from . import made
 
-def signatures(prompts: int = 6, *, seed: int = 0, first: int = 0, **changes: object) -> Signatures:
+
+def signatures(prompts: int = 6, *, seed: int = 0, first: int = 0, **changes: Any) -> Signatures:
     """Two layers of seven experts, k = 3 and 2, tokens sent at random; the last prompt generates nothing."""
-    rng = np.random.default_rng(seed)
-    tokens = rng.integers(1, 9, size=(prompts, 2)).astype(np.int32)
+    tokens = np.random.default_rng(seed).integers(1, 9, size=(prompts, 2))
     tokens[-1, 1] = 0
-    counts = np.zeros((prompts, 2, 2, 7), dtype=np.uint16)
-    for prompt, phase, layer in np.ndindex(prompts, 2, 2):
-        for _ in range(tokens[prompt, phase]):
-            counts[prompt, phase, layer, rng.permutation(7)[: (3, 2)[layer]]] += 1
-    made = Signatures(
-        counts=counts,
+    return made.signatures(
+        prompts,
+        layers=(1, 4),
+        experts=7,
+        top_k=(3, 2),
         tokens=tokens,
-        prompts=PromptTable(
-            ids=tuple(f"p{first + i}" for i in range(prompts)),
-            categories=tuple("ab"[i % 2] for i in range(prompts)),
-            texts=tuple(f"text {i}" for i in range(prompts)),
-            outputs=("",) * prompts,
-        ),
-        layers=np.array([1, 4], dtype=np.int16),
-        top_k=np.array([3, 2], dtype=np.int16),
-        meta={"model": "made-up", "created": f"day {seed}"},
-    )
-    return made.replace(**changes)
+        seed=seed,
+        ids=[f"p{first + i}" for i in range(prompts)],
+        texts=[f"text {i}" for i in range(prompts)],
+        outputs=[""] * prompts,
+        meta={"created": f"day {seed}"},
+    ).replace(**changes)
 
 
 @pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
@@ -89,7 +85,7 @@ def test_a_router_that_may_drop_is_allowed_fewer_selections_but_never_more() -> 
         {"tokens": np.full((6, 2), -1, dtype=np.int32)},
     ],
 )
-def test_parts_that_do_not_fit_together_are_refused(change: dict[str, object]) -> None:
+def test_parts_that_do_not_fit_together_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(SignaturesError):
         signatures(**change)
 

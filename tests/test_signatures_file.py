@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moexray.errors import SignaturesError
-from moexray.prompt_table import PromptTable
 from moexray.segments import Segment
 from moexray.signatures import Signatures
+
+from . import made
 
 EARLIER_SCHEMAS = sorted((Path(__file__).parent / "data").glob("signatures-schema-*.npz"))
 
@@ -22,15 +23,12 @@ def signatures(prompts: int = 3, texts: tuple[str, ...] | None = None) -> Signat
     tokens = np.arange(1, 2 * prompts + 1, dtype=np.int32).reshape(prompts, 2)
     counts = np.zeros((prompts, 2, 2, 4), dtype=np.uint32)
     counts[..., :2] = tokens[:, :, None, None]
-    return Signatures(
+    return made.signatures(
         counts=counts,
         tokens=tokens,
-        prompts=PromptTable(
-            ids=tuple(f"p{i}" for i in range(prompts)), categories=("code", "märchen", "数学")[:prompts], texts=texts
-        ),
-        layers=np.array([0, 1], dtype=np.int16),
-        top_k=np.array([2, 2], dtype=np.int16),
-        meta={"model": "made-up", "seed": None, "nested": {"list": [1, 2.5, True]}},
+        categories=("code", "märchen", "数学"),
+        texts=texts,
+        meta={"seed": None, "nested": {"list": [1, 2.5, True]}},
     )
 
 
@@ -46,9 +44,9 @@ def assert_equal(first: Signatures, second: Signatures) -> None:
 def test_every_text_comes_back_as_it_was(texts: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Also those that numpy's own strings would change: trailing NULs, the empty text, one very long among short."""
     path = tmp_path_factory.mktemp("texts") / "s.npz"
-    made = signatures(texts=(texts[0] + "\0", texts[1], texts[2] * 50))
-    made.save(path)
-    assert_equal(Signatures.load(path), made)
+    whole = signatures(texts=(texts[0] + "\0", texts[1], texts[2] * 50))
+    whole.save(path)
+    assert_equal(Signatures.load(path), whole)
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -96,16 +94,16 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_file_with_any_byte_changed_is_refused_or_reads_the_same(tmp_path: Path) -> None:
     """Every member carries a checksum; only what zip does not check, such as dates, may change unseen."""
     path = tmp_path / "s.npz"
-    made = signatures()
-    made.save(path)
-    whole = path.read_bytes()
-    for place in range(0, len(whole), 61):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    whole = signatures()
+    whole.save(path)
+    content = path.read_bytes()
+    for place in range(0, len(content), 61):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         try:
             read = Signatures.load(path)
         except SignaturesError:
             continue
-        assert_equal(read, made)
+        assert_equal(read, whole)
 
 
 def rewrite(path: Path, **changes: np.ndarray | None) -> None:
@@ -197,24 +195,24 @@ def test_every_column_segment_and_number_of_experts_comes_back(tmp_path: Path) -
     counts = np.zeros((2, 3, 2, 4), dtype=np.uint8)
     counts[:, :, 0, :2] = 3
     counts[:, :, 1, 3] = 3
-    made = Signatures(
+    whole = made.signatures(
         counts=counts,
-        tokens=np.full((2, 3), 3, dtype=np.int32),
-        prompts=PromptTable(("p", "q"), ("a", "b"), columns={"difficulty": ("easy", ""), "größe": ("1", "2\0")}),
-        layers=np.array([0, 5], dtype=np.int16),
-        top_k=np.array([2, 1], dtype=np.int16),
-        experts=np.array([2, 4], dtype=np.int16),
+        tokens=np.full((2, 3), 3),
+        layers=(0, 5),
+        top_k=(2, 1),
+        experts=(2, 4),
         segments=(Segment("prompt"), Segment("prompt", "image"), Segment("generated")),
+        columns={"difficulty": ("easy", ""), "größe": ("1", "2\0")},
     )
-    made.save(tmp_path / "s.npz")
-    assert_equal(Signatures.load(tmp_path / "s.npz"), made)
-    assert made.loads("image").sum() == 2 * 3 * 3
+    whole.save(tmp_path / "s.npz")
+    assert_equal(Signatures.load(tmp_path / "s.npz"), whole)
+    assert whole.loads("image").sum() == 2 * 3 * 3
 
 
 def test_a_selection_of_an_expert_that_a_layer_does_not_have_is_refused() -> None:
-    made = signatures()
-    last = made.shape[3] - 1
-    moved = made.counts[..., [*range(1, last + 1), 0]]
+    whole = signatures()
+    last = whole.shape[3] - 1
+    moved = whole.counts[..., [*range(1, last + 1), 0]]
     assert moved[:, :, 1, last].any()
     with pytest.raises(SignaturesError, match=f"layer 1 has {last} experts, but selections of one beyond them"):
-        made.replace(counts=moved, experts=np.array([last + 1, last], dtype=np.int16))
+        whole.replace(counts=moved, experts=np.array([last + 1, last], dtype=np.int16))

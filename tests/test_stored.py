@@ -15,30 +15,22 @@ from moexray.studies import cohort as subject_module
 from moexray.studies.analysis import analyze
 from moexray.studies.sections import STATISTICS
 
+from . import made
 
-def made(prompts: int = 60, seed: int = 0) -> Signatures:
-    """Three layers of six experts, k = 2; every category prefers experts of its own, and one prompt generated none."""
-    rng = np.random.default_rng(seed)
-    labels = ["abc"[i % 3] for i in range(prompts)]
-    tokens = rng.integers(3, 12, size=(prompts, 2)).astype(np.int32)
+
+def signatures(prompts: int = 60, seed: int = 0) -> Signatures:
+    """Three layers of six experts, k = 2; categories prefer experts of their own, and one prompt generated none."""
+    tokens = np.random.default_rng(seed).integers(3, 12, size=(prompts, 2))
     tokens[prompts // 2, 1] = 0
-    counts = np.zeros((prompts, 2, 3, 6), dtype=np.uint8)
-    for prompt, phase, layer in np.ndindex(prompts, 2, 3):
-        liking = np.where(np.arange(6) // 2 == "abc".index(labels[prompt]), 2.0, 1.0)
-        for _ in range(tokens[prompt, phase]):
-            counts[prompt, phase, layer, rng.choice(6, 2, replace=False, p=liking / liking.sum())] += 1
-    return Signatures(
-        counts=counts,
+    return made.signatures(
+        prompts,
+        layers=(0, 1, 2),
+        experts=6,
+        categories="abc",
         tokens=tokens,
-        prompts=PromptTable(
-            ids=tuple(f"p{i}" for i in range(prompts)),
-            categories=tuple(labels),
-            groups=tuple(f"g{i // 2}" if i < 6 else "" for i in range(prompts)),
-            texts=tuple(f"prompt {i} größe " + "x" * (i % 5) for i in range(prompts)),
-        ),
-        layers=np.array([0, 1, 2], dtype=np.int16),
-        top_k=np.array([2, 2, 2], dtype=np.int16),
-        meta={"model": "made-up"},
+        seed=seed,
+        texts=[f"prompt {i} größe " + "x" * (i % 5) for i in range(prompts)],
+        groups=[f"g{i // 2}" if i < 6 else "" for i in range(prompts)],
     )
 
 
@@ -49,7 +41,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    made().save(tmp_path / "s.npz")
+    signatures().save(tmp_path / "s.npz")
     return tmp_path / "s.npz"
 
 
@@ -61,25 +53,25 @@ def stored(path: Path, small_blocks: None) -> Signatures:
 def test_blocks_hold_every_prompt_once_and_in_order(stored: Signatures) -> None:
     blocks = list(stored.blocks())
     assert [len(block) for block in blocks] == [7] * 8 + [4]
-    np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), made().counts)
-    assert sum((block.prompts.ids for block in blocks), ()) == made().prompts.ids
-    assert sum((block.prompts.groups or () for block in blocks), ()) == made().prompts.groups
+    np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), signatures().counts)
+    prompts = PromptTable.concat([block.prompts for block in blocks])
+    assert (prompts.ids, prompts.groups) == (signatures().prompts.ids, signatures().prompts.groups)
 
 
 def test_blocks_in_memory_are_those_of_the_file(stored: Signatures) -> None:
-    for ours, theirs in zip(made().blocks(), stored.blocks(), strict=True):
+    for ours, theirs in zip(signatures().blocks(), stored.blocks(), strict=True):
         np.testing.assert_array_equal(ours.counts, theirs.counts)
         assert (ours.prompts.categories, ours.prompts.groups) == (theirs.prompts.categories, theirs.prompts.groups)
 
 
 def test_prompts_that_are_taken_bring_their_texts(stored: Signatures) -> None:
-    ours, theirs = stored.take([3, 8, 59]), made().take([3, 8, 59])
+    ours, theirs = stored.take([3, 8, 59]), signatures().take([3, 8, 59])
     np.testing.assert_array_equal(ours.counts, theirs.counts)
     assert (ours.prompts.texts, ours.prompts.ids) == (theirs.prompts.texts, theirs.prompts.ids)
 
 
 def test_counts_in_columns_are_the_same_file(tmp_path: Path) -> None:
-    s = made()
+    s = signatures()
     s.replace(counts=np.asfortranarray(s.counts)).save(tmp_path / "columns.npz")
     s.save(tmp_path / "rows.npz")
     assert (tmp_path / "columns.npz").read_bytes() == (tmp_path / "rows.npz").read_bytes()
@@ -93,15 +85,15 @@ def rewritten(path: Path, **changed: np.ndarray) -> Path:
 
 
 def test_a_file_written_by_others_in_columns_is_read(tmp_path: Path, small_blocks: None) -> None:
-    made().save(tmp_path / "s.npz")
-    path = rewritten(tmp_path / "s.npz", counts=np.asfortranarray(made().counts))
+    signatures().save(tmp_path / "s.npz")
+    path = rewritten(tmp_path / "s.npz", counts=np.asfortranarray(signatures().counts))
     blocks = Signatures.open(path).blocks()
-    np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), made().counts)
+    np.testing.assert_array_equal(np.concatenate([block.counts for block in blocks]), signatures().counts)
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_block_whose_counts_do_not_add_up_is_refused(path: Path) -> None:
-    counts = made().counts.copy()
+    counts = signatures().counts.copy()
     counts[40, 0, 0, 0] += 1
     stored = Signatures.open(rewritten(path, counts=counts))
     with pytest.raises(SignaturesError, match=r"s\.npz: prompt 'p40', prompt tokens, layer 0"):
@@ -122,14 +114,14 @@ def test_a_block_whose_counts_do_not_add_up_is_refused(path: Path) -> None:
     ],
 )
 def test_parts_of_unequal_length_are_refused(tmp_path: Path, name: str, array: np.ndarray, problem: str) -> None:
-    made().save(tmp_path / "s.npz")
+    signatures().save(tmp_path / "s.npz")
     with pytest.raises(SignaturesError, match=re.escape(problem)):
         Signatures.open(rewritten(tmp_path / "s.npz", **{name: array}))
 
 
 def test_an_id_that_occurs_twice_is_refused_though_no_block_holds_both(path: Path) -> None:
-    utf8 = np.frombuffer("".join(["p59", *made().prompts.ids[1:]]).encode(), np.uint8)
-    offsets = np.cumsum([0, 3, *map(len, made().prompts.ids[1:])])
+    utf8 = np.frombuffer("".join(["p59", *signatures().prompts.ids[1:]]).encode(), np.uint8)
+    offsets = np.cumsum([0, 3, *map(len, signatures().prompts.ids[1:])])
     rewritten(path, **{"prompt_ids.utf8": utf8, "prompt_ids.offsets": offsets})
     with pytest.raises(SignaturesError, match="two prompts have the id 'p59'"):
         Signatures.open(path)
@@ -148,7 +140,7 @@ def test_a_truncated_file_is_refused_in_one_sentence(path: Path) -> None:
 
 def test_a_file_that_was_replaced_after_it_was_opened_is_refused_not_mixed(path: Path) -> None:
     stored = Signatures.open(path)
-    made(seed=1).save(path)
+    signatures(seed=1).save(path)
     with pytest.raises(SignaturesError, match="was changed after it was opened"):
         stored.counts  # noqa: B018
     with pytest.raises(SignaturesError, match="was changed after it was opened"):
@@ -157,7 +149,7 @@ def test_a_file_that_was_replaced_after_it_was_opened_is_refused_not_mixed(path:
 
 def test_signatures_of_a_file_and_those_in_memory_have_one_fingerprint(path: Path) -> None:
     stored = Signatures.open(path)
-    assert stored.fingerprint == made().fingerprint
+    assert stored.fingerprint == signatures().fingerprint
     stored.counts  # noqa: B018  # reading changes nothing
     assert Signatures.open(path).fingerprint == stored.fingerprint
 
@@ -168,12 +160,12 @@ def test_signatures_of_a_file_and_those_in_memory_have_one_fingerprint(path: Pat
         {"meta": {"model": "another"}},
         {"categories": ("abc" * 20)[::-1]},
         {"texts": ("other",) * 60},
-        {"mass": made().counts.astype(np.float32)},
+        {"mass": signatures().counts.astype(np.float32)},
         {"layers": np.array([0, 1, 3], dtype=np.int16)},
     ],
 )
 def test_other_content_has_another_fingerprint(change: dict[str, object]) -> None:
-    assert made().replace(**change).fingerprint != made().fingerprint
+    assert signatures().replace(**change).fingerprint != signatures().fingerprint
 
 
 def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(
@@ -214,15 +206,15 @@ def test_a_prompt_all_of_whose_tokens_a_layer_dropped_is_left_out_of_that_layer_
     tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In memory and streamed; whole signatures are of all prompts."""
-    counts = made().counts.copy()
+    counts = signatures().counts.copy()
     counts[[2, 50], :, 1] = 0
-    made().replace(counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
+    signatures().replace(counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
     stored = Signatures.open(tmp_path / "s.npz")
     whole = subject_module.subject_of(stored, "all", permutations=99)
     monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
     monkeypatch.setattr(subject_module, "SAMPLE", 30)
     streamed = subject_module.subject_of(stored, "all", permutations=99)
-    others = subject_module.subject_of(made().take(np.delete(np.arange(60), [2, 50])), "all", permutations=99)
+    others = subject_module.subject_of(signatures().take(np.delete(np.arange(60), [2, 50])), "all", permutations=99)
     expected = others.layer_effects[1]
     for subject in (whole, streamed):
         found, layer = subject.layer_effects[1], STATISTICS["layers"](subject)[1]

@@ -11,9 +11,10 @@ from moexray.claims.check import check_claims
 from moexray.claims.claim import Result
 from moexray.claims.render import claims_markdown, count_sentence
 from moexray.claims.study_file import shipped_study
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
+
+from .. import made
 
 STUDY = shipped_study()
 NAMES = ("code", "factual", "math", "story")
@@ -24,12 +25,11 @@ def signatures(**meta: Any) -> Signatures:
     """Five prompts of each category, 16 layers, every token to the first eight of 64 experts."""
     counts = np.zeros((20, 2, 16, 64), dtype=np.uint8)
     counts[:, 0, :, :8], counts[:, 1, :, :8] = 10, 31
-    return Signatures(
+    return made.signatures(
         counts=counts,
-        tokens=np.tile(np.array([10, 31], dtype=np.int32), (20, 1)),
-        prompts=PromptTable(ids=tuple(f"p{i}" for i in range(20)), categories=NAMES * 5),
-        layers=np.arange(16, dtype=np.int16),
-        top_k=np.full(16, 8, dtype=np.int16),
+        tokens=(10, 31),
+        top_k=8,
+        categories=NAMES,
         meta={"model": STUDY.settings["model"], "max_new_tokens": 32, **meta},
     )
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import numpy as np
 import pytest
 
 from moexray.cli.main import main
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
+
+from .. import made
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -40,17 +40,11 @@ def made_up() -> Callable[..., Signatures]:
 
 def made_up_signatures(prompts: int = 24, *, categories: int = 2, seed: int = 0, model: str = "made-up") -> Signatures:
     """Return signatures of a made-up router whose preferences differ by category; no prompt generated anything."""
-    rng = np.random.default_rng(seed)
-    labels = [f"kind {i % categories}" for i in range(prompts)]
-    preferences = {label: rng.dirichlet(np.ones(8), size=3) for label in sorted(set(labels))}
-    counts = np.zeros((prompts, 2, 3, 8), dtype=np.uint16)
-    for i, label in enumerate(labels):
-        counts[i, 0] = [rng.multinomial(40, preference) for preference in preferences[label]]
-    return Signatures(
-        counts=counts,
-        tokens=np.tile(np.array([20, 0], dtype=np.int32), (prompts, 1)),
-        prompts=PromptTable(ids=tuple(f"{seed}-{i}" for i in range(prompts)), categories=tuple(labels)),
-        layers=np.array([1, 2, 4], dtype=np.int16),
-        top_k=np.array([2, 2, 2], dtype=np.int16),
+    return made.signatures(
+        prompts,
+        categories=[f"kind {i}" for i in range(categories)],
+        tokens=(20, 0),
+        ids=[f"{seed}-{i}" for i in range(prompts)],
+        seed=seed,
         meta={"model": model},
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,10 @@ from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 
 Run = Callable[..., CompletedProcess[str]]
+
+
+def write_arrays(arrays: dict[str, Any]) -> None:
+    np.savez("f.npz", **arrays)
 
 
 def write(path: str, content: str | bytes) -> None:
@@ -134,7 +139,7 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
     ),
     "somebody else's npz": (lambda: np.savez("f.npz", a=np.ones(3)), ("analyze", "f.npz"), "not a file of signatures"),
     "pickled arrays": (
-        lambda: np.savez("f.npz", **changed_arrays(counts=np.array([{}], dtype=object))),
+        lambda: write_arrays(changed_arrays(counts=np.array([{}], dtype=object))),
         ("analyze", "f.npz"),
         "allow_pickle=False",
     ),
@@ -142,17 +147,17 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
         lambda: np.save("f.npy", np.ones(3)), ("analyze", "f.npy"), "f.npy holds a single array, not signatures"
     ),
     "signatures of a newer schema": (
-        lambda: np.savez("f.npz", **changed_arrays(meta=changed_meta(schema=99))),
+        lambda: write_arrays(changed_arrays(meta=changed_meta(schema=99))),
         ("plot", "f.npz", "--all"),
         "f.npz has schema 99",
     ),
     "counts that are not tokens times k": (
-        lambda: np.savez("f.npz", **changed_arrays(tokens=np.full((24, 2), 3, np.int32))),
+        lambda: write_arrays(changed_arrays(tokens=np.full((24, 2), 3, np.int32))),
         ("analyze", "f.npz"),
         "f.npz: ",
     ),
     "signatures that lack an array": (
-        lambda: np.savez("f.npz", **{k: v for k, v in changed_arrays().items() if k != "top_k"}),
+        lambda: write_arrays({k: v for k, v in changed_arrays().items() if k != "top_k"}),
         ("analyze", "f.npz"),
         "top_k missing",
     ),

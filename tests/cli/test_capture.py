@@ -120,10 +120,14 @@ def test_a_process_killed_while_it_writes_never_leaves_half_a_file(tmp_path: Pat
     """It does nothing but write, so that nearly every kill meets it writing."""
     program = """if True:
         import numpy as np
+        from moexray.prompt_table import PromptTable
         from moexray.signatures import Signatures
         counts = np.random.default_rng(0).multinomial(4000, np.ones(64) / 64, size=(50, 2, 16)).astype(np.uint16)
-        made = Signatures(counts, np.full((50, 2), 500, np.int32), ("a",) * 50, tuple(map(str, range(50))),
-                          np.arange(16, dtype=np.int16), np.full(16, 8, np.int16))
+        made = Signatures(
+            counts=counts, tokens=np.full((50, 2), 500, np.int32),
+            prompts=PromptTable(list(map(str, range(50))), "a" * 50),
+            layers=np.arange(16, dtype=np.int16), top_k=np.full(16, 8, np.int16),
+        )
         made.save("signatures.npz")
         print("ready", flush=True)
         while True:

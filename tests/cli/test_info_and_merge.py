@@ -43,7 +43,7 @@ def test_merge_joins_the_prompts_in_the_order_of_the_files(
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "recorded 10 prompts: 200 prompt tokens and 0 generated ones" in finished.stdout
     both = Signatures.load(tmp_path / "both.npz")
-    assert both.prompts.ids == first.prompts.ids + second.prompts.ids
+    assert both.prompts.ids == (*first.prompts.ids, *second.prompts.ids)
     np.testing.assert_array_equal(both.counts, np.concatenate([first.counts, second.counts]))
 
 

@@ -1,12 +1,10 @@
 """What each choice does to the headline, summed up."""
 
-import numpy as np
-
-from moexray.prompt_table import PromptTable
-from moexray.signatures import Signatures
 from moexray.stats.categories.alternatives import Specification
 from moexray.studies.alternatives import by_choice
 from moexray.studies.analysis import analyze
+
+from .. import made
 
 
 def test_each_choice_is_summed_up_over_all_that_made_it() -> None:
@@ -24,15 +22,8 @@ def test_each_choice_is_summed_up_over_all_that_made_it() -> None:
 
 
 def test_an_analysis_holds_them_only_where_they_were_asked_for() -> None:
-    rng = np.random.default_rng(0)
-    made = Signatures(
-        counts=rng.multinomial(16, np.ones(4) / 4, size=(12, 2, 2)).astype(np.uint8),
-        tokens=np.full((12, 2), 8, dtype=np.int32),
-        prompts=PromptTable(ids=tuple(map(str, range(12))), categories=("a", "b") * 6),
-        layers=np.array([0, 1], dtype=np.int16),
-        top_k=np.array([2, 2], dtype=np.int16),
-    )
-    assert "specifications" not in analyze(made, permutations=9).document
-    found = analyze(made, permutations=9, specifications=True).document["specifications"]
+    signatures = made.signatures(12, layers=(0, 1), experts=4, effect=0, tokens=(8, 8))
+    assert "specifications" not in analyze(signatures, permutations=9).document
+    found = analyze(signatures, permutations=9, specifications=True).document["specifications"]
     assert {one["phase"] for one in found} == {"prompt", "generated", "all"}
     assert len(found) == 3 * 8  # with one of two categories left out, nothing remains to compare

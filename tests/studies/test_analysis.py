@@ -7,34 +7,27 @@ import numpy as np
 import pytest
 
 from moexray.errors import AnalysisError, SignaturesError
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.analysis import Analysis, analyze
 
+from .. import made
+
 
 def signatures(prompts: int = 20, categories: str = "ab", seed: int = 0) -> Signatures:
-    """Three layers of eight experts, k = 2; a category prefers its own half of them."""
+    """Three layers of eight experts, k = 2; a category prefers its own half of them, in later layers more."""
     rng = np.random.default_rng(seed)
-    labels = [categories[i % len(categories)] for i in range(prompts)]
-    tokens = rng.integers(5, 15, size=(prompts, 2)).astype(np.int32)
-    counts = np.zeros((prompts, 2, 3, 8), dtype=np.uint16)
-    for prompt, phase, layer in np.ndindex(prompts, 2, 3):
-        liking = np.where(np.arange(8) // 4 == categories.index(labels[prompt]) % 2, 1 + layer, 1.0)
-        for _ in range(tokens[prompt, phase]):
-            counts[prompt, phase, layer, rng.choice(8, 2, replace=False, p=liking / liking.sum())] += 1
-    return Signatures(
-        counts=counts,
-        tokens=tokens,
-        prompts=PromptTable(
-            ids=tuple(f"p{i}" for i in range(prompts)),
-            categories=tuple(labels),
-            texts=tuple(" ".join(f"word{n}" for n in rng.integers(30, size=6)) for _ in labels),
-        ),
-        layers=np.array([1, 2, 3], dtype=np.int16),
-        top_k=np.array([2, 2, 2], dtype=np.int16),
-        meta={"model": "made-up"},
+    texts = [" ".join(f"word{n}" for n in rng.integers(30, size=6)) for _ in range(prompts)]
+    own = np.arange(8) // 4 == np.arange(len(categories))[:, None, None] % 2  # (categories, 1, experts)
+    return made.signatures(
+        prompts,
+        layers=(1, 2, 3),
+        categories=categories,
+        preferences=np.log([1, 2, 3])[:, None] * own,
+        length=(5, 14),
+        texts=texts,
+        seed=seed,
     )
 
 

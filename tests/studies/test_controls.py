@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.analysis import analyze
 from moexray.studies.cohort import Subject
 from moexray.studies.controls import controls
 from moexray.views.sentences import _verdict as verdict
+
+from .. import made
 
 PROMPTS, VOCABULARY, EXPERTS, K = 40, 60, 16, 8
 NOT_SHOWN, SHOWN = "is not shown", "beyond words and length."
@@ -43,12 +44,12 @@ def study(seed: int, *, words: float = 0.0, length: float = 0.0, category: float
         tokens.append(size)
     phases = np.zeros((PROMPTS, 2, 1, EXPERTS), dtype=np.uint16)
     phases[:, 0, 0] = counts
-    return Signatures(
+    return made.signatures(
         counts=phases,
-        tokens=np.column_stack([tokens, np.zeros(PROMPTS)]).astype(np.int32),
-        prompts=PromptTable(ids=tuple(map(str, range(PROMPTS))), categories=tuple(labels), texts=tuple(texts)),
-        layers=np.array([0], dtype=np.int16),
-        top_k=np.array([K], dtype=np.int16),
+        tokens=np.column_stack([tokens, np.zeros(PROMPTS)]),
+        top_k=K,
+        categories="ab",
+        texts=texts,
         meta={"router_may_drop": True},
     )
 
@@ -87,5 +88,5 @@ def test_near_duplicates_are_named() -> None:
     made = study(0, words=1.0)
     assert made.prompts.texts is not None
     document = analyze(made.replace(texts=(made.prompts.texts[1], *made.prompts.texts[1:])), permutations=9).document
-    assert document["controls"]["near_duplicates"] == [["0", "1", 1.0]]
+    assert document["controls"]["near_duplicates"] == [["p0", "p1", 1.0]]
     assert "almost the same" in document["notes"]["controls.near_duplicates"]

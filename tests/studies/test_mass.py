@@ -8,10 +8,11 @@ import pytest
 from moexray import signatures as signatures_module
 from moexray.errors import AnalysisError, SignaturesError
 from moexray.merging import merge
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.studies import cohort as subject_module
 from moexray.studies.analysis import analyze
+
+from .. import made as builder
 
 
 def made(prompts: int = 60, *, seed: int = 0, first: int = 0) -> Signatures:
@@ -25,17 +26,13 @@ def made(prompts: int = 60, *, seed: int = 0, first: int = 0) -> Signatures:
             selected = rng.choice(6, 2, replace=False)
             counts[prompt, phase, layer, selected] += 1
             mass[prompt, phase, layer, selected] += rng.uniform(size=2) * (1 + (selected % 3 == prompt % 3))
-    return Signatures(
+    return builder.signatures(
         counts=counts,
         tokens=tokens,
-        prompts=PromptTable(
-            ids=tuple(f"p{first + i}" for i in range(prompts)),
-            categories=tuple("abc"[i % 3] for i in range(prompts)),
-            texts=tuple(f"text {i}" for i in range(prompts)),
-        ),
-        layers=np.array([0, 1, 2], dtype=np.int16),
-        top_k=np.array([2, 2, 2], dtype=np.int16),
         mass=mass,
+        categories="abc",
+        ids=[f"p{first + i}" for i in range(prompts)],
+        texts=[f"text {i}" for i in range(prompts)],
     )
 
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from moexray.errors import AnalysisError
 from moexray.merging import merge
-from moexray.prompt_table import PromptTable
 from moexray.segments import PLAIN, selectors
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
+
+from .. import made
 
 WORDS = ("", "add", "the", "numbers", "once", "upon a time", "é", "π ≈ 3")
 PAIRS = ("within", "across", "cohens_d", "cohens_d_ci")
@@ -45,17 +46,13 @@ def signatures(draw: st.DrawFn, *, least_tokens: int = 0) -> Signatures:
         scores = liking + rng.gumbel(size=(tokens[prompt, phase], experts))
         chosen = np.argsort(scores, axis=1)[:, : top_k[layer]]
         counts[prompt, phase, layer] = np.bincount(chosen.ravel(), minlength=experts)
-    return Signatures(
+    return made.signatures(
         counts=counts,
         tokens=tokens,
-        prompts=PromptTable(
-            ids=tuple(f"p{i}" for i in range(prompts)),
-            categories=tuple(draw(st.lists(st.sampled_from(names), min_size=prompts, max_size=prompts))),
-            groups=groups,
-            texts=texts,
-        ),
-        layers=np.arange(layers, dtype=np.int16),
-        top_k=np.array(top_k, dtype=np.int16),
+        top_k=top_k,
+        categories=draw(st.lists(st.sampled_from(names), min_size=prompts, max_size=prompts)),
+        groups=groups,
+        texts=texts,
     )
 
 

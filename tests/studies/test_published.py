@@ -61,7 +61,7 @@ def test_domain_specialisation_is_plain_arithmetic_on_the_file(folder: Path, cou
     for row in rows:
         of_model, k = counts[row["model"]], K[row["model"]]
         layer, corpus = of_model.layers.index(int(row["layer"])), of_model.corpora.index(row["corpus"])
-        shares = domain_specialisation(of_model.counts[:, layer], of_model.selections / k)
+        shares = domain_specialisation(of_model.counts[:, layer], of_model.selections // k)
         expected = int(row["count"]) / (total[row["model"], row["corpus"], row["layer"]] / k)
         assert shares[corpus, int(row["expert"])] == pytest.approx(expected)
 

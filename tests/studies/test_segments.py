@@ -5,12 +5,13 @@ import pytest
 
 from moexray.cli.phase_table import phase_rows
 from moexray.errors import NotComputable
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.cohort import Subject
 from moexray.studies.segments import phases
+
+from .. import made
 
 
 def signatures(prompts: int = 20, *, empty: tuple[int, ...] = (), seed: int = 0) -> Signatures:
@@ -23,15 +24,7 @@ def signatures(prompts: int = 20, *, empty: tuple[int, ...] = (), seed: int = 0)
         liking = rng.dirichlet(np.where(np.arange(8) // 4 == prompt % 2, 2.0, 1.0))
         for phase in range(2):
             counts[prompt, phase, layer] = rng.multinomial(2 * tokens[prompt, phase], liking)
-    return Signatures(
-        counts=counts,
-        tokens=tokens,
-        prompts=PromptTable(
-            ids=tuple(f"p{i}" for i in range(prompts)), categories=tuple("ab"[i % 2] for i in range(prompts))
-        ),
-        layers=np.array([0, 1], dtype=np.int16),
-        top_k=np.array([2, 2], dtype=np.int16),
-    )
+    return made.signatures(counts=counts, tokens=tokens)
 
 
 def subject(made: Signatures, phase: str = "all", permutations: int = 99) -> Subject:

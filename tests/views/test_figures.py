@@ -9,7 +9,6 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 
 from moexray.errors import FigureError
-from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.stats.categories.pca import principal_components
 from moexray.stats.layers.by_layer import LayerStatistics
@@ -23,23 +22,12 @@ from moexray.views.figures.similarity import draw_similarity
 from moexray.views.figures.style import COLOURS, category_marks, save_figure
 from moexray.views.figures.tokens import draw_tokens
 
+from .. import made
+
 
 def signatures(categories: str = "abc", prompts: int = 18) -> Signatures:
-    rng = np.random.default_rng(0)
-    counts = np.zeros((prompts, 2, 3, 8), dtype=np.uint16)
-    for prompt, phase, layer in np.ndindex(prompts, 2, 3):
-        for _ in range(6):
-            counts[prompt, phase, layer, rng.permutation(8)[:2]] += 1
-    return Signatures(
-        counts=counts,
-        tokens=np.full((prompts, 2), 6, dtype=np.int32),
-        prompts=PromptTable(
-            ids=tuple(f"p{i}" for i in range(prompts)),
-            categories=tuple(categories[i % len(categories)] for i in range(prompts)),
-        ),
-        layers=np.array([0, 2, 4], dtype=np.int16),
-        top_k=np.array([2, 2, 2], dtype=np.int16),
-        meta={"model": "some/model"},
+    return made.signatures(
+        prompts, layers=(0, 2, 4), categories=categories, effect=0, tokens=(6, 6), meta={"model": "some/model"}
     )
 
 
