@@ -25,12 +25,12 @@ class Layout(Protocol):
 
 def check_shapes(s: Layout, counts: Any, mass: Any) -> None:
     """Raise SignaturesError if shapes, types or ranges do not fit together."""
-    prompts, layers, segments = len(s.prompts), len(s.layers), len(s.segments)
+    prompts, segments = len(s.prompts), len(s.segments)
     if len(counts.shape) != 4 or not np.issubdtype(counts.dtype, np.unsignedinteger):
         message = f"counts must be unsigned (prompts, segments, layers, experts), not {counts.dtype} {counts.shape}"
         raise SignaturesError(message)
     expected = {
-        "counts": ((prompts, segments, layers, counts.shape[3]), counts.shape),
+        "counts": ((prompts, segments, *counts.shape[2:]), counts.shape),
         "tokens": ((prompts, segments), s.tokens.shape),
         "layers": ((counts.shape[2],), s.layers.shape),
         "top_k": ((counts.shape[2],), s.top_k.shape),
@@ -42,10 +42,13 @@ def check_shapes(s: Layout, counts: Any, mass: Any) -> None:
             raise SignaturesError(message)
     for name in ("tokens", "layers", "top_k", "experts"):
         array = getattr(s, name)
-        if not np.issubdtype(array.dtype, np.integer) or (array.size and array.min() < 0):
-            message = f"{name} must be whole numbers from zero up, not {array.dtype} with {array.min(initial=0)}"
+        if not np.issubdtype(array.dtype, np.integer):
+            message = f"{name} must be whole numbers, not {array.dtype}"
             raise SignaturesError(message)
-    if not layers or not segments or s.experts.min() < 1 or s.experts.max() > counts.shape[3]:
+        if array.min(initial=0) < 0:
+            message = f"{name} must be zero or more, not {array.min()}"
+            raise SignaturesError(message)
+    if not len(s.layers) or not segments or s.experts.min() < 1 or s.experts.max() > counts.shape[3]:
         message = (
             f"signatures need a segment, a layer, and in each layer from one to {counts.shape[3]} experts, "
             f"not {s.experts.tolist()}"

@@ -85,8 +85,8 @@ class Signatures:
         self.prompts, self.segments = prompts, tuple(segments)
         self.meta: Mapping[str, Any] = dict(meta or {})
         self.tokens, self.layers, self.top_k = _frozen(tokens), _frozen(layers), _frozen(top_k)
-        width = counts.shape[3] if len(counts.shape) == 4 else 0
-        self.experts = _frozen(np.full(len(layers), width, dtype=np.int16) if experts is None else experts)
+        every = np.full(counts.shape[2:3], counts.shape[-1] if counts.shape else 0, dtype=np.int16)
+        self.experts = _frozen(every if experts is None else experts)
         check_shapes(self, counts, mass)
         if isinstance(counts, np.ndarray):
             self._counts = _frozen(counts)

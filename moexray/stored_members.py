@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from moexray.errors import SignaturesError
 
 _CHUNK = 2**20
+# What the zip and NumPy readers raise of files that are damaged, foreign or encrypted.
+_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _readable(path: Path) -> Iterator[None]:
     except OSError as error:
         message = f"{path} could not be read: {error.strerror or error}"
         raise SignaturesError(message) from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError) as error:
+    except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         message = f"{path} is damaged or is not a file of signatures ({reason})"
         raise SignaturesError(message) from error

@@ -131,6 +131,8 @@ def meta(**values: object) -> np.ndarray:
         ({"meta": meta(schema=3)}, "update moexray"),
         ({"tokens": np.zeros((3, 2), dtype=np.int32)}, "selections"),
         ({"tokens": np.array("x")}, "tokens"),
+        ({"tokens": np.zeros((3, 2), dtype=[("field", "i4")])}, "tokens must be whole numbers"),
+        ({"layers": np.array(3)}, "layers of shape"),
         ({"counts": np.array(3.0)}, "counts must be unsigned"),
     ],
 )
