@@ -1,7 +1,8 @@
-"""One statistic a file: plain functions over arrays that return frozen dataclasses, or numbers.
+"""Statistics: functions of arrays that return frozen dataclasses or numbers, one statistic a file.
 
-This is the list of them: a new statistic is a new file, and its name here. What only some of them need of SciPy and
-scikit-learn is imported where it computes, so that all of them together load little more than NumPy.
+This is their list: a new statistic is a new file, and its name here. SciPy and scikit-learn are imported inside the
+functions that need them, so that importing all statistics loads little more than NumPy. Folders import one way: tokens,
+experts, layers, categories, then pairs, then inference.
 """
 
 from moexray.stats.categories.alternatives import Specification, specifications

@@ -76,10 +76,10 @@ def specifications(
     seed = int(np.random.default_rng(rng).integers(2**32))
     found = []
     for tokens, counts in loads.items():
-        there = counts.sum(axis=(1, 2)) > 0
+        present = counts.sum(axis=(1, 2)) > 0
         names = np.asarray(labels, dtype=object)
         for left_out in (EVERY, *sorted(set(labels))):
-            chosen = there & (names != left_out) if left_out != EVERY else there
+            chosen = present & (names != left_out) if left_out != EVERY else present
             if len(set(names[chosen])) < 2:
                 continue
             mass = None if masses is None else masses[tokens][chosen]

@@ -94,7 +94,7 @@ def classifier_p_value(
     """Share of labelings that are classified at least as accurately as the observed one, itself among them.
 
     Every permutation goes through the whole of `classify`, its folds stratified anew, so that observed and permuted
-    labels are treated alike. Labels are permuted over groups, where there are groups.
+    labels are treated equally. Labels are permuted over groups, where there are groups.
 
     Parameters
     ----------

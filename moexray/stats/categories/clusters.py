@@ -123,7 +123,7 @@ def centroid_distance(
     Raises
     ------
     NotComputable
-        If there are fewer than three categories, or one of the two is not there.
+        If there are fewer than three categories, or one of the two is not present.
     """
     names = sorted(set(labels))
     if len(names) < 3 or not set(pair) <= set(names):

@@ -72,13 +72,13 @@ def partial_effect(
     held_fixed = np.column_stack([np.ones(len(upper[0])), *(covariate[upper] for covariate in covariates)])
     freedom = len(upper[0]) - held_fixed.shape[1] - 1
     if freedom < 1 or np.ptp(same[upper]) == 0:
-        message = "it needs pairs within and across categories, and more pairs than terms"
+        message = "it needs pairs within and across categories, and more pairs than covariates"
         raise NotComputable(message)
     basis = _basis(held_fixed)
     outcome = similarities[upper] - basis @ (basis.T @ similarities[upper])
     rest = same[upper] - basis @ (basis.T @ same[upper])
     if rest @ rest < 1e-12 * len(rest):
-        message = "the categories follow from what is held fixed"
+        message = "the categories are a linear function of the covariates"
         raise NotComputable(message)
     effect = float(rest @ outcome / (rest @ rest))
     observed = _t(rest @ outcome, rest @ rest, float(outcome @ outcome), freedom)

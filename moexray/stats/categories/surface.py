@@ -51,7 +51,7 @@ def surface_similarities(
 
     They are: similarity of words by counts, and by TF-IDF; difference of log length; and the similarity of the
     signatures predicted from words and length, each from those of all other prompts. The last covers words that
-    routers treat alike without being equal, which overlap of words misses.
+    routers treat similarly without being equal, which overlap of words misses.
 
     Parameters
     ----------

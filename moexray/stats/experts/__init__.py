@@ -1,1 +1,1 @@
-"""What single experts do: specialisation, co-activation, paired captures, saturation."""
+"""Statistics of single experts: specialisation, co-activation, and comparison of two routers."""

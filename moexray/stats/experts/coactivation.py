@@ -1,4 +1,4 @@
-"""Which experts are selected together, beside what their loads alone would give."""
+"""Co-activation: pairs of experts selected for the same token, compared with what their loads alone would give."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ _ROUNDS, _ROUNDING = 1000, 1e-10
 
 @dataclass(frozen=True)
 class Coactivation:
-    """One layer's pairs of experts, over all pairs of the selected k; the diagonals are not finite.
+    """Pairs of experts of one layer; the diagonals are not finite.
 
     Attributes
     ----------
     shares
-        ``N(i, j) / N(i)``: the share of the tokens of i that j gets as well ``(experts, experts)``, i by row.
+        ``N(i, j) / N(i)``: the share of the tokens of expert i that also select j ``(experts, experts)``, i by row.
     expected
-        The same, if loads alone decided.
+        The same, under a router that depends on loads alone.
     odds_ratio
-        Odds that a token is sent to both, over those that loads alone give; above one for partners. Zero for a pair
-        that never met, not finite where one of the two was never selected.
+        Odds that a token selects both, divided by those under loads alone; above one for partners. Zero for a pair that
+        never occurs together, not finite where one of the two was never selected.
     """
 
     shares: NDArray[np.float64]
@@ -31,24 +31,24 @@ class Coactivation:
 
 
 def coactivation(pairs: NDArray[np.integer], tokens: int) -> Coactivation:
-    """Compare how often two experts are selected for one token with what their loads would give.
+    """Compare how often two experts are selected for the same token with the expectation from their loads.
 
-    N(i, j) / N(i) is the co-activation of arXiv:2409.02060, section 5.2. k experts of a token differ, so even where
-    nothing but loads decides, two of them meet less often than independent ones would: the comparison is with the
-    distribution over sets of k experts that has these loads and is else as random as can be, in which the chance of
-    a set is the product of weights of its members (S. Chen, A. Dempster and J. Liu, Biometrika 81, 1994).
+    N(i, j) / N(i) is the co-activation of arXiv:2409.02060, section 5.2. The k experts of a token are distinct, so even
+    under loads alone two of them occur together less often than independent ones. The expectation is of the
+    maximum-entropy distribution over sets of k experts with these loads, in which the probability of a set is
+    proportional to a product of weights of its members (S. Chen, A. Dempster and J. Liu, Biometrika 81, 1994).
 
     Parameters
     ----------
     pairs
-        How many tokens selected both i and j ``(experts, experts)``; on the diagonal, how many selected i.
+        Number of tokens that selected both i and j ``(experts, experts)``; on the diagonal, that selected i.
     tokens
-        How many there were; each selects as many experts.
+        Number of tokens, each of which selects the same number of experts.
 
     Raises
     ------
     NotComputable
-        If there is no token, or each selects one expert only.
+        If there is no token, or each selects a single expert.
     """
     loads = np.diag(pairs).astype(np.float64)
     k = round(loads.sum() / tokens) if tokens else 0
@@ -56,7 +56,7 @@ def coactivation(pairs: NDArray[np.integer], tokens: int) -> Coactivation:
         message = "no token selects two experts, so there are no pairs"
         raise NotComputable(message)
     together = pairs / tokens
-    expected = pair_chances(loads / loads.sum() * k, k)
+    expected = pair_probabilities(loads / loads.sum() * k, k)
     diagonal = np.eye(len(loads), dtype=bool)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = together / (1 - together) / (expected / (1 - expected))
@@ -66,30 +66,30 @@ def coactivation(pairs: NDArray[np.integer], tokens: int) -> Coactivation:
     return Coactivation(shares, by_load, ratio)
 
 
-def pair_chances(inclusion: NDArray[np.float64], k: int) -> NDArray[np.float64]:  # (experts, experts)
-    """Chance that both of two experts are among the k, if no more than each one's own chance is known.
+def pair_probabilities(inclusion: NDArray[np.float64], k: int) -> NDArray[np.float64]:  # (experts, experts)
+    """Return the probability that two experts are both among the k, under maximum entropy given that of each.
 
     Parameters
     ----------
     inclusion
-        Chance of each ``(experts,)``, from 0 to 1, k in sum.
+        Probability of each expert ``(experts,)``; the sum is k.
     k
         Experts of a token.
     """
     sure = inclusion > 1 - _ROUNDING
     free = ~sure & (inclusion > 0)
     left = k - int(sure.sum())
-    chances = np.zeros((len(inclusion), len(inclusion)))
-    chances[np.ix_(sure, sure)] = 1
-    chances[np.ix_(sure, free)] = inclusion[free]
-    chances[np.ix_(free, sure)] = inclusion[free][:, None]
+    probabilities = np.zeros((len(inclusion), len(inclusion)))
+    probabilities[np.ix_(sure, sure)] = 1
+    probabilities[np.ix_(sure, free)] = inclusion[free]
+    probabilities[np.ix_(free, sure)] = inclusion[free][:, None]
     if left >= 2:
-        chances[np.ix_(free, free)] = _free_pairs(inclusion[free], left)
-    return chances
+        probabilities[np.ix_(free, free)] = _free_pairs(inclusion[free], left)
+    return probabilities
 
 
 def _free_pairs(inclusion: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """Find the weights that give the chances, by their fixed point, and from them the chances of pairs."""
+    """Find the weights with these inclusion probabilities by fixed-point iteration, then the pair probabilities."""
     weights = inclusion / (1 - inclusion)
     weights /= weights.mean()
     for _ in range(_ROUNDS):
@@ -100,15 +100,15 @@ def _free_pairs(inclusion: NDArray[np.float64], k: int) -> NDArray[np.float64]:
         weights *= inclusion / found
         weights /= weights.mean()
     every = _symmetric(weights, k)
-    chances = np.zeros((len(weights), len(weights)))
+    probabilities = np.zeros((len(weights), len(weights)))
     for i, weight in enumerate(weights):
         others = np.delete(weights, i)
-        chances[i, np.arange(len(weights)) != i] = weight * others * _without(others, k - 2) / every[k]
-    return chances
+        probabilities[i, np.arange(len(weights)) != i] = weight * others * _without(others, k - 2) / every[k]
+    return probabilities
 
 
 def _symmetric(weights: NDArray[np.float64], most: int) -> NDArray[np.float64]:  # (most + 1,)
-    """Sum the products of weights over all sets of 0, 1, … members."""
+    """Elementary symmetric polynomials: sums of products of weights over all sets of 0, 1, … members."""
     sums = np.zeros(most + 1)
     sums[0] = 1
     for weight in weights:
@@ -117,7 +117,7 @@ def _symmetric(weights: NDArray[np.float64], most: int) -> NDArray[np.float64]: 
 
 
 def _without(weights: NDArray[np.float64], size: int) -> NDArray[np.float64]:  # (experts,)
-    """Sum them over sets of `size` members, each expert left out in turn, from what lies before and behind it."""
+    """Return the polynomial of degree `size` with each expert left out in turn, from those of both sides of it."""
     before, behind = np.zeros((2, len(weights) + 1, size + 1))
     before[0, 0] = behind[-1, 0] = 1
     for i, weight in enumerate(weights):

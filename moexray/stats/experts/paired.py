@@ -1,4 +1,4 @@
-"""The same prompts routed by two routers: how far apart their loads are, and which experts moved."""
+"""Comparison of two routers on the same prompts: the divergence of their loads, and the experts whose load changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class PairedLayer:
     Attributes
     ----------
     jensen_shannon, p_value
-        Divergence of their mean shares in bits, from 0 to 1, and its p from exchanging the two in prompts.
+        Divergence of the mean shares in bits, from 0 to 1, and its p from exchanging the routers within prompts.
     similarity, similarity_ci
-        Mean cosine of a prompt's two signatures, and its interval of 95 % over prompts.
+        Mean cosine similarity of a prompt's two signatures, and its 95 % interval over prompts.
     differences, adjusted
-        Mean share of each expert in the second less the first ``(experts,)``, and its p, two-sided, after control of
-        the false-discovery rate over all layers.
+        Mean share of each expert in the second router minus the first ``(experts,)``, and its two-sided p,
+        Benjamini–Hochberg adjusted over the experts of all layers.
     """
 
     jensen_shannon: float
@@ -51,13 +51,13 @@ def paired_routing(
 ) -> list[PairedLayer]:
     """Compare two routers layer by layer, over the same prompts.
 
-    Were the two the same router but for chance, either signature of a prompt could be either's: so prompts are drawn
-    in which the two are exchanged, and all layers see the same draws.
+    Under the null hypothesis that both are the same router up to chance, the two signatures of a prompt are
+    exchangeable. A permutation exchanges them in a random subset of prompts; all layers share the permutations.
 
     Parameters
     ----------
     first, second
-        Shares ``(prompts, layers, experts)``.
+        Shares of each router ``(prompts, layers, experts)``.
     labels
         The category of each prompt.
     permutations, rng
@@ -98,7 +98,7 @@ def paired_routing(
 
 
 def _distances(middle: NDArray[np.float64], differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divergence of two mean shares from what lies in the middle of them and their differences."""
+    """Return the divergences of pairs of mean shares, given by the middle of a pair and its difference."""
     halves = differences / 2
     return jensen_shannon(np.maximum(middle - halves, 0), np.maximum(middle + halves, 0))
 

@@ -1,4 +1,4 @@
-"""Router saturation: how far a checkpoint already sends tokens where a later one does."""
+"""Router saturation: the share of experts that two checkpoints select for the same token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SHARES = (0.0, 1.0)
 
 @dataclass(frozen=True)
 class Saturation:
-    """The share of a token's experts that two routers have in common, for each layer, and its interval over prompts."""
+    """The share of a token's experts that two routers have in common, by layer, and its 95 % interval over prompts."""
 
     by_layer: tuple[float, ...]
     intervals: tuple[tuple[float, float] | None, ...]
@@ -28,15 +28,15 @@ def router_saturation(
     prompts: NDArray[np.integer],
     labels: Sequence[str],
 ) -> Saturation:
-    """Compare what two routers selected for the same tokens.
+    """Compare the selections of two routers for the same tokens.
 
-    The share of the k experts of a token that both select (section 5.1 of arXiv:2409.02060), every prompt counting
-    once. Two routers that choose at random have k over experts in common.
+    Saturation is the share of a token's k experts that both routers select (section 5.1 of arXiv:2409.02060), averaged
+    within prompts and then over prompts. Two random routers share k / number of experts on average.
 
     Parameters
     ----------
     first, second
-        Experts of each token ``(tokens, layers, k)``; below zero for nothing.
+        Experts of each token ``(tokens, layers, k)``; negative for no selection.
     prompts
         The number of the prompt of each token.
     labels
@@ -53,8 +53,8 @@ def router_saturation(
     numbers, sizes = category_numbers(labels), np.bincount(prompts, minlength=len(labels))
     means, intervals = [], []
     for one, other in zip(first.swapaxes(0, 1), second.swapaxes(0, 1), strict=True):
-        alike = ((one[:, :, None] == other[:, None, :]) & (one[:, :, None] >= 0)).sum(axis=(1, 2)) / one.shape[1]
-        by_prompt = np.bincount(prompts, alike, minlength=len(labels)) / sizes
+        common = ((one[:, :, None] == other[:, None, :]) & (one[:, :, None] >= 0)).sum(axis=(1, 2)) / one.shape[1]
+        by_prompt = np.bincount(prompts, common, minlength=len(labels)) / sizes
         means.append(bounded(float(by_prompt.mean()), _SHARES))
         intervals.append(clipped(mean_interval(by_prompt, numbers), _SHARES))
     return Saturation(tuple(means), tuple(intervals))

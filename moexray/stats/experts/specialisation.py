@@ -1,4 +1,4 @@
-"""What experts are for: the share of a domain's, or a token's, occurrences that each gets."""
+"""Specialisation of experts: the share of a domain's, or a token id's, occurrences that select an expert."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from moexray.stats.inference.permutation import shuffled_labels
 def domain_specialisation(
     counts: NDArray[np.integer], tokens: NDArray[np.integer]
 ) -> NDArray[np.float64]:  # (domains, experts)
-    """Return the share of each domain's tokens that an expert gets: ``N(expert, domain) / N(domain)``.
+    """Return the share of each domain's tokens that select an expert: ``N(expert, domain) / N(domain)``.
 
-    Section 5.3 of arXiv:2409.02060. Were routing the same everywhere and even, every share would be k over experts.
+    Section 5.3 of arXiv:2409.02060. Under uniform routing every share is k / number of experts.
 
     Parameters
     ----------
     counts
         Selections of one layer ``(domains, experts)``.
     tokens
-        Of each domain ``(domains,)``.
+        Tokens of each domain ``(domains,)``.
     """
     return np.asarray(counts / tokens[:, None])
 
@@ -32,34 +32,35 @@ def domain_specialisation(
 def vocabulary_specialisation(
     counts: NDArray[np.integer], occurrences: NDArray[np.integer]
 ) -> NDArray[np.float64]:  # (ids, experts)
-    """Return the share of each token id's occurrences that an expert gets: ``N(token, expert) / N(token)``.
+    """Return the share of each token id's occurrences that select an expert: ``N(token, expert) / N(token)``.
 
-    Section 5.4 of arXiv:2409.02060, for input tokens or for those that the model wrote, whichever are counted.
+    Section 5.4 of arXiv:2409.02060, for input tokens or for generated ones, whichever are counted.
 
     Parameters
     ----------
     counts
         Selections of one layer ``(ids, experts)``.
     occurrences
-        Of each id ``(ids,)``.
+        Occurrences of each id ``(ids,)``.
     """
     return np.asarray(counts / occurrences[:, None])
 
 
 @dataclass(frozen=True)
 class SpecialisationTests:
-    """Whether each expert gets another share of one category's prompts than of the others'.
+    """Tests of every expert: its share in the prompts of a category against its share in all others.
 
     Attributes
     ----------
     differences
-        Mean share within the category less mean share outside ``(categories, experts)``.
+        Mean share within the category minus mean share outside ``(categories, experts)``.
     p_values
-        Two-sided, of labels shuffled over prompts.
+        Two-sided, from labels permuted over prompts.
     adjusted
-        After control of the false-discovery rate: that many wrong among those below 0.05, as a share, on average.
+        Benjamini–Hochberg adjusted p-values: among experts below 0.05, at most 5 % are expected to be false
+        discoveries.
     permutations
-        Shuffles behind each p.
+        Number of permutations.
     """
 
     differences: NDArray[np.float64]
@@ -76,16 +77,16 @@ def specialisation_tests(
     rng: int | np.random.Generator,
     exists: NDArray[np.bool_] | None = None,
 ) -> SpecialisationTests:
-    """Compare each expert's share of selections in prompts of a category with that in all others.
+    """Compare each expert's share of selections in prompts of a category with that in all other prompts.
 
-    Prompts are what is shuffled, never tokens: those of one prompt resemble each other. p-values are adjusted over
-    all categories and experts (Y. Benjamini and Y. Hochberg, J. Roy. Stat. Soc. B 57, 1995); permutations limit how
-    small they can be, so that with as many tests as here at least some ten thousand are needed.
+    Labels are permuted over prompts, not tokens, since the tokens of a prompt depend on each other. p-values are
+    adjusted over all categories and experts (Y. Benjamini and Y. Hochberg, J. Roy. Stat. Soc. B 57, 1995). The smallest
+    possible p-value is 1 / (1 + permutations), so this many tests need some ten thousand permutations.
 
     Parameters
     ----------
     shares
-        Of each prompt ``(prompts, experts)``; the experts of several layers may stand side by side.
+        Shares of each prompt ``(prompts, experts)``; the experts of several layers may stand side by side.
     labels
         The category of each prompt.
     permutations, rng

@@ -41,6 +41,6 @@ def exchange_units(
     numbers, units = category_numbers(labels), group_numbers(len(labels), groups)
     of_unit = numbers[np.unique(units, return_index=True)[1]]
     if (of_unit[units] != numbers).any():
-        message = "a group holds prompts of several categories, so its label cannot be shuffled as one"
+        message = "a group holds prompts of several categories, so its label cannot be permuted as one"
         raise NotComputable(message)
     return units, of_unit

@@ -40,8 +40,8 @@ def fit_logistic(
     -------
     The weights of each regression; the last row is the intercepts.
     """
-    there = (truth >= 0).astype(np.float64)[:, :, None]
-    extended = np.concatenate([rows, np.ones_like(there)], axis=2) * there
+    present = (truth >= 0).astype(np.float64)[:, :, None]
+    extended = np.concatenate([rows, np.ones_like(present)], axis=2) * present
     penalty = np.full(extended.shape[2], 2.0 if categories == 2 else 1.0)
     penalty[-1] = 0
     marks = np.eye(categories + 1)[truth][:, :, :categories]  # zeros for −1

@@ -1,1 +1,1 @@
-"""Statistics layer by layer: effect, depth, peak, load."""
+"""Statistics of each layer: the category effect, its trend with depth and its peak, and the balance of load."""

@@ -1,1 +1,1 @@
-"""Similarity over pairs of prompts: sums, means, effect sizes, AUC."""
+"""Similarity of pairs of prompts: sums without forming pairs, summaries, AUC, permutation tests."""

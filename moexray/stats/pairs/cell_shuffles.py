@@ -136,8 +136,8 @@ def _cell_sums(
 def _views(shares: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Return unit signatures, whole and by layer side by side, and ones where there is a signature."""
     whole, by_layer = unit_signatures(shares)
-    there = np.column_stack([np.ones(len(shares)), by_layer.any(axis=2)]).astype(np.float64)
-    return [whole, by_layer.reshape(whole.shape), there]
+    present = np.column_stack([np.ones(len(shares)), by_layer.any(axis=2)]).astype(np.float64)
+    return [whole, by_layer.reshape(whole.shape), present]
 
 
 def _number_of_cells(prompts: int, numbers_each: int) -> int:

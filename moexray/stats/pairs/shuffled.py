@@ -53,12 +53,12 @@ def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -
         If there is no pair within a category, or none across.
     """
     check_pairs(np.bincount(numbers[0]))
-    there = vectors.any(axis=1)
+    present = vectors.any(axis=1)
     categories = int(numbers.max()) + 1
-    if there.all():
+    if present.all():
         sizes = np.bincount(numbers[0])
     else:
-        vectors, numbers = vectors[there], numbers[:, there]
+        vectors, numbers = vectors[present], numbers[:, present]
         sizes = np.stack([(numbers == category).sum(axis=1) for category in range(categories)], axis=1)
     units = unit_rows(vectors)
     within_sums = _sums_from_matrix if len(units) <= units.shape[1] else _sums_from_moments

@@ -166,12 +166,14 @@ def category_effect(vectors: NDArray[np.float64], labels: Sequence[str]) -> Cate
         The category of each prompt.
     """
     numbers = category_numbers(labels)
-    there = np.asarray(vectors.any(axis=1))
-    _, among = np.unique(numbers[there], return_inverse=True)
-    units = unit_rows(vectors if there.all() else vectors[there])
+    present = np.asarray(vectors.any(axis=1))
+    _, among = np.unique(numbers[present], return_inverse=True)
+    units = unit_rows(vectors if present.all() else vectors[present])
     sums = pair_sums(units, among, int(among.max(initial=0)) + 1)
     own = np.eye(sums.first.shape[1], dtype=bool)
-    return effect_between(Pairs.chosen(sums, among, own), Pairs.chosen(sums, among, ~own), sums.second, numbers, there)
+    return effect_between(
+        Pairs.chosen(sums, among, own), Pairs.chosen(sums, among, ~own), sums.second, numbers, present
+    )
 
 
 def effect_between(
@@ -179,7 +181,7 @@ def effect_between(
     across: Pairs,
     own_second: NDArray[np.float64],
     numbers: NDArray[np.integer],
-    there: NDArray[np.bool_],
+    present: NDArray[np.bool_],
 ) -> CategoryEffect:
     """Measure the effect of category from sums over the pairs within and across.
 
@@ -191,13 +193,13 @@ def effect_between(
         See `moexray.stats.pairs.summaries.effect_sizes_without_each`.
     numbers
         The category of every prompt.
-    there
+    present
         Which prompts have a signature.
     """
-    inside, outside = within.summary(numbers[there]), across.summary(numbers[there])
+    inside, outside = within.summary(numbers[present]), across.summary(numbers[present])
     d = cohens_d(inside, outside)
     some = effect_sizes_without_each(within, across, own_second)
-    interval = None if d is None else jackknife_interval(d, some, numbers[there])
-    without_each = np.full(len(there), np.nan if d is None else d)
-    without_each[there] = some
+    interval = None if d is None else jackknife_interval(d, some, numbers[present])
+    without_each = np.full(len(present), np.nan if d is None else d)
+    without_each[present] = some
     return CategoryEffect(inside.mean, outside.mean, d, interval, without_each, len(some))

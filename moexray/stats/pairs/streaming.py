@@ -90,29 +90,29 @@ class _Layer:
         self.reference = units.mean(axis=0)
         self.moments = CategoryMoments(units.shape[1], categories, slice(0, units.shape[1] + 2))
         self.sums = np.zeros((prompts, 4))
-        self.there = np.zeros(prompts, dtype=bool)
+        self.present = np.zeros(prompts, dtype=bool)
 
     def add(self, units: NDArray[np.float64], numbers: NDArray[np.integer]) -> None:
-        there = units.any(axis=1)
-        self.moments.add(extended(units[there], numbers[there], self.reference))
+        present = units.any(axis=1)
+        self.moments.add(extended(units[present], numbers[present], self.reference))
 
     def sum(self, units: NDArray[np.float64], numbers: NDArray[np.integer], rows: slice) -> None:
-        there = units.any(axis=1)
-        first, second = self._forms.sums(extended(units[there], numbers[there], self.reference))
-        within = first[np.arange(len(first)), numbers[there]]
-        self.sums[rows][there] = np.column_stack([within, first.sum(axis=1) - within, second])
-        self.there[rows] = there
+        present = units.any(axis=1)
+        first, second = self._forms.sums(extended(units[present], numbers[present], self.reference))
+        within = first[np.arange(len(first)), numbers[present]]
+        self.sums[rows][present] = np.column_stack([within, first.sum(axis=1) - within, second])
+        self.present[rows] = present
 
     def effect(self, numbers: NDArray[np.integer]) -> CategoryEffect:
         totals = totals_of(self.moments.between(), self.reference)
-        among, sums = numbers[self.there], self.sums[self.there]
+        among, sums = numbers[self.present], self.sums[self.present]
         sizes = np.bincount(among, minlength=len(totals.pairs))
         own = np.eye(len(sizes), dtype=bool)
         partners = sizes[among] - 1, len(among) - sizes[among]
         within, across = (
             Pairs.of(totals, which, partners[part], sums[:, part]) for part, which in enumerate((own, ~own))
         )
-        return effect_between(within, across, sums[:, 2:], numbers, self.there)
+        return effect_between(within, across, sums[:, 2:], numbers, self.present)
 
     @cached_property
     def _forms(self) -> PairForms:

@@ -1,1 +1,1 @@
-"""What token identity explains: same-token test, expected and residual routing, information."""
+"""Statistics of token identity: same-token test, expected and residual routing, information."""

@@ -1,4 +1,4 @@
-"""How much more two occurrences of a token share within categories than across, from sums and not from pairs."""
+"""Shared experts of two occurrences of a token id, within categories and across, from sums instead of pairs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +11,16 @@ from moexray.stats.tokens.sums import TokenRows, sum_at
 
 @dataclass(frozen=True)
 class IdPairs:
-    """Pairs of occurrences of an id in different prompts; an entry for each id, in arrays of one shape.
+    """Pairs of occurrences of an id in different prompts, for every id ``(ids,)``, or for other sets of pairs.
 
     Attributes
     ----------
     occurrences
-        Of the id.
+        Occurrences of the id.
     pairs, pairs_within
-        How many pairs there are, and how many of one category.
+        Number of pairs, and of those within a category.
     shared, shared_within
-        The share of experts in common, summed over these.
+        The share of experts in common, summed over these pairs.
     """
 
     occurrences: NDArray[np.float64]
@@ -31,25 +31,25 @@ class IdPairs:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """``n f (1 - f)``: occurrences, and the share of pairs that are within."""
+        """``n f (1 - f)``, with n the occurrences and f the share of pairs that are within a category."""
         within = self.pairs_within / np.maximum(self.pairs, 1)
         return self.occurrences * within * (1 - within)
 
     @property
     def weighted_gains(self) -> NDArray[np.float64]:
-        """Weight × (mean within − mean across)."""
+        """Weight times (mean within − mean across)."""
         pairs = np.maximum(self.pairs, 1)
         return self.occurrences / pairs * (self.shared_within - self.shared * self.pairs_within / pairs)
 
     @property
     def weighted_within(self) -> NDArray[np.float64]:
-        """Weight × mean within."""
+        """Weight times mean within."""
         return self.weights * self.shared_within / np.maximum(self.pairs_within, 1)
 
 
 @dataclass(frozen=True)
 class LayerGain:
-    """One layer: the mean share within, what it is above that across, and the latter without each prompt."""
+    """One layer: mean share within, gain (mean within minus mean across), and the gain without each prompt."""
 
     within: float
     gain: float
@@ -58,14 +58,14 @@ class LayerGain:
 
 @dataclass(frozen=True)
 class CategorySums:
-    """Sums over the prompts of each category, for every id of one layer; they add up over blocks of prompts.
+    """Sums over the prompts of each category, for every id in one layer; blocks of prompts add up.
 
     Attributes
     ----------
     occurrences, selections
-        ``(ids, categories)`` and ``(ids, categories, experts)``.
+        Sums ``(ids, categories)`` and ``(ids, categories, experts)``.
     own_occurrences, own_selections
-        Sums over prompts of the squares of their own ``(ids, categories)``.
+        Sums of squares: of each prompt's occurrences, and of the length of its selections ``(ids, categories)``.
     """
 
     occurrences: NDArray[np.float64]
@@ -77,7 +77,7 @@ class CategorySums:
     def of(
         cls, rows: TokenRows, selections: NDArray[np.float64], numbers: NDArray[np.integer], categories: int
     ) -> "CategorySums":
-        """Sum the selections ``(rows, experts)`` of rows whose prompts are of the categories `numbers`."""
+        """Sum the selections ``(rows, experts)``; `numbers` are the prompts' categories."""
         shape = (len(rows.token_ids), categories)
         places = rows.ids * categories + numbers[rows.prompts]
 
@@ -93,7 +93,7 @@ class CategorySums:
         )
 
     def pairs(self, k: int) -> IdPairs:
-        """Count pairs in different prompts and sum the share of k experts over them: ``(|Σ S|² − Σ |S|²) / 2k``."""
+        """Count pairs in different prompts, and sum their share of k experts: ``(|Σ S|² − Σ |S|²) / 2k``."""
         every, everything = self.occurrences.sum(axis=1), self.selections.sum(axis=1)
         within = (self.occurrences**2 - self.own_occurrences).sum(axis=1) / 2
         shared_within = (np.einsum("ice,ice->ic", self.selections, self.selections) - self.own_selections).sum(axis=1)
@@ -105,18 +105,18 @@ class CategorySums:
 def layer_gain(
     rows: TokenRows, selections: NDArray[np.float64], k: int, *, sums: CategorySums, numbers: NDArray[np.integer]
 ) -> LayerGain:
-    """Average the gain of ids, and leave out one prompt after another; see `moexray.stats.same_token_test`.
+    """Average the gain over ids, with all prompts and without each; see `moexray.stats.same_token_test`.
 
     Parameters
     ----------
     rows, selections
-        Of the prompts to leave out: all of those behind `sums`, or some.
+        Token counts and expert counts of the prompts to leave out, which may be a block of those in `sums`.
     k
         Experts of a token.
     sums
-        Of every prompt, with the same ids as `rows`.
+        Sums over all prompts, with the same ids as `rows`.
     numbers
-        The category of each prompt that `rows` can name.
+        The category of each prompt that `rows` refers to.
     """
     every = sums.pairs(k)
     gains, weights = float(every.weighted_gains.sum()), float(every.weights.sum())
@@ -137,36 +137,36 @@ def _without_each(
 ) -> IdPairs:  # an entry a row: the id without the row's prompt
     every, category = sums.pairs(k), numbers[rows.prompts]
     own = rows.occurrences.astype(np.float64)
-    alike, all_alike = sums.selections[rows.ids, category], sums.selections.sum(axis=1)[rows.ids]
+    of_category, of_all = sums.selections[rows.ids, category], sums.selections.sum(axis=1)[rows.ids]
     left = every.occurrences[rows.ids] - own
     return IdPairs(
         occurrences=left,
         pairs=every.pairs[rows.ids] - own * left,
         pairs_within=every.pairs_within[rows.ids] - own * (sums.occurrences[rows.ids, category] - own),
-        shared=every.shared[rows.ids] - np.einsum("re,re->r", selections, all_alike - selections) / k,
-        shared_within=every.shared_within[rows.ids] - np.einsum("re,re->r", selections, alike - selections) / k,
+        shared=every.shared[rows.ids] - np.einsum("re,re->r", selections, of_all - selections) / k,
+        shared_within=every.shared_within[rows.ids] - np.einsum("re,re->r", selections, of_category - selections) / k,
     )
 
 
 def pair_matrix(
     rows: TokenRows, selections: NDArray[np.float64], k: int, *, prompts: int
 ) -> NDArray[np.float64]:  # (prompts, prompts)
-    """Return the matrix H of `moexray.stats.same_token_test`, symmetric; its diagonal means nothing."""
+    """Return the symmetric matrix H of `moexray.stats.same_token_test`; its diagonal has no meaning."""
     every = CategorySums.of(rows, selections, np.zeros(prompts, dtype=np.int64), 1).pairs(k)
     pairs = np.maximum(every.pairs, 1)
     scale = np.where(every.pairs > 0, every.occurrences / pairs, 0)[rows.ids]
     mean = (every.shared / pairs)[rows.ids]
     places, experts = np.nonzero(selections)
     counts = selections[places, experts] * np.sqrt(scale[places] / k)
-    alike = _products(rows.prompts[places], rows.ids[places] * selections.shape[1] + experts, counts, prompts)
+    shared = _products(rows.prompts[places], rows.ids[places] * selections.shape[1] + experts, counts, prompts)
     expected = _products(rows.prompts, rows.ids, rows.occurrences * np.sqrt(scale * mean), prompts)
-    return alike - expected
+    return shared - expected
 
 
 def _products(
     prompts: NDArray[np.integer], columns: NDArray[np.integer], values: NDArray[Any], size: int
 ) -> NDArray[np.float64]:
-    """Multiply the sparse matrix (prompts, columns) with itself."""
+    """Multiply the sparse matrix (prompts, columns) by its transpose."""
     from scipy.sparse import csr_array
 
     _, places = np.unique(columns, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Whether what token identity leaves of routing goes with the category: a permutation test that holds ids fixed."""
+"""Residual test: whether routing depends on category beyond token identity, by a permutation test given the ids."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _NEGLIGIBLE = 1e-9
 
 @dataclass(frozen=True)
 class ResidualTest:
-    """The p-value of all layers together, that of each, and each corrected for their number."""
+    """The p-value of all layers together, of each layer, and of each layer adjusted for the number of layers."""
 
     p_value: float
     p_values: tuple[float, ...]
@@ -37,37 +37,39 @@ def residual_test(
     rng: int | np.random.Generator,
     groups: Sequence[str] | None = None,
 ) -> ResidualTest:
-    """Test whether the residuals of a category's tokens, each less the mean of its id, add up to something.
+    """Test whether a category's tokens deviate together from the mean routing of their ids.
 
-    The effect of category on a token's experts is a regression with an own intercept for every id. Its score for
-    category c is Q_c = Σ_p z_pc ρ_p, with ρ_p the residuals of prompt p, summed; its variance, with prompts as
-    clusters, is V_cd = Σ_p ψ_pc·ψ_pd, with ψ_pc = Σ_t ε_tp (z_pc − f_tc), where f_tc is the share of id t's
-    occurrences that are in c, and ε_tp a residual over the root of one less its leverage (HC2: J. MacKinnon and
-    H. White, Journal of Econometrics 29, 1985; for clusters R. Bell and D. McCaffrey, Survey Methodology 28, 2002).
-    The statistic is tr(V⁺ Q Q'). Both V and Q Q' are Z'KZ and Z'GZ, with matrices K and G of prompts by prompts that
-    no label enters, so it is computed anew for every shuffle: what ids explain is taken away under each labeling as
-    it is under the true one. Residual signatures whose similarity is compared under shuffled labels as if they were
-    data give p-values that are far from uniform: prompts that share tokens share the errors of what is expected.
+    The model is a regression of a token's experts on its id (an intercept for every id) and its category. The score of
+    category c is Q_c = Σ_p z_pc ρ_p, with z the category indicators and ρ_p the summed residuals of prompt p. Its
+    variance, with prompts as clusters, is V_cd = Σ_p ψ_pc·ψ_pd, with ψ_pc = Σ_t ε_tp (z_pc − f_tc), where f_tc is the
+    share of id t's occurrences that are in category c, and ε_tp a leverage-adjusted residual (HC2: J. MacKinnon and
+    H. White, Journal of Econometrics 29, 1985; for clusters R. Bell and D. McCaffrey, Survey Methodology 28, 2002). The
+    statistic is tr(V⁺ Q Q').
 
-    A group's prompts count as one prompt: they are one cluster, and their labels move together.
+    V = Z'KZ and Q Q' = Z'GZ, with K and G matrices of prompts by prompts that do not depend on the labels. So the
+    statistic is recomputed for every permutation, and ids are adjusted for under each labeling as under the observed
+    one. Permuting the labels of fixed residual signatures instead gives p-values far from uniform, because prompts that
+    share tokens share estimation errors.
+
+    The prompts of a group count as one prompt: they are one cluster, and their labels are permuted together.
 
     Parameters
     ----------
     rows
-        Of all tokens; prompts are numbered as `labels`.
+        Token counts of all prompts, numbered as in `labels`.
     selections
-        The counts of each layer ``(rows, experts)``.
+        The expert counts of each layer ``(rows, experts)``.
     labels
         The category of each prompt.
     permutations, rng
-        Number of shuffles of labels over prompts, and their seed or generator.
+        Number of permutations, and their seed or generator.
     groups
-        What belongs together; an empty name is no group.
+        The group of each prompt; an empty name is no group.
 
     Raises
     ------
     NotComputable
-        If there is one category only, no id is in two of them, or a group holds several.
+        If there is one category only, no id occurs in two categories, or a group holds several categories.
     """
     categories = len(set(labels))
     if categories < 2:

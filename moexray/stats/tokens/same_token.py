@@ -1,4 +1,4 @@
-"""Same-token test: whether a token is routed more alike in prompts of one category than across categories."""
+"""Same-token test: whether a token id is routed more similarly within categories than across them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,26 +22,26 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class SameTokenTest:
-    """How much more of their experts two occurrences of a token share within a category than across.
+    """Gain: the share of experts that two occurrences of a token id have in common, within categories minus across.
 
     Attributes
     ----------
     gain, gain_ci
-        Share of the k experts in common within less across, mean over layers, and its interval of 95 % over prompts.
+        Mean over layers, and its 95 % interval over prompts.
     within
         The mean share within, with the same weights, mean over layers.
     null_mean, null_std, p_value
-        The gain under shuffled labels, and the one-sided p.
+        The gain under permuted labels, and the one-sided p.
     by_layer
         The gain of each layer ``(layers,)``.
     null_by_layer
-        Between which ends 95 % of each layer's gains under shuffled labels lie.
+        The central 95 % of each layer's gains under permuted labels.
     p_values, adjusted
-        Of each layer, by itself and corrected for having looked at all of them.
+        Of each layer, by itself and adjusted for the number of layers.
     ids
-        How many token ids make pairs within and pairs across.
+        Number of token ids with pairs within and across.
     permutations
-        Shuffles behind each p.
+        Number of permutations.
     """
 
     gain: float
@@ -71,43 +71,43 @@ def same_token_test(
 ) -> SameTokenTest:
     """Compare occurrences of one token id in different prompts, within categories and across them.
 
-    For a token id t let m_w and m_a be the mean share of the k experts that two occurrences in different prompts
-    have in common, over pairs of prompts of one category and of two. The gain is the mean of m_w − m_a over ids,
-    each with the weight n f (1 − f): n its occurrences, f the share of its pairs that are within. So an id counts
-    by how often it is written, and not at all where it makes no pair within, or none across. Only occurrences of
-    one id are ever compared, so which tokens a prompt holds cannot make a gain.
+    For a token id t, let m_w and m_a be the mean share of the k experts that two occurrences in different prompts have
+    in common, over pairs within categories and across. The gain is the weighted mean of m_w − m_a over ids, with the
+    weights n f (1 − f), where n is the number of occurrences and f the share of pairs that are within. So frequent ids
+    count more, and an id without a pair within, or across, does not count. Only occurrences of the same id are
+    compared, so the choice of words of a category cannot produce a gain.
 
-    No pair is looked at. With S(t,p) the counts of experts over the n(t,p) occurrences of t in prompt p, the share
-    in common, summed over the pairs of prompts p and q, is S(t,p)·S(t,q)/k, and over all N pairs of the id it is
-    ``(|Σ S|² − Σ |S|²)/2k``, of mean m. As N_w (m_w − m) = N f (1 − f) (m_w − m_a), the weighted gains sum to the
-    sum, over the pairs of prompts of one category, of the matrix
+    No pair is formed. With S(t,p) the expert counts of the n(t,p) occurrences of t in prompt p, the share in common
+    summed over the pairs of prompts p and q is S(t,p)·S(t,q)/k, and summed over all N pairs of the id
+    ``(|Σ S|² − Σ |S|²)/2k``, with mean m. As N_w (m_w − m) = N f (1 − f) (m_w − m_a), the weighted gains of all ids are
+    the sum, over the pairs of prompts within categories, of the matrix
 
-        H(p,q) = Σ_t (n/N) (S(t,p)·S(t,q)/k − m n(t,p) n(t,q)),
+        H(p,q) = Σ_t (n/N) (S(t,p)·S(t,q)/k − m n(t,p) n(t,q)).
 
-    which no label enters. So a shuffle of labels costs one product with it, for all layers at once.
+    H does not depend on the labels, so a permutation costs one product with it, for all layers at once.
 
-    Labels are shuffled over prompts. Where categories differ in their words, pairs within share more tokens, and so
-    differ more from each other, than pairs that shuffled labels would put there: compared as they are, gains of a
-    router that looks at tokens alone would be below p = 0.05 in 8 to 10 of 100 studies. So p compares gains in units
-    of their standard deviation, which is estimated for every labeling from the squares of H over its own pairs
-    (A. Janssen, Statistics and Probability Letters 36, 1997: permutation tests of studentised statistics).
+    Labels are permuted over prompts. Where categories differ in their words, pairs within share more tokens than pairs
+    under permuted labels, and their sums vary more: the unscaled gain of a router that looks at tokens alone has
+    p < 0.05 in 8 to 10 of 100 studies. So gains are studentised: divided by their standard deviation, estimated for
+    every labeling from the squares of H over its own pairs (A. Janssen, Statistics and Probability Letters 36, 1997).
 
-    A group's prompts count as one prompt: they make no pairs with each other, and their labels move together.
+    The prompts of a group count as one prompt: they make no pairs with each other, and their labels are permuted
+    together.
 
     Parameters
     ----------
     token_ids, prompts
         The id of each token ``(tokens,)``, and the number of its prompt.
     experts
-        What each layer selected for it ``(tokens, layers, k)``; below zero for nothing.
+        The experts of each token in each layer ``(tokens, layers, k)``; negative for no selection.
     labels
         The category of each prompt.
     width
-        Experts of a layer.
+        Number of experts of a layer.
     permutations, rng
-        Number of shuffles, and their seed or generator.
+        Number of permutations, and their seed or generator.
     groups
-        What belongs together; an empty name is no group.
+        The group of each prompt; an empty name is no group.
 
     Raises
     ------
@@ -148,9 +148,9 @@ def same_token_test(
 
 @dataclass(frozen=True)
 class ShuffledGains:
-    """The gain of each layer, and at the end of all layers, as it is and in units of its standard deviation.
+    """Gains of each layer, and of all layers in the last column, plain and studentised.
 
-    The first row ``(1 + permutations, layers + 1)`` is of the labels as they are.
+    Both are ``(1 + permutations, layers + 1)``; the first row is of the labels as they are.
     """
 
     gains: NDArray[np.float64]
@@ -165,18 +165,18 @@ def shuffled_gains(
     permutations: int,
     rng: int | np.random.Generator,
 ) -> ShuffledGains:
-    """Return the gains with the labels as they are, and under shuffles of them.
+    """Return the gains under the labels as they are, and under permuted labels.
 
     Parameters
     ----------
     rows
-        Of all tokens.
+        Token counts of all prompts.
     matrices
-        See `moexray.stats.tokens.pairs.pair_matrix`: ``(layers, prompts, prompts)``.
+        The `pair_matrix` of each layer ``(layers, prompts, prompts)``.
     numbers
         The category of each prompt.
     permutations, rng
-        Number of shuffles, and their seed or generator.
+        Number of permutations, and their seed or generator.
     """
     pairs = np.triu_indices(len(numbers), 1)
     of_pairs = matrices[:, *pairs].T
@@ -188,9 +188,9 @@ def shuffled_gains(
     size = max(1, _MOST_NUMBERS // max(len(both), weights.size * (int(numbers.max()) + 1)))
     gains, scaled = [], []
     for part in (block[start : start + size] for block in blocks for start in range(0, len(block), size)):
-        by_prompt = np.ascontiguousarray(part.T)  # whole rows are taken ten times faster than columns
-        alike = (by_prompt[pairs[0]] == by_prompt[pairs[1]]).astype(np.float64)
-        sums, within = np.hsplit(alike.T @ both, 2)
+        by_prompt = np.ascontiguousarray(part.T)  # rows are selected ten times faster than columns
+        within_pairs = (by_prompt[pairs[0]] == by_prompt[pairs[1]]).astype(np.float64)
+        sums, within = np.hsplit(within_pairs.T @ both, 2)
         totals, shares = weights.totals(part)
         variances = (1 - shares) ** 2 * within + shares**2 * (squares - within)
         gains.append(sums / totals)
@@ -201,7 +201,7 @@ def shuffled_gains(
 
 @dataclass(frozen=True)
 class _Weights:
-    """The sum of the weights of ids under any labels: ids that occur in one prompt only have none."""
+    """Sums of the weights of ids under any labels; an id that occurs in one prompt only has no weight."""
 
     occurrences: Any  # sparse (ids, prompts)
     own: NDArray[np.float64]
@@ -225,7 +225,7 @@ class _Weights:
     def totals(
         self, numbers: NDArray[np.integer]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (labelings, 1) each
-        """Sum ``n f (1 - f)`` over ids, and average f, for category numbers ``(labelings, prompts)``."""
+        """Return Σ n f (1 − f) over ids, and the mean of f, for category numbers ``(labelings, prompts)``."""
         within = np.zeros((self.size, len(numbers)))
         for category in range(int(numbers.max()) + 1):
             held = self.occurrences @ np.ascontiguousarray((numbers == category).T, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How much of the separation of categories is that their tokens differ, once the category's own shift is held apart."""
+"""Share of the category separation explained by token identity alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,14 @@ from moexray.stats.tokens.sums import TokenRows
 
 @dataclass(frozen=True)
 class TokenShare:
-    """The share of the separation that is token identity, its interval of 95 % over prompts, and that of each layer.
+    """The share of the separation explained by token identity, and its 95 % interval over prompts.
 
-    None where a layer does not separate the categories.
+    Attributes
+    ----------
+    share, ci
+        Of all layers together.
+    by_layer
+        The share of each layer; None where a layer does not separate the categories.
     """
 
     share: float
@@ -35,29 +40,28 @@ def token_share(
 ) -> TokenShare:
     """Divide the separation of expected signatures by that of the observed ones.
 
-    Separation is the mean product of two signatures within categories less that across. The expected signature of a
-    prompt is what its ids get in other prompts once the shift of these prompts' category is taken off: a token that
-    one category uses most would else carry that category's context into what is expected of it. Shifts are the
-    effects of category in a regression of routing on id and category (within-id estimates, least squares: a token's
-    routing is taken as the id's own plus the category's). What chance adds to products is taken off: see
-    `moexray.stats.tokens.expected`.
+    Separation is the mean inner product of two signatures within categories minus that across. The expected signature
+    of a prompt is the routing of its ids in other prompts, minus the shift of those prompts' categories: otherwise an
+    id that one category uses most would carry that category's context into the expectation. Shifts are the category
+    effects in a least-squares regression of routing on id and category, which models a token's routing as the id's
+    own plus the category's shift. The noise in products is subtracted: see `moexray.stats.tokens.expected`.
 
     Parameters
     ----------
     others
-        All tokens, of prompts numbered as `labels`; a block is the prompt, or group, that is left out when something is
-        expected of a prompt.
+        Token counts of prompts numbered as in `labels`. A block is a prompt or its group, which is left out of its own
+        expectation.
     selections
-        The counts of each layer ``(rows, experts)``.
+        The expert counts of each layer ``(rows, experts)``.
     labels
         The category of each prompt.
     least
-        How often an id must occur elsewhere.
+        An id must occur this often in other blocks.
 
     Raises
     ------
     NotComputable
-        If there is no pair within a category, or none across, or nothing separates them.
+        If there is no pair within a category, or none across, or the categories are not separated.
     """
     numbers = category_numbers(labels)
     covered = covered_tokens(others, least=least) > 0
@@ -72,7 +76,7 @@ def token_share(
     separations = np.array(found)  # (layers, 2, 1 + prompts)
     expected, observed = separations.sum(axis=0)
     if not observed[0] > 0:
-        message = "categories do not separate, so there is nothing to share out"
+        message = "the categories are not separated, so there is no separation to explain"
         raise NotComputable(message)
     shares = expected / observed
     return TokenShare(
@@ -83,7 +87,17 @@ def token_share(
 
 
 def category_shifts(rows: TokenRows, selections: NDArray[np.float64], numbers: NDArray[np.integer]) -> Shifts:
-    """Estimate by least squares what each category adds to the routing of any id."""
+    """Estimate the effect of each category on the routing of any id, by least squares.
+
+    Parameters
+    ----------
+    rows
+        Token counts of all prompts.
+    selections
+        One layer's expert counts ``(rows, experts)``.
+    numbers
+        The category of each prompt.
+    """
     categories, own = int(numbers.max()) + 1, rows.occurrences.astype(np.float64)
     marks = np.eye(categories)[numbers[rows.prompts]]
     held = rows.by_id(own[:, None] * marks)
@@ -93,17 +107,17 @@ def category_shifts(rows: TokenRows, selections: NDArray[np.float64], numbers: N
     return Shifts(numbers, weights.T @ selections, weights)
 
 
-def _contrast(numbers: NDArray[np.integer], there: NDArray[np.bool_]) -> NDArray[np.float64]:  # (prompts, prompts)
-    """Weights of pairs whose sum with products is mean within less mean across; no prompt is paired with itself."""
-    check_pairs(np.bincount(numbers[there]))
-    both = there[:, None] & there
+def _contrast(numbers: NDArray[np.integer], present: NDArray[np.bool_]) -> NDArray[np.float64]:  # (prompts, prompts)
+    """Return the weights of pairs for mean within minus mean across; zero on the diagonal."""
+    check_pairs(np.bincount(numbers[present]))
+    both = present[:, None] & present
     np.fill_diagonal(both, val=False)
     same = numbers[:, None] == numbers
     return np.asarray((both & same) / (both & same).sum() - (both & ~same) / (both & ~same).sum())
 
 
 def _separations(products: NDArray[np.float64], contrast: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean within less mean across, of all prompts and without each ``(1 + prompts,)``."""
+    """Return mean within minus mean across, over all prompts and without each ``(1 + prompts,)``."""
     means = []
     for which in (contrast > 0, contrast < 0):
         sums, pairs = (products * which).sum(axis=1), which.sum(axis=1)

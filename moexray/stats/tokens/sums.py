@@ -1,4 +1,4 @@
-"""Sums over the occurrences of a token id in a prompt: what every statistic of token identity is made of."""
+"""Token counts: for each token id and prompt a row, over which every statistic of token identity sums."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Which prompts hold which token ids, and how often: a row for each id and prompt, in the order of ids.
+    """Occurrences of token ids in prompts: a row for each id and prompt that holds it, ordered by id.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class TokenRows:
     ids, prompts
         The place among `token_ids`, and the prompt, of each row ``(rows,)``.
     occurrences
-        How often that prompt holds that id ``(rows,)``.
+        Occurrences of that id in that prompt ``(rows,)``.
     row_of
         The row of each token ``(tokens,)``.
     """
@@ -31,12 +31,12 @@ class TokenRows:
     row_of: NDArray[np.int64]
 
     def by_id(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (ids, …)
-        """Sum what each row has over the rows of an id."""
+        """Sum values of rows over the rows of each id."""
         return np.asarray(self._marks @ values)
 
     @cached_property
     def totals(self) -> NDArray[np.float64]:  # (rows,)
-        """How often the id of each row occurs in all."""
+        """Occurrences of each row's id in all prompts."""
         return self.by_id(self.occurrences.astype(np.float64))[self.ids]
 
     @cached_property
@@ -45,14 +45,14 @@ class TokenRows:
 
 
 def token_rows(token_ids: NDArray[np.integer], prompts: NDArray[np.integer]) -> TokenRows:
-    """Find the rows of tokens.
+    """Count token ids by prompt.
 
     Parameters
     ----------
     token_ids
         The id of each token ``(tokens,)``.
     prompts
-        The number of the prompt that holds it.
+        The number of the prompt that holds each token ``(tokens,)``.
     """
     known, places = np.unique(token_ids, return_inverse=True)
     width = int(prompts.max(initial=0)) + 1
@@ -63,14 +63,18 @@ def token_rows(token_ids: NDArray[np.integer], prompts: NDArray[np.integer]) -> 
 
 
 def joined_rows(rows: TokenRows, units: NDArray[np.integer]) -> tuple[TokenRows, NDArray[np.int64]]:
-    """Take the prompts of a unit as one, and say to which row each of `rows` went ``(rows,)``.
+    """Merge the prompts of each unit into one.
 
     Parameters
     ----------
     rows
-        Of all tokens.
+        Token counts of all prompts.
     units
         The number of each prompt's unit ``(prompts,)``.
+
+    Returns
+    -------
+    The token counts of units, and the place among them of each of `rows` ``(rows,)``.
     """
     width = int(units.max()) + 1
     keys, places = np.unique(rows.ids * width + units[rows.prompts], return_inverse=True)
@@ -84,25 +88,25 @@ def selections(rows: TokenRows, chosen: NDArray[np.integer], experts: int) -> ND
     Parameters
     ----------
     rows
-        Of the tokens.
+        Token counts of the tokens.
     chosen
-        What one layer selected for each token ``(tokens, k)``; below zero for nothing.
+        Experts of each token in one layer ``(tokens, k)``; negative for no selection.
     experts
-        How many the layer chooses from.
+        Number of experts of the layer.
     """
-    there = chosen >= 0
-    cells = (rows.row_of[:, None] * experts + chosen)[there]
+    present = chosen >= 0
+    cells = (rows.row_of[:, None] * experts + chosen)[present]
     counts = np.bincount(cells, minlength=len(rows.ids) * experts)
     return counts.reshape(-1, experts).astype(np.float64)
 
 
 def sum_at(places: NDArray[np.integer], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:  # (size, …)
-    """Sum rows of `values` that go to the same place; ten times faster than `numpy.add.at`."""
+    """Sum rows of `values` by place; ten times faster than `numpy.add.at`."""
     return np.asarray(marks_of(places, size) @ values)
 
 
 def marks_of(places: NDArray[np.integer], size: int) -> Any:
-    """Return the sparse matrix (size, rows) that sums rows which go to the same place."""
+    """Return the sparse matrix (size, rows) that sums rows by place."""
     from scipy.sparse import csr_array
 
     order = np.argsort(places, kind="stable")

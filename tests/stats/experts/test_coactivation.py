@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moexray.errors import NotComputable
-from moexray.stats.experts.coactivation import coactivation, pair_chances
+from moexray.stats.experts.coactivation import coactivation, pair_probabilities
 
 
 def pairs_of(chosen: np.ndarray, experts: int) -> np.ndarray:
@@ -18,12 +18,12 @@ def pairs_of(chosen: np.ndarray, experts: int) -> np.ndarray:
 def test_chances_of_pairs_are_those_of_all_sets_with_weights() -> None:
     weights, k = np.random.default_rng(0).gamma(1, size=7), 3
     sets = list(combinations(range(7), k))
-    chances = np.array([weights[list(one)].prod() for one in sets])
-    chances /= chances.sum()
-    inclusion = np.array([chances[[i in one for one in sets]].sum() for i in range(7)])
-    found = pair_chances(inclusion, k)
+    probabilities = np.array([weights[list(one)].prod() for one in sets])
+    probabilities /= probabilities.sum()
+    inclusion = np.array([probabilities[[i in one for one in sets]].sum() for i in range(7)])
+    found = pair_probabilities(inclusion, k)
     for i, j in combinations(range(7), 2):
-        expected = chances[[i in one and j in one for one in sets]].sum()
+        expected = probabilities[[i in one and j in one for one in sets]].sum()
         assert found[i, j] == pytest.approx(expected, abs=1e-8)
         assert found[j, i] == pytest.approx(expected, abs=1e-8)
 
@@ -31,9 +31,9 @@ def test_chances_of_pairs_are_those_of_all_sets_with_weights() -> None:
 @pytest.mark.parametrize("inclusion", [[1, 0.5, 0.25, 0.25], [0, 0.9, 0.6, 0.5], [1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5]])
 def test_every_expert_meets_as_many_as_k_less_one(inclusion: list[float]) -> None:
     """Σ_j P(i and j) over j ≠ i is (k − 1) P(i); one that always runs, or never, is no exception."""
-    chances = pair_chances(np.array(inclusion, dtype=float), 2)
-    np.fill_diagonal(chances, 0)
-    assert chances.sum(axis=1) == pytest.approx(inclusion, abs=1e-8)
+    probabilities = pair_probabilities(np.array(inclusion, dtype=float), 2)
+    np.fill_diagonal(probabilities, 0)
+    assert probabilities.sum(axis=1) == pytest.approx(inclusion, abs=1e-8)
 
 
 def test_routing_by_load_alone_has_no_partners() -> None:
