@@ -14,7 +14,6 @@ PACKAGE = Path(moexray.__file__).parent
 ORDER = (
     *("__main__", "cli", "views", "claims", "studies", "stats", "recording", "engines"),
     *(
-        "pair_names",
         "merging",
         "examples",
         "trace",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import moexray
-from moexray.studies.sections import STATISTICS
+from moexray.studies.old_sections import STATISTICS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,14 +1,13 @@
 """The command line starts at once: what is heavy is imported when it is used."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-
-from moexray.studies.analysis import Analysis
 
 from . import made
 
@@ -36,13 +35,12 @@ def imported_by(*command_lines: str, folder: Path | None = None) -> dict[str, se
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eighty prompts of four categories in signatures.npz, and in analysis.json as much as `info` looks at."""
+    """Eighty prompts of four categories in signatures.npz, and an analysis of others in analysis.json."""
     folder = tmp_path_factory.mktemp("startup")
     texts = [f"a prompt of {i} words" for i in range(80)]
     names = ("code", "factual", "math", "story")
     made.signatures(80, layers=(0, 1), categories=names, texts=texts).save(folder / "signatures.npz")
-    empty = {"schema": 1, "signatures": {}, "settings": {}, "similarity": {}, "notes": {}}
-    Analysis(empty).save(folder / "analysis.json")
+    shutil.copy(Path(__file__).parent / "data" / "analysis-schema-1.json", folder / "analysis.json")
     return folder
 
 

@@ -13,7 +13,7 @@ from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 from moexray.studies import cohort as subject_module
 from moexray.studies.analysis import analyze
-from moexray.studies.sections import STATISTICS
+from moexray.studies.old_sections import STATISTICS
 
 from . import made
 
@@ -176,7 +176,7 @@ def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(
     monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
     monkeypatch.setattr(subject_module, "SAMPLE", 30)
     document = analyze(stored, permutations=499).document
-    assert document["signatures"] == whole["signatures"]
+    assert document["signatures"] == {**whole["signatures"], "sample": 30}
     assert document["load"] == whole["load"]
     for part in ("within", "across"):
         assert document["similarity"][part]["mean"] == pytest.approx(whole["similarity"][part]["mean"], abs=1e-9)

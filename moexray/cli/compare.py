@@ -46,13 +46,13 @@ def compare(
             read_model_counts(file, name, advice="name both models with --model, given twice")
             for file, name in zip((first, second), names, strict=True)
         )
-        document = compare_counts(one_counts, other_counts)
+        document = compare_counts(one_counts, other_counts).document
     else:
         one, other = Signatures.load(first), Signatures.load(second)
         traces = None if trace is None else (Trace.open(trace[0], one), Trace.open(trace[1], other))
         document = run(
             one, other, phase=phase.value, permutations=permutations, seed=seed, common=common, traces=traces
-        )
+        ).document
     if json:
         typer.echo(json_library.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:

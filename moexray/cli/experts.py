@@ -37,15 +37,17 @@ def experts(
     if expert is not None and layer is None:
         message = "--expert needs --layer: experts are numbered in each layer"
         raise typer.BadParameter(message)
-    from moexray.studies.experts import examples, experts_of, experts_of_counts
+    from moexray.studies.experts import describe_experts, describe_experts_of_counts, examples
 
     opened = None
     if is_counts_table(file):
-        document = experts_of_counts(read_model_counts(file, model, advice="name one with --model"))
+        document = describe_experts_of_counts(read_model_counts(file, model, advice="name one with --model")).document
     else:
         signatures = Signatures.load(file)
         opened = None if trace is None else Trace.open(trace, signatures)
-        document = experts_of(signatures, phase=phase.value, permutations=permutations, seed=seed, trace=opened)
+        document = describe_experts(
+            signatures, phase=phase.value, permutations=permutations, seed=seed, trace=opened
+        ).document
     _choose(document, layer, expert)
     if opened is not None and layer is not None and expert is not None:
         document["layers"][0]["experts"][0]["examples"] = examples(opened, layer, expert, phase=phase.value)

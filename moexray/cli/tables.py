@@ -10,9 +10,9 @@ from rich.table import Column, Table
 from moexray.cli.phase_table import phase_rows
 from moexray.cli.token_table import token_rows
 from moexray.formats import p_text, percent
-from moexray.pair_names import pair_name
 from moexray.stats.categories.alternatives import Specification
 from moexray.studies.alternatives import by_choice
+from moexray.studies.codec import pair_name
 
 _WIDEST = 6
 _PHASES = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}

@@ -4,55 +4,87 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from moexray.errors import AnalysisError, NotComputable
-from moexray.files import whole_file
+from moexray.errors import NotComputable
+from moexray.formats import p_text
 from moexray.signatures import Signatures, Weighting
+from moexray.stats.categories.alternatives import Specification
+from moexray.stats.inference.permutation import PermutationTest
 from moexray.studies.alternatives import specifications_of
+from moexray.studies.codec import from_values, named, optional
 from moexray.studies.cohort import Subject, subject_of
-from moexray.studies.sections import STATISTICS
+from moexray.studies.header import Header, Settings
+from moexray.studies.old_sections import STATISTICS
+from moexray.studies.results import Result
+from moexray.studies.sections.balance import Balance
+from moexray.studies.sections.classifier import Classifier
+from moexray.studies.sections.controls import Controls
+from moexray.studies.sections.depth import Depth
+from moexray.studies.sections.layers import LayerEffect
+from moexray.studies.sections.load import LoadBalance
+from moexray.studies.sections.pca import Components
+from moexray.studies.sections.phases import Phases
+from moexray.studies.sections.similarity import PairSimilarity
 from moexray.trace import Trace
 from moexray.version import __version__
 
-SCHEMA = 1
 SPECIFICATION_PERMUTATIONS = 1000
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """The statistics of one set of signatures: a JSON document with the keys of docs/analysis.md."""
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Analysis(Result):
+    """The statistics of one set of signatures, with the keys of docs/analysis.md.
 
-    document: Mapping[str, Any]
+    Attributes
+    ----------
+    signatures, settings
+        What was studied, and how.
+    loads
+        The key ``load`` of the file.
+    specifications
+        The headline under every other sensible choice, where they were asked for.
+    notes
+        Why something is None, or what it looked at, by its name: ``classifier.p_value``.
+    """
 
-    def to_json(self) -> str:
-        """Return the document as JSON; the same analysis gives the same text."""
-        return json.dumps(self.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    WHAT: ClassVar[str] = "an analysis"
+    MADE_BY: ClassVar[str] = "moexray analyze"
+    MARK: ClassVar[str] = "similarity"
 
-    def save(self, path: str | Path) -> None:
-        """Write the document to `path`, whole or not at all."""
-        with whole_file(Path(path)) as partial:
-            partial.write_text(self.to_json(), encoding="utf-8")
+    signatures: Header
+    settings: Settings
+    similarity: PairSimilarity
+    permutation: PermutationTest | None
+    balance: Balance | None
+    classifier: Classifier | None
+    controls: Controls
+    phases: Phases | None
+    pca: Components | None
+    layers: tuple[LayerEffect, ...]
+    depth: Depth | None
+    loads: tuple[LoadBalance, ...] | None = named("load")
+    specifications: tuple[Specification, ...] | None = optional()
+    notes: Mapping[str, str]
 
-    @staticmethod
-    def load(path: str | Path) -> "Analysis":
-        """Read a file that `save` wrote; `AnalysisError` if it is missing, damaged, foreign or too new."""
-        try:
-            document = json.loads(Path(path).read_bytes())
-        except OSError as error:
-            message = f"{path} could not be read: {error.strerror}"
-            raise AnalysisError(message) from error
-        except ValueError as error:
-            message = f"{path} is not an analysis: it is not JSON"
-            raise AnalysisError(message) from error
-        if not isinstance(document, dict) or "similarity" not in document or "schema" not in document:
-            message = f"{path} is not an analysis: `moexray analyze` makes one"
-            raise AnalysisError(message)
-        if document["schema"] != SCHEMA:
-            message = f"{path} has schema {document['schema']!r}; this moexray reads schema {SCHEMA}: update moexray"
-            raise AnalysisError(message)
-        return Analysis(document)
+    def studied(self) -> tuple[str | None, ...]:
+        """Return the fingerprint of the signatures."""
+        return (self.signatures.fingerprint,)
+
+    def headline(self) -> list[str]:
+        """Return what was studied, the effect size, the permutation test and the classifier."""
+        about, found = self.signatures, self.similarity
+        lines = [f"{about.prompts:,} prompts in {len(about.categories)} categories, tokens {about.phase}, "
+                 f"{about.model or 'unknown model'}"]  # fmt: skip
+        if found.within.mean is not None and found.across.mean is not None:
+            d = "" if found.cohens_d is None else f", Cohen's d = {found.cohens_d:.2f}"
+            lines.append(f"similarity {found.within.mean:.3f} within and {found.across.mean:.3f} across categories{d}")
+        if self.permutation is not None:
+            lines.append(f"permuted labels: {p_text(self.permutation.p_value)}")
+        if self.classifier is not None:
+            accuracy, chance = self.classifier.accuracy.mean, self.classifier.chance
+            lines.append(f"classifier: {100 * accuracy:.1f} % accuracy, chance {100 * chance:.1f} %")
+        return lines
 
 
 def analyze(
@@ -103,7 +135,10 @@ def analyze(
         If signatures by mass are asked for, and none was recorded.
     """
     subject = subject_of(signatures, phase, by=by, permutations=permutations, seed=seed, folds=folds)
-    document: dict[str, Any] = {"schema": SCHEMA, "signatures": _header(subject), "settings": _settings(subject)}
+    document: dict[str, Any] = {
+        "signatures": _header(subject),
+        "settings": {**_settings(subject), "trace": trace is not None},
+    }
     for name, statistic in STATISTICS.items():
         if on_step is not None:
             on_step(name)
@@ -116,7 +151,7 @@ def analyze(
     if specifications:
         document["specifications"] = _specifications(subject)
     document["notes"] = dict(sorted(subject.notes.items()))
-    return Analysis(json.loads(json.dumps(document)))  # tuples become lists, as in its file
+    return from_values(json.loads(json.dumps(document)), Analysis)
 
 
 def _token_identity(
@@ -150,7 +185,10 @@ def _header(subject: Subject) -> dict[str, Any]:
         "top_k": signatures.top_k.tolist(),
         "phase": subject.phase,
         "by": subject.by,
-        "model": signatures.meta.get("model"),
+        "model": None if (model := signatures.meta.get("model")) is None else str(model),
+        "experts_by_layer": signatures.experts.tolist() if len(set(signatures.experts.tolist())) > 1 else None,
+        "sample": None if subject.everything is None else len(signatures),
+        "fingerprint": subject.fingerprint,
     }
 
 

@@ -59,6 +59,7 @@ class Subject:
     notes: dict[str, str] = field(default_factory=dict)
     everything: Signatures | None = None
     by: Weighting = "counts"
+    fingerprint: str | None = None
 
     @property
     def vectors(self) -> NDArray[np.float64]:  # (prompts, layers * experts)
@@ -205,14 +206,23 @@ def subject_of(
         raise AnalysisError(message)
     if len(kept) > MOST_WHOLE:
         rows = np.sort(np.random.default_rng([seed, len(kept)]).choice(kept, SAMPLE, replace=False))
-        subject = Subject(signatures.take(rows), phase, permutations, seed, folds, everything=signatures, by=by)
+        subject = Subject(
+            signatures.take(rows),
+            phase,
+            permutations,
+            seed,
+            folds,
+            everything=signatures,
+            by=by,
+            fingerprint=signatures.fingerprint,
+        )
         subject.notes["signatures.sample"] = (
             f"classifiers, controls, phases, components and specifications look at {SAMPLE:,} of the {len(kept):,} "
             "prompts, drawn at random; similarity, its shuffles, layers and load at all of them"
         )
     else:
         whole = signatures
-        subject = Subject(whole.take(kept), phase, permutations, seed, folds, by=by)
+        subject = Subject(whole.take(kept), phase, permutations, seed, folds, by=by, fingerprint=signatures.fingerprint)
     _note_left_out(subject, signatures)
     return subject
 

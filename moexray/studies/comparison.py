@@ -1,7 +1,8 @@
 """Two captures of the same prompts compared: what two models, checkpoints or precisions route differently."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,95 @@ from moexray.signatures import Signatures
 from moexray.stats.experts.paired import paired_routing
 from moexray.stats.experts.saturation import router_saturation
 from moexray.stats.pairs.divergence import jensen_shannon
+from moexray.stats.pairs.summaries import Interval
+from moexray.studies.codec import from_values, optional, to_values
+from moexray.studies.results import Result, rows_of
 from moexray.trace import Trace
 
 _MOST_MOVED = 10
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An expert, and its mean share in the second minus that in the first."""
+
+    expert: int
+    difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedLayer:
+    """One layer of two routers.
+
+    Attributes
+    ----------
+    corpus
+        Whose loads, where tables of counts are compared.
+    jensen_shannon, p_value
+        Divergence of the loads in bits, and its p-value from exchanging the two in prompts.
+    similarity, similarity_ci
+        Mean cosine of a prompt's two signatures, or the cosine of the loads of a corpus.
+    moved
+        Experts whose share differs after Benjamini–Hochberg adjustment, by the size of the difference.
+    agreement, agreement_ci, tokens
+        Share of a token's experts that both routers select, and the number of tokens; None without traces.
+    """
+
+    layer: int
+    corpus: str | None = optional()
+    jensen_shannon: float
+    p_value: float | None = optional()
+    similarity: float
+    similarity_ci: Interval | None = optional(beside="p_value")
+    moved: tuple[Moved, ...] | None = optional()
+    agreement: float | None = optional()
+    agreement_ci: Interval | None = optional(beside="agreement")
+    tokens: int | None = optional()
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Comparison(Result):
+    """Two captures of the same prompts, or two tables of counts of the same corpora.
+
+    Attributes
+    ----------
+    models
+        The two models.
+    prompts, phase, permutations, seed
+        Prompts that are in both, which tokens, and the tests; None for tables of counts.
+    layers
+        Layer by layer; for tables of counts, corpus by corpus in each layer.
+    fingerprints
+        `Signatures.fingerprint` of the two.
+    """
+
+    WHAT: ClassVar[str] = "a comparison"
+    MADE_BY: ClassVar[str] = "moexray compare --json"
+    MARK: ClassVar[str] = "models"
+
+    models: tuple[str | None, str | None]
+    prompts: int | None = optional()
+    phase: str | None = optional()
+    layers: tuple[ComparedLayer, ...]
+    permutations: int | None = optional()
+    seed: int | None = optional()
+    fingerprints: tuple[str, str] | None = optional()
+
+    def studied(self) -> tuple[str | None, ...]:
+        """Return the fingerprints of the two signatures."""
+        return self.fingerprints or (None, None)
+
+    def headline(self) -> list[str]:
+        """Return the two models, and the layers that differ least and most."""
+        first, second = (model or "unknown model" for model in self.models)
+        lines = [f"{first} and {second}, {len({one.layer for one in self.layers})} layers"]
+        least, most = (of(self.layers, key=lambda one: one.jensen_shannon) for of in (min, max))
+        for word, one in (("most similar", least), ("least similar", most)):
+            lines.append(f"{word}: layer {one.layer}, cosine {one.similarity:.4f}, {one.jensen_shannon:.4f} bits")
+        return lines
+
+    def _main_rows(self) -> list[dict[str, Any]]:
+        return rows_of(self.layers)
 
 
 def compare(
@@ -26,7 +113,7 @@ def compare(
     seed: int = 0,
     common: bool = False,
     traces: tuple[Trace, Trace] | None = None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare loads and signatures layer by layer, and selections token by token where both have a trace.
 
     Parameters
@@ -47,6 +134,7 @@ def compare(
     AnalysisError
         If prompts, layers, experts or, token by token, tokens are not the same.
     """
+    fingerprints = (first.fingerprint, second.fingerprint)
     first, second = _matched(first, second, common=common)
     there = np.flatnonzero(first.has_tokens(phase) & second.has_tokens(phase))
     if not len(there):
@@ -69,10 +157,12 @@ def compare(
     if traces is not None:
         _add_agreement(layers, traces, first, phase)
     models = [one.meta.get("model") for one in (first, second)]
-    return {"schema": 1, "models": models, "prompts": len(there), "phase": phase, "layers": layers}
+    settings = {"permutations": permutations, "seed": seed, "fingerprints": fingerprints}
+    document = {"models": models, "prompts": len(there), "phase": phase, "layers": layers, **settings}
+    return from_values(to_values(document), Comparison)
 
 
-def compare_counts(first: CorpusCounts, second: CorpusCounts) -> dict[str, Any]:
+def compare_counts(first: CorpusCounts, second: CorpusCounts) -> Comparison:
     """Compare the loads of two models on each corpus that both have; there are no prompts, so nothing is tested.
 
     Raises
@@ -101,7 +191,7 @@ def compare_counts(first: CorpusCounts, second: CorpusCounts) -> dict[str, Any]:
                     "similarity": cosine,
                 }
             )
-    return {"schema": 1, "models": [first.model, second.model], "layers": layers}
+    return from_values(to_values({"models": [first.model, second.model], "layers": layers}), Comparison)
 
 
 def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:

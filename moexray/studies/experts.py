@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,178 @@ from moexray.errors import AnalysisError, NotComputable
 from moexray.signatures import Signatures
 from moexray.stats.experts.coactivation import Coactivation, coactivation
 from moexray.stats.experts.specialisation import domain_specialisation, specialisation_tests, vocabulary_specialisation
-from moexray.stats.layers.load import layer_loads
+from moexray.stats.layers.load import LayerLoad, layer_loads
 from moexray.stats.tokens.sums import sum_at
+from moexray.studies.codec import from_values, optional, to_values
+from moexray.studies.results import Result
 from moexray.trace import RoutedTokens, Trace
 
-SCHEMA = 1
 # A token that occurs less often says nothing of an expert; so many tokens and partners are named.
 LEAST_OCCURRENCES, MOST_NAMED = 5, 10
 _AROUND = 6
+
+
+@dataclass(frozen=True)
+class Special:
+    """A category that an expert gets another share of than of the others, after Benjamini–Hochberg adjustment.
+
+    Attributes
+    ----------
+    difference
+        Mean share of the category's prompts minus that of all others.
+    """
+
+    category: str
+    difference: float
+
+
+@dataclass(frozen=True)
+class ExpertToken:
+    """A token id, its text where the trace holds it, and the share of its occurrences that an expert gets."""
+
+    token_id: int
+    token: str | None
+    share: float
+    occurrences: int
+
+
+@dataclass(frozen=True)
+class Partner:
+    """Another expert, the share of an expert's tokens that it gets as well, and the odds ratio of that."""
+
+    expert: int
+    share: float
+    odds_ratio: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A token in brackets with the tokens around it, and the prompt that holds it."""
+
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Expert:
+    """One expert of one layer.
+
+    Attributes
+    ----------
+    load, rank
+        Its share of the layer's selections, and its place among the layer's experts by load, from 1.
+    categories
+        Share of each category's tokens, or selections, that it gets.
+    special
+        Categories that it gets more or less of than chance; None where that was not tested.
+    tokens, partners, redundancy
+        Token ids that it gets most of, experts that it shares tokens with more than their loads explain, and the
+        largest share of its tokens that another expert gets; None without a trace.
+    examples
+        Tokens in context, where they were asked for.
+    """
+
+    expert: int
+    load: float
+    rank: int
+    categories: Mapping[str, float]
+    special: tuple[Special, ...] | None = optional()
+    tokens: tuple[ExpertToken, ...] | None = optional()
+    partners: tuple[Partner, ...] | None = optional()
+    redundancy: float | None = optional(beside="partners")
+    examples: tuple[Example, ...] | None = optional()
+
+
+@dataclass(frozen=True)
+class LayerOfExperts:
+    """A layer, the balance of its load, and its experts."""
+
+    layer: int
+    balance: LayerLoad
+    experts: tuple[Expert, ...]
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ExpertReport(Result):
+    """What every expert of every layer does.
+
+    Attributes
+    ----------
+    model, categories
+        The model, and the categories or corpora.
+    of
+        What shares in categories are of: ``tokens``, or ``selections`` where the number of tokens is not known.
+    phase, permutations, seed
+        Which tokens, and the tests of categories; None for a table of counts.
+    notes
+        Why something is None.
+    fingerprint
+        `Signatures.fingerprint` of what was studied.
+    """
+
+    WHAT: ClassVar[str] = "a report on experts"
+    MADE_BY: ClassVar[str] = "moexray experts --json"
+    MARK: ClassVar[str] = "of"
+
+    model: str | None
+    categories: tuple[str, ...]
+    layers: tuple[LayerOfExperts, ...]
+    phase: str | None = optional()
+    of: Literal["tokens", "selections"]
+    permutations: int | None = optional()
+    seed: int | None = optional()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str | None = optional()
+
+    def studied(self) -> tuple[str | None, ...]:
+        """Return the fingerprint of the signatures."""
+        return (self.fingerprint,)
+
+    def at(self, layer: int, expert: int | None = None) -> "ExpertReport":
+        """Return the report on one layer, or on one expert of it.
+
+        Raises
+        ------
+        AnalysisError
+            If there is no such layer or expert.
+        """
+        found = [one for one in self.layers if one.layer == layer]
+        if not found:
+            message = f"there is no layer {layer}: there are {', '.join(str(one.layer) for one in self.layers)}"
+            raise AnalysisError(message)
+        experts = [one for one in found[0].experts if expert in (None, one.expert)]
+        if not experts:
+            last = max(one.expert for one in found[0].experts)
+            message = f"there is no expert {expert}: layer {layer} has experts 0 to {last}"
+            raise AnalysisError(message)
+        return replace(self, layers=(replace(found[0], experts=tuple(experts)),))
+
+    def headline(self) -> list[str]:
+        """Return the model, and the busiest expert of each layer."""
+        lines = [f"{self.model or 'unknown model'}, categories {', '.join(self.categories)}"]
+        for layer in self.layers:
+            busiest = min(layer.experts, key=lambda one: one.rank)
+            dead = layer.balance.dead_experts
+            lines.append(
+                f"layer {layer.layer}: {len(layer.experts)} experts, busiest {busiest.expert} "
+                f"({100 * busiest.load:.1f} %), {dead} never selected"
+            )
+        return lines
+
+    def _main_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each expert."""
+        return [
+            {
+                "layer": layer.layer,
+                "expert": one.expert,
+                "load": one.load,
+                "rank": one.rank,
+                **{f"categories.{name}": share for name, share in one.categories.items()},
+                "redundancy": one.redundancy,
+            }
+            for layer in self.layers
+            for one in layer.experts
+        ]
 
 
 @dataclass(frozen=True)
@@ -42,14 +206,14 @@ class LayerTokens:
     tokens: int
 
 
-def experts_of(
+def describe_experts(
     signatures: Signatures,
     *,
     phase: str = "all",
     permutations: int = 10_000,
     seed: int = 0,
     trace: Trace | None = None,
-) -> dict[str, Any]:
+) -> ExpertReport:
     """Describe every expert of every layer; tokens, partners and redundancy where there is a trace.
 
     Raises
@@ -66,23 +230,24 @@ def experts_of(
     counts = np.einsum("cp,ple->lce", marks, there.loads(phase))
     tokens = marks @ there.lengths(phase)
     document = _document(signatures.meta.get("model"), there.layers.tolist(), counts, tokens=tokens, names=names)
-    document |= {"phase": phase, "of": "tokens"}
+    document |= {"phase": phase, "of": "tokens", "permutations": permutations, "seed": seed}
+    document["fingerprint"] = signatures.fingerprint
     _add_tests(document, there, phase, permutations, seed)
     if trace is not None:
         texts = trace.texts()
         for layer, found in zip(document["layers"], layer_tokens(trace, phase), strict=True):
             _add_tokens(layer, found, texts)
-    return document
+    return from_values(to_values(document), ExpertReport)
 
 
-def experts_of_counts(counts: CorpusCounts) -> dict[str, Any]:
+def describe_experts_of_counts(counts: CorpusCounts) -> ExpertReport:
     """Describe every expert of a table of counts, whose corpora are its categories.
 
     Shares are of a corpus's selections, k to a token, since such a table does not say how many tokens there were.
     """
     by_layer = counts.counts.swapaxes(0, 1)
     found = _document(counts.model, counts.layers, by_layer, tokens=counts.selections, names=counts.corpora)
-    return {**found, "of": "selections"}
+    return from_values(to_values({**found, "of": "selections"}), ExpertReport)
 
 
 def layer_tokens(trace: Trace, phase: str) -> list[LayerTokens]:
@@ -170,7 +335,7 @@ def _document(
                 ],
             }
         )
-    return {"schema": SCHEMA, "model": model, "categories": list(names), "layers": described}
+    return {"model": model, "categories": list(names), "layers": described}
 
 
 def _add_tests(document: dict[str, Any], there: Signatures, phase: str, permutations: int, seed: int) -> None:

@@ -90,7 +90,7 @@ def test_a_prompt_without_a_token_in_the_phase_is_left_out_and_named() -> None:
     assert "p3, p8" in document["notes"]["signatures.prompts"]
     kept = whole.take([i for i, name in enumerate(whole.prompts.ids) if name not in {"p3", "p8"}])
     expected = analyze(kept, phase="generated", permutations=20).document
-    assert {**document, "notes": {}} == {**expected, "notes": {}}
+    assert {**document, "signatures": {}, "notes": {}} == {**expected, "signatures": {}, "notes": {}}
     assert analyze(s, permutations=20).document["signatures"]["prompts"] == 20
 
 
@@ -108,10 +108,10 @@ def test_one_category_leaves_what_needs_no_second_and_says_why_the_rest_is_null(
 
 @pytest.mark.parametrize("prompts", [1, 2, 3, 5])
 def test_a_handful_of_prompts_never_crashes_and_every_null_has_its_reason(prompts: int) -> None:
-    document = analyze(signatures(prompts), permutations=20).document
-    for key, value in document.items():
-        assert value is not None or key in document["notes"]
-    json.loads(Analysis(document).to_json())
+    made = analyze(signatures(prompts), permutations=20)
+    for key, value in made.document.items():
+        assert value is not None or key in made.notes
+    json.loads(made.to_json())
 
 
 def test_every_step_is_announced_before_it_runs() -> None:

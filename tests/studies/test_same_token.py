@@ -79,8 +79,10 @@ def test_an_analysis_without_a_trace_says_how_to_get_one(write_trace: Write, tmp
     assert "moexray capture --trace" in plain["notes"]["controls.token_identity"]
     traced = analyze(signatures, permutations=9, folds=2, trace=Trace.open(path, signatures)).document
     assert traced["controls"]["token_identity"]["same_token"]["gain"] > 0
-    assert {key: value for key, value in traced.items() if key not in {"controls", "notes"}} == {
-        key: value for key, value in plain.items() if key not in {"controls", "notes"}
+    assert traced["settings"] == {**plain["settings"], "trace": True}
+    other = {"settings", "controls", "notes"}
+    assert {key: value for key, value in traced.items() if key not in other} == {
+        key: value for key, value in plain.items() if key not in other
     }
 
 

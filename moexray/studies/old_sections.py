@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from moexray.errors import NotComputable
-from moexray.pair_names import pair_name
 from moexray.stats.categories.balance import load_matched_baseline, uniform_baseline
 from moexray.stats.categories.classifier import classifier_p_value
 from moexray.stats.categories.pca import principal_components
@@ -20,6 +19,7 @@ from moexray.stats.layers.peak import peak_layer_interval
 from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import Similarity
 from moexray.stats.pairs.summaries import PairSummary
+from moexray.studies.codec import pair_name
 from moexray.studies.cohort import Subject
 from moexray.studies.controls import controls
 from moexray.studies.segments import phases

@@ -1,0 +1,1 @@
+"""The sections of an analysis: each file holds a result and the function that computes it."""
