@@ -192,17 +192,26 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
+@pytest.fixture(scope="module")
+def pantry(
+    tmp_path_factory: pytest.TempPathFactory, made_up: Callable[..., Signatures], tiny_olmoe_folder: str
+) -> Path:
+    """Return a folder with good prompts, signatures and a model, and earlier results."""
+    folder = tmp_path_factory.mktemp("pantry")
+    write(f"{folder}/prompts/first.txt", "abcd\nxyz\n")
+    made_up().save(folder / "good.npz")
+    made_up(seed=1, model="another").save(folder / "other.npz")
+    for earlier in ("signatures.json", "m.npz", "x.png", "out/kept.txt"):
+        write(f"{folder}/{earlier}", "an earlier result")
+    analyze(made_up(), permutations=9).save(folder / "analysis.json")
+    shutil.copytree(tiny_olmoe_folder, folder / "tiny")
+    return folder
+
+
 @pytest.fixture
-def kitchen(run: Run, tmp_path: Path, made_up: Callable[..., Signatures], tiny_olmoe_folder: str) -> Path:
-    """Return a folder, the working one, with good prompts, signatures and a model, and earlier results."""
-    write("prompts/first.txt", "abcd\nxyz\n")
-    made_up().save("good.npz")
-    made_up(seed=1, model="another").save("other.npz")
-    for earlier in ("signatures.json", "analysis.json", "m.npz", "x.png", "out/kept.txt"):
-        write(earlier, "an earlier result")
-    Path("analysis.json").unlink()
-    analyze(made_up(), permutations=9).save("analysis.json")
-    shutil.copytree(tiny_olmoe_folder, "tiny")
+def kitchen(run: Run, tmp_path: Path, pantry: Path) -> Path:
+    """Return a copy of the pantry, which is the working folder."""
+    shutil.copytree(pantry, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
