@@ -1,4 +1,4 @@
-"""What recording costs: capture beside bare generation, and beside the usual loop over single prompts.
+"""The cost of recording: capture beside bare generation, and beside the usual loop over single prompts.
 
 Every contender runs the bundled prompts through the embedded model, greedily, in every round; bare
 generation, capture, and capture with every recorder on take turns within it, so that a slow moment of
@@ -28,10 +28,11 @@ from moexray.engines.transformers.loading import LoadedModel, load_model
 from moexray.engines.transformers.resources import fitting_tokens
 from moexray.generation import Generation
 from moexray.prompts import bundled_prompts
-from moexray.recording.recording import record_to
+from moexray.recording.capture import capture_with
 
 GENERATION = Generation(32)
 PROMPTS = bundled_prompts()
+EVERYTHING = ("trace", "weights", "coselection")
 LOOP = "one prompt at a time, appending hook"
 # Seconds of each call of a model's generate in the turn that runs.
 IN_GENERATE: list[float] = []
@@ -44,18 +45,11 @@ class Turn(NamedTuple):
     outside: float
 
 
-def capture(engine: TransformersEngine, batch_tokens: int, recorders: tuple[str, ...] = ()) -> None:
-    """Generate and record, into files; with both recorders, gate mass too."""
+def capture(engine: TransformersEngine, batch_tokens: int, record: tuple[str, ...] = ()) -> None:
+    """Generate and record, into files."""
     with tempfile.TemporaryDirectory() as folder:
-        record_to(
-            Path(folder) / "signatures.npz",
-            engine,
-            PROMPTS,
-            GENERATION,
-            recorders=recorders,
-            batch_tokens=batch_tokens,
-            weights=len(recorders) > 1,
-        )
+        out = Path(folder) / "signatures.npz"
+        capture_with(engine, PROMPTS, GENERATION, out=out, record=record, batch_tokens=batch_tokens)
 
 
 def load(implementation: str | None = None) -> LoadedModel:
@@ -95,7 +89,7 @@ def contenders(bare: LoadedModel, engine: TransformersEngine, budget: int) -> di
         f"bare generate by {budget}": partial(bare_generate, bare, engine, PROMPTS, GENERATION, budget),
         f"capture by {budget}": partial(capture, engine, budget),
         f"capture with the trace by {budget}": partial(capture, engine, budget, ("trace",)),
-        f"capture with all recorders by {budget}": partial(capture, engine, budget, ("trace", "coselection")),
+        f"capture with all recorders by {budget}": partial(capture, engine, budget, EVERYTHING),
     }
 
 

@@ -29,7 +29,7 @@ from moexray.engines.transformers.loading import SCALE_MODEL, LoadedModel, build
 from moexray.engines.transformers.resources import fitting_tokens
 from moexray.generation import Generation
 from moexray.prompts import Prompt, bundled_prompts
-from moexray.recording.recording import record
+from moexray.recording.capture import capture_with
 
 # Of allenai/OLMoE-1B-7B-0125-Instruct, its config.json.
 CONFIG = OlmoeConfig(
@@ -90,7 +90,7 @@ def prepared(contender: str, loaded: LoadedModel, prompts: list[Prompt], new_tok
         return partial(one_at_a_time, loaded, prompts, generation)
     engine = TransformersEngine(loaded)  # in both, so that the same kernels run
     if contender == CAPTURE:
-        return partial(record, engine, prompts, generation)
+        return partial(capture_with, engine, prompts, generation)
     return partial(bare_generate, loaded, engine, prompts, generation, fitting_tokens(loaded.model))
 
 
@@ -111,7 +111,7 @@ def in_its_process(contender: str, folder: Path, prompts: int, new_tokens: int) 
 
 
 def spread(prompts: int) -> list[Prompt]:
-    """Return so many of the bundled prompts, of all categories in turn."""
+    """Return the first of the bundled prompts, from all categories in turn."""
     every = bundled_prompts()
     by_category = [[prompt for prompt in every if prompt.category == name] for name in {p.category: 0 for p in every}]
     return list(chain.from_iterable(zip(*by_category, strict=True)))[:prompts]

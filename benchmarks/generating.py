@@ -1,4 +1,4 @@
-"""What capture is measured against: generation that nobody listens to, and the usual loop over single prompts."""
+"""The baselines of capture: generation without a hook, and the usual loop over single prompts."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from moexray.engines.transformers.loading import LoadedModel
 from moexray.engines.transformers.taps import find_taps
 from moexray.generation import Generation
 from moexray.prompts import Prompt
-from moexray.recording.plan import plan_batches
+from moexray.recording.batches import plan_batches
 
 
 @torch.inference_mode()
@@ -20,7 +20,7 @@ def bare_generate(
     generation: Generation,
     batch_tokens: int,
 ) -> None:
-    """Generate in the batches that capture makes, and listen to nothing; the engine only tokenizes."""
+    """Generate in the batches that capture makes, without a hook; the engine only tokenizes."""
     encoded = engine.tokenize(prompts)
     for batch in plan_batches(engine.lengths(prompts, generation), generation.max_new_tokens, batch_tokens):
         token_ids = [encoded[i] for i in batch]

@@ -17,7 +17,7 @@ from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import load_model
 from moexray.examples import example
 from moexray.prompts import bundled_prompts
-from moexray.recording.recording import record
+from moexray.recording.capture import capture_with
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.pairs.shuffled import permutation_test
@@ -40,7 +40,7 @@ def scale_signatures() -> Signatures:
 
 @pytest.fixture(scope="module")
 def recorded(engine: TransformersEngine) -> Signatures:
-    return record(engine, bundled_prompts())
+    return capture_with(engine, bundled_prompts())
 
 
 def test_it_has_the_routing_geometry_of_olmoe(engine: TransformersEngine) -> None:
@@ -81,7 +81,7 @@ def test_the_signatures_that_come_with_the_package_are_those_recorded_today(
 def test_a_batch_gives_each_prompt_what_it_gets_alone(engine: TransformersEngine, recorded: Signatures) -> None:
     """Up to the few selections whose scores all but tie in float32."""
     for row in range(0, 80, 20):
-        alone = record(engine, [bundled_prompts()[row]])
+        alone = capture_with(engine, [bundled_prompts()[row]])
         together = recorded.take([row])
         assert alone.prompts.outputs == together.prompts.outputs
         assert moved(alone.counts, together.counts) <= 1e-3

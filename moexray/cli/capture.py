@@ -1,14 +1,15 @@
 """`moexray capture`."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from moexray.cli.options import DEFAULT_FILE
-from moexray.cli.progress import capture_progress
-from moexray.cli.prompt_options import (
+from moexray.cli.options import (
+    DEFAULT_FILE,
     CategoryColumnOption,
     GroupColumnOption,
     IdColumnOption,
@@ -16,11 +17,16 @@ from moexray.cli.prompt_options import (
     SplitOption,
     TextColumnOption,
 )
+from moexray.cli.progress import capture_progress
 from moexray.files import check_writable
 from moexray.prompts import bundled_prompts, read_prompts
-from moexray.recording import DEFAULT_MODEL, capture_to
+from moexray.recording import capture as library
+from moexray.recording.job import output_files
+from moexray.recording.journal import journal_path
 from moexray.signatures import Signatures
 
+_MODEL, _GENERATION, _RECORDING, _OUTPUT = "Model", "Generation", "Recording", "Output"
+_INTERRUPTED = 130  # what shells return for a program that Ctrl-C ended
 _VERIFIED = (
     "verified: {agreement:.1%} of the selections of {tokens} tokens are those of each prompt alone; {recorded:,} "
     "recorded experts change the logits, {others:,} others do not"
@@ -36,60 +42,103 @@ def capture(
     group_column: GroupColumnOption = None,
     split: SplitOption = None,
     model: Annotated[
-        str, typer.Option(help="Hugging Face id, local folder, or `scale`: the small model that comes with moexray.")
-    ] = DEFAULT_MODEL,
-    out: Annotated[Path, typer.Option(help="File to write.")] = DEFAULT_FILE,
-    max_new_tokens: Annotated[int, typer.Option(min=0, help="Tokens to generate after each prompt; 0 for none.")] = 32,
-    stop_at_eos: Annotated[
-        bool, typer.Option("--stop-at-eos/--no-stop-at-eos", help="End where the model writes its end token.")
-    ] = True,
-    temperature: Annotated[
-        float, typer.Option(min=0, help="0 takes the likeliest token; above it, tokens are drawn.")
-    ] = 0.0,
-    top_p: Annotated[
-        float, typer.Option(help="Draw from the fewest tokens that are together as likely as this.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws; every prompt has a stream of its own.")] = 0,
-    batch_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Tokens that run together, padding included; by default what memory holds."),
-    ] = None,
-    weights: Annotated[
-        bool, typer.Option("--weights", help="Also record how much gate weight each expert got.")
-    ] = False,
-    trace: Annotated[
-        bool, typer.Option("--trace", help="Also write every token's experts and gate weights, to a .trace.parquet.")
-    ] = False,
-    coselection: Annotated[
-        bool,
+        str,
         typer.Option(
-            "--coselection",
-            help="Also write how often every two experts were selected together, to a .coselection.npz.",
+            help="Hugging Face id, local folder, or `scale`: the small model that comes with moexray.",
+            rich_help_panel=_MODEL,
         ),
-    ] = False,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify", help="First check on a few tokens that recorded experts, and no others, are used."),
-    ] = False,
+    ] = library.DEFAULT_MODEL,
+    engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=_MODEL)] = "transformers",
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.")
+        str | None,
+        typer.Option(
+            help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.", rich_help_panel=_MODEL
+        ),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float64, float32, bfloat16 or float16; by default the checkpoint's own.")
+        str | None,
+        typer.Option(
+            help="float64, float32, bfloat16 or float16; by default the checkpoint's own.", rich_help_panel=_MODEL
+        ),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.")] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run the Python code that comes with a checkpoint.")
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=_MODEL)
     ] = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Run the Python code that comes with a checkpoint.", rich_help_panel=_MODEL
+        ),
+    ] = False,
+    max_new_tokens: Annotated[
+        int,
+        typer.Option(min=0, help="Tokens to generate after each prompt; 0 for none.", rich_help_panel=_GENERATION),
+    ] = 32,
+    stop_at_eos: Annotated[
+        bool,
+        typer.Option(
+            "--stop-at-eos/--no-stop-at-eos", help="End at the model's end token.", rich_help_panel=_GENERATION
+        ),
+    ] = True,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            min=0, help="0 takes the most probable token; above it, tokens are drawn.", rich_help_panel=_GENERATION
+        ),
+    ] = 0.0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            help="Draw from the smallest set of most probable tokens with this total probability.",
+            rich_help_panel=_GENERATION,
+        ),
+    ] = 1.0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seed of the draws; every prompt has a stream of its own.", rich_help_panel=_GENERATION
+        ),
+    ] = 0,
+    record: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to record beside the selected experts, with commas between: trace (every token's experts and "
+            "gate weights, to a .trace.parquet), weights (the gate weight that each expert got), coselection (how "
+            "often every two experts were selected together, to a .coselection.npz).",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="First check on a few tokens that the recorded experts, and no others, make the logits.",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = False,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens that run together, padding included; by default what memory holds.",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = None,
+    trace: Annotated[bool, typer.Option("--trace", hidden=True)] = False,
+    weights: Annotated[bool, typer.Option("--weights", hidden=True)] = False,
+    coselection: Annotated[bool, typer.Option("--coselection", hidden=True)] = False,
+    out: Annotated[Path, typer.Option(help="File to write.", rich_help_panel=_OUTPUT)] = DEFAULT_FILE,
 ) -> None:
     """Run prompts through a model and record which experts every token was sent to.
 
-    What is done is kept beside the output: started again, a capture that was killed goes on where it was.
+    What is done is kept beside the output: a capture that was stopped goes on when the same command is run again.
 
     Example: moexray capture --prompts prompts/ --model scale
     """
-    check_writable(out)
+    check_writable(out)  # before prompts are fetched or read from a pipe
     reading = {
         "text_column": text_column,
         "category_column": category_column,
@@ -98,41 +147,55 @@ def capture(
         "split": split,
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
+    aliases = {"trace": trace, "weights": weights, "coselection": coselection}
+    recorded = [name for names in record or () for name in names.split(",")]
+    recorded += [name for name, wanted in aliases.items() if wanted and name not in recorded]
     started = time.perf_counter()
-    recorders = [name for name, wanted in (("trace", trace), ("coselection", coselection)) if wanted]
-    with capture_progress(len(read)) as advance:
-        written = capture_to(
-            out,
+    with _interruptible(out), capture_progress() as status:
+        found = library.capture(
             read,
-            recorders=recorders,
-            weights=weights,
-            verify=verify,
             model=model,
+            out=out,
+            record=recorded,
             max_new_tokens=max_new_tokens,
             stop_at_eos=stop_at_eos,
             temperature=temperature,
             top_p=top_p,
             seed=seed,
-            batch_tokens=batch_tokens,
+            engine=engine,
             device=device,
             dtype=dtype,
             revision=revision,
-            raw=raw,
             trust_remote_code=trust_remote_code,
-            on_progress=advance,
+            raw=raw,
+            batch_tokens=batch_tokens,
+            verify=verify,
+            on_progress=status.update,
         )
-    found = Signatures.open(out)
     if verify:
         typer.echo(_VERIFIED.format(**found.meta["verified"]))
     typer.echo(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
-    for file in written:
+    for file in output_files(out, recorded).values():
         typer.echo(f"wrote {file}")
 
 
 def describe(signatures: Signatures) -> str:
-    """Say in one line how much was recorded."""
-    prompt, generated = signatures.tokens.sum(axis=0)
+    """Return how much was recorded, in one line."""
+    prompt, generated = (int(signatures.lengths(tokens).sum()) for tokens in ("prompt", "generated"))
+    experts = sorted({int(number) for number in signatures.experts})
     return (
         f"recorded {len(signatures)} prompts: {prompt:,} prompt tokens and {generated:,} generated ones, "
-        f"{len(signatures.layers)} layers of {signatures.shape[3]} experts"
+        f"{len(signatures.layers)} layers of {' or '.join(map(str, experts))} experts"
     )
+
+
+@contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    """Let Ctrl-C end the command with a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        journal = journal_path(out)
+        kept = f"what is done is kept in {journal}: the same command goes on from there"
+        typer.echo(f"stopped; {kept if journal.exists() else 'nothing was recorded yet'}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None

@@ -12,8 +12,7 @@ from moexray.cli.capture import describe
 from moexray.cli.progress import capture_progress
 from moexray.errors import MoexrayError
 from moexray.prompts import bundled_prompts
-from moexray.recording.run import capture_to
-from moexray.signatures import Signatures
+from moexray.recording.capture import capture
 from moexray.views.sentences import summarize
 
 _MODEL_CAVEAT = (
@@ -36,10 +35,9 @@ def demo(
     _make_folder(out)
     typer.echo("The routing of 80 prompts (code, factual, math, story) through the embedded scale model")
     prompts, file = bundled_prompts(), out / "signatures.npz"
-    with capture_progress(len(prompts)) as advance:
-        capture_to(file, prompts, model="scale", device="cpu", dtype="float32", on_progress=advance)
-    _done(file.name, describe(Signatures.open(file)), started)
-    signatures = Signatures.load(file)
+    with capture_progress() as status:
+        signatures = capture(prompts, model="scale", out=file, device="cpu", dtype="float32", on_progress=status.update)
+    _done(file.name, describe(signatures), started)
     analysis = analyze_with_progress(signatures)
     analysis.save(out / "analysis.json")
     _done("analysis.json", f"{len(analysis.document['layers'])} layers tested, 10,000 shuffles", started)

@@ -1,40 +1,95 @@
-"""Progress on standard error, where somebody is watching."""
+"""Progress on standard error: a bar on a terminal, elsewhere a plain line every half minute."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from moexray.recording import progress
+
+# Seconds between two lines.
+_EVERY = 30.0
+
+
+class CaptureStatus:
+    """What a capture does, how fast, and how long it will still take, in words.
+
+    Attributes
+    ----------
+    last
+        The last report; None before the first.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._start = (0.0, 0)
+        self.last: progress.Progress | None = None
+
+    def update(self, report: progress.Progress) -> None:
+        """Take a report of `moexray.recording.capture.capture`."""
+        if report.stage == "running" and (self.last is None or self.last.stage != "running"):
+            self._start = self._clock(), report.tokens
+        self.last = report
+
+    @property
+    def stage(self) -> str:
+        """What is being done."""
+        if self.last is None:
+            return "starting"
+        stages = {"verifying": "checking the recording", "running": "capturing", "writing": "writing files"}
+        return stages.get(self.last.stage, f"loading {self.last.model}")
+
+    @property
+    def detail(self) -> str:
+        """Tokens, tokens a second and time left; empty while no prompt runs."""
+        report = self.last
+        if report is None or report.stage != "running":
+            return ""
+        parts = [f"{report.tokens:,} of at most {report.total_tokens:,} tokens"]
+        if report.prompts:
+            parts.append(f"{report.prompts:,} of {report.total_prompts:,} prompts done")
+        seconds, tokens = self._clock() - self._start[0], report.tokens - self._start[1]
+        if seconds > 0 and tokens > 0:
+            speed = tokens / seconds
+            left = (report.total_tokens - report.tokens) / speed
+            parts += [f"{speed:,.{int(speed < 10)}f} tokens/s", f"{_duration(left)} left"]
+        return ", ".join(parts)
+
+    @property
+    def line(self) -> str:
+        """Stage and detail."""
+        return ": ".join(filter(None, [self.stage, self.detail]))
 
 
 @contextmanager
-def capture_progress(prompts: int) -> Iterator[Callable[[int, int], None]]:
-    """Yield what `capture` calls after each batch with the prompts and tokens done; draws a bar."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("capturing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("prompts"),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task("", total=prompts, speed="")
+def capture_progress() -> Iterator[CaptureStatus]:
+    """Yield a status, and show it while the block updates it."""
+    status, console = CaptureStatus(), Console(stderr=True)
+    if not console.is_terminal:
+        with _repeated(lambda: typer.echo(status.line, err=True), _EVERY):
+            yield status
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[detail]}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, detail="")
 
-        def advance(done: int, tokens: int) -> None:
-            seconds = bar.tasks[0].elapsed or 0.0
-            bar.update(task, completed=done, speed=f"{tokens / seconds:,.0f} tokens/s" if seconds else "")
+        def show() -> None:
+            report = status.last
+            total = report.total_tokens if report is not None and report.stage == "running" else None
+            completed = 0 if report is None or total is None else report.tokens
+            bar.update(task, description=status.stage, total=total, completed=completed, detail=status.detail)
 
-        yield advance
+        with _repeated(show, 0.1):
+            yield status
 
 
 @contextmanager
 def step_progress() -> Iterator[Callable[[str], None]]:
-    """Yield what `analyze` calls with the name of each step; draws a spinner with that name."""
+    """Yield a function that shows the name of the current step, with a spinner."""
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
@@ -46,3 +101,27 @@ def step_progress() -> Iterator[Callable[[str], None]]:
     ) as bar:
         task = bar.add_task("")
         yield lambda name: bar.update(task, description=name)
+
+
+@contextmanager
+def _repeated(show: Callable[[], None], every: float) -> Iterator[None]:
+    """Call a function every so many seconds from a thread: a single forward pass may take minutes."""
+    over = Event()
+
+    def repeat() -> None:
+        while not over.wait(every):
+            show()
+
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -42,7 +42,7 @@ class Engine(Protocol):
         - ``"tokens"``: the caller plans batches of at most `budget` tokens, and calls `run` once for each. `run`
           runs all its prompts at once, or raises `OutOfMemory`; the caller then tries smaller batches.
         - ``"alone"``: a prompt beside others would be routed differently, so `run` gets one prompt a call.
-        - ``"own"``: the engine schedules by itself. `run` gets as many prompts as there are, and yields each as
+        - ``"own"``: the engine schedules by itself. `run` gets thousands of prompts, and yields each as
           soon as it is done; what it has yielded is kept even if it is interrupted.
     capabilities
         What it offers beside the selected experts: ``weights`` (gate weights), ``scores`` (scores of all experts),

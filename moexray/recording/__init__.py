@@ -1,6 +1,1 @@
-"""Record the routing of prompts: drive an engine, feed what it hears to recorders."""
-
-from moexray.recording.options import DEFAULT_MODEL
-from moexray.recording.run import capture, capture_to
-
-__all__ = ["DEFAULT_MODEL", "capture", "capture_to"]
+"""Recording: drive an engine, count what it yields, and write it to files; see `moexray.recording.capture`."""

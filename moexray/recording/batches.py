@@ -1,100 +1,184 @@
-"""Run every batch that is left, and put what it gave into the journal."""
+"""Batches: which prompts run together, and the run of those that are left."""
 
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from moexray.errors import OutOfMemory
-from moexray.generation import Generation
-from moexray.prompts import Prompt
-from moexray.recording.counting import tokens_of, totals_of
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.engines.engine import Engine
+from moexray.errors import CaptureError, OutOfMemory
+from moexray.recording.counting import totals_of
+from moexray.recording.job import Job
 from moexray.recording.journal import Journal
-from moexray.recording.plan import halves, plan_batches
+from moexray.recording.progress import Reporter
 from moexray.routing import RoutedSequence
 
-if TYPE_CHECKING:
-    from moexray.engines.transformers.engine import TransformersEngine
+# An engine with its own batching gets this many prompts at a time, and what it yields is kept after some seconds.
+_TOGETHER = 4096
+_SECONDS = 5.0
 
-Progress = Callable[[int, int], None]
-
-_NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "implementations": []}
+_NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "observations": {}}
 
 
-def begin(
-    journal: Journal,
-    engine: "TransformersEngine",
-    prompts: Sequence[Prompt],
-    generation: Generation,
-    *,
-    batch_tokens: int | None,
-    inputs: dict[str, Any] | None = None,
-) -> None:
-    """Plan the batches by a budget of tokens, and keep the plan: a resumed capture runs the very same ones.
+def begin(journal: Journal, engine: Engine, job: Job, inputs: dict[str, Any]) -> None:
+    """Plan the batches and keep the plan: a resumed capture runs the very same ones.
 
     Raises
     ------
     CaptureError
-        If a prompt gives no token, or more than the model's context holds.
+        If a prompt gives no token or exceeds the model's context, or batches are asked for that the engine decides.
     """
-    budget = 1 if engine.batching == "alone" else batch_tokens or engine.budget()
-    batches = plan_batches(engine.lengths(prompts, generation), generation.max_new_tokens, budget)
-    facts = {"inputs": inputs, "created": now(), "batch_tokens": budget, "done": _NOTHING}
-    journal.begin(facts, batches)
+    lengths = engine.lengths(job.prompts, job.generation)
+    budget = _budget(engine, job)
+    if budget is None:
+        everything = list(range(len(job.prompts)))
+        batches = [everything[start : start + _TOGETHER] for start in range(0, len(everything), _TOGETHER)]
+    else:
+        batches = plan_batches(lengths, job.generation.max_new_tokens, budget)
+    # The last token that is generated passes no router.
+    most_tokens = lengths + max(0, job.generation.max_new_tokens - 1)
+    facts = {"inputs": inputs, "created": now(), "batch_tokens": budget, "most_tokens": most_tokens.tolist()}
+    journal.begin({**facts, "done": _NOTHING}, batches)
 
 
-def run_batches(
-    journal: Journal,
-    engine: "TransformersEngine",
-    prompts: Sequence[Prompt],
-    generation: Generation,
-    *,
-    mass: bool,
-    recorders: Collection[str],
-    on_progress: Progress | None,
-) -> None:
-    """Run the batches of the journal's plan; one that does not fit into memory is halved, with all after it.
+def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) -> None:
+    """Run the batches that are left; one that does not fit into memory is halved, with all after it.
 
     Raises
     ------
     CaptureError
         If not even one prompt fits into memory, or the journal cannot be written.
     ModelError
-        If the model's gate weights are wanted and cannot be read.
+        If the routing cannot be recorded.
     """
-    if on_progress is not None and (done := journal.fact("done"))["prompts"]:
-        on_progress(done["prompts"], done["tokens"])
-    want = {"weights"} if mass or "trace" in recorders else frozenset[str]()
+    most_tokens = np.array(journal.fact("most_tokens"))
+    done = journal.fact("done")
+    left = sum(int(most_tokens[batch].sum()) for batch in journal.all_pending())
+    reporter.run(done["prompts"], done["tokens"], done["tokens"] + left)
+    run = _Run(journal, engine, job, reporter, most_tokens)
     while (pending := journal.pending()) is not None:
-        number, batch = pending
         try:
-            found = dict(engine.run([prompts[i] for i in batch], generation, want=want))
+            run.batch(*pending)
         except OutOfMemory:
             journal.replace_pending(halves(journal.all_pending()))
-            continue
-        routed = {batch[place]: sequence for place, sequence in found.items()}
-        totals = {prompt: totals_of(sequence, engine.layout, mass=mass) for prompt, sequence in routed.items()}
-        tokens = {prompt: tokens_of(sequence) for prompt, sequence in routed.items()} if recorders else {}
-        largest = max(int(row["counts"].max()) for row in totals.values())
-        done = _added(
-            journal.fact("done"), list(routed.values()), largest, engine.observations()["experts_implementation"]
-        )
-        journal.finish(number, totals, tokens, done=done)
-        if on_progress is not None:
-            on_progress(done["prompts"], done["tokens"])
+            reporter.lost()
 
 
-def _added(
-    done: dict[str, Any], sequences: Sequence[RoutedSequence], largest: int, implementations: Sequence[str]
-) -> dict[str, Any]:
-    """Sum up what is done so far."""
-    return {
-        "prompts": done["prompts"] + len(sequences),
-        "tokens": done["tokens"] + sum(len(sequence.token_ids) for sequence in sequences),
-        "largest": max(done["largest"], largest),
-        "implementations": sorted({*done["implementations"], *implementations}),
-    }
+def plan_batches(lengths: NDArray[np.integer], new_tokens: int, batch_tokens: int) -> list[list[int]]:
+    """Put prompts of similar length together, the longest first, each batch within the budget.
+
+    A batch costs its rows times the length of its longest prompt with the tokens generated after it, padding
+    included. The longest come first, so that what does not fit into memory shows at once.
+
+    Parameters
+    ----------
+    lengths
+        Tokens of each prompt ``(prompts,)``.
+    new_tokens
+        The most tokens that are generated after each.
+    batch_tokens
+        The most that a batch may cost. A prompt that costs more by itself runs alone.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for prompt in np.argsort(-np.asarray(lengths), kind="stable").tolist():
+        if not batches or (len(batches[-1]) + 1) * (longest + new_tokens) > batch_tokens:
+            batches.append([])
+            longest = int(lengths[prompt])
+        batches[-1].append(prompt)
+    return batches
+
+
+def halves(batches: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Split batches of which the first did not fit into memory; single prompts after it stay.
+
+    Raises
+    ------
+    CaptureError
+        If the first is one prompt.
+    """
+    if len(batches[0]) < 2:
+        message = "not even one prompt at a time fits into memory: choose a smaller `dtype`, or shorter prompts"
+        raise CaptureError(message)
+    middles = [(len(batch) + 1) // 2 for batch in batches]
+    parts = [part for batch, middle in zip(batches, middles, strict=True) for part in (batch[:middle], batch[middle:])]
+    return [list(part) for part in parts if part]
 
 
 def now() -> str:
-    """Return the time, as kept in the meta of signatures."""
+    """Return the time as the meta of signatures has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _budget(engine: Engine, job: Job) -> int | None:
+    """Return the tokens of a batch; None where the engine decides."""
+    if engine.batching == "alone":
+        return 1
+    if engine.batching == "tokens":
+        return job.batch_tokens or engine.budget()
+    if job.batch_tokens is not None:
+        message = f"engine {engine.description['engine']} decides what runs together: leave out `batch_tokens`"
+        raise CaptureError(message)
+    return None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The run of a job's batches."""
+
+    journal: Journal
+    engine: Engine
+    job: Job
+    reporter: Reporter
+    most_tokens: NDArray[np.int64]  # (prompts,)
+
+    def batch(self, number: int, prompts: Sequence[int]) -> None:
+        """Run a batch and keep its sequences: at once, or as they come where the engine batches by itself."""
+        own = self.engine.batching == "own"
+        sequences = self.engine.run(
+            [self.job.prompts[i] for i in prompts],
+            self.job.generation,
+            want=self.job.want,
+            on_tokens=None if own else self.reporter.on_tokens,
+        )
+        done: dict[int, RoutedSequence] = {}
+        due = time.monotonic() + _SECONDS
+        try:
+            for place, sequence in sequences:
+                done[prompts[place]] = sequence
+                if own:
+                    self.reporter.passed(len(sequence.token_ids))
+                    if time.monotonic() >= due:
+                        self._keep(number, done)
+                        done, due = {}, time.monotonic() + _SECONDS
+        except BaseException:
+            if own:  # what is left of a planned batch would run in another shape, which rounds differently
+                self._keep(number, done)
+            raise
+        self._keep(number, done)
+
+    def _keep(self, number: int, sequences: Mapping[int, RoutedSequence]) -> None:
+        """Put sequences by prompt into the journal."""
+        if not sequences:
+            return
+        layout = self.engine.layout
+        totals = {prompt: totals_of(one, layout, mass=self.job.mass) for prompt, one in sequences.items()}
+        tokens = sum(len(sequence.token_ids) for sequence in sequences.values())
+        before = self.journal.fact("done")
+        done = {
+            "prompts": before["prompts"] + len(sequences),
+            "tokens": before["tokens"] + tokens,
+            "largest": max(before["largest"], *(int(one.counts.max()) for one in totals.values())),
+            "observations": _united(before["observations"], self.engine.observations()),
+        }
+        self.journal.keep(number, totals, sequences if self.job.recorders else {}, done=done)
+        self.reporter.kept(len(sequences), tokens, int(self.most_tokens[list(sequences)].sum()))
+
+
+def _united(*observations: Any) -> dict[str, list[str]]:
+    names = dict.fromkeys(name for one in observations for name in one)
+    return {name: sorted({value for one in observations for value in one.get(name, ())}) for name in names}

@@ -1,15 +1,16 @@
-"""What is kept of each prompt while a capture runs, and the signatures that come of it."""
+"""Counting a routed sequence by segment, layer and expert, and the signatures made of such counts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from moexray.errors import ModelError
 from moexray.prompt_table import PromptTable
 from moexray.prompts import Prompt
-from moexray.recording.counts import count_selections, sum_gate_weights
-from moexray.recording.journal import Row
 from moexray.routing import RoutedSequence, RouterLayout
 from moexray.signatures import Signatures
 from moexray.signatures_file import smallest_unsigned
@@ -17,65 +18,110 @@ from moexray.signatures_file import smallest_unsigned
 _BLOCK = 256
 
 
-def totals_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = False) -> Row:
-    """Keep of a sequence what signatures need, gate mass where it is wanted."""
-    row: Row = {
-        "counts": smallest_unsigned(count_selections(sequence, layout)),
-        "tokens": np.bincount(sequence.segments, minlength=len(layout.segments)).astype(np.int32),
-        "output": np.frombuffer(sequence.output.encode(), dtype=np.uint8),
-    }
-    if mass:
-        row["mass"] = sum_gate_weights(sequence, layout)
-    return row
+@dataclass(frozen=True)
+class Totals:
+    """The part of a prompt's routed sequence that signatures keep.
+
+    Attributes
+    ----------
+    counts
+        Selections, unsigned ``(segments, layers, experts)``.
+    tokens
+        Routed tokens, int32 ``(segments,)``.
+    output
+        The generated text.
+    mass
+        Gate weights summed, float32 ``(segments, layers, experts)``; None where they were not asked for.
+    """
+
+    counts: NDArray[np.unsignedinteger[Any]]
+    tokens: NDArray[np.int32]
+    output: str
+    mass: NDArray[np.float32] | None = None
 
 
-def tokens_of(sequence: RoutedSequence) -> Row:
-    """Keep of a sequence every token's selections, and their gate weights where they were recorded."""
-    row: Row = {
-        "token_ids": sequence.token_ids,
-        "segments": sequence.segments,
-        "experts": np.ascontiguousarray(sequence.experts),
-    }
-    if sequence.gate_weights is not None:
-        row["gate_weights"] = np.ascontiguousarray(sequence.gate_weights)
-    return row
-
-
-def sequence_of(row: Row, layout: RouterLayout) -> RoutedSequence:
-    """Return the sequence whose tokens a row keeps, without its output."""
-    return RoutedSequence(
-        token_ids=row["token_ids"],
-        segments=row["segments"],
-        experts=row["experts"],
-        output="",
-        gate_weights=row.get("gate_weights"),
-        segment_names=layout.segments,
+def totals_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = False) -> Totals:
+    """Count a sequence, and sum its gate weights if `mass` is asked for."""
+    return Totals(
+        counts=smallest_unsigned(count_selections(sequence, layout)),
+        tokens=np.bincount(sequence.segments, minlength=len(layout.segments)).astype(np.int32),
+        output=sequence.output,
+        mass=sum_gate_weights(sequence, layout) if mass else None,
     )
 
 
+def count_selections(
+    sequence: RoutedSequence, layout: RouterLayout
+) -> NDArray[np.uint32]:  # (segments, layers, experts)
+    """Count the selections of a sequence; each token is counted once, in its segment.
+
+    Raises
+    ------
+    ModelError
+        If an expert was selected that the layer does not have.
+    """
+    greatest = sequence.experts.max(axis=(0, 2), initial=-1)
+    for layer, found, experts in zip(layout.layers, greatest, layout.experts, strict=True):
+        if found >= experts:
+            message = f"layer {layer} has {experts} experts, but expert {found} was selected: it cannot be recorded"
+            raise ModelError(message)
+    return _summed(sequence, None, layout).astype(np.uint32)
+
+
+def sum_gate_weights(
+    sequence: RoutedSequence, layout: RouterLayout
+) -> NDArray[np.float32]:  # (segments, layers, experts)
+    """Sum the gate weights of the selections of a sequence.
+
+    Raises
+    ------
+    ValueError
+        If no gate weights were recorded.
+    """
+    if sequence.gate_weights is None:
+        message = "no gate weights were recorded"
+        raise ValueError(message)
+    return _summed(sequence, sequence.gate_weights, layout).astype(np.float32)
+
+
 def signatures_in_blocks(
-    rows: Iterable[Row], prompts: Sequence[Prompt], layout: RouterLayout, meta: Mapping[str, Any]
+    totals: Iterable[Totals], prompts: Sequence[Prompt], layout: RouterLayout, meta: Mapping[str, Any]
 ) -> Iterator[Signatures]:
-    """Put rows, in the order of the prompts, into signatures of some prompts at a time; each checks itself."""
+    """Yield signatures of some prompts at a time from totals in the order of the prompts; each checks itself."""
     grouped = any(prompt.group for prompt in prompts)
-    remaining = iter(rows)
+    remaining = iter(totals)
     for start in range(0, len(prompts), _BLOCK):
         some = prompts[start : start + _BLOCK]
-        of_prompts = list(islice(remaining, _BLOCK))
+        rows = list(islice(remaining, _BLOCK))
+        masses = [row.mass for row in rows if row.mass is not None]
         yield Signatures(
-            counts=smallest_unsigned(np.stack([row["counts"].astype(np.uint32) for row in of_prompts])),
-            tokens=np.stack([row["tokens"] for row in of_prompts]),
+            counts=smallest_unsigned(np.stack([row.counts.astype(np.uint32) for row in rows])),
+            tokens=np.stack([row.tokens for row in rows]),
             prompts=PromptTable(
                 ids=tuple(prompt.id for prompt in some),
                 categories=tuple(prompt.category for prompt in some),
                 groups=tuple(prompt.group or "" for prompt in some) if grouped else None,
                 texts=tuple(prompt.text for prompt in some),
-                outputs=tuple(row["output"].tobytes().decode() for row in of_prompts),
+                outputs=tuple(row.output for row in rows),
             ),
             layers=np.asarray(layout.layers, dtype=np.int16),
             top_k=np.asarray(layout.top_k, dtype=np.int16),
             experts=np.asarray(layout.experts, dtype=np.int16),
             segments=layout.segments,
             meta=meta,
-            mass=np.stack([row["mass"] for row in of_prompts]) if "mass" in of_prompts[0] else None,
+            mass=np.stack(masses) if masses else None,
         )
+
+
+def _summed(
+    sequence: RoutedSequence, weights: NDArray[np.float16] | None, layout: RouterLayout
+) -> NDArray[np.generic]:  # (segments, layers, experts)
+    """Return the number of selections, or the sum of their weights; −1 is no selection."""
+    segments, layers, experts = len(layout.segments), len(layout.layers), max(layout.experts)
+    rows = sequence.segments.astype(np.int64)[:, None] * layers + np.arange(layers)  # (tokens, layers)
+    places = rows[:, :, None] * experts + sequence.experts
+    there = sequence.experts >= 0
+    found = np.bincount(
+        places[there], None if weights is None else weights[there], minlength=segments * layers * experts
+    )
+    return found.reshape(segments, layers, experts)

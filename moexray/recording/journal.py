@@ -1,7 +1,7 @@
-"""What a capture has finished, beside its output: a killed one goes on from it, and loses at most a batch.
+"""The journal of a capture: what it has finished, kept beside its output, so that a killed one can go on.
 
-The journal is an SQLite database. A batch enters it in one transaction, so it is there whole or not at all whenever
-the process dies; and SQLite's own lock on the file keeps a second capture away from it.
+It is an SQLite database. The prompts of a batch enter it in one transaction, so they are there together or not at all
+whenever the process dies; and SQLite's own lock on the file keeps a second capture away from it.
 """
 
 import json
@@ -12,33 +12,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
 from moexray.errors import CaptureError
-
-# What is kept of one prompt: arrays by name.
-Row = dict[str, NDArray[Any]]
+from moexray.recording.counting import Totals
+from moexray.routing import RoutedSequence
+from moexray.segments import Segment
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE batches (number INTEGER PRIMARY KEY, prompts TEXT NOT NULL);
-CREATE TABLE rows (prompt INTEGER PRIMARY KEY, totals BLOB NOT NULL, tokens BLOB);
+CREATE TABLE rows (prompt INTEGER PRIMARY KEY, totals BLOB NOT NULL, sequence BLOB);
 """
 _IN_MEMORY = ":memory:"
 
 
 class Journal:
-    """The facts a capture began with, the batches that are left, and what is kept of every prompt that is done.
+    """The facts of a capture, the batches that are left, and the totals and sequences of the prompts that are done.
 
-    Make it with `journal_of`, which closes it.
+    Made by `journal_of`, which closes it.
 
     Attributes
     ----------
     is_new
         Whether no plan was made yet.
     is_over
-        Whether all that it keeps has become the output. Neither a new journal nor one that is over is left behind.
+        Whether its content has become the output. A journal that is new or over is deleted when it is closed.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -47,7 +48,7 @@ class Journal:
         self.is_over = False
 
     def begin(self, facts: Mapping[str, Any], batches: Sequence[Sequence[int]]) -> None:
-        """Keep what the capture is of, and the plan of its batches, in one go."""
+        """Keep the facts of the capture and the plan of its batches, in one transaction."""
         with self._transaction():
             self._set({**facts, "begun": True})
             self._plan(batches)
@@ -79,39 +80,50 @@ class Journal:
             self._database.execute("DELETE FROM batches")
             self._plan(batches)
 
-    def finish(self, batch: int, totals: Mapping[int, Row], tokens: Mapping[int, Row], **facts: Any) -> None:
-        """Keep the rows of a batch by prompt: all of it or nothing.
+    def keep(
+        self, batch: int, totals: Mapping[int, Totals], sequences: Mapping[int, RoutedSequence], **facts: Any
+    ) -> None:
+        """Keep prompts of a batch, all or none of them; the batch is over when none of its prompts is left.
 
         Parameters
         ----------
         batch
             Its number.
         totals
-            What is kept of each prompt as a whole.
-        tokens
-            What is kept of its tokens, where a recorder wants them. It is large, and kept as it is: to pack it would
-            take longer than to write it.
+            The totals of each prompt.
+        sequences
+            The sequence of each prompt, where a recorder wants it. It is large, and not compressed: that would take
+            longer than to write it.
         facts
-            What else the batch changed.
+            Facts that change with them.
         """
-        packed = [
-            (prompt, zlib.compress(safetensors.save(row), level=1), _of(tokens, prompt))
-            for prompt, row in totals.items()
+        rows = [
+            (prompt, _packed_totals(one), _packed_sequence(sequences[prompt]) if prompt in sequences else None)
+            for prompt, one in totals.items()
         ]
+        found = self._database.execute("SELECT prompts FROM batches WHERE number = ?", (batch,)).fetchone()
+        left = [prompt for prompt in json.loads(found[0]) if prompt not in totals]
         with self._transaction():
-            self._database.executemany("INSERT INTO rows VALUES (?, ?, ?)", packed)
-            self._database.execute("DELETE FROM batches WHERE number = ?", (batch,))
+            self._database.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows)
+            if left:
+                self._database.execute("UPDATE batches SET prompts = ? WHERE number = ?", (json.dumps(left), batch))
+            else:
+                self._database.execute("DELETE FROM batches WHERE number = ?", (batch,))
             self._set(facts)
 
-    def totals(self) -> Iterator[Row]:
-        """Yield what is kept of each prompt that is done, in the order of the prompts."""
+    def totals(self) -> Iterator[Totals]:
+        """Yield the totals of the prompts that are done, in the order of the prompts."""
         for (packed,) in self._database.execute("SELECT totals FROM rows ORDER BY prompt"):
-            yield safetensors.load(zlib.decompress(packed))
+            arrays = safetensors.load(zlib.decompress(packed))
+            output = arrays.pop("output").tobytes().decode()
+            yield Totals(output=output, **arrays)
 
-    def tokens(self) -> Iterator[Row]:
-        """Yield likewise what is kept of its tokens."""
-        for (arrays,) in self._database.execute("SELECT tokens FROM rows ORDER BY prompt"):
-            yield safetensors.load(arrays)
+    def sequences(self, segments: tuple[Segment, ...]) -> Iterator[RoutedSequence]:
+        """Yield the sequences of the prompts that are done, in the order of the prompts, with the layout's segments."""
+        for (packed,) in self._database.execute("SELECT sequence FROM rows ORDER BY prompt"):
+            arrays = safetensors.load(packed)
+            output = arrays.pop("output").tobytes().decode()
+            yield RoutedSequence(output=output, segment_names=segments, **arrays)
 
     def _plan(self, batches: Sequence[Sequence[int]]) -> None:
         self._database.executemany(
@@ -135,16 +147,21 @@ class Journal:
         self._database.execute("COMMIT")
 
 
+def journal_path(output: Path) -> Path:
+    """Return the journal of the capture that writes `output`."""
+    return output.with_name(f"{output.name}.journal")
+
+
 @contextmanager
 def journal_of(output: Path | None) -> Iterator[Journal]:
-    """Open the journal beside `output`, or make it; None keeps one in memory, for a capture that need not go on.
+    """Open the journal beside `output`, or make it; None keeps one in memory, for a capture without files.
 
     Raises
     ------
     CaptureError
         If another capture writes to it, it is damaged, or the disk is full or cannot be written.
     """
-    path = None if output is None else output.with_name(f"{output.name}.journal")
+    path = None if output is None else journal_path(output)
     connection = journal = None
     fresh, busy = path is None or not path.exists() or not path.stat().st_size, False
     try:
@@ -177,7 +194,7 @@ def _code(error: sqlite3.Error) -> int:
 def _reason(error: sqlite3.Error, path: Path | None) -> str:
     code = _code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"another capture is writing {path}: wait for it, or name another --out"
+        return f"another capture is writing {path}: wait for it, or name another `out`"
     if code == sqlite3.SQLITE_FULL:
         return f"the disk is full: {path} keeps what is done; make room and start the same capture again"
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
@@ -185,5 +202,19 @@ def _reason(error: sqlite3.Error, path: Path | None) -> str:
     return f"{path} could not be written ({error}): mend that, and start the same capture again, which then goes on"
 
 
-def _of(tokens: Mapping[int, Row], prompt: int) -> bytes | None:
-    return safetensors.save(tokens[prompt]) if prompt in tokens else None
+def _packed_totals(totals: Totals) -> bytes:
+    arrays = {"counts": totals.counts, "tokens": totals.tokens, "output": _text(totals.output), "mass": totals.mass}
+    return zlib.compress(_packed(arrays), level=1)
+
+
+def _packed_sequence(sequence: RoutedSequence) -> bytes:
+    names = ("token_ids", "segments", "experts", "gate_weights", "scores")
+    return _packed({**{name: getattr(sequence, name) for name in names}, "output": _text(sequence.output)})
+
+
+def _packed(arrays: Mapping[str, NDArray[Any] | None]) -> bytes:
+    return safetensors.save({name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None})
+
+
+def _text(text: str) -> NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), dtype=np.uint8)

@@ -1,39 +1,32 @@
-"""What a capture is of: two with the same inputs compute the same, so one may go on with what the other has done."""
+"""The inputs that decide a capture's output; a resumed capture must have the same."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from moexray.engines.engine import Engine
 from moexray.errors import CaptureError
-from moexray.generation import Generation
 from moexray.prompts import Prompt
+from moexray.recording.job import Job
 from moexray.version import __version__
 
-if TYPE_CHECKING:
-    from moexray.engines.transformers.engine import TransformersEngine
+# Changes with what a journal holds, so that no version goes on with the journal of another.
+_JOURNAL = 2
 
 
-def inputs_of(
-    engine: "TransformersEngine",
-    prompts: Sequence[Prompt],
-    generation: Generation,
-    batch_tokens: int | None,
-    *,
-    weights: bool,
-    recorders: Sequence[str],
-) -> dict[str, Any]:
-    """Everything that decides what a capture records, as JSON values by name."""
+def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:
+    """Return everything that decides what a capture records, as JSON values by name."""
     return {
         "moexray": __version__,
+        "journal": _JOURNAL,
         **engine.inputs(),
-        "number of prompts": len(prompts),
-        "prompts": _fingerprint(prompts),
-        **asdict(generation),
-        "batch_tokens": batch_tokens,
-        "weights": weights,
-        "recorders": sorted(recorders),
+        "number of prompts": len(job.prompts),
+        "prompts": _fingerprint(job.prompts),
+        **asdict(job.generation),
+        "batch_tokens": job.batch_tokens,
+        "record": sorted(job.record),
     }
 
 
@@ -43,7 +36,7 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     Raises
     ------
     CaptureError
-        Which names what differs.
+        If the inputs differ; it names the first difference.
     """
     for name in {**begun, **now}:
         before, after = begun.get(name), now.get(name)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from moexray.prompts import read_prompts
-from moexray.recording import capture
+from moexray.recording.capture import capture
 from moexray.signatures import Signatures
 
 Run = Callable[..., CompletedProcess[str]]
@@ -56,11 +56,20 @@ def letters_to_verify(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("letters_to_verify")
-def test_everything_that_can_be_recorded_is_asked_for_by_an_option(
-    run: Run, tmp_path: Path, tiny_olmoe_folder: str
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--record", "trace,weights,coselection"),
+        ("--record", "trace", "--record", "weights,coselection"),
+        ("--weights", "--trace", "--coselection"),
+        ("--record", "coselection,weights", "--trace", "--weights"),
+    ],
+)
+def test_everything_that_can_be_recorded_is_asked_for_by_one_option_or_its_aliases(
+    run: Run, tmp_path: Path, tiny_olmoe_folder: str, asked: tuple[str, ...]
 ) -> None:
     finished = run("capture", "--prompts", write_prompts(tmp_path / "prompts"), "--model", tiny_olmoe_folder,
-                   "--max-new-tokens", 0, "--weights", "--trace", "--coselection", "--verify", "--device", "cpu",
+                   "--max-new-tokens", 0, *asked, "--verify", "--device", "cpu",
                    "--out", "out.npz")  # fmt: skip
     assert finished.stderr == ""
     assert finished.stdout.startswith("verified: ")

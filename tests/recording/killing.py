@@ -16,19 +16,19 @@ import pytest
 
 import moexray.engines.transformers.engine  # noqa: F401  # loaded once
 from moexray.prompts import Prompt
-from moexray.recording import capture_to
+from moexray.recording.capture import capture
+from moexray.signatures import Signatures
 
-RECORDERS = ("trace", "coselection")
+RECORD = ("trace", "coselection")
 PROMPTS = [Prompt("abcdefghijklmnop"[: 1 + i % 16] * (1 + i % 5), "ab"[i % 2], f"p{i}") for i in range(96)]
 
 
-def run(folder: Path, model: str, **options: Any) -> list[Path]:
+def run(folder: Path, model: str, **options: Any) -> Signatures:
     """Capture in batches so small that there are many moments between them, at a time that is always the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("moexray.recording.batches.now", lambda: "2026-03-11T00:00:00+00:00")
         settings = {"model": model, "max_new_tokens": 3, "batch_tokens": 400, "dtype": "float32", "device": "cpu"}
-        settings["recorders"] = RECORDERS
-        return capture_to(folder / "out.npz", PROMPTS, **{**settings, **options})
+        return capture(PROMPTS, out=folder / "out.npz", **{**settings, "record": RECORD, **options})
 
 
 def kill_and_go_on(root: Path, model: str, kills: int) -> None:

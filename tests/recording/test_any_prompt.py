@@ -12,7 +12,7 @@ from moexray.engines.transformers.loading import load_model
 from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
-from moexray.recording.recording import record
+from moexray.recording.capture import capture_with
 
 from ..engines.transformers.zoo_checks import routers_say
 
@@ -45,10 +45,10 @@ def test_any_text_is_routed_beside_others_as_alone_or_refused_by_name(engine: Tr
     prompts = [BESIDE, Prompt(text, "c", "any")]
     if text == "" or any(unicodedata.category(letter) == "Cs" for letter in text):
         with pytest.raises(CaptureError, match=r"prompt 'any' (gives no token|holds .*, half of a character)"):
-            record(engine, prompts, Generation(2))
+            capture_with(engine, prompts, Generation(2))
         return
-    found = record(engine, prompts, Generation(2))
-    alone = record(engine, prompts[1:], Generation(2))
+    found = capture_with(engine, prompts, Generation(2))
+    alone = capture_with(engine, prompts[1:], Generation(2))
     np.testing.assert_array_equal(found.counts[1:], alone.counts)
     assert found.prompts.texts == (BESIDE.text, text)
     assert found.tokens[1, 0] == len(engine.tokenize(prompts[1:])[0]) > 0
@@ -64,35 +64,38 @@ def test_a_prompt_that_fills_the_whole_context_is_recorded_and_one_token_more_is
         for words in range(context, 0, -1)
         if len(engine.tokenize([_of(text[: 5 * words])])[0]) <= context
     )
-    found = record(engine, [_of(fitting)], Generation(0))
+    found = capture_with(engine, [_of(fitting)], Generation(0))
     assert found.tokens.tolist() == [[len(engine.tokenize([_of(fitting)])[0]), 0]]
     assert found.tokens[0, 0] > 0.9 * context
     with pytest.raises(CaptureError, match=f"it exceeds the model's context of {context}"):
-        record(engine, [_of(text + text)], Generation(0))
+        capture_with(engine, [_of(text + text)], Generation(0))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "piece",
-    [
-        pytest.param("word ", id="words"),
-        pytest.param("😀👩\u200d🚀", id="emoji"),
-        pytest.param("שלום \0", id="right to left, and NUL"),
-        pytest.param(SPECIAL, id="special tokens"),
-    ],
-)
-def test_a_prompt_of_four_thousand_tokens_is_routed_beside_a_short_one_as_its_routers_say(piece: str) -> None:
+PIECES = {"words": "word ", "emoji": "😀👩\u200d🚀", "right to left, and NUL": "שלום \0", "special tokens": SPECIAL}
+
+
+@pytest.fixture(scope="module")
+def long_engine() -> TransformersEngine:
     loaded = load_model("scale", device="cpu", dtype="float64")
     loaded.model.config.max_position_embeddings = 4096  # its positions are rotations, which end nowhere
-    engine = TransformersEngine(loaded)
-    per_piece = len(engine.tokenize([_of(piece * 100)])[0]) / 100
-    prompt = _of(piece * int(4000 / per_piece))
-    token_ids = engine.tokenize([prompt])[0]
-    assert 3900 < len(token_ids) <= 4000
-    found = record(engine, [BESIDE, prompt], Generation(2))
+    return TransformersEngine(loaded)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize(
+    "tokens", [pytest.param(1000, marks=pytest.mark.slow), pytest.param(4000, marks=pytest.mark.nightly)]
+)
+def test_a_long_prompt_is_routed_beside_a_short_one_as_its_routers_say(
+    long_engine: TransformersEngine, piece: str, tokens: int
+) -> None:
+    per_piece = len(long_engine.tokenize([_of(PIECES[piece] * 100)])[0]) / 100
+    prompt = _of(PIECES[piece] * int(tokens / per_piece))
+    token_ids = long_engine.tokenize([prompt])[0]
+    assert 0.97 * tokens < len(token_ids) <= tokens
+    found = capture_with(long_engine, [BESIDE, prompt], Generation(2))
     expected = [
         np.bincount(experts.flatten(), minlength=found.counts.shape[3])
-        for experts, _ in routers_say(loaded.model, token_ids)
+        for experts, _ in routers_say(long_engine.model, token_ids)
     ]
     np.testing.assert_array_equal(found.counts[1, 0], expected)
     assert found.tokens[1].tolist() == [len(token_ids), 1]

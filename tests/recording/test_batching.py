@@ -10,10 +10,10 @@ from pyarrow import parquet
 
 from moexray.engines.transformers.loading import load_model
 from moexray.prompts import Prompt
-from moexray.recording import capture_to
+from moexray.recording.capture import capture
 
 BUDGETS = (1, 30, 47, 60, 80, 100, 120, 150, 250, 100_000)
-RECORDERS = ("trace", "coselection")
+RECORD = ("trace", "weights", "coselection")
 LENGTHS = [5, 33, 1, 12, 21, 3, 17, 1, 9]
 # Two float32 scores closer than this, of scores of order one, may swap when a batch has another shape.
 ROUNDING = 1e-5
@@ -30,9 +30,7 @@ def captured(folder: Path, budget: int, model: str, **options: Any) -> Path:
     """Capture into a folder of its own, and return the file of signatures."""
     out = folder / str(budget) / "out.npz"
     out.parent.mkdir(exist_ok=True)
-    capture_to(
-        out, prompts(), model=model, batch_tokens=budget, device="cpu", weights=True, recorders=RECORDERS, **options
-    )
+    capture(prompts(), out=out, model=model, batch_tokens=budget, device="cpu", record=RECORD, **options)
     return out
 
 

@@ -9,8 +9,7 @@ from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
 from moexray.generation import Generation
 from moexray.prompts import Prompt
-from moexray.recording import capture_to
-from moexray.recording.recording import record
+from moexray.recording.capture import capture, capture_with
 from moexray.signatures import Signatures
 
 from ..engines.transformers.zoo_checks import routers_say
@@ -24,9 +23,7 @@ def test_mass_is_the_traces_gate_weights_summed_by_prompt_phase_layer_and_expert
     tmp_path: Path, tiny_olmoe_folder: str
 ) -> None:
     prompts = [Prompt("abcd", "first", "one"), Prompt("xy", "second", "two"), Prompt("mnopqrs", "first", "three")]
-    capture_to(
-        tmp_path / "s.npz", prompts, model=tiny_olmoe_folder, max_new_tokens=4, weights=True, recorders=["trace"]
-    )
+    capture(prompts, out=tmp_path / "s.npz", model=tiny_olmoe_folder, max_new_tokens=4, record=["weights", "trace"])
     found = Signatures.load(tmp_path / "s.npz")
     expected = np.zeros(found.counts.shape)
     for row in parquet.read_table(tmp_path / "s.trace.parquet").to_pylist():
@@ -40,14 +37,14 @@ def test_mass_is_the_traces_gate_weights_summed_by_prompt_phase_layer_and_expert
 def test_mass_does_not_depend_on_the_batch(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(in_float64)
     alone, together = (
-        record(engine, prompts, Generation(3), batch_tokens=budget, weights=True) for budget in (1, 10_000)
+        capture_with(engine, prompts, Generation(3), batch_tokens=budget, record=["weights"]) for budget in (1, 10_000)
     )
     np.testing.assert_array_equal(alone.mass, together.mass)
 
 
 def test_weights_that_sum_to_one_make_a_mass_of_one_a_token(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     """Elsewhere no such law holds, and none is claimed: each family says here which it is."""
-    found = record(TransformersEngine(in_float64), prompts, Generation(3), weights=True)
+    found = capture_with(TransformersEngine(in_float64), prompts, Generation(3), record=["weights"])
     assert found.mass is not None
     a_token = found.mass.sum(axis=3) / found.tokens[:, :, None]
     if in_float64.name in SUM_TO_ONE:
@@ -57,7 +54,7 @@ def test_weights_that_sum_to_one_make_a_mass_of_one_a_token(in_float64: LoadedMo
 
 
 def test_without_weights_there_is_no_mass(in_float32: LoadedModel, prompts: list[Prompt]) -> None:
-    assert record(TransformersEngine(in_float32), prompts[:2], Generation(1)).mass is None
+    assert capture_with(TransformersEngine(in_float32), prompts[:2], Generation(1)).mass is None
 
 
 def test_weights_are_those_of_the_experts_beside_them(in_float64: LoadedModel, prompts: list[Prompt]) -> None:

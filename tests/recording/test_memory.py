@@ -3,30 +3,55 @@
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
+
+from moexray.generation import Generation
+from moexray.prompts import Prompt
+from moexray.recording.capture import capture_with
+
+from .made_engine import MadeEngine
+
+RECORD = ("trace", "weights", "coselection")
 
 PROGRAM = """
 import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from moexray.recording import capture_to
+from moexray.recording.capture import capture
 from moexray.prompts import Prompt
 number, out = int(sys.argv[1]), Path(sys.argv[2])
 texts = ["The sum of seven and five is", "Once upon a time there was a small", "def add(a, b): return"]
 prompts = [Prompt(f"{texts[i % 3]} {i}", "abc"[i % 3], str(i)) for i in range(number)]
-capture_to(out, prompts, model="scale", device="cpu", dtype="float32", max_new_tokens=0, batch_tokens=1024,
-           weights=True, recorders=("trace", "coselection"))
+capture(prompts, out=out, model="scale", device="cpu", dtype="float32", max_new_tokens=0, batch_tokens=1024,
+        record=("trace", "weights", "coselection"))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ten_times_the_prompts_take_no_more_memory_with_every_recorder_on(tmp_path: Path) -> None:
     """Peak of each process, as Linux counts it; the trace of 2,000 prompts alone is several times the difference."""
     peaks = {number: peak(number, tmp_path / f"{number}.npz") for number in (200, 2000)}
     assert peaks[2000] < 1.1 * peaks[200]
+
+
+def test_eight_times_the_prompts_take_no_more_of_pythons_memory(tmp_path: Path) -> None:
+    """The engine has no model, so that the recording is measured; 100 prompts fill more than a row group of the trace.
+
+    The trace of all takes eight times that.
+    """
+    peaks = {}
+    for number in (1, 100, 800):  # the first imports what is imported once
+        prompts = [Prompt("abcdefgh" * 50, "ab"[i % 2], str(i)) for i in range(number)]
+        tracemalloc.start()
+        out = tmp_path / f"{number}.npz"
+        capture_with(MadeEngine("tokens"), prompts, Generation(4), out=out, record=RECORD, batch_tokens=4096)
+        _, peaks[number] = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peaks[800] < 1.1 * peaks[100]
 
 
 def peak(prompts: int, out: Path) -> int:

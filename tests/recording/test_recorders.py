@@ -13,9 +13,9 @@ from pyarrow import parquet
 
 from moexray.errors import CaptureError
 from moexray.prompts import Prompt
-from moexray.recording import capture_to
-from moexray.recording.coselection import count_pairs
-from moexray.routing import RouterLayout, plain_segments
+from moexray.recording.capture import capture
+from moexray.recording.recorders.coselection import count_pairs
+from moexray.routing import RoutedSequence, RouterLayout, plain_segments
 from moexray.signatures import Signatures
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ PROMPTS = [Prompt("abcd", "first", "one"), Prompt("xy", "second", "two"), Prompt
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory, tiny_olmoe_folder: str) -> Path:
     out = tmp_path_factory.mktemp("recorders") / "out.npz"
-    capture_to(out, PROMPTS, model=tiny_olmoe_folder, max_new_tokens=4, recorders=("trace", "coselection"))
+    capture(PROMPTS, out=out, model=tiny_olmoe_folder, max_new_tokens=4, record=("trace", "coselection"))
     return out
 
 
@@ -114,17 +114,22 @@ def test_pairs_are_those_of_a_loop_over_tokens_and_layers(out: Path) -> None:
 def test_lots_of_tokens_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     layout = RouterLayout(layers=(0, 1), experts=(5, 5), top_k=(2, 1))
-    rows = []
+    sequences = []
     for _ in range(9):
         experts = rng.permuted(np.tile(np.arange(5, dtype=np.int16), (4, 2, 1)), axis=2)[:, :, :2]
         experts[:, 1, 1] = -1
-        rows.append({"experts": experts, "segments": plain_segments(3, 1)})
-    whole = count_pairs(rows, layout)
-    monkeypatch.setattr("moexray.recording.coselection._TOKENS", 5)
-    np.testing.assert_array_equal(count_pairs(rows, layout), whole)
+        sequences.append(RoutedSequence(np.zeros(4, dtype=np.int32), plain_segments(3, 1), experts, output=""))
+    whole = count_pairs(sequences, layout)
+    monkeypatch.setattr("moexray.recording.recorders.coselection._TOKENS", 5)
+    np.testing.assert_array_equal(count_pairs(sequences, layout), whole)
     assert whole.sum() == 9 * 4 * (2 * 2 + 1)
 
 
-def test_a_recorder_that_there_is_not_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="no recorder 'logits': there are trace, coselection"):
-        capture_to(tmp_path / "out.npz", PROMPTS, model="no/such-model", recorders=["logits"])
+def test_a_file_that_is_recorded_needs_a_place() -> None:
+    with pytest.raises(CaptureError, match="trace is written to a file: say with `out` where"):
+        capture(PROMPTS, model="no/such-model", record="trace,weights")
+
+
+def test_what_no_recorder_records_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="'logits' cannot be recorded: `record` takes trace, coselection, weights"):
+        capture(PROMPTS, out=tmp_path / "out.npz", model="no/such-model", record=["logits"])

@@ -33,14 +33,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_olmoe_folder: str
     return found
 
 
-@pytest.mark.slow
-def test_thirty_captures_killed_at_random_moments_end_as_one_that_was_not(
-    tmp_path: Path, tiny_olmoe_folder: str, undisturbed: dict[str, bytes]
+@pytest.mark.parametrize(
+    "wanted", [pytest.param(5, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.nightly)]
+)
+def test_captures_killed_at_random_moments_end_as_one_that_was_not(
+    tmp_path: Path, tiny_olmoe_folder: str, undisturbed: dict[str, bytes], wanted: int
 ) -> None:
-    command = [sys.executable, killing.__file__, str(tmp_path), tiny_olmoe_folder, "30"]
+    command = [sys.executable, killing.__file__, str(tmp_path), tiny_olmoe_folder, str(wanted)]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     kills = [int((folder / "kills").read_text()) for folder in tmp_path.iterdir() if folder.is_dir()]
-    assert sum(kills) >= 30
+    assert sum(kills) >= wanted
     assert max(kills) > 1, "no capture was killed while it went on: nothing of that is tested"
     for folder in tmp_path.iterdir():
         if folder.is_dir():
@@ -80,9 +82,11 @@ def test_what_was_done_is_not_done_again(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, tiny_olmoe_folder)
     done, told = len(ran), []
-    run(tmp_path, tiny_olmoe_folder, on_progress=lambda prompts, _tokens: told.append(prompts))
+    run(tmp_path, tiny_olmoe_folder, on_progress=lambda report: told.append(report.prompts))
     assert sorted(ran) == sorted(prompt.id for prompt in PROMPTS)
-    assert (told[0], told[-1]) == (done, len(PROMPTS))
+    running = told[told.index(done) :]
+    assert (running[0], running[-1]) == (done, len(PROMPTS))
+    assert min(running) == done
     (tmp_path / "failed").unlink()
     assert contents(tmp_path) == undisturbed
 
@@ -109,7 +113,7 @@ def unfinished(tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.Monke
         ({"dtype": "float64"}, "dtype 'float32' and not 'float64'"),
         ({"temperature": 0.5}, "temperature 0.0 and not 0.5"),
         ({"stop_at_eos": False}, "stop_at_eos True and not False"),
-        ({"recorders": ()}, r"recorders \['coselection', 'trace'\] and not \[\]"),
+        ({"record": ()}, r"record \['coselection', 'trace'\] and not \[\]"),
     ],
 )
 def test_a_capture_of_something_else_is_refused_and_the_difference_named(

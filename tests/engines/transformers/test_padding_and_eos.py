@@ -8,7 +8,7 @@ from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
 from moexray.generation import Generation
 from moexray.prompts import Prompt
-from moexray.recording.recording import record
+from moexray.recording.capture import capture_with
 from moexray.routing import RoutedSequence
 
 from ...tiny_models import routed
@@ -75,7 +75,7 @@ def test_the_token_that_ends_a_sequence_passes_no_router(ending: LoadedModel, pr
 def test_a_prompt_that_ends_at_once_has_no_generated_phase_and_stays(
     ending: LoadedModel, prompts: list[Prompt]
 ) -> None:
-    signatures = record(TransformersEngine(ending), prompts, Generation(NEW_TOKENS))
+    signatures = capture_with(TransformersEngine(ending), prompts, Generation(NEW_TOKENS))
     at_once = ~signatures.has_tokens("generated")
     assert at_once.any(), "no prompt ends at once: nothing is tested"
     assert not at_once.all()

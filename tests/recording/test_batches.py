@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moexray.errors import CaptureError
-from moexray.recording.plan import halves, plan_batches
+from moexray.recording.batches import halves, plan_batches
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(0, 50), st.integers(1, 3000))

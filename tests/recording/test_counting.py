@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moexray.recording.counts import count_selections
+from moexray.recording.counting import count_selections
 from moexray.routing import RoutedSequence, RouterLayout, plain_segments
 
 LAYOUT = RouterLayout(layers=(0, 3), experts=(5, 5), top_k=(2, 2))

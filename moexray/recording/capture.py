@@ -1,0 +1,171 @@
+"""capture(): run prompts through a model and record the experts that every token was sent to."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from moexray.engines.engine import Engine, open_engine, require
+from moexray.files import remove_partials
+from moexray.generation import Generation
+from moexray.merging import merge
+from moexray.prompts import Prompt
+from moexray.recording.batches import begin, run_batches
+from moexray.recording.counting import signatures_in_blocks
+from moexray.recording.job import Job
+from moexray.recording.journal import Journal, journal_of
+from moexray.recording.progress import Progress, Reporter
+from moexray.recording.recorders import RECORDERS
+from moexray.recording.recorders.recorder import Recorded
+from moexray.recording.resume import check_same, inputs_of
+from moexray.signatures import Signatures, save_blocks
+from moexray.version import __version__
+
+DEFAULT_MODEL = "allenai/OLMoE-1B-7B-0125-Instruct"
+
+
+def capture(
+    prompts: Sequence[Prompt],
+    *,
+    model: str = DEFAULT_MODEL,
+    out: str | Path | None = None,
+    record: Collection[str] = (),
+    max_new_tokens: int = 32,
+    stop_at_eos: bool = True,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    engine: str = "transformers",
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    raw: bool = False,
+    batch_tokens: int | None = None,
+    verify: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Signatures:
+    """Run prompts through a model and record the experts that every token was sent to.
+
+    With `out`, what is done is kept in a journal beside it. A capture that was killed goes on when it is called again
+    with the same inputs: it runs the batches that the first one planned, and its files are the same byte for byte.
+
+    Parameters
+    ----------
+    prompts
+        What to run; their ids must be unique.
+    model
+        ``scale`` (the embedded model), a local folder or a Hugging Face id.
+    out
+        The file of signatures to write; by default nothing is written.
+    record
+        What to record beside the selections: ``weights`` (gate mass in the signatures), ``trace`` and
+        ``coselection`` (files beside `out`: see docs/trace.md).
+    max_new_tokens, stop_at_eos, temperature, top_p, seed
+        What is generated after each prompt: see `moexray.generation.Generation`.
+    engine
+        The engine that runs the model: see `moexray.engines.engine.ENGINES`.
+    device, dtype, revision, trust_remote_code
+        See `moexray.engines.transformers.loading.load_model`.
+    raw
+        Leave out the tokenizer's chat template.
+    batch_tokens
+        The most tokens that run together, padding included; by default what memory holds. It changes speed and
+        memory, not what is recorded.
+    verify
+        First check on a few tokens that the recorded experts, and no others, make the logits.
+    on_progress
+        Called with a `moexray.recording.progress.Progress` at each stage and after every forward pass.
+
+    Returns
+    -------
+    The signatures; those of `out` read their counts when these are asked for.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be loaded or its routing cannot be recorded.
+    CaptureError
+        If the options or the prompts cannot be run, or `out` has the journal of another capture.
+    MoexrayError
+        If a file cannot be written.
+    """
+    generation = Generation(max_new_tokens, stop_at_eos, temperature, top_p, seed)
+    job = Job(prompts, generation, None if out is None else Path(out), _names(record), batch_tokens)
+    options = {"device": device, "dtype": dtype, "revision": revision}
+    flags = {"trust_remote_code": trust_remote_code, "raw": raw}
+    given = {name: value for name, value in {**options, **flags}.items() if value not in (None, False)}
+    reporter = Reporter(on_progress, model, len(prompts))
+    with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
+        reporter.enter("loading")
+        with open_engine(engine, model, **given) as opened:
+            return _capture(journal, opened, job, reporter, verify=verify)
+
+
+def capture_with(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    generation: Generation | None = None,
+    *,
+    out: str | Path | None = None,
+    record: Collection[str] = (),
+    batch_tokens: int | None = None,
+    verify: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Signatures:
+    """Record `prompts` through an engine that is already open, and leave it open; see `capture`."""
+    job = Job(prompts, generation or Generation(), None if out is None else Path(out), _names(record), batch_tokens)
+    reporter = Reporter(on_progress, str(engine.description["model"]), len(prompts))
+    with journal_of(job.out) as journal:
+        return _capture(journal, engine, job, reporter, verify=verify)
+
+
+def _names(record: Collection[str]) -> list[str]:
+    """Return the names in `record`, which may be one string with commas."""
+    return record.split(",") if isinstance(record, str) else list(record)
+
+
+def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:
+    require(engine, [*job.want, *(["verify"] if verify else [])])
+    inputs = inputs_of(engine, job)
+    if not journal.is_new:
+        check_same(journal.fact("inputs"), inputs)
+    if verify and journal.fact("verified") is None:
+        reporter.enter("verifying")
+        journal.set(verified=engine.verify())
+    if journal.is_new:
+        begin(journal, engine, job, inputs)
+    run_batches(journal, engine, job, reporter)
+
+    def blocks() -> Iterator[Signatures]:
+        return signatures_in_blocks(journal.totals(), job.prompts, engine.layout, _meta(journal, engine, job))
+
+    if job.out is None:
+        return merge(list(blocks()))
+    reporter.enter("writing")
+    for file in job.files.values():
+        remove_partials(file)
+    for name in job.recorders:
+        sequences, ids = journal.sequences(engine.layout.segments), [prompt.id for prompt in job.prompts]
+        RECORDERS[name].write(job.files[name], Recorded(sequences, ids, engine.layout, engine.text_of))
+    save_blocks(blocks, job.out, prompts=len(job.prompts), largest=journal.fact("done")["largest"])
+    journal.is_over = True
+    return Signatures.open(job.out)
+
+
+def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:
+    generation, verified = job.generation, journal.fact("verified")
+    drawn = generation.temperature > 0
+    return {
+        **engine.description,
+        **journal.fact("done")["observations"],
+        "moexray": __version__,
+        "max_new_tokens": generation.max_new_tokens,
+        "stop_at_eos": generation.stop_at_eos,
+        "batch_tokens": journal.fact("batch_tokens"),
+        "do_sample": drawn,
+        "temperature": generation.temperature if drawn else None,
+        "top_p": generation.top_p if drawn else None,
+        "seed": generation.seed if drawn else None,
+        "created": journal.fact("created"),
+        **({} if verified is None else {"verified": verified}),
+    }

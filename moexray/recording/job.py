@@ -1,0 +1,107 @@
+"""A job: everything that a capture is asked for, checked when it is made."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moexray.errors import CaptureError
+from moexray.files import check_writable
+from moexray.generation import Generation
+from moexray.prompts import Prompt
+from moexray.recording.recorders import RECORDERS
+
+# Gate mass is part of the signatures; every other thing that can be recorded has a recorder and a file.
+MASS = "weights"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run and what to record of it.
+
+    Attributes
+    ----------
+    prompts
+        What to run; their ids must be unique.
+    generation
+        What is generated after each prompt.
+    out
+        The file of signatures; None keeps them in memory.
+    record
+        What to record beside the selections: ``weights`` and the names of `RECORDERS`.
+    batch_tokens
+        The most tokens that run together, padding included; None for what memory holds.
+
+    Raises
+    ------
+    CaptureError
+        If the prompts or an option cannot be used.
+    MoexrayError
+        If a file could not be written, or a package that its recorder needs is not installed.
+    """
+
+    prompts: Sequence[Prompt]
+    generation: Generation
+    out: Path | None = None
+    record: Collection[str] = ()
+    batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_prompts(self.prompts)
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            message = f"`batch_tokens` is {self.batch_tokens}: it must be at least 1"
+            raise CaptureError(message)
+        for name in self.record:
+            if name not in (MASS, *RECORDERS):
+                message = f"{name!r} cannot be recorded: `record` takes {', '.join([*RECORDERS, MASS])}"
+                raise CaptureError(message)
+        for name in self.recorders:
+            RECORDERS[name].check()
+            if self.out is None:
+                message = f"{name} is written to a file: say with `out` where"
+                raise CaptureError(message)
+        for file in self.files.values():
+            check_writable(file)
+
+    @property
+    def mass(self) -> bool:
+        """Whether gate mass is recorded."""
+        return MASS in self.record
+
+    @property
+    def recorders(self) -> list[str]:
+        """The recorders that are asked for."""
+        return [name for name in RECORDERS if name in self.record]
+
+    @property
+    def want(self) -> frozenset[str]:
+        """What sequences must hold beside the selected experts."""
+        return frozenset({MASS} if self.mass else ()).union(*(RECORDERS[name].wants for name in self.recorders))
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The file of the signatures and of each recorder, by name; empty without `out`."""
+        return {} if self.out is None else output_files(self.out, self.record)
+
+
+def output_files(out: Path, record: Collection[str]) -> dict[str, Path]:
+    """Return the files that a capture writes: ``signatures``, and one for each recorder, beside it."""
+    beside = {name: one.suffix for name, one in RECORDERS.items() if name in record}
+    return {"signatures": out, **{name: out.with_name(f"{out.stem}.{suffix}") for name, suffix in beside.items()}}
+
+
+def _check_prompts(prompts: Sequence[Prompt]) -> None:
+    """Raise CaptureError if there are none, two have one id, or one is not Unicode text."""
+    if not prompts:
+        message = "there are no prompts to run"
+        raise CaptureError(message)
+    seen: set[str] = set()
+    for prompt in prompts:
+        if prompt.id in seen:
+            message = f"two prompts have the id {prompt.id!r}: ids must be unique"
+            raise CaptureError(message)
+        seen.add(prompt.id)
+        try:
+            f"{prompt.id}{prompt.category}{prompt.group}{prompt.text}".encode()
+        except UnicodeEncodeError as error:
+            message = f"prompt {prompt.id!r} holds {error.object[error.start]!r}, half of a character: take it out"
+            raise CaptureError(message) from error

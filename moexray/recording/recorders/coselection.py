@@ -1,0 +1,64 @@
+"""The recorder of co-selection: for each layer, the number of tokens that selected each pair of experts."""
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from moexray.files import whole_file
+from moexray.recording.recorders.recorder import Recorded, Recorder
+from moexray.routing import RoutedSequence, RouterLayout
+
+# Tokens whose pairs are counted together: each time, an array of all pairs of experts is filled.
+_TOKENS = 4096
+
+
+def count_pairs(
+    sequences: Iterable[RoutedSequence], layout: RouterLayout
+) -> NDArray[np.uint64]:  # (segments, layers, experts, experts)
+    """Count the pairs of experts of every token, by segment and layer."""
+    experts, segments = max(layout.experts), len(layout.segments)
+    pairs = np.zeros((segments, len(layout.layers), experts, experts), dtype=np.uint64)
+    waiting: list[list[NDArray[np.int16]]] = [[] for _ in range(segments)]
+    for sequence in sequences:
+        for segment in range(segments):
+            waiting[segment].append(sequence.experts[sequence.segments == segment])
+            if sum(map(len, waiting[segment])) >= _TOKENS:
+                _add(pairs[segment], np.concatenate(waiting[segment]))
+                waiting[segment].clear()
+    for segment in range(segments):
+        if waiting[segment]:
+            _add(pairs[segment], np.concatenate(waiting[segment]))
+    return pairs
+
+
+def _write(path: Path, recorded: Recorded) -> None:
+    """Write a compressed NumPy archive: ``pairs``, uint64 ``(segments, layers, experts, experts)``, and ``layers``.
+
+    ``pairs[segment, layer, i, j]`` is the number of tokens of the segment (0 prompt, 1 generated, for texts) that
+    selected both i and j there; the diagonal holds how many selected i.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        "pairs": count_pairs(recorded.sequences, recorded.layout),
+        "layers": np.asarray(recorded.layout.layers, dtype=np.int16),
+    }
+    with whole_file(path) as partial, zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
+
+
+def _add(pairs: NDArray[np.uint64], selected: NDArray[np.int16]) -> None:
+    """Add the pairs of selections ``(tokens, layers, k)``; −1 is no selection."""
+    experts = pairs.shape[1]
+    for layer, of_layer in enumerate(np.moveaxis(selected.astype(np.int64), 1, 0)):
+        first, second = of_layer[:, :, None], of_layer[:, None, :]
+        places = (first * experts + second)[(first >= 0) & (second >= 0)]
+        pairs[layer] += np.bincount(places, minlength=experts**2).reshape(experts, experts).astype(np.uint64)
+
+
+COSELECTION = Recorder("coselection.npz", _write)

@@ -1,0 +1,17 @@
+"""The recorder of traces: every token's experts and gate weights, as a Parquet file."""
+
+from pathlib import Path
+
+from moexray import trace_file
+from moexray.recording.recorders.recorder import Recorded, Recorder
+
+
+def _write(path: Path, recorded: Recorded) -> None:
+    trace_file.write_trace(path, recorded.sequences, recorded.prompt_ids, recorded.layout, recorded.text_of)
+
+
+def _check() -> None:
+    trace_file.import_parquet("a trace is a Parquet file, which")
+
+
+TRACE = Recorder("trace.parquet", _write, _check, frozenset({"weights"}))
