@@ -1,6 +1,5 @@
-"""Tokens routed by a router of which it is known what it looks at."""
+"""Tokens routed by made-up routers whose dependence on token, category and prompt is known."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,17 +18,6 @@ class Routed:
 
 
 Planted = Callable[..., Routed]
-
-
-@pytest.fixture(scope="session")
-def seeds() -> Callable[[int], range]:
-    """Return the seeds of so many simulations; others, or more, if MOEXRAY_FIRST_SEED or MOEXRAY_SIMULATIONS say so."""
-    first = int(os.environ.get("MOEXRAY_FIRST_SEED", "0"))
-
-    def numbered(simulations: int) -> range:
-        return range(first, first + int(os.environ.get("MOEXRAY_SIMULATIONS", simulations)))
-
-    return numbered
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +50,13 @@ def routed(
     of_router = rng if router is None else np.random.default_rng(router)
     labels = [f"kind {i % 4}" for i in range(prompts)]
     common, *own = of_router.dirichlet(np.full(vocabulary, 0.1), size=5)
-    likings = [of_router.normal(size=(number, layers, experts)) for number in (vocabulary, 4, prompts)]
+    preferences = [of_router.normal(size=(number, layers, experts)) for number in (vocabulary, 4, prompts)]
     token_ids, chosen = [], []
     for number in range(prompts):
         likely = own_words * own[number % 4] + (1 - own_words) * common
         drawn = rng.choice(vocabulary, rng.integers(*length), p=likely)
-        scores = rng.gumbel(size=(len(drawn), layers, experts)) + token * likings[0][drawn]
-        scores += category * likings[1][number % 4] + prompt * likings[2][number]
+        scores = rng.gumbel(size=(len(drawn), layers, experts)) + token * preferences[0][drawn]
+        scores += category * preferences[1][number % 4] + prompt * preferences[2][number]
         token_ids.append(drawn)
         chosen.append(np.argsort(-scores, axis=2)[:, :, :k].astype(np.int16))
     which = np.repeat(np.arange(prompts), [len(ids) for ids in token_ids])

@@ -44,7 +44,6 @@ def test_experts_that_a_layer_does_not_have_are_not_tested() -> None:
     assert min(tested) == pytest.approx(min(value for layer in every for value in layer.adjusted) * 5 / 6)
 
 
-@pytest.mark.slow
 def test_two_runs_of_one_router_give_uniform_p() -> None:
     """However much prompts differ from each other."""
     found = []

@@ -8,6 +8,8 @@ import pytest
 from moexray.errors import NotComputable
 from moexray.stats.experts.specialisation import domain_specialisation, specialisation_tests, vocabulary_specialisation
 
+from ..simulations import simulated
+
 LABELS = ["a", "b", "c", "d"] * 10
 
 
@@ -40,12 +42,12 @@ def test_planted_experts_are_discovered_and_nearly_no_others() -> None:
     assert discovered[:, 8:].sum() <= 3
 
 
-@pytest.mark.slow
-def test_where_there_is_nothing_a_study_discovers_something_in_one_case_of_twenty() -> None:
+@simulated(60, nightly=200)
+def test_where_there_is_nothing_a_study_discovers_something_in_one_case_of_twenty(seeds: range) -> None:
     rng = np.random.default_rng(2)
     found = [
         specialisation_tests(rng.random((40, 4)), LABELS, permutations=999, rng=seed).adjusted.min() < 0.05
-        for seed in range(200)
+        for seed in seeds
     ]
     assert np.mean(found) <= 0.1
 

@@ -1,4 +1,4 @@
-"""Leaving out a prompt is what it says, and intervals cover what they should."""
+"""Jackknife intervals come from the statistic without each prompt, and cover the truth as often as they should."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,8 @@ import pytest
 from moexray.stats.inference.intervals import clipped
 from moexray.stats.inference.jackknife import jackknife_interval, logit_interval
 from moexray.stats.pairs.similarity import Similarity, category_effect, similarity, unit_rows
+
+from ..simulations import simulated
 
 CATEGORIES = 4
 
@@ -26,7 +28,7 @@ class Population:
         return vectors, [f"c{n}" for n in numbers]
 
 
-def figures(found: Similarity) -> dict[str, tuple[float, tuple[float, float]]]:
+def values(found: Similarity) -> dict[str, tuple[float, tuple[float, float]]]:
     assert found.auc is not None
     pairs = {"within": found.within, "across": found.across, **found.by_category}
     return {
@@ -42,16 +44,16 @@ def test_each_left_out_effect_size_is_that_of_the_others() -> None:
     np.testing.assert_allclose(category_effect(vectors, labels).without_each, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("figure", ["within", "across", "auc", "c2"])
-def test_every_interval_comes_from_the_statistic_of_all_prompts_but_one(figure: str) -> None:
+@pytest.mark.parametrize("name", ["within", "across", "auc", "c2"])
+def test_every_interval_comes_from_the_statistic_of_all_prompts_but_one(name: str) -> None:
     vectors, labels = Population(0.5).sample(6, np.random.default_rng(1))
-    value, interval = figures(similarity(vectors, labels))[figure]
+    value, interval = values(similarity(vectors, labels))[name]
     numbers = np.repeat(np.arange(CATEGORIES), 6)
     left_out = np.array(
-        [figures(similarity(np.delete(vectors, p, axis=0), labels[:p] + labels[p + 1 :]))[figure][0] for p in range(24)]
+        [values(similarity(np.delete(vectors, p, axis=0), labels[:p] + labels[p + 1 :]))[name][0] for p in range(24)]
     )
-    interval_of = logit_interval if figure == "auc" else jackknife_interval
-    members = numbers == 2 if figure == "c2" else np.ones(24, dtype=bool)
+    interval_of = logit_interval if name == "auc" else jackknife_interval
+    members = numbers == 2 if name == "c2" else np.ones(24, dtype=bool)
     assert interval == pytest.approx(interval_of(value, left_out[members], numbers[members]))
 
 
@@ -69,28 +71,32 @@ def test_without_a_second_prompt_there_is_no_interval() -> None:
     assert similarity(vectors[1:], labels[1:]).cohens_d_ci is None
 
 
-def coverage(strength: float) -> dict[str, float]:
-    """Of 500 studies of 4 × 20 prompts; the population's own figures are those of 3,000 prompts."""
+def coverage(strength: float, studies: int) -> dict[str, float]:
+    """Of studies of 4 × 20 prompts; the population's own values are those of 4,000 prompts."""
     population = Population(strength)
-    truth = figures(similarity(*population.sample(750, np.random.default_rng(0))))
+    truth = values(similarity(*population.sample(1000, np.random.default_rng(0))))
     rng = np.random.default_rng(int(100 * strength) + 1)
     covered = dict.fromkeys(truth, 0)
-    for _ in range(500):
-        for name, (_, interval) in figures(similarity(*population.sample(20, rng))).items():
+    for _ in range(studies):
+        for name, (_, interval) in values(similarity(*population.sample(20, rng))).items():
             covered[name] += interval is not None and interval[0] <= truth[name][0] <= interval[1]
-    return {name: count / 500 for name, count in covered.items()}
+    return {name: count / studies for name, count in covered.items()}
 
 
+@simulated(60, nightly=500)
 @pytest.mark.parametrize("strength", [0.25, 0.5, 1.5])
-def test_intervals_cover_an_effect_that_is_there_about_95_times_in_100(strength: float) -> None:
-    shares = coverage(strength)
-    assert all(0.90 <= share <= 0.98 for share in shares.values()), shares
+def test_intervals_cover_an_effect_that_is_there_about_95_times_in_100(strength: float, seeds: range) -> None:
+    shares = coverage(strength, len(seeds))
+    error = np.sqrt(0.95 * 0.05 / len(seeds))
+    assert all(0.91 - 2 * error <= share <= 0.97 + 2 * error for share in shares.values()), shares
+    assert np.mean(list(shares.values())) <= 0.98
 
 
-def test_where_there_is_no_effect_intervals_are_wide_enough() -> None:
-    """Then the share that each prompt has in d all but vanishes, and the jackknife takes it for larger than it is."""
-    shares = coverage(0.0)
-    assert all(share >= 0.93 for share in shares.values()), shares
+@simulated(60, nightly=500)
+def test_where_there_is_no_effect_intervals_are_wide_enough(seeds: range) -> None:
+    """Then the influence of each prompt on d all but vanishes, and the jackknife overestimates it."""
+    shares = coverage(0.0, len(seeds))
+    assert all(share >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / len(seeds)) for share in shares.values()), shares
 
 
 def test_signatures_that_are_the_same_have_no_effect_size() -> None:

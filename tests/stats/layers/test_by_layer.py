@@ -1,4 +1,4 @@
-"""A layer's figures are those of the same statistics on that layer alone."""
+"""A layer's values are those of the same statistics on that layer alone."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,5 @@
-"""Similarity within and across categories equals explicit loops over pairs."""
+"""Similarity within and across categories: AUC, invariances, and what too few pairs leave undefined."""
 
-from itertools import combinations
 from math import sqrt
 
 import numpy as np
@@ -9,39 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from moexray.stats.pairs.similarity import similarity, unit_rows
+from moexray.stats.pairs.similarity import similarity
 from moexray.stats.pairs.summaries import PairSummary, cohens_d
+
+from ..loops import similarities_of_pairs
 
 LABELS = ["code"] * 4 + ["math"] * 3 + ["story"] * 5
 
 
-def random_vectors(seed: int = 0, spread: float = 1.0) -> np.ndarray:
-    return 1 + spread * np.random.default_rng(seed).random((len(LABELS), 20))
-
-
-def loop(vectors: np.ndarray, labels: list[str]) -> tuple[list[float], list[float]]:
-    within: list[float] = []
-    across: list[float] = []
-    for p, q in combinations(range(len(labels)), 2):
-        u, v = vectors[p], vectors[q]
-        value = sum(a * b for a, b in zip(u, v, strict=True)) / sqrt(sum(a * a for a in u) * sum(b * b for b in v))
-        (within if labels[p] == labels[q] else across).append(value)
-    return within, across
-
-
-@pytest.mark.parametrize(("spread", "rounding"), [(1.0, 1e-12), (1e-3, 1e-7), (1e-5, 1e-3)])
-def test_within_across_and_d_equal_an_explicit_pair_loop(spread: float, rounding: float) -> None:
-    """Also for signatures that are almost the same, whose similarities differ in the tenth digit only."""
-    vectors = random_vectors(spread=spread)
-    within, across = loop(vectors, LABELS)
-    found = similarity(vectors, LABELS)
-    for summary, values in ((found.within, within), (found.across, across)):
-        assert summary.pairs == len(values)
-        assert summary.mean == pytest.approx(np.mean(values), rel=1e-12)
-        assert summary.std == pytest.approx(np.std(values, ddof=1), rel=rounding)
-    n, m = len(within), len(across)
-    pooled = sqrt(((n - 1) * np.var(within, ddof=1) + (m - 1) * np.var(across, ddof=1)) / (n + m - 2))
-    assert found.cohens_d == pytest.approx((np.mean(within) - np.mean(across)) / pooled, abs=rounding)
+def random_vectors(seed: int = 0) -> np.ndarray:
+    return 1 + np.random.default_rng(seed).random((len(LABELS), 20))
 
 
 def test_all_pairs_together_are_scipys_cosine_distances() -> None:
@@ -53,27 +29,12 @@ def test_all_pairs_together_are_scipys_cosine_distances() -> None:
 
 def test_auc_is_the_share_of_comparisons_that_a_within_pair_wins() -> None:
     vectors = np.round(random_vectors(), 1)
-    within, across = loop(vectors, LABELS)
-    wins = [
-        1.0 if abs(w - a) > 1e-12 and w > a else 0.5 if abs(w - a) <= 1e-12 else 0.0 for w in within for a in across
-    ]
+    pairs = similarities_of_pairs(vectors, LABELS)
+    differences = [w - a for w in pairs["within"] for a in pairs["across"]]
+    wins = [0.5 if abs(difference) <= 1e-12 else float(difference > 0) for difference in differences]
     found = similarity(vectors, LABELS).auc
     assert found is not None
     assert found.value == pytest.approx(np.mean(wins), abs=1e-3)
-
-
-def test_each_category_and_each_two_of_them_equal_their_own_loops() -> None:
-    vectors = random_vectors()
-    found = similarity(vectors, LABELS)
-    units = unit_rows(vectors)
-    rows = {name: [i for i, label in enumerate(LABELS) if label == name] for name in set(LABELS)}
-    for name, summary in found.by_category.items():
-        assert summary.mean == pytest.approx(np.mean([units[p] @ units[q] for p, q in combinations(rows[name], 2)]))
-    assert list(found.by_pair) == [("code", "math"), ("code", "story"), ("math", "story")]
-    for (a, b), summary in found.by_pair.items():
-        values = [units[p] @ units[q] for p in rows[a] for q in rows[b]]
-        assert (summary.mean, summary.pairs) == (pytest.approx(np.mean(values)), len(values))
-        assert summary.std == pytest.approx(np.std(values, ddof=1))
 
 
 @given(seed=st.integers(0, 1000))

@@ -17,9 +17,9 @@ def made(sizes: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, list[str]]:
     """Signatures of prompts of categories a, b, … mixed, in three layers of five experts."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation([name for name, size in zip("abcd", sizes, strict=False) for _ in range(size)])
-    likings = rng.dirichlet(np.ones(5), size=(4, 3))
+    preferences = rng.dirichlet(np.ones(5), size=(4, 3))
     shares = np.array(
-        [[rng.dirichlet(8 * likings["abcd".index(name), layer] + 0.1) for layer in range(3)] for name in labels]
+        [[rng.dirichlet(8 * preferences["abcd".index(name), layer] + 0.1) for layer in range(3)] for name in labels]
     )
     return shares, labels.tolist()
 
@@ -41,15 +41,15 @@ def test_blocks_change_nothing(sizes: tuple[int, ...], ends: tuple[int, ...]) ->
         assert flat(*ours.values()) == pytest.approx(flat(*theirs.values()), **CLOSE)
     assert known(found.cohens_d) == pytest.approx(known(expected.cohens_d), **CLOSE)
     for ours, theirs in zip(by_layer, [category_effect(shares[:, i], labels) for i in range(3)], strict=True):
-        figures = [[known(each.within), known(each.across), known(each.cohens_d)] for each in (ours, theirs)]
-        assert figures[0] == pytest.approx(figures[1], **CLOSE)
+        values = [[known(each.within), known(each.across), known(each.cohens_d)] for each in (ours, theirs)]
+        assert values[0] == pytest.approx(values[1], **CLOSE)
         there = np.isfinite(theirs.without_each)  # elsewhere a deviation of zero divides
         assert not (there & ~np.isfinite(ours.without_each)).any()
         np.testing.assert_allclose(ours.without_each[there], theirs.without_each[there], rtol=1e-6)
 
 
-def known(figure: float | None) -> float:
-    return np.nan if figure is None else figure
+def known(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def flat(*summaries: PairSummary) -> list[float]:
@@ -65,7 +65,7 @@ def test_a_block_with_a_zero_signature_is_refused() -> None:
 
 @pytest.mark.parametrize("ends", [(), (1, 4), (9,)])
 def test_a_prompt_without_a_signature_in_a_layer_is_left_out_of_that_layer(ends: tuple[int, ...]) -> None:
-    """A router may drop every token of a prompt in one layer: the layer's figures are those of the other prompts."""
+    """A router may drop every token of a prompt in one layer: the layer's values are those of the other prompts."""
     shares, labels = made((12, 9, 7))
     shares[[0, 5, 11], 1] = 0
     found, by_layer = similarity_of_blocks(in_blocks(shares, *ends), labels, auc=None)

@@ -6,6 +6,8 @@ import pytest
 from moexray.errors import NotComputable
 from moexray.stats.tokens.information import RoutingInformation, _information, routing_information, table_information
 
+from ..simulations import simulated
+
 CATEGORIES, PROMPTS, LENGTH = 4, 100, 50
 
 
@@ -22,8 +24,8 @@ class Router:
         common, *own = rng.dirichlet(np.full(vocabulary, 5.0), size=CATEGORIES + 1)
         self.experts, self.k = experts, k
         self.words = np.array([(common + mine) / 2 for mine in own])
-        likings = rng.dirichlet(np.full(experts, 0.3), size=(2, max(vocabulary, CATEGORIES)))
-        of_token, of_category = likings[0, None, :vocabulary], likings[1, :CATEGORIES, None]
+        preferences = rng.dirichlet(np.full(experts, 0.3), size=(2, max(vocabulary, CATEGORIES)))
+        of_token, of_category = preferences[0, None, :vocabulary], preferences[1, :CATEGORIES, None]
         self.first = token * of_token + category * of_category + (1 - token - category) / experts
 
     def truth(self) -> dict[str, float]:
@@ -54,24 +56,24 @@ class Router:
         )
 
 
-@pytest.mark.slow
+@simulated(6, nightly=20)
 @pytest.mark.parametrize(("experts", "k"), [(16, 4), (64, 8)])
 @pytest.mark.parametrize(("token", "category"), [(0.0, 0.0), (1.0, 0.0), (0.0, 0.6), (0.5, 0.3)])
 def test_estimates_of_5000_tokens_are_unbiased_within_a_fiftieth_of_a_bit(
-    token: float, category: float, experts: int, k: int
+    token: float, category: float, experts: int, k: int, seeds: range
 ) -> None:
     router = Router(token, category, experts=experts, k=k)
-    found = [router.measured(seed) for seed in range(20)]
+    found = [router.measured(seed) for seed in seeds]
     for name, truth in router.truth().items():
         bits = [getattr(one, name).bits for one in found]
         assert np.mean(bits) == pytest.approx(truth, abs=0.02), name
     assert np.mean([one.covered for one in found]) > 0.99
 
 
-@pytest.mark.slow
-def test_intervals_hold_the_truth_about_95_times_of_100() -> None:
+@simulated(30, nightly=100)
+def test_intervals_hold_the_truth_about_95_times_of_100(seeds: range) -> None:
     router = Router(0.5, 0.3)
-    found = [router.measured(seed) for seed in range(100, 200)]
+    found = [router.measured(100 + seed) for seed in seeds]
     for name in ("token", "category", "category_given_token"):
         truth = router.truth()[name]
         intervals = [getattr(one, name).ci for one in found]

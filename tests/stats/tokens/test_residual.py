@@ -13,6 +13,8 @@ from moexray.errors import NotComputable
 from moexray.stats.tokens.residual import ResidualTest, residual_test
 from moexray.stats.tokens.sums import selections, token_rows
 
+from ..simulations import simulated
+
 Planted = Callable[..., Any]
 
 
@@ -52,13 +54,13 @@ def test_shuffles_are_compared_by_the_statistic_of_a_loop_over_tokens(planted: P
     assert residual(drawn, 20_000).p_value == pytest.approx(share, abs=0.015)
 
 
-@pytest.mark.slow
+@simulated(40, nightly=200)
 @pytest.mark.parametrize("prompt", [0.0, 0.5])
 @pytest.mark.parametrize("own_words", [0.5, 0.9])
 def test_routing_by_token_alone_gives_uniform_p(
-    planted: Planted, own_words: float, prompt: float, seeds: Callable[[int], range]
+    planted: Planted, own_words: float, prompt: float, seeds: range
 ) -> None:
-    draws = (planted(seed, token=1, own_words=own_words, prompt=prompt, layers=1) for seed in seeds(200))
+    draws = (planted(seed, token=1, own_words=own_words, prompt=prompt, layers=1) for seed in seeds)
     p = np.array([residual(drawn, 99).p_value for drawn in draws])
     uniform = kstest(p - np.random.default_rng(1).random(len(p)) / 100, "uniform").pvalue
     print(f"own words {own_words}, prompt {prompt}: KS p = {uniform:.3f}, p ≤ 0.05 in {np.mean(p <= 0.05):.1%}")

@@ -14,6 +14,8 @@ from moexray.stats.tokens.pairs import CategorySums, layer_gain, pair_matrix
 from moexray.stats.tokens.same_token import SameTokenTest, same_token_test, shuffled_gains
 from moexray.stats.tokens.sums import selections, token_rows
 
+from ..simulations import simulated
+
 # Token ids, prompts, experts and labels of a made-up router: see conftest.py.
 Routed = Any
 Planted = Callable[..., Routed]
@@ -100,14 +102,14 @@ def test_an_expert_that_no_layer_selected_is_shared_by_no_pair(planted: Planted)
     assert same_token(replace(drawn, experts=fewer)).by_layer[0] == pytest.approx(expected)
 
 
-@pytest.mark.slow
+@simulated(40, nightly=200)
 @pytest.mark.parametrize("prompt", [0.0, 0.7])
 @pytest.mark.parametrize("own_words", [0.5, 0.9])
 def test_routing_by_token_alone_gives_uniform_p(
-    planted: Planted, own_words: float, prompt: float, seeds: Callable[[int], range]
+    planted: Planted, own_words: float, prompt: float, seeds: range
 ) -> None:
-    """Whether categories share their words or not, and whether prompts have likings of their own or not."""
-    draws = (planted(seed, token=1, prompt=prompt, own_words=own_words, layers=1) for seed in seeds(200))
+    """Whether categories share their words or not, and whether prompts differ in their routing or not."""
+    draws = (planted(seed, token=1, prompt=prompt, own_words=own_words, layers=1) for seed in seeds)
     p = np.array([same_token(drawn).p_value for drawn in draws])
     uniform = kstest(p - np.random.default_rng(1).random(len(p)) / 100, "uniform").pvalue
     print(f"own words {own_words}, prompt {prompt}: KS p = {uniform:.3f}, p ≤ 0.05 in {np.mean(p <= 0.05):.1%}")
@@ -131,15 +133,18 @@ def test_it_says_where_the_category_is_looked_at(planted: Planted) -> None:
     assert found.by_layer[0] < found.by_layer[1] / 5
 
 
-@pytest.mark.slow
+@simulated(40, nightly=150)
 @pytest.mark.parametrize("category", [0.0, 0.5])
-def test_the_interval_holds_the_gain_of_all_prompts_of_this_kind(planted: Planted, category: float) -> None:
-    """In nearly 95 of 100 studies of 40 prompts: they are a sample, and a thousand are as good as all."""
+def test_the_interval_holds_the_gain_of_all_prompts_of_this_kind(
+    planted: Planted, category: float, seeds: range
+) -> None:
+    """In nearly 95 of 100 studies of 40 prompts, which are a sample; a thousand stand for all."""
     options = {"token": 1, "prompt": 0.5, "category": category, "layers": 1, "router": 1}
     truth = np.mean([same_token(planted(seed, **options, prompts=200), permutations=1).gain for seed in range(5)])
-    intervals = [same_token(planted(seed, **options), permutations=1).gain_ci for seed in range(100, 250)]
+    intervals = [same_token(planted(100 + seed, **options), permutations=1).gain_ci for seed in seeds]
     held = [interval is not None and bool(interval[0] <= truth <= interval[1]) for interval in intervals]
-    assert 0.88 <= np.mean(held) <= 0.99
+    error = np.sqrt(0.95 * 0.05 / len(seeds))
+    assert -4 * error <= np.mean(held) - 0.95 <= 2.25 * error
 
 
 def test_the_same_seed_gives_the_same_result(planted: Planted) -> None:
