@@ -15,7 +15,18 @@ from moexray.formats import visible
 from moexray.version import __version__
 
 # Each is a function of its name, in a module of its name.
-COMMANDS = ("demo", "capture", "analyze", "plot", "claims", "experts", "compare", "info", "merge", "models")
+COMMANDS = (
+    "demo",
+    "capture",
+    "analyze",
+    "plot",
+    "claims",
+    "experts",
+    "compare",
+    "info",
+    "merge",
+    "models",
+)
 
 
 class _LazyGroup(TyperGroup):
