@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -88,6 +89,10 @@ def gpt_oss() -> PreTrainedConfig:
 
 
 FAMILIES = {builder.__name__: builder for builder in (olmoe, mixtral, qwen3_moe, deepseek_v3, gpt_oss)}
+
+
+# Two families that differ most: one with expert groups, shared experts and a bias, one with attention windows.
+TWO_FAMILIES = pytest.mark.parametrize("family", ["deepseek_v3", "gpt_oss"], indirect=True, scope="session")
 
 
 def random_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:

@@ -134,7 +134,7 @@ def capture(
 ) -> None:
     """Run prompts through a model and record which experts every token was sent to.
 
-    What is done is kept beside the output: a capture that was stopped goes on when the same command is run again.
+    Finished prompts are kept beside the output: a capture that was stopped goes on when the same command is run again.
 
     Example: moexray capture --prompts prompts/ --model scale
     """
@@ -196,6 +196,6 @@ def _interruptible(out: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         journal = journal_path(out)
-        kept = f"what is done is kept in {journal}: the same command goes on from there"
+        kept = f"finished prompts are kept in {journal}: the same command goes on from there"
         typer.echo(f"stopped; {kept if journal.exists() else 'nothing was recorded yet'}", err=True)
         raise typer.Exit(_INTERRUPTED) from None

@@ -105,7 +105,7 @@ def step_progress() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _repeated(show: Callable[[], None], every: float) -> Iterator[None]:
-    """Call a function every so many seconds from a thread: a single forward pass may take minutes."""
+    """Call a function at an interval in seconds from a thread: a single forward pass may take minutes."""
     over = Event()
 
     def repeat() -> None:

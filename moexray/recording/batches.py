@@ -156,7 +156,7 @@ class _Run:
                         self._keep(number, done)
                         done, due = {}, time.monotonic() + _SECONDS
         except BaseException:
-            if own:  # what is left of a planned batch would run in another shape, which rounds differently
+            if own:  # the rest of a planned batch would run in another shape, which rounds differently
                 self._keep(number, done)
             raise
         self._keep(number, done)

@@ -46,8 +46,9 @@ def capture(
 ) -> Signatures:
     """Run prompts through a model and record the experts that every token was sent to.
 
-    With `out`, what is done is kept in a journal beside it. A capture that was killed goes on when it is called again
-    with the same inputs: it runs the batches that the first one planned, and its files are the same byte for byte.
+    With `out`, finished prompts are kept in a journal beside it. A capture that was killed goes on when it is called
+    again with the same inputs: it runs the batches that the first one planned, and its files are the same byte for
+    byte.
 
     Parameters
     ----------

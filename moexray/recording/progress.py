@@ -14,7 +14,7 @@ class Progress:
     Attributes
     ----------
     stage
-        ``loading`` the model, ``verifying`` what is recorded of it, ``running`` prompts, ``writing`` files.
+        ``loading`` the model, ``verifying`` its recording, ``running`` prompts, ``writing`` files.
     model
         The model's name.
     prompts, total_prompts
@@ -37,7 +37,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class Reporter:
-    """Adds up what is done, and reports it to whoever asked; without a listener it does nothing."""
+    """Adds up what is done and reports it; does nothing if no reports are asked for."""
 
     def __init__(self, on_progress: OnProgress | None, model: str, prompts: int) -> None:
         self._on_progress = on_progress

@@ -129,7 +129,7 @@ def test_an_interrupt_in_a_batch_says_how_to_go_on_and_the_same_command_does(
     finished = run(*command)
     assert (finished.returncode, finished.stdout) == (130, "")
     assert finished.stderr == (
-        "stopped; what is done is kept in signatures.npz.journal: the same command goes on from there\n"
+        "stopped; finished prompts are kept in signatures.npz.journal: the same command goes on from there\n"
     )
     assert not Path("signatures.npz").exists()
     stopping(3)  # as many passes as one prompt takes: another would press Ctrl-C again

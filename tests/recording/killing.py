@@ -1,4 +1,4 @@
-"""A capture that is killed again and again: a program, so that what is to be killed is forked from it in no time.
+"""A program that forks captures and kills them: forking is fast, since everything is loaded already.
 
 python killing.py FOLDER MODEL KILLS
 """
@@ -32,7 +32,7 @@ def run(folder: Path, model: str, **options: Any) -> Signatures:
 
 
 def kill_and_go_on(root: Path, model: str, kills: int) -> None:
-    """Kill captures at random moments, each up to three times, until so many were met at work; then let them end.
+    """Kill captures at random moments, each up to three times, until `kills` of them were at work; then let them end.
 
     Everything is loaded by then, but nothing has run: a process that is forked from one in which torch has computed
     may find torch's threads gone.

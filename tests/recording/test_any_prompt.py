@@ -1,4 +1,4 @@
-"""Whatever a prompt holds, it is recorded as the model routes it alone, or refused by name."""
+"""A prompt of any content is recorded as the model routes it alone, or refused by name."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""How prompts are batched changes nothing that is recorded, but for experts whose float32 scores all but tie."""
+"""Batching changes nothing that is recorded, except experts whose float32 scores all but tie."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is recorded beside signatures: every token's experts, and which are selected together."""
+"""Files beside the signatures: the trace of every token, and the experts that are selected together."""
 
 import re
 import shutil

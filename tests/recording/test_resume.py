@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_keeps_what_is_done(
 
 
 def holding(most: int) -> Callable[..., Any]:
-    """Return what the engine does on a device that holds so many prompts."""
+    """Return the engine's run on a device that holds `most` prompts."""
     plain = TransformersEngine.run
 
     def small(self: TransformersEngine, prompts: list[Prompt], *args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What an engine changes about a model while it is open; each change is undone when its block ends."""
+"""Changes that an engine makes to a model while it is open; each is undone when its block ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,9 +1,9 @@
 """Taps: the module of each MoE layer at which selections are recorded.
 
 Nearly every MoE model of transformers 5 hands ``(hidden_states, selected experts, gate weights)``
-to one experts module a layer. What arrives there is what is computed, whatever the router did
-before it (bias correction, expert groups, hashing), so nothing is recomputed from router logits.
-Models that do otherwise have a tap in `special_taps`.
+to one experts module a layer. These are the experts that compute, whatever the router did before
+(bias correction, expert groups, hashing), so nothing is recomputed from router logits.
+All other models have a tap in `special_taps`.
 """
 
 from collections.abc import Sequence

@@ -33,7 +33,7 @@ _LAYERS = 4
 # differently and swaps experts whose scores all but tie: often in half precision, hardly ever above.
 _AGREEMENT = {torch.float16: 0.8, torch.bfloat16: 0.8}
 _EXACT = 0.99
-_ADVICE = "what is recorded of this model is not its routing; please report it with the model's name"
+_ADVICE = "the recording of this model is not its routing; please report it with the model's name"
 
 
 class HookedEngine(Engine, Protocol):

@@ -13,7 +13,7 @@ from moexray.engines.transformers.loading import LoadedModel
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 
-from ...tiny_models import routed
+from ...tiny_models import TWO_FAMILIES, routed
 
 TEXT = "moexray"
 
@@ -51,6 +51,7 @@ def garbage_in(module: nn.Module, experts: set[int]) -> Iterator[None]:
                 parameter.copy_(saved[name])
 
 
+@TWO_FAMILIES
 def test_garbage_in_the_experts_not_recorded_leaves_every_bit_of_the_logits(in_float64: LoadedModel) -> None:
     before = logits(in_float64)
     for module, used in zip(experts_modules(in_float64), recorded(in_float64), strict=True):
@@ -61,12 +62,14 @@ def test_garbage_in_the_experts_not_recorded_leaves_every_bit_of_the_logits(in_f
             assert torch.equal(logits(in_float64), before)
 
 
+@TWO_FAMILIES
 def test_some_expert_of_every_family_is_not_recorded(in_float64: LoadedModel) -> None:
     """Without one, the test before this would show nothing."""
     widths = [module.num_experts for module in experts_modules(in_float64)]
     assert any(len(used) < width for used, width in zip(recorded(in_float64), widths, strict=True))
 
 
+@TWO_FAMILIES
 def test_garbage_in_any_recorded_expert_changes_the_logits(in_float64: LoadedModel) -> None:
     before = logits(in_float64)
     for module, used in zip(experts_modules(in_float64), recorded(in_float64), strict=True):

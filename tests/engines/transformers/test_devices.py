@@ -94,7 +94,7 @@ def test_a_checkpoint_of_mxfp4_runs_unpacked_and_is_recorded(tmp_path: Path) -> 
 
 
 def test_mxfp4_is_to_be_unpacked_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CPU unpacks anyway, so that what is asked for is looked at before transformers looks at the machine."""
+    """A CPU unpacks anyway, so the setting is read before transformers looks at the machine."""
     write_mxfp4(tmp_path)
     asked = []
 

@@ -19,7 +19,7 @@ from .zoo import tiny_model
 
 
 def folder_with_config(folder: Path, config: LlamaConfig | OlmoeConfig) -> str:
-    """Make a checkpoint without weights: whoever tries to read them fails otherwise than these tests expect."""
+    """Make a checkpoint without weights: an attempt to read them fails with another error than these tests expect."""
     config.save_pretrained(folder)
     return str(folder)
 

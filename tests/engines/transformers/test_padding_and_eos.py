@@ -11,7 +11,7 @@ from moexray.prompts import Prompt
 from moexray.recording.capture import capture_with
 from moexray.routing import RoutedSequence
 
-from ...tiny_models import routed
+from ...tiny_models import TWO_FAMILIES, routed
 
 NEW_TOKENS = 8
 
@@ -42,6 +42,7 @@ def outputs(loaded: LoadedModel, prompts: list[Prompt]) -> list[str]:
     return [sequence.output.replace(" ", "") for sequence in run(loaded, prompts, 1)]
 
 
+@TWO_FAMILIES
 def test_a_short_prompt_is_counted_the_same_beside_a_much_longer_one(in_float64: LoadedModel) -> None:
     short = Prompt("ab", category="c", id="short")
     long = Prompt("xyzuvwrst" * 8, category="c", id="long")
@@ -51,19 +52,23 @@ def test_a_short_prompt_is_counted_the_same_beside_a_much_longer_one(in_float64:
     np.testing.assert_array_equal(beside.token_ids, alone.token_ids)
 
 
+@TWO_FAMILIES
 @pytest.mark.parametrize("batch_size", [3, 16, 64])
 def test_prompts_that_outlast_their_batch_or_end_before_it_are_counted_as_alone(
     ending: LoadedModel, prompts: list[Prompt], batch_size: int
 ) -> None:
     alone = run(ending, prompts, 1)
     together = run(ending, prompts, batch_size)
-    assert len({len(s.token_ids) - s.prompt_length for s in alone}) > 1, "all prompts end alike: nothing is tested"
+    assert len({len(s.token_ids) - s.prompt_length for s in alone}) > 1, (
+        "all prompts end at the same step: nothing is tested"
+    )
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.token_ids, other.token_ids)
         np.testing.assert_array_equal(one.experts, other.experts)
         assert one.output == other.output
 
 
+@TWO_FAMILIES
 def test_the_token_that_ends_a_sequence_passes_no_router(ending: LoadedModel, prompts: list[Prompt]) -> None:
     end = ending.model.generation_config.eos_token_id
     for sequence in run(ending, prompts, 16):
@@ -72,6 +77,7 @@ def test_the_token_that_ends_a_sequence_passes_no_router(ending: LoadedModel, pr
         assert len(generated) <= NEW_TOKENS - 1
 
 
+@TWO_FAMILIES
 def test_a_prompt_that_ends_at_once_has_no_generated_phase_and_stays(
     ending: LoadedModel, prompts: list[Prompt]
 ) -> None:
@@ -84,6 +90,7 @@ def test_a_prompt_that_ends_at_once_has_no_generated_phase_and_stays(
     assert (signatures.counts[at_once, 1] == 0).all()
 
 
+@TWO_FAMILIES
 def test_a_prompt_that_looks_like_padding_is_counted_whole(in_float64: LoadedModel) -> None:
     """Padding is told from tokens by the mask, never by its id: a prompt may hold the padding token."""
     padding = in_float64.tokenizer.decode([0])
@@ -94,6 +101,7 @@ def test_a_prompt_that_looks_like_padding_is_counted_whole(in_float64: LoadedMod
     np.testing.assert_array_equal(beside.experts, alone.experts)
 
 
+@TWO_FAMILIES
 def test_an_end_token_ends_nothing_where_texts_are_to_go_on(ending: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(ending)
     going_on = routed(engine, prompts, Generation(NEW_TOKENS, stop_at_eos=False))

@@ -1,4 +1,4 @@
-"""What `capture` counts is what the routers decided, by an oracle that shares no code with it.
+"""Counts are what the routers decided, by an oracle that shares no code with the engine.
 
 The oracle runs each prompt alone, without a cache and without `generate`: it appends the likeliest
 token again and again, then sends the whole sequence through once more and takes the selections that
@@ -18,6 +18,8 @@ from moexray.engines.transformers.loading import LoadedModel
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
 from moexray.signatures import Signatures
+
+from ...tiny_models import TWO_FAMILIES
 
 Routed = Callable[[TransformersEngine, Sequence[Prompt], int, int], list[RoutedSequence]]
 Recorded = Callable[[TransformersEngine, Sequence[Prompt], int, int], Signatures]
@@ -66,6 +68,7 @@ def gap(router_logits: Tensor, _weights: Tensor, experts: Tensor) -> float:
     return float((lowest - highest).min())
 
 
+@TWO_FAMILIES
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_capture_counts_what_the_routers_returned_for_each_prompt_alone(
     in_float64: LoadedModel, prompts: list[Prompt], recorded: Recorded, batch_size: int
@@ -76,6 +79,7 @@ def test_capture_counts_what_the_routers_returned_for_each_prompt_alone(
         np.testing.assert_array_equal(signatures.counts[row], expected, err_msg=prompt.id)
 
 
+@TWO_FAMILIES
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_in_float32_only_scores_that_all_but_tie_may_swap(
     in_float32: LoadedModel, prompts: list[Prompt], recorded: Recorded, batch_size: int
@@ -108,6 +112,7 @@ def test_the_layout_names_the_moe_layers_only(in_float64: LoadedModel) -> None:
     assert set(engine.layout.top_k) == {config.num_experts_per_tok}
 
 
+@TWO_FAMILIES
 def test_the_text_written_does_not_depend_on_the_batch(
     in_float64: LoadedModel, prompts: list[Prompt], recorded: Recorded
 ) -> None:

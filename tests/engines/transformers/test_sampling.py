@@ -11,7 +11,7 @@ from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 
-from ...tiny_models import routed
+from ...tiny_models import TWO_FAMILIES, routed
 
 LOGITS = torch.tensor([[0.5, 2.0, -1.0, 1.0, 0.0]])
 
@@ -35,6 +35,7 @@ def test_only_the_likeliest_that_make_up_top_p_are_drawn() -> None:
     assert set(drawn(Generation(temperature=1.0, top_p=1e-9), 50).tolist()) == {1}
 
 
+@TWO_FAMILIES
 @pytest.mark.parametrize("neighbours", [1, 4, 16])
 def test_a_prompt_draws_the_same_whoever_is_beside_it(
     in_float64: LoadedModel, prompts: list[Prompt], neighbours: int
@@ -46,12 +47,14 @@ def test_a_prompt_draws_the_same_whoever_is_beside_it(
     assert alone != [routed(engine, [prompts[i]], Generation(6))[0].output for i in range(len(prompts))]
 
 
+@TWO_FAMILIES
 def test_another_seed_draws_otherwise(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(in_float64)
     first, second = (routed(engine, [prompts[1]], Generation(8, temperature=2.0, seed=seed))[0] for seed in (0, 1))
     assert first.output != second.output
 
 
+@TWO_FAMILIES
 def test_without_new_tokens_only_the_prompt_runs(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(in_float64)
     for alone, longer in zip(
@@ -61,6 +64,7 @@ def test_without_new_tokens_only_the_prompt_runs(in_float64: LoadedModel, prompt
         assert (alone.experts == longer.experts[: longer.prompt_length]).all()
 
 
+@TWO_FAMILIES
 def test_an_end_token_ends_a_text_or_does_not_as_asked(in_float64: LoadedModel, prompts: list[Prompt]) -> None:
     engine = TransformersEngine(in_float64)
     plain = routed(engine, [prompts[1]], Generation(8))[0]

@@ -14,7 +14,7 @@ from moexray.errors import ModelError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 
-from ...tiny_models import routed
+from ...tiny_models import TWO_FAMILIES, routed
 
 
 class Experts(nn.Module):
@@ -62,6 +62,7 @@ def test_selections_are_recorded_whether_passed_by_name_or_by_position(by_name: 
     assert recorded[0][0].tolist() == selected.tolist()
 
 
+@TWO_FAMILIES
 def test_hooks_are_removed_even_when_the_model_fails(in_float32: LoadedModel) -> None:
     taps = find_taps(in_float32.model)
     before = [len(tap.module._forward_pre_hooks) for tap in taps]
@@ -143,6 +144,7 @@ def test_what_is_not_a_table_of_indices_is_refused(wrong: torch.Tensor) -> None:
         experts(torch.zeros(2, 1), wrong, torch.ones(2, 1))
 
 
+@TWO_FAMILIES
 def test_an_index_that_no_expert_has_is_refused_before_it_is_counted(in_float32: LoadedModel) -> None:
     """It would be taken for an expert of the next layer."""
     engine = TransformersEngine(in_float32)

@@ -1,4 +1,4 @@
-"""What a recording must hold to be true, checked without any code of the taps.
+"""Checks that a recording is true, which share no code with the taps.
 
 The oracle takes what the router modules return, or, where they return only logits, the rule that
 their architecture documents; the causal check destroys weights; conservation counts.
@@ -72,7 +72,7 @@ def check_against_routers(model: PreTrainedModel, layout: RouterLayout, sequence
 
 
 def by_expert(selected: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:  # (tokens, k)
-    """Put weights in the order of their experts; those of one that was selected twice in their own."""
+    """Put weights in the order of their experts; weights of one expert stay in ascending order."""
     order = np.lexsort((weights, selected), axis=1)
     return np.take_along_axis(weights.astype(np.float64), order, axis=1)
 
