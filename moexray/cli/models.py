@@ -1,6 +1,5 @@
 """`moexray models`."""
 
-import json as json_library
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,6 +8,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from moexray.cli.render import console, print_json, print_table
+from moexray.views.tables.table import Column, Table
 
 if TYPE_CHECKING:
     from moexray.engines.transformers.architectures import Architecture
@@ -35,9 +37,10 @@ def models(
 
         architectures = moe_architectures()
         if json:
-            _print_json([asdict(one) for one in architectures])
+            print_json([asdict(one) for one in architectures])
         else:
-            _print_architectures(architectures)
+            print_table(_architectures_table(architectures))
+            console().print(_summary(architectures))
         return
     from moexray.engines.transformers.loading import device_of
     from moexray.engines.transformers.profile import profile_of
@@ -48,60 +51,51 @@ def models(
     speeds = measured_speeds(device, profile.gigabytes)
     fastest = fastest_that_fits(speeds, profile.gigabytes, free_memory(device))
     if json:
-        _print_json({"model": model, **asdict(profile), "gigaflops": speeds, "dtype_here": fastest})
+        print_json({"model": model, **asdict(profile), "gigaflops": speeds, "dtype_here": fastest})
     else:
-        _print_profile(model, profile, speeds, fastest, str(device))
+        print_table(_profile_table(model, profile, speeds, fastest, str(device)))
 
 
-def _print_json(found: object) -> None:
-    typer.echo(json_library.dumps(found, indent=1, ensure_ascii=False))
+def _architectures_table(architectures: Sequence["Architecture"]) -> Table:
+    rows = [
+        (one.model_type, one.tap, one.reason if one.tap == "refused" or not one.reason else _alone(one.reason))
+        for one in architectures
+    ]
+    return Table("", [Column("architecture", whole=True), Column("tap", whole=True), Column()], rows)
 
 
-def _print_architectures(architectures: Sequence["Architecture"]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("architecture", "tap", "", box=box.SIMPLE_HEAD)
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True
-    for one in architectures:
-        note = one.reason if one.tap == "refused" or not one.reason else f"prompts run one by one: {one.reason}"
-        table.add_row(one.model_type, one.tap, note)
+def _summary(architectures: Sequence["Architecture"]) -> str:
     number = Counter(one.tap for one in architectures)
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.print(table)
-    console.print(
+    return (
         f"transformers {version('transformers')} has {len(architectures)} MoE architectures: "
         f"{number['generic']} are recorded by the generic tap, {number['special']} by a special tap, "
         f"{number['refused']} are refused"
     )
 
 
-def _print_profile(
-    model: str, profile: "ModelProfile", speeds: Mapping[str, float], fastest: str | None, device: str
-) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _alone(reason: str) -> str:
+    return f"prompts run one by one: {reason}"
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row("architecture", profile.model_type)
-    grid.add_row("tap", profile.tap)
+
+def _profile_table(
+    model: str, profile: "ModelProfile", speeds: Mapping[str, float], fastest: str | None, device: str
+) -> Table:
+    rows = [("architecture", profile.model_type), ("tap", profile.tap)]
     if profile.reason:
-        grid.add_row("", profile.reason)
+        rows.append(("", profile.reason))
     if profile.layers:
-        grid.add_row("MoE layers", f"{len(profile.layers)}: {_ranges(profile.layers)}")
-        grid.add_row("experts", _numbers(profile.experts))
-        grid.add_row("k", "known when it runs" if 0 in profile.top_k else _numbers(profile.top_k))
+        rows.append(("MoE layers", f"{len(profile.layers)}: {_ranges(profile.layers)}"))
+        rows.append(("experts", _numbers(profile.experts)))
+        rows.append(("k", "known when it runs" if 0 in profile.top_k else _numbers(profile.top_k)))
     if profile.parameters:
-        grid.add_row("parameters", f"{profile.parameters / 1e9:.3g} B, {profile.active_parameters / 1e9:.3g} B a token")
+        billions = profile.parameters / 1e9, profile.active_parameters / 1e9
+        rows.append(("parameters", f"{billions[0]:.3g} B, {billions[1]:.3g} B a token"))
         sizes = ", ".join(f"{size:.3g} GB as {dtype}" for dtype, size in profile.gigabytes.items())
-        grid.add_row("weights", f"{sizes} (the checkpoint's: {profile.dtype})")
+        rows.append(("weights", f"{sizes} (the checkpoint's: {profile.dtype})"))
         speed = ", ".join(f"{dtype} {speed:.3g}" for dtype, speed in speeds.items())
         advice = f"--dtype {fastest} is the fastest that fits" if fastest else "neither fits into the free memory"
-        grid.add_row(f"on {device}", f"10⁹ operations a second: {speed}; {advice}")
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.print(model)
-    console.print(grid)
+        rows.append((f"on {device}", f"10⁹ operations a second: {speed}; {advice}"))
+    return Table(model, [Column(), Column()], rows)
 
 
 def _numbers(values: Sequence[int]) -> str:
