@@ -17,7 +17,7 @@ from moexray.engines.transformers.architectures import ALONE
 from moexray.engines.transformers.hooks import (
     Tap,
     input_device,
-    observed_implementations,
+    observe_implementations,
     recorded_selections,
     recorded_weights,
 )
@@ -29,9 +29,9 @@ from moexray.engines.transformers.loading import (
     quantization_of,
 )
 from moexray.engines.transformers.preparation import (
-    evaluation_mode,
-    greedy_generation,
-    suitable_experts_implementation,
+    set_evaluation_mode,
+    set_experts_implementation,
+    set_greedy_generation,
 )
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens
@@ -92,12 +92,13 @@ class TransformersEngine(Engine):
         self._end_tokens = _end_tokens(self._model)
         self._padding = next(iter(self._end_tokens), 0)
         self._taps = find_taps(self._model)
+        self._implementations: set[str] = set()
         self._is_open = True
         with ExitStack() as changes:
-            changes.enter_context(evaluation_mode(self._model))
-            changes.enter_context(suitable_experts_implementation(self._model))
-            self._implementations = changes.enter_context(observed_implementations(self._taps[0].module))
-            changes.enter_context(greedy_generation(self._model, self._end_tokens, self._padding))
+            changes.callback(set_evaluation_mode(self._model))
+            changes.callback(set_experts_implementation(self._model))
+            changes.callback(set_greedy_generation(self._model, self._end_tokens, self._padding))
+            changes.callback(observe_implementations(self._taps[0].module, self._implementations))
             self.layout = RouterLayout(
                 layers=tuple(tap.layer for tap in self._taps),
                 experts=tuple(tap.experts for tap in self._taps),

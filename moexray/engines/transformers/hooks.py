@@ -74,20 +74,14 @@ def recorded_weights(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
         yield recorded
 
 
-@contextmanager
-def observed_implementations(experts: nn.Module) -> Iterator[set[str]]:
-    """Yield a set that collects the implementations that compute these experts; transformers may switch."""
-    found: set[str] = set()
+def observe_implementations(experts: nn.Module, found: set[str]) -> Callable[[], None]:
+    """Collect the implementations that compute these experts, which transformers may switch; return how to stop."""
 
     def note(module: nn.Module, _args: object) -> None:
         config = getattr(module, "config", None)
         found.add(getattr(config, "_experts_implementation", None) or "eager")
 
-    handle = experts.register_forward_pre_hook(note)
-    try:
-        yield found
-    finally:
-        handle.remove()
+    return experts.register_forward_pre_hook(note).remove
 
 
 def input_device(model: nn.Module) -> torch.device:

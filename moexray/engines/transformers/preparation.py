@@ -1,39 +1,42 @@
-"""Changes that an engine makes to a model while it is open; each is undone when its block ends."""
+"""Changes that an engine makes to a model while it is open; each function returns the function that undoes it.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+An engine that is forgotten undoes nothing: it might be collected while another engine uses the same model.
+"""
+
+from collections.abc import Callable
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
+Undo = Callable[[], None]
 
-@contextmanager
-def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
-    """Keep every module in evaluation mode, where nothing drops out."""
+
+def set_evaluation_mode(model: PreTrainedModel) -> Undo:
+    """Put every module into evaluation mode, where nothing drops out."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    try:
-        yield
-    finally:
+
+    def undo() -> None:
         for module, mode in modes:
             module.training = mode
 
+    return undo
 
-@contextmanager
-def greedy_generation(model: PreTrainedModel, end_tokens: frozenset[int], padding: int) -> Iterator[None]:
+
+def set_greedy_generation(model: PreTrainedModel, end_tokens: frozenset[int], padding: int) -> Undo:
     """Replace the model's own generation settings, which may ask for sampling or penalties."""
     before = model.generation_config
     model.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=sorted(end_tokens) or None, pad_token_id=padding
     )
-    try:
-        yield
-    finally:
+
+    def undo() -> None:
         model.generation_config = before
 
+    return undo
 
-@contextmanager
-def suitable_experts_implementation(model: PreTrainedModel) -> Iterator[None]:
+
+def set_experts_implementation(model: PreTrainedModel) -> Undo:
     """Replace an experts implementation that fails with this model, or needs too much memory."""
     before = model.get_experts_implementation()
     chosen = set(before.values())
@@ -43,8 +46,9 @@ def suitable_experts_implementation(model: PreTrainedModel) -> Iterator[None]:
         chosen = {"grouped_mm"}
     if model.dtype == torch.float64 and "grouped_mm" in chosen:
         model.set_experts_implementation("eager")  # torch's grouped product refuses float64
-    try:
-        yield
-    finally:
+
+    def undo() -> None:
         if model.get_experts_implementation() != before:
             model.set_experts_implementation(before)
+
+    return undo

@@ -1,5 +1,6 @@
 """The transformers engine respects a model's tokenizer, template and limits, and leaves the model as it was."""
 
+import gc
 import subprocess
 import sys
 
@@ -167,6 +168,16 @@ def test_a_closed_engine_leaves_the_model_as_it_was_found(as_found: LoadedModel)
     engine.close()
     with pytest.raises(CaptureError, match="is closed: open it again"):
         run(engine, "abc")
+
+
+def test_an_engine_that_is_forgotten_changes_nothing_of_another_on_the_same_model(loaded: LoadedModel) -> None:
+    forgotten = TransformersEngine(loaded)
+    engine = TransformersEngine(loaded)
+    expected = loaded.model.generation_config, hooks_of(loaded.model)
+    del forgotten
+    gc.collect()
+    assert (loaded.model.generation_config, hooks_of(loaded.model)) == expected
+    run(engine, "abc")
 
 
 def test_a_refused_model_is_left_as_it_was_found(as_found: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
