@@ -80,14 +80,13 @@ def write_synthetic(folder: Path, prompts: int) -> None:
 
 
 def run_task(folder: Path, task: str) -> None:
-    """Run the whole control, or stream the gain, and print seconds, by the clock and of processors, and peak memory."""
+    """Run the whole control, or stream the gain, and print wall-clock and processor seconds and peak memory."""
     from moexray.signatures import Signatures
     from moexray.studies.cohort import subject_of
     from moexray.studies.same_token import streamed_gains, token_identity
     from moexray.trace import Trace
 
-    stored = Signatures.open(folder / "signatures.npz")
-    signatures = stored
+    signatures = Signatures.open(folder / "signatures.npz")
     trace = Trace.open(folder / "trace.parquet", signatures)
     subject = subject_of(signatures, "all") if task == "control" else None
     seconds, of_processors = [], []
