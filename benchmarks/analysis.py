@@ -121,11 +121,11 @@ def analyzed(path: Path) -> list[float]:
     from moexray.studies.analysis import analyze
 
     began: list[tuple[str, float]] = []
-    document = analyze(Signatures.open(path), on_step=lambda name: began.append((name, time.perf_counter()))).document
+    found = analyze(Signatures.open(path), on_step=lambda name: began.append((name, time.perf_counter())))
     began.append(("", time.perf_counter()))
     for (name, start), (_, end) in pairwise(began):
         print(f"    {name:<16} {end - start:8.1f} s", file=sys.stderr)
-    return [document["similarity"]["cohens_d"]]
+    return [found.similarity.cohens_d]  # type: ignore[list-item]
 
 
 CONTENDERS = {"scikit-learn": by_scikit_learn, "moexray": by_moexray}

@@ -80,22 +80,24 @@ def write_synthetic(folder: Path, prompts: int) -> None:
 
 
 def run_task(folder: Path, task: str) -> None:
-    """Run the whole control, or stream the gain, and print wall-clock and processor seconds and peak memory."""
+    """Run the whole control, or stream the gain, and print seconds, by the clock and of processors, and peak memory."""
     from moexray.signatures import Signatures
-    from moexray.studies.cohort import subject_of
-    from moexray.studies.same_token import streamed_gains, token_identity
+    from moexray.studies.cohort import Cohort
+    from moexray.studies.notes import Notes
+    from moexray.studies.sections.same_token import streamed_gains
+    from moexray.studies.sections.token_identity import token_identity
     from moexray.trace import Trace
 
     signatures = Signatures.open(folder / "signatures.npz")
     trace = Trace.open(folder / "trace.parquet", signatures)
-    subject = subject_of(signatures, "all") if task == "control" else None
+    cohort = Cohort.of(signatures, trace=trace) if task == "control" else None
     seconds, of_processors = [], []
     for _ in range(3 if task == "control" else 1):
         started, before = time.perf_counter(), time.process_time()
-        if subject is not None:
-            token_identity(subject, trace)
+        if cohort is not None:
+            token_identity(cohort, Notes())
         else:
-            streamed_gains(trace, "all")
+            streamed_gains(trace)
         seconds.append(time.perf_counter() - started)
         of_processors.append(time.process_time() - before)
     typer.echo(

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import moexray
-from moexray.studies.old_sections import STATISTICS
+from moexray.studies.analysis import Analysis
+from moexray.studies.section import sections_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -105,4 +106,5 @@ def test_every_session_that_the_docs_show_prints_what_they_say() -> None:
 
 def test_every_key_of_the_analysis_is_documented() -> None:
     page = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")
-    assert all(f"| `{key}` |" in page for key in ("schema", "signatures", "settings", *STATISTICS, "notes"))
+    sections = [one.key for one in sections_of(Analysis)]
+    assert all(f"| `{key}` |" in page for key in ("schema", "signatures", "settings", *sections, "notes"))

@@ -11,11 +11,15 @@ from moexray import signatures as signatures_module
 from moexray.errors import SignaturesError
 from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
-from moexray.studies import cohort as subject_module
 from moexray.studies.analysis import analyze
-from moexray.studies.old_sections import STATISTICS
+from moexray.studies.cohort import Cohort
+from moexray.studies.limits import Limits
+from moexray.studies.notes import Notes
+from moexray.studies.sections.layers import layer_by_layer
 
 from . import made
+
+FEW = Limits(in_memory=40, sample=30)
 
 
 def signatures(prompts: int = 60, seed: int = 0) -> Signatures:
@@ -168,14 +172,10 @@ def test_other_content_has_another_fingerprint(change: dict[str, object]) -> Non
     assert signatures().replace(**change).fingerprint != signatures().fingerprint
 
 
-def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(
-    stored: Signatures, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(stored: Signatures, path: Path) -> None:
     """Similarity, layers and load are those of every prompt; the notes name what looked at a sample."""
     whole = analyze(stored, permutations=499).document
-    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
-    monkeypatch.setattr(subject_module, "SAMPLE", 30)
-    document = analyze(stored, permutations=499).document
+    document = analyze(stored, permutations=499, limits=FEW).document
     assert document["signatures"] == {**whole["signatures"], "sample": 30}
     assert document["load"] == whole["load"]
     for part in ("within", "across"):
@@ -189,41 +189,37 @@ def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(
     assert abs(document["similarity"]["auc"] - whole["similarity"]["auc"]) < 0.01
     assert len(document["pca"]["coordinates"]) == len(document["pca"]["prompt_ids"]) == 30
     assert "30 of the 60 prompts" in document["notes"]["signatures.sample"]
-    assert analyze(Signatures.load(path), permutations=499).document == document
+    assert analyze(Signatures.load(path), permutations=499, limits=FEW).document == document
 
 
-def test_of_a_phase_only_prompts_with_tokens_are_streamed(stored: Signatures, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = analyze(stored, phase="generated", permutations=99).document
-    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
-    monkeypatch.setattr(subject_module, "SAMPLE", 30)
-    document = analyze(stored, phase="generated", permutations=99).document
+def test_of_a_phase_only_prompts_with_tokens_are_streamed(stored: Signatures) -> None:
+    whole = analyze(stored, tokens="generated", permutations=99).document
+    document = analyze(stored, tokens="generated", permutations=99, limits=FEW).document
     assert document["signatures"]["prompts"] == 59
     assert document["similarity"]["cohens_d"] == pytest.approx(whole["similarity"]["cohens_d"])
     assert document["notes"]["signatures.prompts"] == whole["notes"]["signatures.prompts"]
 
 
 def test_a_prompt_all_of_whose_tokens_a_layer_dropped_is_left_out_of_that_layer_and_named(
-    tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small_blocks: None
 ) -> None:
     """In memory and streamed; whole signatures are of all prompts."""
     counts = signatures().counts.copy()
     counts[[2, 50], :, 1] = 0
     signatures().replace(counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
     stored = Signatures.open(tmp_path / "s.npz")
-    whole = subject_module.subject_of(stored, "all", permutations=99)
-    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
-    monkeypatch.setattr(subject_module, "SAMPLE", 30)
-    streamed = subject_module.subject_of(stored, "all", permutations=99)
-    others = subject_module.subject_of(signatures().take(np.delete(np.arange(60), [2, 50])), "all", permutations=99)
-    expected = others.layer_effects[1]
-    for subject in (whole, streamed):
-        found, layer = subject.layer_effects[1], STATISTICS["layers"](subject)[1]
+    whole = Cohort.of(stored, permutations=99)
+    streamed = Cohort.of(stored, permutations=99, limits=FEW)
+    expected = Cohort.of(signatures().take(np.delete(np.arange(60), [2, 50]))).layer_effects[1]
+    for cohort in (whole, streamed):
+        notes = Notes()
+        found, layer = cohort.layer_effects[1], layer_by_layer(cohort, notes)[1]
         assert (found.within, found.across, found.cohens_d) == pytest.approx(
             (expected.within, expected.across, expected.cohens_d)
         )
-        assert layer["cohens_d_ci"] == pytest.approx(expected.cohens_d_ci)
-        assert layer["p_value"] == 0.01
-        assert subject.pairs.within.pairs == 3 * 20 * 19 // 2
-        assert subject.notes["layers.prompts"] == (
+        assert layer.cohens_d_ci == pytest.approx(expected.cohens_d_ci)
+        assert layer.p_value == 0.01
+        assert cohort.similarity.within.pairs == 3 * 20 * 19 // 2
+        assert notes.found["prompts"] == (
             "the router dropped every token of 2 prompts in layer 1: they are left out of that layer's similarity"
         )

@@ -52,8 +52,8 @@ def analyze(
     stored = Signatures.open(signatures)
     analysis = analyze_with_progress(
         stored,
-        phase=phase.value,
-        by=by.value,
+        tokens=phase.value,
+        weighting=by.value,
         permutations=permutations,
         folds=folds,
         seed=seed,

@@ -54,7 +54,7 @@ def claims(
     study = shipped_study() if claims is None else read_study(claims)
     stored = Signatures.open(signatures)
     opened = None if trace is None else Trace.open(trace, stored)
-    options = {"phase": phase.value, "permutations": permutations, "seed": seed, "trace": opened}
+    options = {"tokens": phase.value, "permutations": permutations, "seed": seed, "trace": opened}
     analysis = analyze_with_progress(stored, **options).document
     results = check_claims(stored, analysis, study)
     if json:

@@ -51,7 +51,7 @@ def compare(
         one, other = Signatures.load(first), Signatures.load(second)
         traces = None if trace is None else (Trace.open(trace[0], one), Trace.open(trace[1], other))
         document = run(
-            one, other, phase=phase.value, permutations=permutations, seed=seed, common=common, traces=traces
+            one, other, tokens=phase.value, permutations=permutations, seed=seed, common=common, traces=traces
         ).document
     if json:
         typer.echo(json_library.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))

@@ -9,7 +9,6 @@ import typer
 
 from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SeedOption
 from moexray.corpus_counts import is_counts_table, read_model_counts
-from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 from moexray.trace import Trace
 
@@ -37,43 +36,26 @@ def experts(
     if expert is not None and layer is None:
         message = "--expert needs --layer: experts are numbered in each layer"
         raise typer.BadParameter(message)
-    from moexray.studies.experts import describe_experts, describe_experts_of_counts, examples
+    from moexray.studies.experts import describe_experts, describe_experts_of_counts
 
     opened = None
     if is_counts_table(file):
-        document = describe_experts_of_counts(read_model_counts(file, model, advice="name one with --model")).document
+        report = describe_experts_of_counts(read_model_counts(file, model, advice="name one with --model"))
     else:
         signatures = Signatures.load(file)
         opened = None if trace is None else Trace.open(trace, signatures)
-        document = describe_experts(
-            signatures, phase=phase.value, permutations=permutations, seed=seed, trace=opened
-        ).document
-    _choose(document, layer, expert)
-    if opened is not None and layer is not None and expert is not None:
-        document["layers"][0]["experts"][0]["examples"] = examples(opened, layer, expert, phase=phase.value)
+        report = describe_experts(signatures, tokens=phase.value, permutations=permutations, seed=seed, trace=opened)
+    if layer is not None:
+        report = report.at(layer, expert)
+    if opened is not None and expert is not None:
+        report = report.with_examples(opened)
+    document = report.document
     if json:
         typer.echo(json_library.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     elif expert is not None:
         _print_expert(document)
     else:
         _print_layers(document)
-
-
-def _choose(document: dict[str, Any], layer: int | None, expert: int | None) -> None:
-    """Leave only what was asked for."""
-    if layer is None:
-        return
-    layers = [one for one in document["layers"] if one["layer"] == layer]
-    if not layers:
-        message = f"there is no layer {layer}: there are {', '.join(str(one['layer']) for one in document['layers'])}"
-        raise AnalysisError(message)
-    document["layers"] = layers
-    if expert is not None:
-        width = len(layers[0]["experts"])
-        layers[0]["experts"] = [one for one in layers[0]["experts"] if one["expert"] == expert]
-        if not layers[0]["experts"]:
-            message = f"there is no expert {expert}: layer {layer} has experts 0 to {width - 1}"
-            raise AnalysisError(message)
 
 
 def _print_layers(document: Mapping[str, Any]) -> None:

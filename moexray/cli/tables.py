@@ -11,8 +11,8 @@ from moexray.cli.phase_table import phase_rows
 from moexray.cli.token_table import token_rows
 from moexray.formats import p_text, percent
 from moexray.stats.categories.alternatives import Specification
-from moexray.studies.alternatives import by_choice
 from moexray.studies.codec import pair_name
+from moexray.studies.sections.alternatives import by_choice
 
 _WIDEST = 6
 _PHASES = {"all": "prompt and generated tokens", "prompt": "prompt tokens", "generated": "generated tokens"}
@@ -156,9 +156,9 @@ def _specification_table(found: Sequence[Mapping[str, Any]]) -> Table:
     for heading in ("number", "least d", "median d", "greatest d", "p < 0.05"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in by_choice([Specification(**one) for one in found]):
-        effects = (_number(row[key]) for key in ("least", "median", "greatest"))
-        name = names[row["choice"]].format(row["value"])
-        table.add_row(name, str(row["specifications"]), *effects, str(row["below_0.05"]))
+        effects = map(_number, (row.least, row.median, row.greatest))
+        name = names[row.choice].format(row.value)
+        table.add_row(name, str(row.specifications), *effects, str(row.significant))
     return table
 
 

@@ -31,11 +31,6 @@ def optional(*, beside: str | None = None) -> Any:
     return field(default=None, metadata={"optional": True, "beside": beside})
 
 
-def named(key: str) -> Any:
-    """Return a field with another key in the JSON than its name."""
-    return field(metadata={"key": key})
-
-
 def key_of(one: Field[Any]) -> str:
     """Return the key of a field in the JSON."""
     return str(one.metadata.get("key", one.name))

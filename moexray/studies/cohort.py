@@ -1,7 +1,7 @@
-"""What an analysis is about, and the figures that several of its statistics need."""
+"""The prompts under study, and the values that several statistics need."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -10,61 +10,112 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
-from moexray.signatures import MOST_IN_MEMORY, WEIGHTINGS, Signatures, Weighting, check_weighting
+from moexray.signatures import WEIGHTINGS, Signatures, Weighting, check_weighting
+from moexray.stats.inference.labels import numbered_categories
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
+from moexray.studies.limits import LIMITS, Limits
+from moexray.trace import Trace
 
 if TYPE_CHECKING:
     from moexray.stats.categories.classifier import Classification
     from moexray.stats.pairs.cell_shuffles import ShuffledDifferences
 
-# Up to here the signatures of all prompts are held in memory, and every statistic looks at each of them.
-MOST_WHOLE, SAMPLE = MOST_IN_MEMORY, 2000
-MOST_NAMED = 100
-
 
 @dataclass(frozen=True)
-class Shares:
-    """The signatures of one phase in blocks ``(rows, layers, experts)``, as often as they are asked for."""
+class SignatureBlocks:
+    """Signatures of consecutive prompts ``(rows, layers, experts)``, which can be gone through again and again."""
 
     source: Signatures
-    phase: str
-    by: Weighting = "counts"
+    tokens: str
+    weighting: Weighting
 
     def __iter__(self) -> Iterator[NDArray[np.float64]]:
-        """Yield the blocks; a prompt without a token in the phase has no signature and is left out."""
+        """Yield the blocks; a prompt without a selected token has no signature and is left out."""
         for block in self.source.blocks():
-            vectors = block.vectors(self.phase, weighting=self.by)[block.has_tokens(self.phase)]
+            vectors = block.vectors(self.tokens, weighting=self.weighting)[block.has_tokens(self.tokens)]
             yield vectors.reshape(len(vectors), len(block.layers), -1)
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What the statistics look at, and where they note what is missing.
+class Cohort:
+    """The prompts under study, and the options of the study.
 
     Attributes
     ----------
+    all
+        The signatures that were given, perhaps of more prompts than fit memory.
     signatures
-        The prompts that have a token in the phase: all of them, or, where there are too many for memory, a sample.
-    everything
-        What `signatures` is a sample of; None where it is no sample.
-    by
-        What signatures are shares of: selections (``counts``) or gate weights (``mass``).
+        The prompts of `all` that have a selected token: all of them, or, where there are too many, a sample.
+    tokens, weighting
+        Which tokens, and what signatures are shares of: selections (``counts``) or gate weights (``mass``).
+    permutations, seed, folds
+        Permutations of each test, the seed of every draw, and the folds of each classifier.
+    trace
+        Every token's experts, of these prompts.
+    limits
+        How many prompts and permutations each part takes at most.
     """
 
+    all: Signatures
     signatures: Signatures
-    phase: str
-    permutations: int
-    seed: int
-    folds: int
-    notes: dict[str, str] = field(default_factory=dict)
-    everything: Signatures | None = None
-    by: Weighting = "counts"
-    fingerprint: str | None = None
+    tokens: str = "all"
+    weighting: Weighting = "counts"
+    permutations: int = 10_000
+    seed: int = 0
+    folds: int = 5
+    trace: Trace | None = None
+    limits: Limits = LIMITS
 
-    @property
-    def vectors(self) -> NDArray[np.float64]:  # (prompts, layers * experts)
-        """The signatures of the prompts in the phase."""
-        return self.signatures.vectors(self.phase, weighting=self.by)
+    @staticmethod
+    def of(
+        signatures: Signatures,
+        *,
+        tokens: str = "all",
+        weighting: Weighting = "counts",
+        permutations: int = 10_000,
+        seed: int = 0,
+        folds: int = 5,
+        trace: Trace | None = None,
+        limits: Limits = LIMITS,
+    ) -> "Cohort":
+        """Select the prompts that have a selected token, and a sample of them where there are too many for memory.
+
+        Raises
+        ------
+        AnalysisError
+            If no prompt has a selected token, or an option cannot be used.
+        SignaturesError
+            If there are no such tokens, or gate mass is asked for and none was recorded.
+        """
+        if weighting not in WEIGHTINGS:
+            message = f"no weighting {weighting!r}: there are {' and '.join(WEIGHTINGS)}"
+            raise AnalysisError(message)
+        check_weighting(weighting, has_mass=signatures.has_mass)
+        for name, value, least in (("permutations", permutations, 1), ("folds", folds, 2), ("seed", seed, 0)):
+            if value < least:
+                message = f"`{name}` is {value}: it must be at least {least}"
+                raise AnalysisError(message)
+        kept = np.flatnonzero(signatures.has_tokens(tokens))
+        if not len(kept):
+            message = f"no prompt has a token in the phase {tokens!r}: there is nothing to analyze"
+            raise AnalysisError(message)
+        if len(kept) > limits.in_memory:
+            drawn = np.random.default_rng([seed, len(kept)]).choice(kept, limits.sample, replace=False)
+            kept = np.sort(drawn)
+        return Cohort(
+            all=signatures,
+            signatures=signatures.take(kept),
+            tokens=tokens,
+            weighting=weighting,
+            permutations=permutations,
+            seed=seed,
+            folds=folds,
+            trace=trace,
+            limits=limits,
+        )
+
+    def __len__(self) -> int:
+        return len(self.signatures)
 
     @property
     def labels(self) -> Sequence[str]:
@@ -72,87 +123,95 @@ class Subject:
         return self.signatures.prompts.categories
 
     @property
-    def by_layer(self) -> NDArray[np.float64]:  # (prompts, layers, experts)
-        """Signatures, each layer's shares apart."""
-        return self.vectors.reshape(len(self.signatures), len(self.signatures.layers), -1)
+    def vectors(self) -> NDArray[np.float64]:  # (prompts, layers * experts)
+        """The signatures of the prompts of `signatures`."""
+        return self.signatures.vectors(self.tokens, weighting=self.weighting)
 
     @property
-    def classing(self) -> dict[str, Any]:
-        """What makes the folds of every classifier the same."""
+    def by_layer(self) -> NDArray[np.float64]:  # (prompts, layers, experts)
+        """The same, with an axis of layers."""
+        return self.vectors.reshape(len(self), len(self.layers), -1)
+
+    @property
+    def layers(self) -> list[int]:
+        """The index in the model of each layer."""
+        found: list[int] = self.all.layers.tolist()
+        return found
+
+    @property
+    def fold_options(self) -> dict[str, Any]:
+        """Options that give every classifier of these prompts the same folds."""
         return {"folds": self.folds, "groups": self.signatures.prompts.groups, "seed": self.seed}
+
+    @property
+    def complete(self) -> bool:
+        """Whether `signatures` holds every prompt that has a selected token."""
+        return len(self.signatures) == len(self.all_labels)
 
     @cached_property
     def all_labels(self) -> Sequence[str]:
-        """The category of every prompt that has a token in the phase, of the sample or not."""
-        if self.everything is None:
-            return self.labels
-        there = self.everything.has_tokens(self.phase)
-        return tuple(name for name, kept in zip(self.everything.prompts.categories, there, strict=True) if kept)
+        """The category of every prompt that has a selected token, whether sampled or not."""
+        there = self.all.has_tokens(self.tokens)
+        return tuple(name for name, kept in zip(self.all.prompts.categories, there, strict=True) if kept)
+
+    def blocks(self) -> SignatureBlocks:
+        """Return the signatures of every prompt that has a selected token, in blocks."""
+        return SignatureBlocks(self.all, self.tokens, self.weighting)
+
+    def take(self, rows: NDArray[np.integer]) -> "Cohort":
+        """Return a cohort with some of the prompts in memory."""
+        return replace(self, signatures=self.signatures.take(rows))
+
+    def sample(self, most: int, name: str) -> "Cohort":
+        """Return a cohort with at most so many prompts in memory, drawn at random for the part of this name."""
+        if len(self) <= most:
+            return self
+        return self.take(np.sort(self.rng(f"{name}.sample").choice(len(self), most, replace=False)))
+
+    def sampled(self) -> str | None:
+        """Return a sentence on how many prompts were drawn; None where none were left out."""
+        if self.complete:
+            return None
+        return f"of {len(self):,} of the {len(self.all_labels):,} prompts, drawn at random"
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Return the generator of the part of this name, so that a new part leaves the others as they were."""
+        return np.random.default_rng([self.seed, crc32(name.encode())])
 
     @cached_property
-    def pairs(self) -> Similarity:
+    def similarity(self) -> Similarity:
         """The similarity of all pairs of prompts."""
-        if self.everything is not None:
-            return self._streamed[0]
-        return similarity(self.vectors, self.labels, rng=self.rng("similarity"))
+        if self.complete:
+            return similarity(self.vectors, self.labels, rng=self.rng("similarity"))
+        return self._streamed[0]
 
     @cached_property
     def layer_effects(self) -> list[CategoryEffect]:
         """The effect of category on the similarity of all pairs of prompts, layer by layer."""
-        if self.everything is not None:
-            effects = self._streamed[1]
-        else:
-            effects = [category_effect(layer, self.labels) for layer in np.moveaxis(self.by_layer, 1, 0)]
-        dropped = {
-            layer: len(self.all_labels) - effect.prompts
-            for layer, effect in zip(self.signatures.layers.tolist(), effects, strict=True)
-            if effect.prompts < len(self.all_labels)
-        }
-        if dropped:
-            places = ", ".join(f"{prompts:,} prompts in layer {layer}" for layer, prompts in dropped.items())
-            self.notes["layers.prompts"] = (
-                f"the router dropped every token of {places}: they are left out of that layer's similarity"
-            )
-        return effects
+        if self.complete:
+            return [category_effect(layer, self.labels) for layer in np.moveaxis(self.by_layer, 1, 0)]
+        return self._streamed[1]
 
     @cached_property
-    def differences(self) -> "ShuffledDifferences":
-        """The category effect of all prompts under shuffled labels, of whole signatures and of each layer."""
+    def permuted(self) -> "ShuffledDifferences":
+        """The category effect of all prompts under permuted labels, of whole signatures and of each layer."""
         from moexray.stats.pairs.cell_shuffles import shuffled_differences
 
         return shuffled_differences(
-            self.shares, self.all_labels, permutations=self.permutations, rng=self.rng("permutation")
+            self.blocks(), self.all_labels, permutations=self.permutations, rng=self.rng("permutation")
         )
 
     @cached_property
     def classification(self) -> "Classification":
-        """The predictions of the classifier on signatures, beside which its controls stand."""
+        """The predictions of the classifier of signatures."""
         from moexray.stats.categories.classifier import classify
 
-        return classify(self.vectors, self.labels, **self.classing)
+        return classify(self.vectors, self.labels, **self.fold_options)
 
     @property
     def load(self) -> NDArray[np.int64]:  # (layers, experts)
-        """How often each expert was selected, by all prompts together."""
-        totals = [block.loads(self.phase).sum(axis=0) for block in self.shares.source.blocks()]
-        return np.asarray(np.sum(totals, axis=0))
-
-    @property
-    def shares(self) -> Shares:
-        """The signatures of all prompts, in blocks."""
-        return Shares(self.signatures if self.everything is None else self.everything, self.phase, self.by)
-
-    def few(self, most: int, name: str) -> Signatures:
-        """Return the prompts, or as many drawn at random as the statistic `name` can take, which is noted."""
-        prompts = len(self.signatures)
-        if prompts <= most:
-            return self.signatures
-        self.notes[name] = f"of {most:,} of the {len(self.all_labels):,} prompts, drawn at random"
-        return self.signatures.take(np.sort(self.rng(f"{name}.sample").choice(prompts, most, replace=False)))
-
-    def rng(self, name: str) -> np.random.Generator:
-        """Each statistic draws from a stream of its own, so that a new one leaves the others as they were."""
-        return np.random.default_rng([self.seed, crc32(name.encode())])
+        """How often all prompts together selected each expert."""
+        return np.asarray(np.sum([block.loads(self.tokens).sum(axis=0) for block in self.all.blocks()], axis=0))
 
     @cached_property
     def _streamed(self) -> tuple[Similarity, list[CategoryEffect]]:
@@ -160,78 +219,34 @@ class Subject:
         from moexray.stats.pairs.similarity import pairs_within
         from moexray.stats.pairs.streaming import similarity_of_blocks
 
-        assert self.everything is not None
         labels = self.all_labels
-        numbers = np.unique(np.asarray(labels, dtype=object), return_inverse=True)[1]
+        numbers = numbered_categories(labels)[1]
         auc = None
         if 0 < pairs_within(numbers) < len(labels) * (len(labels) - 1) // 2:
             drawn = sample_pairs(numbers, rng=self.rng("similarity"))
-            rows = np.flatnonzero(self.everything.has_tokens(self.phase))[drawn.rows]
-            taken = self.everything.take(rows)
-            units = [unit_rows(block.vectors(self.phase, weighting=self.by)) for block in taken.blocks()]
+            rows = np.flatnonzero(self.all.has_tokens(self.tokens))[drawn.rows]
+            taken = self.all.take(rows)
+            units = [unit_rows(block.vectors(self.tokens, weighting=self.weighting)) for block in taken.blocks()]
             auc = auc_of_sample(np.concatenate(units), drawn)
-        return similarity_of_blocks(self.shares, labels, auc=auc)
+        return similarity_of_blocks(self.blocks(), labels, auc=auc)
 
 
-def subject_of(
-    signatures: Signatures,
-    phase: str,
-    *,
-    by: Weighting = "counts",
-    permutations: int = 10_000,
-    seed: int = 0,
-    folds: int = 5,
-) -> Subject:
-    """Take the prompts that have a token in the phase, and a sample of them where there are too many for memory.
-
-    Raises
-    ------
-    AnalysisError
-        If no prompt has a token in the phase, or an option cannot be used.
-    SignaturesError
-        If signatures by mass are asked for, and none was recorded.
-    """
-    if by not in WEIGHTINGS:
-        message = f"no weighting {by!r}: there are {' and '.join(WEIGHTINGS)}"
-        raise AnalysisError(message)
-    check_weighting(by, has_mass=signatures.has_mass)
-    signatures.places(phase)
-    for name, value, least in (("permutations", permutations, 1), ("folds", folds, 2), ("seed", seed, 0)):
-        if value < least:
-            message = f"{name} is {value}: it must be at least {least}"
-            raise AnalysisError(message)
-    kept = np.flatnonzero(signatures.has_tokens(phase))
-    if not len(kept):
-        message = f"no prompt has a token in the phase {phase!r}: there is nothing to analyze"
-        raise AnalysisError(message)
-    if len(kept) > MOST_WHOLE:
-        rows = np.sort(np.random.default_rng([seed, len(kept)]).choice(kept, SAMPLE, replace=False))
-        subject = Subject(
-            signatures.take(rows),
-            phase,
-            permutations,
-            seed,
-            folds,
-            everything=signatures,
-            by=by,
-            fingerprint=signatures.fingerprint,
-        )
-        subject.notes["signatures.sample"] = (
-            f"classifiers, controls, phases, components and specifications look at {SAMPLE:,} of the {len(kept):,} "
-            "prompts, drawn at random; similarity, its shuffles, layers and load at all of them"
-        )
-    else:
-        whole = signatures
-        subject = Subject(whole.take(kept), phase, permutations, seed, folds, by=by, fingerprint=signatures.fingerprint)
-    _note_left_out(subject, signatures)
-    return subject
-
-
-def _note_left_out(subject: Subject, signatures: Signatures) -> None:
-    left_out = [signatures.prompts.ids[i] for i in np.flatnonzero(~signatures.has_tokens(subject.phase)).tolist()]
+def about_prompts(cohort: Cohort) -> Mapping[str, str]:
+    """Return notes on the prompts that a cohort leaves out, and on the sample that it holds."""
+    notes: dict[str, str] = {}
+    limits, tokens = cohort.limits, cohort.tokens
+    there = cohort.all.has_tokens(tokens)
+    left_out = [cohort.all.prompts.ids[i] for i in np.flatnonzero(~there).tolist()]
     if left_out:
-        more = f" and {len(left_out) - MOST_NAMED:,} more" if len(left_out) > MOST_NAMED else ""
-        subject.notes["signatures.prompts"] = (
-            f"{len(left_out):,} of {len(signatures):,} prompts have no token in the phase {subject.phase!r} "
-            f"and are left out: {', '.join(left_out[:MOST_NAMED])}{more}"
+        more = f" and {len(left_out) - limits.named:,} more" if len(left_out) > limits.named else ""
+        notes["signatures.prompts"] = (
+            f"{len(left_out):,} of {len(cohort.all):,} prompts have no token in the phase {tokens!r} "
+            f"and are left out: {', '.join(left_out[: limits.named])}{more}"
         )
+    if not cohort.complete:
+        notes["signatures.sample"] = (
+            f"classifiers, controls, phases, components and specifications look at {len(cohort):,} of the "
+            f"{len(cohort.all_labels):,} prompts, drawn at random; similarity, its permutations, layers and load at "
+            "all of them"
+        )
+    return notes

@@ -1,7 +1,7 @@
 """Two captures of the same prompts compared: what two models, checkpoints or precisions route differently."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
-from moexray.stats.experts.paired import paired_routing
-from moexray.stats.experts.saturation import router_saturation
+from moexray.stats.experts.paired import PairedLayer, paired_routing
 from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.summaries import Interval
-from moexray.studies.codec import from_values, optional, to_values
+from moexray.studies.agreement import router_agreement
+from moexray.studies.codec import optional
+from moexray.studies.limits import LEVEL
 from moexray.studies.results import Result, rows_of
 from moexray.trace import Trace
 
@@ -108,7 +109,7 @@ def compare(
     first: Signatures,
     second: Signatures,
     *,
-    phase: str = "all",
+    tokens: str = "all",
     permutations: int = 10_000,
     seed: int = 0,
     common: bool = False,
@@ -119,11 +120,11 @@ def compare(
     Parameters
     ----------
     first, second
-        Captures of the same prompts by routers of the same layout.
-    phase
-        Whose tokens.
+        Captures of the same prompts by routers with the same experts.
+    tokens
+        Which tokens: see `moexray.segments.places`.
     permutations, seed
-        Shuffles of which of a prompt's two signatures is whose, and their seed.
+        Permutations, which exchange the two signatures of a prompt, and their seed.
     common
         Compare the prompts and layers that are in both, where others are not.
     traces
@@ -134,32 +135,33 @@ def compare(
     AnalysisError
         If prompts, layers, experts or, token by token, tokens are not the same.
     """
-    fingerprints = (first.fingerprint, second.fingerprint)
-    first, second = _matched(first, second, common=common)
-    there = np.flatnonzero(first.has_tokens(phase) & second.has_tokens(phase))
+    one, other = _aligned(first, second, common=common)
+    there = np.flatnonzero(one.has_tokens(tokens) & other.has_tokens(tokens))
     if not len(there):
-        message = f"no prompt has a token in the phase {phase!r} in both"
+        message = f"no prompt has a token in the phase {tokens!r} in both"
         raise AnalysisError(message)
-    first, second = first.take(there), second.take(there)
-    shares = [one.vectors(phase).reshape(len(there), len(one.layers), -1) for one in (first, second)]
-    found = paired_routing(shares[0], shares[1], first.prompts.categories, permutations=permutations, rng=seed)
-    layers = [
-        {
-            "layer": layer,
-            "jensen_shannon": one.jensen_shannon,
-            "p_value": one.p_value,
-            "similarity": one.similarity,
-            "similarity_ci": one.similarity_ci,
-            "moved": _moved(one.differences, one.adjusted),
-        }
-        for layer, one in zip(first.layers.tolist(), found, strict=True)
-    ]
+    one, other = one.take(there), other.take(there)
+    shares = [each.vectors(tokens).reshape(len(there), *each.shape[2:]) for each in (one, other)]
+    found = paired_routing(
+        shares[0],
+        shares[1],
+        one.prompts.categories,
+        permutations=permutations,
+        rng=seed,
+        experts=one.experts,
+    )
+    layers = [_layer(layer, of_layer) for layer, of_layer in zip(one.layers.tolist(), found, strict=True)]
     if traces is not None:
-        _add_agreement(layers, traces, first, phase)
-    models = [one.meta.get("model") for one in (first, second)]
-    settings = {"permutations": permutations, "seed": seed, "fingerprints": fingerprints}
-    document = {"models": models, "prompts": len(there), "phase": phase, "layers": layers, **settings}
-    return from_values(to_values(document), Comparison)
+        layers = _with_agreement(layers, traces, one, tokens)
+    return Comparison(
+        models=(_model(first), _model(second)),
+        prompts=len(there),
+        phase=tokens,
+        layers=tuple(layers),
+        permutations=permutations,
+        seed=seed,
+        fingerprints=(first.fingerprint, second.fingerprint),
+    )
 
 
 def compare_counts(first: CorpusCounts, second: CorpusCounts) -> Comparison:
@@ -174,39 +176,52 @@ def compare_counts(first: CorpusCounts, second: CorpusCounts) -> Comparison:
     if not corpora:
         message = f"{first.model} and {second.model} have no corpus in common"
         raise AnalysisError(message)
-    if first.layers != second.layers or first.counts.shape[2] != second.counts.shape[2]:
+    if first.layers != second.layers or first.experts != second.experts:
         message = f"{first.model} and {second.model} differ in layers or experts, which cannot be matched"
         raise AnalysisError(message)
-    layers = []
-    for place, layer in enumerate(first.layers):
-        for corpus in corpora:
-            loads = [one.corpus(corpus)[place].astype(np.float64) for one in (first, second)]
-            shares = [load / load.sum() for load in loads]
-            cosine = float(loads[0] @ loads[1] / np.linalg.norm(loads[0]) / np.linalg.norm(loads[1]))
-            layers.append(
-                {
-                    "layer": layer,
-                    "corpus": corpus,
-                    "jensen_shannon": float(jensen_shannon(*shares)),
-                    "similarity": cosine,
-                }
-            )
-    return from_values(to_values({"models": [first.model, second.model], "layers": layers}), Comparison)
+    layers = (
+        _loads(layer, corpus, *(one.corpus(corpus)[place].astype(np.float64) for one in (first, second)))
+        for place, layer in enumerate(first.layers)
+        for corpus in corpora
+    )
+    return Comparison(models=(first.model, second.model), layers=tuple(layers))
 
 
-def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
-    if first.shape[3] != second.shape[3]:
-        message = f"one has {first.shape[3]} experts a layer, the other {second.shape[3]}: they have no match"
-        raise AnalysisError(message)
-    if first.layers.tolist() != second.layers.tolist():
-        layers = [layer for layer in first.layers.tolist() if layer in second.layers.tolist()]
-        if not common or not layers:
-            message = (
-                f"one has layers {first.layers.tolist()}, the other {second.layers.tolist()}: "
-                "--common compares those that both have"
-            )
-            raise AnalysisError(message)
-        first, second = _of_layers(first, layers), _of_layers(second, layers)
+def _loads(layer: int, corpus: str, one: NDArray[np.float64], other: NDArray[np.float64]) -> ComparedLayer:
+    return ComparedLayer(
+        layer=layer,
+        corpus=corpus,
+        jensen_shannon=float(jensen_shannon(one / one.sum(), other / other.sum())),
+        similarity=float(one @ other / np.linalg.norm(one) / np.linalg.norm(other)),
+    )
+
+
+def _layer(layer: int, found: PairedLayer) -> ComparedLayer:
+    order = np.argsort(-np.abs(found.differences), kind="stable")
+    moved = [Moved(int(i), float(found.differences[i])) for i in order if found.adjusted[i] < LEVEL]
+    return ComparedLayer(
+        layer=layer,
+        jensen_shannon=found.jensen_shannon,
+        p_value=found.p_value,
+        similarity=found.similarity,
+        similarity_ci=found.similarity_ci,
+        moved=tuple(moved[:_MOST_MOVED]),
+    )
+
+
+def _with_agreement(
+    layers: Sequence[ComparedLayer], traces: tuple[Trace, Trace], prompts: Signatures, tokens: str
+) -> list[ComparedLayer]:
+    found, number = router_agreement(traces, prompts, tokens)
+    return [
+        replace(layer, agreement=agreement, agreement_ci=interval, tokens=number)
+        for layer, agreement, interval in zip(layers, found.by_layer, found.intervals, strict=True)
+    ]
+
+
+def _aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
+    """Return both with the same layers and the same prompts in the same order."""
+    first, second = _same_layers(first, second, common=common)
     ids = [name for name in first.prompts.ids if name in set(second.prompts.ids)]
     if set(first.prompts.ids) != set(second.prompts.ids) and (not common or not ids):
         only = sorted(set(first.prompts.ids) ^ set(second.prompts.ids))
@@ -221,61 +236,42 @@ def _matched(first: Signatures, second: Signatures, *, common: bool) -> tuple[Si
     return one, other
 
 
+def _same_layers(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
+    """Return both with the layers that both have, which have as many experts in both."""
+    ours, theirs = first.layers.tolist(), second.layers.tolist()
+    layers = [layer for layer in ours if layer in theirs]
+    if ours != theirs and not (common and layers):
+        message = f"one has layers {ours}, the other {theirs}: --common compares those that both have"
+        raise AnalysisError(message)
+    first, second = (_of_layers(one, layers) for one in (first, second))
+    for layer, one, other in zip(layers, first.experts.tolist(), second.experts.tolist(), strict=True):
+        if one != other:
+            message = f"one has {one} experts in layer {layer}, the other {other}: they have no match"
+            raise AnalysisError(message)
+    return first, second
+
+
 def _of_layers(signatures: Signatures, layers: Sequence[int]) -> Signatures:
+    """Return some layers, as wide as the widest of them has experts."""
     places = [signatures.layers.tolist().index(layer) for layer in layers]
-    mass = signatures.mass
+    experts, mass = signatures.experts[places], signatures.mass
+    width = int(experts.max())
+    if len(places) == len(signatures.layers) and width == signatures.shape[3]:
+        return signatures
     return signatures.replace(
-        counts=signatures.counts[:, :, places],
-        mass=None if mass is None else mass[:, :, places],
-        experts=signatures.experts[places],
+        counts=signatures.counts[:, :, places, :width],
+        mass=None if mass is None else mass[:, :, places, :width],
+        experts=experts,
         layers=signatures.layers[places],
         top_k=signatures.top_k[places],
     )
 
 
 def _in_order(signatures: Signatures, ids: Sequence[str]) -> Signatures:
-    places = {name: i for i, name in enumerate(signatures.prompts.ids)}
+    places = signatures.prompts.place_of()
     return signatures.take([places[name] for name in ids])
 
 
-def _moved(differences: NDArray[np.float64], adjusted: NDArray[np.float64]) -> list[dict[str, Any]]:
-    order = [i for i in np.argsort(-np.abs(differences), kind="stable") if adjusted[i] < 0.05]
-    return [{"expert": int(i), "difference": float(differences[i])} for i in order[:_MOST_MOVED]]
-
-
-def _add_agreement(
-    layers: Sequence[dict[str, Any]], traces: tuple[Trace, Trace], prompts: Signatures, phase: str
-) -> None:
-    """Compare prompt tokens always, generated ones as far as both models wrote the same."""
-    texts = [trace.texts() for trace in traces]
-    for token in texts[0].keys() & texts[1].keys():
-        if texts[0][token] != texts[1][token]:
-            named = f"{texts[0][token]!r} in one and {texts[1][token]!r} in the other"
-            message = f"token {token} is {named}: their tokenizers differ"
-            raise AnalysisError(message)
-    tokens = []
-    for trace in traces:
-        places = {name: i for i, name in enumerate(trace.signatures.prompts.ids)}
-        tokens.append(trace.tokens(np.array([places[name] for name in prompts.prompts.ids]), phase))
-    keys = [np.column_stack([one.prompts, one.positions]) for one in tokens]
-    order = [np.lexsort(key.T[::-1]) for key in keys]
-    width = max(int(key[:, 1].max()) for key in keys) + 1
-    flat = [(key[:, 0] * width + key[:, 1])[rows] for key, rows in zip(keys, order, strict=True)]
-    both = np.intersect1d(flat[0], flat[1])
-    rows = [rows[np.searchsorted(one, both)] for one, rows in zip(flat, order, strict=True)]
-    same = tokens[0].token_ids[rows[0]] == tokens[1].token_ids[rows[1]]
-    given = ~tokens[0].generated[rows[0]]
-    if (given & ~same).any():
-        name = prompts.prompts.ids[int(tokens[0].prompts[rows[0][given & ~same]][0])]
-        message = f"prompt {name!r} is not the same tokens in both: their tokenizers or templates differ"
-        raise AnalysisError(message)
-    first_other = np.full(len(prompts), width)
-    np.minimum.at(first_other, both[~same] // width, both[~same] % width)
-    kept = both % width < first_other[both // width]
-    held = np.unique(both[kept] // width, return_inverse=True)
-    labels = [prompts.prompts.categories[i] for i in held[0]]
-    places_of = [[trace.signatures.layers.tolist().index(layer["layer"]) for layer in layers] for trace in traces]
-    chosen = [one.experts[some[kept]][:, places] for one, some, places in zip(tokens, rows, places_of, strict=True)]
-    found = router_saturation(chosen[0], chosen[1], held[1], labels)
-    for layer, agreement, interval in zip(layers, found.by_layer, found.intervals, strict=True):
-        layer |= {"agreement": agreement, "agreement_ci": interval, "tokens": int(kept.sum())}
+def _model(signatures: Signatures) -> str | None:
+    model = signatures.meta.get("model")
+    return None if model is None else str(model)

@@ -1,27 +1,32 @@
-"""What each expert is for: its load, its categories, its tokens and its partners, as JSON values."""
+"""What every expert does: its load, its categories, its tokens and its partners."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.corpus_counts import CorpusCounts
-from moexray.errors import AnalysisError, NotComputable
+from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 from moexray.stats.experts.coactivation import Coactivation, coactivation
-from moexray.stats.experts.specialisation import domain_specialisation, specialisation_tests, vocabulary_specialisation
+from moexray.stats.experts.specialisation import (
+    SpecialisationTests,
+    domain_specialisation,
+    specialisation_tests,
+    vocabulary_specialisation,
+)
 from moexray.stats.layers.load import LayerLoad, layer_loads
-from moexray.stats.tokens.sums import sum_at
-from moexray.studies.codec import from_values, optional, to_values
+from moexray.studies.codec import optional
+from moexray.studies.expert_tokens import LEAST_OCCURRENCES, Example, LayerTokens, examples, layer_tokens
+from moexray.studies.limits import LEVEL
+from moexray.studies.notes import Notes
 from moexray.studies.results import Result
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
-# A token that occurs less often says nothing of an expert; so many tokens and partners are named.
-LEAST_OCCURRENCES, MOST_NAMED = 5, 10
-_AROUND = 6
+# So many tokens and partners of an expert are named.
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,6 @@ class Partner:
     expert: int
     share: float
     odds_ratio: float
-
-
-@dataclass(frozen=True)
-class Example:
-    """A token in brackets with the tokens around it, and the prompt that holds it."""
-
-    prompt: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -159,6 +156,16 @@ class ExpertReport(Result):
             raise AnalysisError(message)
         return replace(self, layers=(replace(found[0], experts=tuple(experts)),))
 
+    def with_examples(self, trace: Trace, *, most: int = 5) -> "ExpertReport":
+        """Return the report with tokens of each expert in context; see `moexray.studies.expert_tokens.examples`."""
+        tokens = self.phase or "all"
+
+        def shown(layer: LayerOfExperts, one: Expert) -> Expert:
+            return replace(one, examples=examples(trace, layer.layer, one.expert, tokens=tokens, most=most))
+
+        layers = (replace(one, experts=tuple(shown(one, expert) for expert in one.experts)) for one in self.layers)
+        return replace(self, layers=tuple(layers))
+
     def headline(self) -> list[str]:
         """Return the model, and the busiest expert of each layer."""
         lines = [f"{self.model or 'unknown model'}, categories {', '.join(self.categories)}"]
@@ -187,207 +194,158 @@ class ExpertReport(Result):
         ]
 
 
-@dataclass(frozen=True)
-class LayerTokens:
-    """What one layer did with token ids, and which experts it selected together.
-
-    Attributes
-    ----------
-    token_ids, occurrences, counts
-        Ids, how often each occurs, and what it was sent to ``(ids,)``, ``(ids,)``, ``(ids, experts)``.
-    pairs, tokens
-        Tokens that selected both of two experts ``(experts, experts)``, and all tokens.
-    """
-
-    token_ids: NDArray[np.int64]
-    occurrences: NDArray[np.int64]
-    counts: NDArray[np.int32]
-    pairs: NDArray[np.int64]
-    tokens: int
-
-
 def describe_experts(
     signatures: Signatures,
     *,
-    phase: str = "all",
+    tokens: str = "all",
     permutations: int = 10_000,
     seed: int = 0,
     trace: Trace | None = None,
 ) -> ExpertReport:
-    """Describe every expert of every layer; tokens, partners and redundancy where there is a trace.
+    """Describe every expert of every layer.
+
+    Parameters
+    ----------
+    signatures
+        What was recorded.
+    tokens
+        Which tokens: see `moexray.segments.places`.
+    permutations, seed
+        Permutations of the categories behind each expert's test, and their seed.
+    trace
+        Every token's experts, of these prompts; adds each expert's token ids and partners.
 
     Raises
     ------
     AnalysisError
-        If no prompt has a token in the phase.
+        If no prompt has a selected token.
     """
-    there = signatures.take(np.flatnonzero(signatures.has_tokens(phase)))
+    there = signatures.take(np.flatnonzero(signatures.has_tokens(tokens)))
     if not len(there):
-        message = f"no prompt has a token in the phase {phase!r}"
+        message = f"no prompt has a token in the phase {tokens!r}"
         raise AnalysisError(message)
-    names = sorted(set(there.prompts.categories))
+    names, notes, model = sorted(set(there.prompts.categories)), Notes(), signatures.meta.get("model")
     marks = np.array([[label == name for label in there.prompts.categories] for name in names], dtype=np.int64)
-    counts = np.einsum("cp,ple->lce", marks, there.loads(phase))
-    tokens = marks @ there.lengths(phase)
-    document = _document(signatures.meta.get("model"), there.layers.tolist(), counts, tokens=tokens, names=names)
-    document |= {"phase": phase, "of": "tokens", "permutations": permutations, "seed": seed}
-    document["fingerprint"] = signatures.fingerprint
-    _add_tests(document, there, phase, permutations, seed)
+    layers = _described(
+        there.layers.tolist(),
+        there.experts.tolist(),
+        np.einsum("cp,ple->lce", marks, there.loads(tokens)),
+        per=marks @ there.lengths(tokens),
+        names=names,
+    )
+    tests = notes.attempt("categories", lambda: _tests(there, tokens, permutations, seed))
+    if tests is not None:
+        layers = [_with_tests(layer, tests, place, there.shape[3], names) for place, layer in enumerate(layers)]
     if trace is not None:
         texts = trace.texts()
-        for layer, found in zip(document["layers"], layer_tokens(trace, phase), strict=True):
-            _add_tokens(layer, found, texts)
-    return from_values(to_values(document), ExpertReport)
+        of_layers = zip(layers, layer_tokens(trace, tokens), strict=True)
+        layers = [_with_tokens(layer, found, texts) for layer, found in of_layers]
+    return ExpertReport(
+        model=None if model is None else str(model),
+        categories=tuple(names),
+        layers=tuple(layers),
+        phase=tokens,
+        of="tokens",
+        permutations=permutations,
+        seed=seed,
+        notes=notes.sorted(),
+        fingerprint=signatures.fingerprint,
+    )
 
 
 def describe_experts_of_counts(counts: CorpusCounts) -> ExpertReport:
     """Describe every expert of a table of counts, whose corpora are its categories.
 
-    Shares are of a corpus's selections, k to a token, since such a table does not say how many tokens there were.
+    Shares are of a corpus's selections, k to a token: such a table does not say how many tokens there were.
     """
     by_layer = counts.counts.swapaxes(0, 1)
-    found = _document(counts.model, counts.layers, by_layer, tokens=counts.selections, names=counts.corpora)
-    return from_values(to_values({**found, "of": "selections"}), ExpertReport)
+    layers = _described(counts.layers, counts.experts, by_layer, per=counts.selections, names=counts.corpora)
+    return ExpertReport(model=counts.model, categories=counts.corpora, layers=tuple(layers), of="selections")
 
 
-def layer_tokens(trace: Trace, phase: str) -> list[LayerTokens]:
-    """Count ids by expert, and experts by expert, in every layer of a trace, which is read twice."""
-    token_ids = np.zeros(0, dtype=np.int64)
-    for block in trace.blocks():
-        token_ids = np.union1d(token_ids, block.select(phase).token_ids)
-    layers, width = len(trace.signatures.layers), trace.width
-    counts = np.zeros((layers, len(token_ids), width), dtype=np.int32)
-    pairs = np.zeros((layers, width, width), dtype=np.int64)
-    occurrences = np.zeros(len(token_ids), dtype=np.int64)
-    for block in (block.select(phase) for block in trace.blocks()):
-        known, rows = np.unique(np.searchsorted(token_ids, block.token_ids), return_inverse=True)
-        occurrences[known] += np.bincount(rows, minlength=len(known))
-        for layer, chosen in enumerate(block.experts.swapaxes(0, 1)):
-            marks = np.zeros((len(rows), width + 1))  # the last column takes what is no selection
-            np.put_along_axis(marks, np.where(chosen < 0, width, chosen).astype(np.int64), 1, axis=1)
-            counts[layer, known] += sum_at(rows, marks[:, :width], len(known)).astype(np.int32)
-            pairs[layer] += (marks[:, :width].T @ marks[:, :width]).astype(np.int64)
-    tokens = int(occurrences.sum())
-    return [LayerTokens(token_ids, occurrences, *found, tokens) for found in zip(counts, pairs, strict=True)]
+def _described(
+    layers: Sequence[int],
+    experts: Sequence[int],
+    counts: NDArray[np.int64],  # (layers, categories, experts)
+    *,
+    per: NDArray[np.int64],  # (categories,)
+    names: Sequence[str],
+) -> list[LayerOfExperts]:
+    """Describe the experts that each layer has by their load and by their shares in categories."""
+    return [
+        _described_layer(layer, of_layer[:, :size], per, names)
+        for layer, size, of_layer in zip(layers, experts, counts, strict=True)
+    ]
 
 
-def examples(trace: Trace, layer: int, expert: int, *, phase: str = "all", most: int = 5) -> list[dict[str, str]]:
-    """Show the tokens that an expert gets most surely, each in its context, and each in another prompt.
-
-    Surest are ids of which it gets the largest share; those that occur less than five times come last. The trace is
-    read twice.
-    """
-    texts, place = trace.texts(), trace.signatures.layers.tolist().index(layer)
-    surest = _surest(trace, place, expert, phase)[:most]
-    found: dict[int, tuple[int, str]] = {}
-    for block in (block.select(phase) for block in trace.blocks()):
-        hit = (block.experts[:, place] == expert).any(axis=1)
-        for token in (token for token in surest if token not in found):
-            shown = [prompt for prompt, _ in found.values()]
-            rows = np.flatnonzero(hit & (block.token_ids == token) & ~np.isin(block.prompts, shown))
-            if len(rows):
-                found[token] = (int(block.prompts[rows[0]]), _in_context(block, int(rows[0]), texts))
-    names = trace.signatures.prompts.ids
-    return [{"prompt": names[found[token][0]], "text": found[token][1]} for token in surest if token in found]
-
-
-def _surest(trace: Trace, place: int, expert: int, phase: str) -> list[int]:
-    """Order the ids that an expert gets by the share that it gets of them."""
-    occurrences: Counter[int] = Counter()
-    got: Counter[int] = Counter()
-    for block in (block.select(phase) for block in trace.blocks()):
-        hit = (block.experts[:, place] == expert).any(axis=1)
-        occurrences.update(block.token_ids.tolist())
-        got.update(block.token_ids[hit].tolist())
-    return sorted(got, key=lambda i: (occurrences[i] < LEAST_OCCURRENCES, -got[i] / occurrences[i], i))
-
-
-def _in_context(block: RoutedTokens, row: int, texts: Mapping[int, str]) -> str:
-    """Write the tokens around a row, which stands in brackets."""
-    those = np.flatnonzero(block.prompts == block.prompts[row])
-    around = range(max(those[0], row - _AROUND), min(those[-1], row + _AROUND) + 1)
-    words = [texts.get(int(block.token_ids[i]), "?") for i in around]
-    words[row - around.start] = f"[{words[row - around.start]}]"
-    return "".join(words)
-
-
-def _document(
-    model: Any, layers: Sequence[int], counts: NDArray[np.int64], *, tokens: NDArray[np.int64], names: Sequence[str]
-) -> dict[str, Any]:
-    """Describe experts by their `counts` ``(layers, categories, experts)``."""
-    described = []
-    for layer, of_layer in zip(layers, counts, strict=True):
-        shares = domain_specialisation(of_layer, tokens)
-        load = of_layer.sum(axis=0) / max(int(of_layer.sum()), 1)
-        ranks = np.argsort(np.argsort(-load, kind="stable"), kind="stable")
-        described.append(
-            {
-                "layer": layer,
-                "balance": asdict(layer_loads(of_layer.sum(axis=0)[None])[0]),
-                "experts": [
-                    {
-                        "expert": expert,
-                        "load": float(load[expert]),
-                        "rank": int(ranks[expert]) + 1,
-                        "categories": {name: float(shares[c, expert]) for c, name in enumerate(names)},
-                    }
-                    for expert in range(of_layer.shape[1])
-                ],
-            }
+def _described_layer(
+    layer: int, counts: NDArray[np.int64], per: NDArray[np.int64], names: Sequence[str]
+) -> LayerOfExperts:
+    shares, total = domain_specialisation(counts, per), counts.sum(axis=0)
+    load = total / max(int(total.sum()), 1)
+    ranks = np.argsort(np.argsort(-load, kind="stable"), kind="stable")
+    experts = (
+        Expert(
+            expert=expert,
+            load=float(load[expert]),
+            rank=int(ranks[expert]) + 1,
+            categories={name: float(shares[c, expert]) for c, name in enumerate(names)},
         )
-    return {"model": model, "categories": list(names), "layers": described}
+        for expert in range(len(load))
+    )
+    return LayerOfExperts(layer, layer_loads(total[None])[0], tuple(experts))
 
 
-def _add_tests(document: dict[str, Any], there: Signatures, phase: str, permutations: int, seed: int) -> None:
-    document["notes"] = {}
-    try:
-        found = specialisation_tests(
-            there.vectors(phase), there.prompts.categories, permutations=permutations, rng=seed
+def _tests(there: Signatures, tokens: str, permutations: int, seed: int) -> SpecialisationTests:
+    exists = np.arange(there.shape[3]) < there.experts[:, None]
+    return specialisation_tests(
+        there.vectors(tokens), there.prompts.categories, permutations=permutations, rng=seed, exists=exists.ravel()
+    )
+
+
+def _with_tests(
+    layer: LayerOfExperts, tests: SpecialisationTests, place: int, width: int, names: Sequence[str]
+) -> LayerOfExperts:
+    def special(expert: int) -> tuple[Special, ...]:
+        column = place * width + expert
+        return tuple(
+            Special(name, float(tests.differences[c, column]))
+            for c, name in enumerate(names)
+            if tests.adjusted[c, column] < LEVEL
         )
-    except NotComputable as reason:
-        document["notes"]["categories"] = str(reason)
-        return
-    names, width = document["categories"], there.shape[3]
-    for place, layer in enumerate(document["layers"]):
-        for expert in layer["experts"]:
-            column = place * width + expert["expert"]
-            expert["special"] = [
-                {"category": name, "difference": float(found.differences[c, column])}
-                for c, name in enumerate(names)
-                if found.adjusted[c, column] < 0.05
-            ]
+
+    return replace(layer, experts=tuple(replace(one, special=special(one.expert)) for one in layer.experts))
 
 
-def _add_tokens(layer: dict[str, Any], found: LayerTokens, texts: Mapping[int, str]) -> None:
+def _with_tokens(layer: LayerOfExperts, found: LayerTokens, texts: Mapping[int, str]) -> LayerOfExperts:
     shares = vocabulary_specialisation(found.counts, found.occurrences)
     often = np.flatnonzero(found.occurrences >= LEAST_OCCURRENCES)
-    together: Coactivation | None
-    try:
-        together = coactivation(found.pairs, found.tokens)
-    except NotComputable:
-        together = None
-    for expert in layer["experts"]:
-        number = expert["expert"]
-        best = often[np.argsort(-shares[often, number], kind="stable")[:MOST_NAMED]]
-        expert["tokens"] = [
-            {
-                "token_id": int(found.token_ids[i]),
-                "token": texts.get(int(found.token_ids[i])),
-                "share": float(shares[i, number]),
-                "occurrences": int(found.occurrences[i]),
-            }
+    size = len(layer.experts)
+    together = Notes().attempt("partners", lambda: coactivation(found.pairs[:size, :size], found.tokens))
+
+    def described(one: Expert) -> Expert:
+        best = often[np.argsort(-shares[often, one.expert], kind="stable")[:MOST_NAMED]]
+        tokens = (
+            ExpertToken(
+                token_id=int(found.token_ids[i]),
+                token=texts.get(int(found.token_ids[i])),
+                share=float(shares[i, one.expert]),
+                occurrences=int(found.occurrences[i]),
+            )
             for i in best
-            if shares[i, number] > 0
-        ]
-        expert.update(_partners(together, number))
+            if shares[i, one.expert] > 0
+        )
+        partners, redundancy = _partners(together, one.expert)
+        return replace(one, tokens=tuple(tokens), partners=partners, redundancy=redundancy)
+
+    return replace(layer, experts=tuple(map(described, layer.experts)))
 
 
-def _partners(together: Coactivation | None, expert: int) -> dict[str, Any]:
-    if together is None:
-        return {"partners": [], "redundancy": None}
+def _partners(together: Coactivation | None, expert: int) -> tuple[tuple[Partner, ...], float | None]:
+    """Return the experts that get tokens of an expert more than loads explain, and the largest share that one gets."""
+    if together is None or np.isnan(together.shares[expert]).all():  # never selected
+        return (), None
     ratios, shares = together.odds_ratio[expert], together.shares[expert]
     order = [i for i in np.argsort(-np.nan_to_num(ratios), kind="stable") if np.isfinite(ratios[i]) and ratios[i] > 1]
-    if np.isnan(shares).all():  # never selected
-        return {"partners": [], "redundancy": None}
-    partners = [{"expert": int(i), "share": float(shares[i]), "odds_ratio": float(ratios[i])} for i in order]
-    return {"partners": partners[:MOST_NAMED], "redundancy": float(np.nanmax(shares))}
+    partners = (Partner(int(i), float(shares[i]), float(ratios[i])) for i in order[:MOST_NAMED])
+    return tuple(partners), float(np.nanmax(shares))

@@ -1,9 +1,12 @@
 """What a result is about, and the settings that it was computed with."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moexray.studies.codec import optional
+from moexray.studies.cohort import Cohort
+from moexray.version import __version__
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,33 @@ class Settings:
     folds: int
     moexray: str
     trace: bool = False
+
+
+def header_of(cohort: Cohort) -> Header:
+    """Return what a study of this cohort is about."""
+    signatures = cohort.all
+    experts, model = tuple(signatures.experts.tolist()), signatures.meta.get("model")
+    return Header(
+        prompts=len(cohort.all_labels),
+        categories=dict(sorted(Counter(cohort.all_labels).items())),
+        layers=tuple(cohort.layers),
+        experts=signatures.shape[3],
+        top_k=tuple(signatures.top_k.tolist()),
+        phase=cohort.tokens,
+        by=cohort.weighting,
+        model=None if model is None else str(model),
+        experts_by_layer=experts if len(set(experts)) > 1 else None,
+        sample=None if cohort.complete else len(cohort),
+        fingerprint=signatures.fingerprint,
+    )
+
+
+def settings_of(cohort: Cohort) -> Settings:
+    """Return the settings of a study of this cohort."""
+    return Settings(
+        permutations=cohort.permutations,
+        seed=cohort.seed,
+        folds=cohort.folds,
+        moexray=__version__,
+        trace=cohort.trace is not None,
+    )

@@ -45,7 +45,7 @@ def test_options_reach_the_analysis(run: Run, made_up: Callable[..., Signatures]
     signatures = made_up()
     signatures.save(tmp_path / "signatures.npz")
     run("analyze", "--phase", "prompt", "--permutations", 29, "--seed", 7, "--folds", 3)
-    expected = analyze(signatures, phase="prompt", permutations=29, seed=7, folds=3)
+    expected = analyze(signatures, tokens="prompt", permutations=29, seed=7, folds=3)
     assert (tmp_path / "analysis.json").read_text(encoding="utf-8") == expected.to_json()
 
 

@@ -81,7 +81,7 @@ def test_other_layers_and_experts_are_refused(run: Run, first: Signatures) -> No
     assert "one has layers [1, 2, 4], the other [1, 2, 5]" in run("compare", "a.npz", "b.npz").stderr
     assert [layer["layer"] for layer in compared(run, "--common")["layers"]] == [1, 2]
     first.replace(counts=np.pad(first.counts, ((0, 0), (0, 0), (0, 0), (0, 1)))).save("b.npz")
-    assert "8 experts a layer, the other 9" in run("compare", "a.npz", "b.npz", "--common").stderr
+    assert "8 experts in layer 1, the other 9" in run("compare", "a.npz", "b.npz", "--common").stderr
 
 
 def test_another_tokenizer_is_refused(run: Run, first: Signatures) -> None:

@@ -1,8 +1,8 @@
 """What each choice does to the headline, summed up."""
 
 from moexray.stats.categories.alternatives import Specification
-from moexray.studies.alternatives import by_choice
 from moexray.studies.analysis import analyze
+from moexray.studies.sections.alternatives import by_choice
 
 from .. import made
 
@@ -13,17 +13,17 @@ def test_each_choice_is_summed_up_over_all_that_made_it() -> None:
         Specification("shares", "averaged", "all", "none", 0.9, 0.7, 0.2),
         Specification("square roots", "concatenated", "prompt", "none", None, None, None),
     ]
-    rows = {(row["choice"], row["value"]): row for row in by_choice(found)}
+    rows = {(row.choice, row.value): row for row in by_choice(found)}
     shares = rows["measure", "shares"]
-    assert (shares["specifications"], shares["least"], shares["median"], shares["greatest"]) == (2, 0.5, 0.7, 0.9)
-    assert shares["below_0.05"] == 1
-    assert rows["phase", "prompt"]["median"] is None
-    assert rows["left_out", "none"]["specifications"] == 3
+    assert (shares.specifications, shares.least, shares.median, shares.greatest) == (2, 0.5, 0.7, 0.9)
+    assert shares.significant == 1
+    assert rows["phase", "prompt"].median is None
+    assert rows["left_out", "none"].specifications == 3
 
 
 def test_an_analysis_holds_them_only_where_they_were_asked_for() -> None:
     signatures = made.signatures(12, layers=(0, 1), experts=4, effect=0, tokens=(8, 8))
     assert "specifications" not in analyze(signatures, permutations=9).document
-    found = analyze(signatures, permutations=9, specifications=True).document["specifications"]
-    assert {one["phase"] for one in found} == {"prompt", "generated", "all"}
+    found = analyze(signatures, permutations=9, specifications=True).specifications
+    assert {one.phase for one in found} == {"prompt", "generated", "all"}
     assert len(found) == 3 * 8  # with one of two categories left out, nothing remains to compare

@@ -53,13 +53,15 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     assert {"accuracy", "chance", "p_value", "labels", "confusion"} <= set(document["classifier"])
     assert set(document["controls"]) == {"length", "lexical", "partial", "near_duplicates", "token_identity"}
     assert set(document["controls"]["length"]) == {"accuracy", "signatures_less_this"}
-    assert set(document["pca"]) == {"explained_variance_ratio", "coordinates", "prompt_ids", "silhouette"}
+    assert set(document["pca"]) == {
+        *("explained_variance_ratio", "coordinates", "prompt_ids", "silhouette", "categories")
+    }
     assert set(document["layers"][0]) == {
         *("layer", "within", "across", "cohens_d", "cohens_d_ci", "p_value", "p_value_corrected"),
         *("accuracy", "accuracy_ci"),
     }
     assert set(document["depth"]) == {"spearman", "p_value", "peak_layer", "peak_layer_ci"}
-    assert set(document["load"][0]) == {"layer", "entropy", "gini", "cv", "max_over_mean", "dead_experts"}
+    assert set(document["load"][0]) == {"layer", "entropy", "gini", "cv", "max_over_mean", "dead_experts", "selections"}
     assert document["signatures"]["categories"] == {"a": 10, "b": 10}
     assert set(document["notes"]) == {"controls.token_identity"}  # it takes a trace
 
@@ -67,7 +69,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
 @pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
 def test_the_figures_are_those_of_the_phase(phase: str) -> None:
     s = signatures()
-    document = analyze(s, phase=phase, permutations=20).document
+    document = analyze(s, tokens=phase, permutations=20).document
     found = similarity(s.vectors(phase), s.prompts.categories)
     assert document["similarity"]["cohens_d"] == found.cohens_d
     assert document["classifier"]["accuracy"]["mean"] == classify(s.vectors(phase), s.prompts.categories).accuracy
@@ -85,11 +87,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_only_other_draws() -> No
 def test_a_prompt_without_a_token_in_the_phase_is_left_out_and_named() -> None:
     whole = signatures()
     s = without_generated(whole, 3, 8)
-    document = analyze(s, phase="generated", permutations=20).document
+    document = analyze(s, tokens="generated", permutations=20).document
     assert document["signatures"]["prompts"] == 18
     assert "p3, p8" in document["notes"]["signatures.prompts"]
     kept = whole.take([i for i, name in enumerate(whole.prompts.ids) if name not in {"p3", "p8"}])
-    expected = analyze(kept, phase="generated", permutations=20).document
+    expected = analyze(kept, tokens="generated", permutations=20).document
     assert {**document, "signatures": {}, "notes": {}} == {**expected, "signatures": {}, "notes": {}}
     assert analyze(s, permutations=20).document["signatures"]["prompts"] == 20
 
@@ -117,7 +119,8 @@ def test_a_handful_of_prompts_never_crashes_and_every_null_has_its_reason(prompt
 def test_every_step_is_announced_before_it_runs() -> None:
     steps: list[str] = []
     analyze(signatures(), permutations=5, on_step=steps.append)
-    assert steps == ["similarity", "permutation", "balance", "classifier", "controls", "phases", "pca", "layers",
+    controls = [f"controls.{name}" for name in ("length", "lexical", "partial", "near_duplicates", "token_identity")]
+    assert steps == ["similarity", "permutation", "balance", "classifier", *controls, "phases", "pca", "layers",
                      "depth", "load"]  # fmt: skip
 
 
@@ -130,7 +133,7 @@ def test_planted_structure_that_grows_with_depth_is_found_to_do_so() -> None:
     assert document["balance"]["load_matched"]["within_above"]
 
 
-@pytest.mark.parametrize("option", [{"phase": "decode"}, {"permutations": 0}, {"folds": 1}, {"seed": -1}])
+@pytest.mark.parametrize("option", [{"tokens": "decode"}, {"permutations": 0}, {"folds": 1}, {"seed": -1}])
 def test_options_that_cannot_be_used_are_refused(option: dict[str, object]) -> None:
     with pytest.raises((AnalysisError, SignaturesError)):
         analyze(signatures(), **option)  # type: ignore[arg-type]
@@ -138,7 +141,7 @@ def test_options_that_cannot_be_used_are_refused(option: dict[str, object]) -> N
 
 def test_a_phase_without_any_token_is_refused() -> None:
     with pytest.raises(AnalysisError, match="nothing to analyze"):
-        analyze(without_generated(signatures(4), 0, 1, 2, 3), phase="generated")
+        analyze(without_generated(signatures(4), 0, 1, 2, 3), tokens="generated")
 
 
 def test_an_analysis_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 """JSON of results: the same values both ways, and one sentence for what is no result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, combinations, product
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from moexray.studies.codec import Pair, from_values, named, optional, pair_name, pair_of, to_values
+from moexray.studies.codec import Pair, from_values, optional, pair_name, pair_of, to_values
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Outer:
     rows: tuple[Inner, ...]
     by_pair: Mapping[Pair, float]
     array: NDArray[np.float64]
-    all_of_it: bool = named("all")
+    all_of_it: bool = field(metadata={"key": "all"})
     more: int | None = optional()
     beside: float | None = optional(beside="more")
 

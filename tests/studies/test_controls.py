@@ -6,8 +6,11 @@ import pytest
 from moexray.signatures import Signatures
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.analysis import analyze
-from moexray.studies.cohort import Subject
-from moexray.studies.controls import controls
+from moexray.studies.codec import to_values
+from moexray.studies.cohort import Cohort
+from moexray.studies.notes import Notes
+from moexray.studies.section import compute_sections
+from moexray.studies.sections.controls import Controls
 from moexray.views.sentences import _verdict as verdict
 
 from .. import made
@@ -58,7 +61,8 @@ def verdicts(studies: int, **effects: float) -> tuple[list[str], list[float]]:
     found, headline = [], []
     for seed in range(studies):
         made = study(seed, **effects)
-        found.append(verdict(controls(Subject(made, "all", 199, 0, 5))))
+        controls = Controls(**compute_sections(Controls, Cohort.of(made, permutations=199), Notes()))
+        found.append(verdict(to_values(controls)))
         headline.append(similarity(made.vectors(), made.prompts.categories).cohens_d)
     return found, headline
 

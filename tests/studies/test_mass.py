@@ -9,8 +9,8 @@ from moexray import signatures as signatures_module
 from moexray.errors import AnalysisError, SignaturesError
 from moexray.merging import merge
 from moexray.signatures import Signatures
-from moexray.studies import cohort as subject_module
 from moexray.studies.analysis import analyze
+from moexray.studies.limits import Limits
 
 from .. import made as builder
 
@@ -56,7 +56,7 @@ def test_equal_weights_make_the_mass_and_the_counts_the_same_signature() -> None
     signatures = made()
     equal = signatures.replace(mass=0.25 * signatures.counts.astype(np.float32))
     np.testing.assert_array_equal(equal.vectors(weighting="mass"), equal.vectors())
-    by_mass, by_counts = (analyze(equal, by=by, permutations=9).document for by in ("mass", "counts"))
+    by_mass, by_counts = (analyze(equal, weighting=by, permutations=9).document for by in ("mass", "counts"))
     different = {key for key in by_counts if by_counts[key] != by_mass[key]}
     assert different == {"signatures", "balance", "notes"}
     assert by_mass["signatures"]["by"] == "mass"
@@ -64,7 +64,7 @@ def test_equal_weights_make_the_mass_and_the_counts_the_same_signature() -> None
 
 
 def test_what_only_the_weights_tell_is_found_by_mass_alone() -> None:
-    by_mass, by_counts = (analyze(made(), by=by, permutations=199).document for by in ("mass", "counts"))
+    by_mass, by_counts = (analyze(made(), weighting=by, permutations=199).document for by in ("mass", "counts"))
     assert by_mass["permutation"]["p_value"] == 1 / 200
     assert by_counts["permutation"]["p_value"] > 0.05
     assert by_mass["load"] == by_counts["load"]
@@ -97,15 +97,12 @@ def test_blocks_of_a_file_hold_the_mass_of_their_prompts(tmp_path: Path, small_b
     np.testing.assert_array_equal(stored.take([3, 30, 59]).mass, made().take([3, 30, 59]).mass)
 
 
-def test_an_analysis_by_mass_is_the_same_whole_and_streamed(
-    tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_analysis_by_mass_is_the_same_whole_and_streamed(tmp_path: Path, small_blocks: None) -> None:
     made().save(tmp_path / "s.npz")
     stored = Signatures.open(tmp_path / "s.npz")
-    whole = analyze(stored, by="mass", permutations=9).document
-    monkeypatch.setattr(subject_module, "MOST_WHOLE", 40)
-    monkeypatch.setattr(subject_module, "SAMPLE", 30)
-    streamed = analyze(stored, by="mass", permutations=9).document
+    whole = analyze(stored, weighting="mass", permutations=9).document
+    few = Limits(in_memory=40, sample=30)
+    streamed = analyze(stored, weighting="mass", permutations=9, limits=few).document
     assert streamed["similarity"]["cohens_d"] == pytest.approx(whole["similarity"]["cohens_d"])
     assert [layer["cohens_d"] for layer in streamed["layers"]] == pytest.approx(
         [layer["cohens_d"] for layer in whole["layers"]]
@@ -140,8 +137,8 @@ def test_asking_by_what_was_not_recorded_says_how_to_record_it(tmp_path: Path) -
     without.save(tmp_path / "s.npz")
     for signatures in (without, Signatures.open(tmp_path / "s.npz")):
         with pytest.raises(SignaturesError, match="hold no gate mass: `moexray capture --record weights` records it"):
-            analyze(signatures, by="mass")
+            analyze(signatures, weighting="mass")
     with pytest.raises(SignaturesError, match="hold no gate mass"):
         without.vectors(weighting="mass")
     with pytest.raises(AnalysisError, match="no weighting 'size': there are counts and mass"):
-        analyze(without, by="size")  # type: ignore[arg-type]
+        analyze(without, weighting="size")  # type: ignore[arg-type]

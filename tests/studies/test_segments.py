@@ -8,8 +8,10 @@ from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.pairs.similarity import similarity
-from moexray.studies.cohort import Subject
-from moexray.studies.segments import phases
+from moexray.studies.codec import to_values
+from moexray.studies.cohort import Cohort
+from moexray.studies.notes import Notes
+from moexray.studies.sections.phases import Phases, compare_phases
 
 from .. import made
 
@@ -27,50 +29,55 @@ def signatures(prompts: int = 20, *, empty: tuple[int, ...] = (), seed: int = 0)
     return made.signatures(counts=counts, tokens=tokens)
 
 
-def subject(made: Signatures, phase: str = "all", permutations: int = 99) -> Subject:
-    return Subject(made, phase, permutations, 0, 5)
+def phases(made: Signatures, tokens: str = "all", permutations: int = 99) -> Phases:
+    return compare_phases(Cohort.of(made, tokens=tokens, permutations=permutations), Notes())
 
 
-def test_each_phase_has_the_figures_of_an_analysis_of_that_phase() -> None:
+def with_notes(made: Signatures) -> tuple[Phases, dict[str, str]]:
+    notes = Notes()
+    found = notes.attempt("phases", lambda: compare_phases(Cohort.of(made, permutations=99), notes.under("phases")))
+    return found, notes.found
+
+
+def test_each_phase_has_the_values_of_an_analysis_of_that_phase() -> None:
     made = signatures()
-    found = phases(subject(made))
-    assert found["prompts"] == 20
-    for phase in ("prompt", "generated"):
+    found = phases(made)
+    assert found.prompts == 20
+    for phase, effect in (("prompt", found.prompt), ("generated", found.generated)):
         alone = similarity(made.vectors(phase), made.prompts.categories)
         classified = classify(made.vectors(phase), made.prompts.categories)
-        assert found[phase]["within"] == pytest.approx(alone.within.mean)
-        assert found[phase]["across"] == pytest.approx(alone.across.mean)
-        assert found[phase]["cohens_d"] == pytest.approx(alone.cohens_d)
-        assert found[phase]["cohens_d_ci"] == pytest.approx(alone.cohens_d_ci)
-        assert found[phase]["accuracy"] == classified.accuracy
-        assert found[phase]["accuracy_ci"] == classified.accuracy_ci
-    low, high = found["difference"]["ci"]
-    assert low < found["difference"]["cohens_d"] < high
+        assert effect.within == pytest.approx(alone.within.mean)
+        assert effect.across == pytest.approx(alone.across.mean)
+        assert effect.cohens_d == pytest.approx(alone.cohens_d)
+        assert effect.cohens_d_ci == pytest.approx(alone.cohens_d_ci)
+        assert effect.accuracy == classified.accuracy
+        assert effect.accuracy_ci == classified.accuracy_ci
+    low, high = found.difference.ci
+    assert low < found.difference.cohens_d < high
 
 
 def test_a_prompt_that_goes_on_as_it_began_is_found_to_do_so() -> None:
-    found = phases(subject(signatures(), permutations=999))
-    assert found["own"]["mean"] > found["same_category"]
-    assert found["p_value"] == 1 / 1000
+    found = phases(signatures(), permutations=999)
+    assert found.own.mean > found.same_category
+    assert found.p_value == 1 / 1000
 
 
 def test_only_prompts_with_tokens_in_both_phases_are_compared_and_their_groups_go_with_them() -> None:
     groups = tuple(f"g{i // 2}" for i in range(32))
     made = signatures(32, empty=(3, 8)).replace(groups=groups)
     kept = made.take([i for i, name in enumerate(made.prompts.ids) if name not in {"p3", "p8"}])
-    about, expected = subject(made), subject(kept)
-    assert phases(about) == phases(expected)
-    assert about.notes["phases.prompts"].startswith("compares 30 of 32 prompts")
-    assert expected.notes == {}
+    found, notes = with_notes(made)
+    assert (found, {}) == with_notes(kept)
+    assert notes["phases.prompts"].startswith("compares 30 of 32 prompts")
 
 
-@pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
-def test_the_comparison_is_the_same_whichever_phase_is_analyzed(phase: str) -> None:
-    assert phases(subject(signatures(), phase)) == phases(subject(signatures()))
+@pytest.mark.parametrize("tokens", ["prompt", "generated", "all"])
+def test_the_comparison_is_the_same_whichever_phase_is_analyzed(tokens: str) -> None:
+    assert phases(signatures(), tokens) == phases(signatures())
 
 
-def test_at_most_two_thousand_shuffles_are_made() -> None:
-    assert phases(subject(signatures(), permutations=10_000))["permutations"] == 2000
+def test_at_most_two_thousand_permutations_are_made() -> None:
+    assert phases(signatures(), permutations=10_000).permutations == 2000
 
 
 @pytest.mark.parametrize(
@@ -82,19 +89,17 @@ def test_at_most_two_thousand_shuffles_are_made() -> None:
 )
 def test_a_phase_that_is_missing_is_not_compared(made: Signatures, reason: str) -> None:
     with pytest.raises(NotComputable, match=reason):
-        phases(subject(made))
+        phases(made)
 
 
-def test_what_a_handful_of_prompts_cannot_give_is_null_with_its_reason() -> None:
-    about = subject(signatures(4))
-    found = phases(about)
-    assert found["prompt"]["accuracy"] is None
-    assert "fewer than the 5 folds" in about.notes["phases.accuracy"]
-    one = subject(signatures(6).replace(categories=("a",) * 6))
-    found = phases(one)
-    assert found["other_categories"] is None
-    assert found["difference"] == {"cohens_d": None, "ci": None}
-    assert {"phases.other_categories", "phases.cohens_d", "phases.accuracy"} <= set(one.notes)
+def test_what_a_handful_of_prompts_cannot_give_is_none_with_its_reason() -> None:
+    found, notes = with_notes(signatures(4))
+    assert found.prompt.accuracy is None
+    assert "fewer than the 5 folds" in notes["phases.accuracy"]
+    found, notes = with_notes(signatures(6).replace(categories=("a",) * 6))
+    assert found.other_categories is None
+    assert (found.difference.cohens_d, found.difference.ci) == (None, None)
+    assert {"phases.other_categories", "phases.cohens_d", "phases.accuracy"} <= set(notes)
 
 
 def test_the_table_has_a_row_for_each_phase_their_difference_and_one_prompt_in_both() -> None:
@@ -119,7 +124,7 @@ def test_the_table_has_a_row_for_each_phase_their_difference_and_one_prompt_in_b
 
 @pytest.mark.parametrize("made", [signatures(), signatures(4), signatures(6).replace(categories=tuple("abcdef"))])
 def test_the_rows_fit_the_screen(made: Signatures) -> None:
-    for name, text in phase_rows({"phases": phases(subject(made))}):
+    for name, text in phase_rows({"phases": to_values(phases(made))}):
         assert len(name) <= 18
         assert len(text) <= 60
 

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+from moexray.stats.categories.classifier import Classification, classifier_p_value
 from moexray.stats.pairs.summaries import Interval
+from moexray.studies.cohort import Cohort
+from moexray.studies.notes import Notes
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,11 @@ class Accuracy:
     std: float
     ci: Interval
     folds: tuple[float, ...]
+
+    @staticmethod
+    def of(found: Classification) -> "Accuracy":
+        """Return the accuracy of cross-validated predictions."""
+        return Accuracy(found.accuracy, found.accuracy_std, found.accuracy_ci, found.fold_accuracies)
 
 
 @dataclass(frozen=True)
@@ -35,3 +43,23 @@ class Classifier:
     permutations: int
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
+
+
+def classifier(cohort: Cohort, notes: Notes) -> Classifier:
+    """Cross-validate a classifier of signatures, and test its accuracy under permuted labels."""
+    found = cohort.classification
+    permutations = min(cohort.permutations, cohort.limits.classifier_permutations)
+    some = cohort.sample(cohort.limits.classifier_prompts, "classifier.p_value")
+    notes.sampled(some, cohort, "p_value")
+
+    def p_value() -> float:
+        return classifier_p_value(some.vectors, some.labels, permutations=permutations, **some.fold_options)
+
+    return Classifier(
+        accuracy=Accuracy.of(found),
+        chance=found.chance,
+        p_value=notes.attempt("p_value", p_value),
+        permutations=permutations,
+        labels=found.labels,
+        confusion=tuple(map(tuple, found.confusion.tolist())),
+    )

@@ -1,6 +1,12 @@
 """Prompts in the plane of their first two principal components."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from moexray.stats.categories.pca import principal_components
+from moexray.studies.codec import optional
+from moexray.studies.cohort import Cohort
+from moexray.studies.notes import Notes
 
 
 @dataclass(frozen=True)
@@ -11,3 +17,21 @@ class Components:
     coordinates: tuple[tuple[float, ...], ...]
     prompt_ids: tuple[str, ...]
     silhouette: float | None
+    categories: tuple[str, ...] | None = optional()
+
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """Yield what one category leaves out."""
+        if self.silhouette is None:
+            yield "silhouette", "it needs two categories, one of them with two prompts"
+
+
+def plane(cohort: Cohort, _notes: Notes) -> Components:
+    """Project signatures onto their first two principal components."""
+    found = principal_components(cohort.vectors, cohort.labels)
+    return Components(
+        explained_variance_ratio=tuple(found.explained_variance_ratio.tolist()),
+        coordinates=tuple(map(tuple, found.coordinates.tolist())),
+        prompt_ids=tuple(cohort.signatures.prompts.ids),
+        silhouette=found.silhouette,
+        categories=tuple(cohort.labels),
+    )

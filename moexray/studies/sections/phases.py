@@ -1,8 +1,21 @@
 """The prompt's and the generated tokens of the same prompts, compared."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import NotComputable
+from moexray.signatures import Signatures
+from moexray.stats.categories.classifier import Classification, classify
+from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
 from moexray.stats.pairs.summaries import Interval
+from moexray.studies.cohort import Cohort
+from moexray.studies.notes import Notes
+
+LEAST_PROMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -56,3 +69,84 @@ class Phases:
     other_categories: float | None
     p_value: float | None
     permutations: int
+
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """Yield what one category, or categories of one prompt, leave out."""
+        effect = self.difference.cohens_d
+        if effect is None:
+            yield "cohens_d", "it needs, in both phases, pairs within and across categories that vary"
+        if self.own.ci is None or (effect is not None and self.difference.ci is None):
+            yield "ci", "an interval needs two prompts in each category, left out in turn"
+        if self.same_category is None:
+            yield from ((name, "no two prompts share a category") for name in ("same_category", "p_value"))
+        if self.other_categories is None:
+            yield "other_categories", "there is one category only"
+
+
+def compare_phases(cohort: Cohort, notes: Notes) -> Phases:
+    """Compare prompt and generated tokens, whatever tokens the cohort selects.
+
+    Raises
+    ------
+    NotComputable
+        If a phase has no token, or fewer than four prompts have tokens in both.
+    """
+    rows = _in_both(cohort.signatures)
+    if len(rows) < len(cohort):
+        note = f"compares {len(rows):,} of {len(cohort):,} prompts: those with tokens in both phases"
+        notes.add("prompts", note)
+    prompt, generated = (replace(cohort, tokens=phase).take(rows) for phase in ("prompt", "generated"))
+    found = compare_segments(
+        prompt.vectors,
+        generated.vectors,
+        prompt.labels,
+        permutations=min(cohort.permutations, cohort.limits.phase_permutations),
+        rng=cohort.rng("phases"),
+    )
+    classified = [notes.attempt("accuracy", partial(_classified, one)) for one in (prompt, generated)]
+    return _phases(found, *classified)
+
+
+def _phases(found: SegmentComparison, prompt: Classification | None, generated: Classification | None) -> Phases:
+    return Phases(
+        prompts=found.prompts,
+        prompt=_effect(found.first, prompt),
+        generated=_effect(found.second, generated),
+        difference=EffectDifference(found.difference, found.difference_ci),
+        own=MeanSimilarity(found.own, found.own_ci),
+        same_category=found.same_category,
+        other_categories=found.other_categories,
+        p_value=found.p_value,
+        permutations=found.permutations,
+    )
+
+
+def _effect(effect: SegmentEffect, found: Classification | None) -> PhaseEffect:
+    return PhaseEffect(
+        within=effect.within,
+        across=effect.across,
+        cohens_d=effect.cohens_d,
+        cohens_d_ci=effect.cohens_d_ci,
+        accuracy=None if found is None else found.accuracy,
+        accuracy_ci=None if found is None else found.accuracy_ci,
+    )
+
+
+def _classified(cohort: Cohort) -> Classification:
+    return classify(cohort.vectors, cohort.labels, **cohort.fold_options)
+
+
+def _in_both(signatures: Signatures) -> NDArray[np.int64]:  # (rows,)
+    """Return the places of the prompts with tokens in both phases."""
+    phases = {one.phase for one in signatures.segments}
+    there = {}
+    for name, words in (("prompt", "of the prompt"), ("generated", "generated")):
+        there[name] = signatures.has_tokens(name) if name in phases else np.zeros(len(signatures), dtype=np.bool_)
+        if not there[name].any():
+            message = f"no token {words} was recorded, so there is one phase only"
+            raise NotComputable(message)
+    both = np.flatnonzero(there["prompt"] & there["generated"])
+    if len(both) < LEAST_PROMPTS:
+        message = f"{len(both)} prompts have tokens in both phases: at least {LEAST_PROMPTS} are needed"
+        raise NotComputable(message)
+    return both

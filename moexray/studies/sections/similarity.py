@@ -1,10 +1,12 @@
 """The similarity of pairs of prompts within and across categories."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from moexray.stats.pairs.summaries import Interval, PairSummary
 from moexray.studies.codec import Pair
+from moexray.studies.cohort import Cohort
+from moexray.studies.notes import Notes
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,37 @@ class PairSimilarity:
     auc_ci: Interval | None
     by_category: Mapping[str, PairSummary]
     by_pair: Mapping[Pair, PairSummary]
+
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """Yield what too few pairs leave out."""
+        summaries = {"within": self.within, "across": self.across}
+        summaries |= {f"by_category.{name}": summary for name, summary in self.by_category.items()}
+        for name, summary in summaries.items():
+            if summary.pairs < 2:
+                yield name, f"{summary.pairs} pairs: a mean needs one, a standard deviation two"
+        for name, value in (("cohens_d", self.cohens_d), ("auc", self.auc)):
+            if value is None:
+                yield name, "it needs pairs within and across categories that vary"
+        if self.cohens_d is not None and self.cohens_d_ci is None:
+            yield "cohens_d_ci", "an interval needs two prompts in each category, left out in turn"
+
+
+def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
+    """Summarise the similarity of all pairs."""
+    found = cohort.similarity
+    auc = found.auc
+    if auc is not None and auc.error is not None:
+        note = f"estimated from pairs drawn at random: off by at most {auc.error:.3f} with a probability of 95 %"
+        notes.add("auc", note)
+    if cohort.signatures.prompts.groups is not None:
+        notes.add("ci", "intervals take prompts as independent: those of one group may not be")
+    return PairSimilarity(
+        within=found.within,
+        across=found.across,
+        cohens_d=found.cohens_d,
+        cohens_d_ci=found.cohens_d_ci,
+        auc=None if auc is None else auc.value,
+        auc_ci=None if auc is None else auc.ci,
+        by_category=found.by_category,
+        by_pair=found.by_pair,
+    )

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from moexray.stats.categories.alternatives import Specification
-from moexray.studies.alternatives import CHOICES
+from moexray.studies.sections.alternatives import CHOICES
 from moexray.views.figures.style import COLOURS, figure_style, set_title
 
 _HEADINGS = {"measure": "similarity of", "layers": "layers", "phase": "tokens", "left_out": "left out"}

@@ -11,9 +11,12 @@ from moexray.stats.categories.pca import principal_components
 from moexray.stats.layers.by_layer import layer_accuracies, layer_statistics
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.pairs.similarity import unit_rows
-from moexray.studies.alternatives import specifications_of
-from moexray.studies.cohort import Subject, subject_of
-from moexray.studies.same_token import token_identity
+from moexray.studies.codec import to_values
+from moexray.studies.cohort import Cohort
+from moexray.studies.limits import Limits
+from moexray.studies.notes import Notes
+from moexray.studies.sections.alternatives import alternatives
+from moexray.studies.sections.token_identity import token_identity
 from moexray.trace import Trace
 from moexray.views.figures.alternatives import draw_specifications
 from moexray.views.figures.layerwise import draw_layerwise
@@ -36,7 +39,7 @@ def make_figure(name: str, signatures: Signatures, *, phase: str = "all") -> Fig
         If these signatures cannot give the figure.
     """
     try:
-        return FIGURES[name](subject_of(signatures, phase))
+        return FIGURES[name](Cohort.of(signatures, tokens=phase))
     except (AnalysisError, NotComputable) as reason:
         message = f"no figure {name}: {reason}"
         raise FigureError(message) from reason
@@ -53,68 +56,70 @@ def make_trace_figure(name: str, signatures: Signatures, trace: Trace, *, phase:
         If the trace is not one of these signatures.
     """
     try:
-        return TRACE_FIGURES[name](subject_of(signatures, phase), trace)
+        return TRACE_FIGURES[name](Cohort.of(signatures, tokens=phase, trace=trace))
     except (AnalysisError, NotComputable) as reason:
         message = f"no figure {name}: {reason}"
         raise FigureError(message) from reason
 
 
-def _layerwise(subject: Subject) -> Figure:
-    accuracies = layer_accuracies(subject.by_layer, subject.labels, **subject.classing)
+def _layerwise(subject: Cohort) -> Figure:
+    accuracies = layer_accuracies(subject.by_layer, subject.labels, **subject.fold_options)
     return draw_layerwise(
-        layer_statistics(subject.signatures.layers.tolist(), subject.layer_effects, accuracies),
+        layer_statistics(subject.layers, subject.layer_effects, accuracies),
         chance=subject.classification.chance,
         title=_title("Category structure by layer", subject),
     )
 
 
-def _similarity(subject: Subject) -> Figure:
+def _similarity(subject: Cohort) -> Figure:
     units = unit_rows(subject.vectors)
     title = _title("Similarity of routing signatures", subject, of_sample=True)
     return draw_similarity(units @ units.T, subject.labels, title=title)
 
 
-def _pca(subject: Subject) -> Figure:
+def _pca(subject: Cohort) -> Figure:
     components = principal_components(subject.vectors, subject.labels)
     return draw_pca(components, subject.labels, title=_title("Principal components", subject, of_sample=True))
 
 
-def _load(subject: Subject) -> Figure:
+def _load(subject: Cohort) -> Figure:
     load = subject.load
     title = _title("Load of every expert", subject)
-    return draw_load(load, layer_loads(load), subject.signatures.layers.tolist(), title=title)
+    return draw_load(load, layer_loads(load, subject.all.experts), subject.layers, title=title)
 
 
-def _title(what: str, subject: Subject, *, of_sample: bool = False) -> str:
+def _title(what: str, subject: Cohort, *, of_sample: bool = False) -> str:
     model = str(subject.signatures.meta.get("model") or "unknown model")
     shown = model if len(model) <= _LONGEST_NAME else "…" + model[1 - _LONGEST_NAME :]
     prompts = f"{len(subject.all_labels):,} prompts"
-    if of_sample and subject.everything is not None:
+    if of_sample and not subject.complete:
         prompts = f"{len(subject.signatures):,} of {prompts}, drawn at random"
-    return f"{what}, {_PHASE_NAMES[subject.phase]}\n{shown}, {prompts}"
+    return f"{what}, {_PHASE_NAMES[subject.tokens]}\n{shown}, {prompts}"
 
 
-def _specifications(subject: Subject) -> Figure:
-    found = specifications_of(subject.signatures, permutations=_SHUFFLES, seed=0)
+def _specifications(subject: Cohort) -> Figure:
+    limited = replace(subject, limits=Limits(specification_permutations=_SHUFFLES))
+    found = alternatives(limited, Notes())
     if not any(one.cohens_d is not None for one in found):
         message = "no specification has an effect size"
         raise NotComputable(message)
-    title = _title("Effect size under every choice", replace(subject, phase="all"), of_sample=True)
+    title = _title("Effect size under every choice", replace(subject, tokens="all"), of_sample=True)
     return draw_specifications(found, title=title)
 
 
-def _tokens(subject: Subject, trace: Trace) -> Figure:
-    found = token_identity(subject, trace)
-    if found["same_token"] is None and found["share"] is None:
-        raise NotComputable(subject.notes["controls.token_identity.same_token"])
-    return draw_tokens(found, title=_title("Token identity by layer", subject, of_sample=True))
+def _tokens(subject: Cohort) -> Figure:
+    notes = Notes()
+    found = token_identity(subject, notes)
+    if found.same_token is None and found.share is None:
+        raise NotComputable(notes.found["same_token"])
+    return draw_tokens(to_values(found), title=_title("Token identity by layer", subject, of_sample=True))
 
 
-FIGURES: Mapping[str, Callable[[Subject], Figure]] = {
+FIGURES: Mapping[str, Callable[[Cohort], Figure]] = {
     "layerwise": _layerwise,
     "similarity": _similarity,
     "pca": _pca,
     "load": _load,
     "specifications": _specifications,
 }
-TRACE_FIGURES: Mapping[str, Callable[[Subject, Trace], Figure]] = {"tokens": _tokens}
+TRACE_FIGURES: Mapping[str, Callable[[Cohort], Figure]] = {"tokens": _tokens}

@@ -1,0 +1,66 @@
+"""Limits of an analysis: how many prompts and permutations each part takes at most."""
+
+from dataclasses import dataclass
+
+from moexray.signatures import MOST_IN_MEMORY
+
+# A p-value below this is called significant, after the adjustment for several tests where there are several.
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many prompts and permutations each part of a study takes at most.
+
+    A permutation of a classifier costs a cross-validation, and a part that compares every two prompts takes memory by
+    the square of their number. With n permutations, p-values go down to 1 / (n + 1).
+
+    Attributes
+    ----------
+    in_memory, sample
+        Up to `in_memory` prompts all are held in memory; of more, `sample` are drawn at random for what needs that.
+    named
+        Ids of prompts without tokens that a note names.
+    balance_prompts
+        Prompts whose tokens the nulls of load balancing draw anew, a hundred times.
+    classifier_prompts, classifier_permutations
+        Of the classifier's permutation test.
+    partial_prompts, partial_permutations
+        Of the effect with words and length held fixed, whose permutations reorder a matrix of prompts by prompts.
+    phase_permutations
+        Of the comparison of phases.
+    specification_permutations
+        Of each specification.
+    token_prompts
+        Prompts of the token-identity control, which has matrices of prompts by prompts for every layer.
+    gain_permutations, gain_permutations_of_many, gain_many
+        Of the same-token test, and fewer where there are more than `gain_many` prompts.
+    expected_permutations, residual_permutations
+        Of expected signatures, and of residual ones.
+    token_bytes
+        Memory for the layers that are summed in one reading of a trace.
+    plane_permutations
+        Of claims about the plane of two components.
+    """
+
+    in_memory: int = MOST_IN_MEMORY
+    sample: int = 2000
+    named: int = 100
+    balance_prompts: int = 500
+    classifier_prompts: int = 500
+    classifier_permutations: int = 200
+    partial_prompts: int = 500
+    partial_permutations: int = 2000
+    phase_permutations: int = 2000
+    specification_permutations: int = 1000
+    token_prompts: int = 500
+    gain_permutations: int = 2000
+    gain_permutations_of_many: int = 1000
+    gain_many: int = 100
+    expected_permutations: int = 10_000
+    residual_permutations: int = 1000
+    token_bytes: int = 2**30
+    plane_permutations: int = 1000
+
+
+LIMITS = Limits()

@@ -1,0 +1,131 @@
+"""The control of token identity: how much of a finding the tokens themselves explain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moexray.errors import NotComputable
+from moexray.stats.inference.labels import category_numbers, group_numbers
+from moexray.stats.tokens.expected import OtherBlocks
+from moexray.stats.tokens.information import Bits, routing_information
+from moexray.stats.tokens.share import TokenShare, token_share
+from moexray.studies.cohort import Cohort
+from moexray.studies.notes import Notes
+from moexray.studies.sections.expectation import (
+    Expectation,
+    LayerSeparation,
+    Separation,
+    expectation,
+    with_residual_test,
+)
+from moexray.studies.sections.same_token import SameToken, same_token, with_every_prompt
+from moexray.studies.sections.tokens import Tokens, tokens_of
+
+
+@dataclass(frozen=True)
+class LayerInformation:
+    """Mutual information in bits of a token's expert with what is known of the token, in one layer.
+
+    See `moexray.stats.tokens.information.RoutingInformation`.
+    """
+
+    layer: int
+    token: Bits
+    category: Bits
+    category_given_token: Bits | None
+    position: Bits
+    entropy: float
+    covered: float
+    covered_given_token: float
+
+
+@dataclass(frozen=True)
+class TokenIdentity:
+    """What token identity explains; a part is None where it could not be computed.
+
+    Attributes
+    ----------
+    same_token
+        The same id in prompts of one category, and of different ones.
+    covered, observed, expected, residual, layers
+        Expected from the same ids in other prompts: see `Expectation`.
+    other_categories
+        Expected from the same ids in other categories.
+    share
+        Share of the separation of categories that token identity explains.
+    information
+        Bits, layer by layer.
+    """
+
+    same_token: SameToken | None
+    covered: float | None
+    observed: Separation | None
+    expected: Separation | None
+    residual: Separation | None
+    layers: tuple[LayerSeparation, ...] | None
+    other_categories: Expectation | None
+    share: TokenShare | None
+    information: tuple[LayerInformation, ...] | None
+
+
+def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
+    """Compare tokens with the same ids in other prompts, and signatures with what their token ids make one expect.
+
+    Of more than 500 prompts all but the gain looks at 500 drawn at random.
+
+    Raises
+    ------
+    NotComputable
+        If there is no trace.
+    """
+    trace = cohort.trace
+    if trace is None:
+        message = (
+            "how much of this is the tokens themselves takes a trace: moexray capture --trace, then "
+            "moexray analyze --trace signatures.trace.parquet"
+        )
+        raise NotComputable(message)
+    some = cohort.sample(cohort.limits.token_prompts, "controls.token_identity")
+    notes.sampled(some, cohort)
+    tokens = tokens_of(some, trace)
+    gain = notes.attempt("same_token", lambda: same_token(some, tokens))
+    if gain is not None and not some.complete:
+        gain = with_every_prompt(gain, cohort, trace)
+    other_prompts = OtherBlocks(tokens.rows, group_numbers(len(some), tokens.groups))
+    main = notes.attempt("expected", lambda: expectation(some, tokens, other_prompts, classified=notes))
+    return TokenIdentity(
+        same_token=gain,
+        covered=None if main is None else main.covered,
+        observed=None if main is None else main.observed,
+        expected=None if main is None else main.expected,
+        residual=None if main is None else _tested(main.residual, some, tokens, notes),
+        layers=None if main is None else main.layers,
+        other_categories=notes.attempt("other_categories", lambda: _from_other_categories(some, tokens)),
+        share=notes.attempt("share", lambda: token_share(other_prompts, tokens.by_layer, tokens.labels)),
+        information=notes.attempt("information", lambda: _information(tokens)),
+    )
+
+
+def _tested(residual: Separation, cohort: Cohort, tokens: Tokens, notes: Notes) -> Separation:
+    return notes.attempt("residual", lambda: with_residual_test(residual, cohort, tokens)) or residual
+
+
+def _from_other_categories(cohort: Cohort, tokens: Tokens) -> Expectation:
+    """Leave classifiers out: what is expected lacks a prompt's own category, and they could read it from that."""
+    blocks = category_numbers(tokens.labels).astype(np.int64)
+    return expectation(cohort, tokens, OtherBlocks(tokens.rows, blocks))
+
+
+def _information(tokens: Tokens) -> tuple[LayerInformation, ...]:
+    routed = tokens.routed
+    return tuple(
+        LayerInformation(
+            layer=layer,
+            **vars(
+                routing_information(
+                    routed.token_ids, routed.prompts, routed.positions, chosen, tokens.labels, width=tokens.width
+                )
+            ),
+        )
+        for layer, chosen in zip(tokens.layers, routed.experts.swapaxes(0, 1), strict=True)
+    )

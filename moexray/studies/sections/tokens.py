@@ -1,0 +1,52 @@
+"""The tokens of the prompts under study, and which experts their ids were sent to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.stats.tokens.sums import TokenRows, selections, token_rows
+from moexray.studies.cohort import Cohort
+from moexray.trace import RoutedTokens, Trace
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The selected tokens of a cohort.
+
+    Attributes
+    ----------
+    routed
+        The tokens, with prompts numbered as in the cohort.
+    labels, groups
+        The category and the group of each prompt.
+    layers, width
+        Index of each layer, and experts of the widest.
+    rows, by_layer
+        A row for each token id and prompt, and for each layer its selections ``(rows, experts)``.
+    """
+
+    routed: RoutedTokens
+    labels: Sequence[str]
+    groups: Sequence[str] | None
+    layers: Sequence[int]
+    width: int
+    rows: TokenRows
+    by_layer: list[NDArray[np.float64]]
+
+
+def tokens_of(cohort: Cohort, trace: Trace) -> Tokens:
+    """Read the tokens of the prompts that a cohort holds in memory."""
+    places, prompts = trace.signatures.prompts.place_of(), cohort.signatures.prompts
+    routed = trace.tokens(np.array([places[name] for name in prompts.ids]), cohort.tokens)
+    rows = token_rows(routed.token_ids, routed.prompts)
+    return Tokens(
+        routed=routed,
+        labels=prompts.categories,
+        groups=prompts.groups,
+        layers=cohort.layers,
+        width=trace.width,
+        rows=rows,
+        by_layer=[selections(rows, chosen, trace.width) for chosen in routed.experts.swapaxes(0, 1)],
+    )
