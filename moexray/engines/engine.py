@@ -181,7 +181,7 @@ def require(engine: Engine, wanted: Collection[str]) -> None:
         if capability not in engine.capabilities:
             offers = ", ".join(sorted(engine.capabilities)) or "none"
             message = (
-                f"engine {engine.description.get('engine', type(engine).__name__)} cannot give {capability} "
+                f"engine {engine.description.get('engine', type(engine).__name__)} does not offer {capability} "
                 f"for this model: it offers {offers}"
             )
             raise CaptureError(message)

@@ -1,4 +1,4 @@
-"""Engines are opened by name, and what one cannot give is refused in one sentence."""
+"""Engines are opened by name, and what one does not offer is refused in one sentence."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, EntryPoints
@@ -69,9 +69,9 @@ def test_an_option_that_an_engine_does_not_take_is_refused_by_name() -> None:
 def test_what_an_engine_cannot_give_is_refused_by_name() -> None:
     engine = Silent("m")
     require(engine, [])
-    with pytest.raises(CaptureError, match=r"^engine silent cannot give weights for this model: it offers none$"):
+    with pytest.raises(CaptureError, match=r"^engine silent does not offer weights for this model: it offers none$"):
         require(engine, ["weights"])
-    with pytest.raises(CaptureError, match="engine silent cannot give verify"):
+    with pytest.raises(CaptureError, match="engine silent does not offer verify"):
         engine.verify()
 
 

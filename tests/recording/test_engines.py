@@ -91,9 +91,9 @@ def test_a_planned_batch_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
         (lambda out: capture_with(MadeEngine(), PROMPTS, out=out, batch_tokens=9), "engine made decides what runs tog"),
         (
             lambda out: capture_with(MadeEngine(capabilities=()), PROMPTS, out=out, record=["trace"]),
-            "engine made cannot give weights for this model: it offers none",
+            "engine made does not offer weights for this model: it offers none",
         ),
-        (lambda out: capture_with(MadeEngine(), PROMPTS, out=out, verify=True), "engine made cannot give verify"),
+        (lambda out: capture_with(MadeEngine(), PROMPTS, out=out, verify=True), "engine made does not offer verify"),
     ],
 )
 def test_what_an_engine_does_not_do_is_refused_before_it_runs(
