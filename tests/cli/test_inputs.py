@@ -57,6 +57,7 @@ def captured(run: Run, *arguments: object) -> Signatures:
     return Signatures.load("signatures.npz")
 
 
+@pytest.mark.slow
 def test_every_way_to_the_same_prompts_records_the_same(run: Run, from_standard_input: Sequence[str]) -> None:
     piped = captured(run, *from_standard_input, *OPTIONS)
     assert piped.prompts.ids == ("stdin-01", "stdin-02", "stdin-03", "stdin-04")
@@ -69,6 +70,7 @@ def test_every_way_to_the_same_prompts_records_the_same(run: Run, from_standard_
             assert (found.prompts.ids, found.prompts.groups) == (("0", "1", "2", "3"), ("", "a", "b", "a"))
 
 
+@pytest.mark.slow
 def test_a_chat_is_recorded_as_the_text_that_its_template_makes(run: Run, tmp_path: Path) -> None:
     """The words of a chat are kept; a model without a template refuses it."""
     tokenizer = AutoTokenizer.from_pretrained(SCALE_MODEL)

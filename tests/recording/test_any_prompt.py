@@ -34,6 +34,7 @@ def engine() -> TransformersEngine:
     return TransformersEngine(load_model("scale", device="cpu", dtype="float64"))
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(text=texts)
 @example(text="a")

@@ -135,6 +135,7 @@ def test_a_token_goes_to_k_experts_and_to_none_twice(folder: Path, name: str, k:
     assert shares.sum(axis=1) == pytest.approx(k)
 
 
+@pytest.mark.slow
 def test_the_docs_show_what_the_script_prints(folder: Path) -> None:
     script = Path(__file__).parents[2] / "scripts" / "published_routing.py"
     printed = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, check=True)
