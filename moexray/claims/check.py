@@ -1,57 +1,75 @@
-"""check_claims(): a study's claims, each with its figure here and a verdict."""
+"""check_claims(): a study's claims, each with its value here and a verdict."""
 
-from collections.abc import Mapping
+from collections import Counter
 from typing import Any
 
-from moexray.claims.claim import Claim, Result, Study, Verdict
-from moexray.claims.evidence import Evidence
-from moexray.claims.kinds import KINDS
-from moexray.claims.tokens import token_remark
+from moexray.claims.case import Case
+from moexray.claims.claim import Claim, Study, Verdict
+from moexray.claims.remarks import token_remark
+from moexray.claims.report import CheckedClaim, ClaimsReport, StudyHeader
+from moexray.claims.tests import CLAIM_TESTS
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis
 
 
-def check_claims(signatures: Signatures, document: Mapping[str, Any], study: Study) -> list[Result]:
+def check_claims(signatures: Signatures, analysis: Analysis, study: Study) -> ClaimsReport:
     """Test every claim of a study.
 
-    A claim is `reproduced` if its test holds, `direction only` if the figure is another but points the same way,
-    and else `not reproduced`; each kind of test says what that means. It is `not applicable` where the signatures
-    are of another model, of other categories or other settings than the claim needs, or where the figure cannot be
-    computed. In the first cases the figure is given all the same, with what the test says of it.
+    A claim is `reproduced` if its test holds, `direction only` if the value is another but points the same way,
+    and `not reproduced` otherwise; each test says what that means. It is `not applicable` where the signatures are of
+    another model, of other categories or other settings than the claim needs, or where the value cannot be computed.
+    In the first cases the value is given all the same, with what the test says of it.
 
     Parameters
     ----------
     signatures
         What was analyzed.
-    document
-        Of the analysis of these signatures.
+    analysis
+        The analysis of these signatures.
     study
         Its claims.
     """
-    evidence = Evidence(signatures, document)
-    return [_result(claim, study, evidence) for claim in study.claims]
+    case = Case(signatures, analysis)
+    claims = tuple(_checked(claim, study, case) for claim in study.claims)
+    found = Counter(claim.verdict for claim in claims)
+    return ClaimsReport(
+        study=StudyHeader(study.title, study.source, study.settings),
+        signatures=analysis.signatures,
+        settings=analysis.settings,
+        claims=claims,
+        verdicts={str(verdict): found[verdict] for verdict in Verdict},
+    )
 
 
-def _result(claim: Claim, study: Study, evidence: Evidence) -> Result:
-    kind = KINDS[claim.kind]
-    differing = [reason for name in claim.needs if (reason := _differs(name, study.settings[name], evidence))]
-    blocked = "; ".join(differing)
+def _checked(claim: Claim, study: Study, case: Case) -> CheckedClaim:
+    test = CLAIM_TESTS[claim.kind]
+    blocked = "; ".join(
+        reason for name in claim.needs if (reason := _difference(name, study.settings[name], case)) is not None
+    )
+    about = {**vars(claim), "test": test.rule}
     try:
-        found = kind.run(claim, evidence)
+        found = test.run(claim, case)
     except NotComputable as error:
-        return Result(claim, kind.rule, {}, "", Verdict.not_applicable, blocked or f"not computed: {error}")
-    tokens = token_remark(claim.kind, evidence.document)
-    if blocked:
-        as_if = (Verdict.not_applicable, blocked, found.verdict, found.reason)
-        return Result(claim, kind.rule, found.figures, found.shown, *as_if, tokens=tokens)
-    return Result(claim, kind.rule, found.figures, found.shown, found.verdict, found.reason, tokens=tokens)
+        reason = blocked or f"not computed: {error}"
+        return CheckedClaim(**about, here=None, shown=None, verdict=Verdict.not_applicable, reason=reason)
+    about |= {"here": found.here, "shown": found.shown, "tokens": token_remark(claim.kind, case.analysis)}
+    if not blocked:
+        return CheckedClaim(**about, verdict=found.verdict, reason=found.reason)
+    return CheckedClaim(
+        **about,
+        verdict=Verdict.not_applicable,
+        reason=blocked,
+        as_if=found.verdict,
+        as_if_reason=found.reason,
+    )
 
 
-def _differs(name: str, wanted: Any, evidence: Evidence) -> str | None:
-    """Say how a setting differs from the study's; None where it does not."""
+def _difference(name: str, wanted: Any, case: Case) -> str | None:
+    """Return how a setting differs from the study's; None where it does not."""
     if name == "categories":
-        return _other_categories(set(wanted), set(evidence.document["signatures"]["categories"]))
-    here = evidence.signatures.meta.get(name)
+        return _other_categories(set(wanted), set(case.analysis.signatures.categories))
+    here = case.signatures.meta.get(name)
     if here == wanted:
         return None
     if here is None:

@@ -1,4 +1,4 @@
-"""What a study claims, and what became of it."""
+"""The claims of a study, and the finding of a test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Claim:
     id, name, text
         Its number, a few words for it, and the claim itself.
     kind
-        The test that decides: one of `moexray.claims.kinds.KINDS`.
+        The test that decides: one of `moexray.claims.claim_tests.CLAIM_TESTS`.
     published
-        The figure as the study prints it.
+        The value as the study prints it.
     values
-        What the test takes of that figure.
+        What the test takes of that value.
     needs
         Which of the study's settings the claim depends on.
     """
@@ -51,7 +51,7 @@ class Study:
     title, source
         What it is called, and where to find it.
     settings
-        ``model``; ``categories``, where claims depend on them; all else as in `Signatures.meta`.
+        ``model``; ``categories``, where claims depend on them; all others as in `Signatures.meta`.
     claims
         In the order of the table.
     """
@@ -64,46 +64,9 @@ class Study:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test found: verdict and reason, the figures here, and the same in words, parts on lines of their own."""
+    """What a test finds: verdict and reason, the values here, and the same in words."""
 
     verdict: Verdict
     reason: str
-    figures: Mapping[str, Any]
+    here: Mapping[str, Any]
     shown: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """A claim with its verdict.
-
-    Attributes
-    ----------
-    claim
-        What was claimed.
-    test
-        The rule that decides, in words.
-    figures, shown
-        The figures here, and the same in words, parts on lines of their own; empty where they could not be computed.
-    verdict, reason
-        ``not applicable`` where the claim is about another model, other settings, or a figure that there is not.
-    as_if, as_if_reason
-        What the test says nevertheless, where the verdict is ``not applicable`` and there is a figure.
-    tokens
-        How much of the figure is the tokens themselves, where a trace told; the verdict does not depend on it.
-    """
-
-    claim: Claim
-    test: str
-    figures: Mapping[str, Any]
-    shown: str
-    verdict: Verdict
-    reason: str
-    as_if: Verdict | None = None
-    as_if_reason: str | None = None
-    tokens: str | None = None
-
-    @property
-    def said(self) -> str:
-        """The reason, or what the test says where the claim does not apply, and what is the tokens themselves."""
-        reason = self.reason if self.as_if_reason is None else self.as_if_reason
-        return reason if self.tokens is None else f"{reason}; {self.tokens}"

@@ -51,9 +51,9 @@ class CheckedClaim:
     shown: str | None
     verdict: Verdict
     reason: str
-    as_if: Verdict | None
-    as_if_reason: str | None
-    tokens: str | None
+    as_if: Verdict | None = None
+    as_if_reason: str | None = None
+    tokens: str | None = None
 
     @property
     def explanation(self) -> str:

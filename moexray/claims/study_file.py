@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moexray.claims.claim import Claim, Study
-from moexray.claims.kinds import KINDS
+from moexray.claims.tests import CLAIM_TESTS
 from moexray.errors import AnalysisError
 
 _GREATEST = 1e300
@@ -97,10 +97,10 @@ def _claim(entry: dict[str, Any], settings: Mapping[str, Any], where: str) -> Cl
     _check_texts(entry, _TEXTS, where)
     where = f"{where} ({entry['id']})"
     kind, values, needs = entry["kind"], entry.get("values", {}), entry.get("needs", list(settings))
-    _require(kind in KINDS, f"{where}: no kind {kind!r}: there are {', '.join(KINDS)}")
+    _require(kind in CLAIM_TESTS, f"{where}: no kind {kind!r}: there are {', '.join(sorted(CLAIM_TESTS))}")
     _require(isinstance(values, dict), f"{where}: values must be a table: write values = {{ … }}")
-    known = {**KINDS[kind].values, **KINDS[kind].more}
-    _check_keys(values, tuple(KINDS[kind].values), tuple(KINDS[kind].more), f"{where}, values of {kind}")
+    known = {**CLAIM_TESTS[kind].values, **CLAIM_TESTS[kind].more}
+    _check_keys(values, tuple(CLAIM_TESTS[kind].values), tuple(CLAIM_TESTS[kind].more), f"{where}, values of {kind}")
     for key, value in values.items():
         _require(_VALUES[known[key]](value), f"{where}: {key} is {value!r}: it must be {_article(known[key])}")
     if {"low", "high"} <= set(values):

@@ -176,7 +176,7 @@ class Cohort:
 
     def rng(self, name: str) -> np.random.Generator:
         """Return the generator of the part of this name, so that a new part leaves the others as they were."""
-        return np.random.default_rng([self.seed, crc32(name.encode())])
+        return stream(self.seed, name)
 
     @cached_property
     def similarity(self) -> Similarity:
@@ -229,6 +229,11 @@ class Cohort:
             units = [unit_rows(block.vectors(self.tokens, weighting=self.weighting)) for block in taken.blocks()]
             auc = auc_of_sample(np.concatenate(units), drawn)
         return similarity_of_blocks(self.blocks(), labels, auc=auc)
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the generator of a part of a study with this seed."""
+    return np.random.default_rng([seed, crc32(name.encode())])
 
 
 def about_prompts(cohort: Cohort) -> Mapping[str, str]:

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from moexray.claims.check import check_claims
-from moexray.claims.claim import Result
+from moexray.claims.claim import Study
 from moexray.claims.render import claims_markdown, count_sentence
+from moexray.claims.report import CheckedClaim, ClaimsReport
 from moexray.claims.study_file import shipped_study
 from moexray.signatures import Signatures
-from moexray.studies.analysis import analyze
+from moexray.studies.analysis import Analysis, analyze
+from moexray.studies.codec import from_values
 
 from .. import made
 
@@ -34,34 +38,56 @@ def signatures(**meta: Any) -> Signatures:
     )
 
 
+def summary(mean: float, ci: list[float]) -> dict[str, Any]:
+    return {"mean": mean, "std": 0.1, "pairs": 9, "ci": ci}
+
+
 def document(centres: Mapping[str, tuple[float, float]] = CENTRES) -> dict[str, Any]:
-    """Return an analysis whose figures are those of the study."""
+    """Return the JSON values of an analysis whose values are those of the study."""
     rng = np.random.default_rng(0)
     mean = {"std": 0.1, "pairs": 9}
+    pairs = ["|".join(pair) for pair in combinations(NAMES, 2)]
     null = {"mean": 0.7, "ci": [0.69, 0.71], "within_above": True, "across_below": True}
     return {
         "signatures": {
             "prompts": 20, "categories": dict.fromkeys(NAMES, 5), "experts": 64, "phase": "all",
-            "model": STUDY.settings["model"],
+            "model": STUDY.settings["model"], "layers": list(range(16)), "top_k": [8] * 16, "by": "counts",
         },
-        "settings": {"permutations": 199, "seed": 0},
+        "settings": {"permutations": 199, "seed": 0, "folds": 5, "moexray": "0"},
         "similarity": {
             "within": {"mean": 0.84, "ci": [0.82, 0.86], **mean},
             "across": {"mean": 0.62, "ci": [0.60, 0.64], **mean},
             "cohens_d": 1.5,
             "cohens_d_ci": [1.2, 1.8],
             "by_category": {name: {"mean": 0.84, "ci": [0.82, 0.86], **mean} for name in NAMES},
-            "by_pair": {pair: {"mean": 0.6, "ci": [0.55, 0.65], **mean} for pair in "123456"},
+            "by_pair": {pair: {"mean": 0.6, "ci": [0.55, 0.65], **mean} for pair in pairs},
+            "auc": None,
+            "auc_ci": None,
         },
-        "permutation": {"observed": 0.22, "null_mean": 0.0, "p_value": 0.005},
+        "permutation": {
+            "observed": 0.22, "null_mean": 0.0, "null_std": 0.01, "p_value": 0.005, "permutations": 199,
+        },
         "balance": {"uniform": dict(null), "load_matched": dict(null)},
-        "classifier": {"accuracy": {"mean": 0.9, "std": 0.05, "ci": [0.8, 0.95]}, "chance": 0.25, "p_value": 0.005},
+        "classifier": classifier({"mean": 0.9, "std": 0.05, "ci": [0.8, 0.95]}, p_value=0.005),
+        "controls": dict.fromkeys(("length", "lexical", "partial", "near_duplicates", "token_identity")),
+        "phases": None,
         "pca": {
             "coordinates": [rng.normal(centres[name]).tolist() for name in NAMES * 5],
             "prompt_ids": [f"p{i}" for i in range(20)],
+            "explained_variance_ratio": [0.5, 0.2],
+            "silhouette": None,
         },
+        "layers": [],
+        "load": None,
         "depth": {"spearman": 0.8, "p_value": 0.001, "peak_layer": 12, "peak_layer_ci": [11, 14]},
         "notes": {},
+    }  # fmt: skip
+
+
+def classifier(accuracy: Mapping[str, Any], *, p_value: float) -> dict[str, Any]:
+    return {
+        "accuracy": {**accuracy, "folds": []}, "chance": 0.25, "p_value": p_value, "permutations": 199, "labels": [],
+        "confusion": [],
     }  # fmt: skip
 
 
@@ -75,14 +101,18 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return made
 
 
-def checked(analysis: Mapping[str, Any], of: Signatures | None = None) -> dict[str, Result]:
-    return {result.claim.id: result for result in check_claims(of or signatures(), analysis, STUDY)}
+def report(analysis: Mapping[str, Any], of: Signatures | None = None, study: Study = STUDY) -> ClaimsReport:
+    return check_claims(of or signatures(), from_values(analysis, Analysis), study)
+
+
+def checked(analysis: Mapping[str, Any], of: Signatures | None = None) -> dict[str, CheckedClaim]:
+    return {claim.id: claim for claim in report(analysis, of).claims}
 
 
 def test_the_figures_of_the_study_reproduce_every_claim() -> None:
-    found = checked(document())
-    assert {key: result.reason for key, result in found.items() if result.verdict != "reproduced"} == {}
-    assert count_sentence(list(found.values())) == "Of 16 claims: 16 reproduced."
+    found = report(document())
+    assert {claim.id: claim.reason for claim in found.claims if claim.verdict != "reproduced"} == {}
+    assert count_sentence(found) == "Of 16 claims: 16 reproduced."
 
 
 @pytest.mark.parametrize(
@@ -91,8 +121,8 @@ def test_the_figures_of_the_study_reproduce_every_claim() -> None:
         ("C3", "similarity/within/ci", [0.7, 0.8]),
         ("C4", "similarity/across/ci", [0.64, 0.7]),
         ("C5", "similarity/cohens_d_ci", [1.5, 2]),
-        ("C6", "similarity/by_category/math", {"mean": 0.9, "ci": [0.86, 0.95]}),
-        ("C7", "similarity/by_pair", {key: {"mean": 0.7, "ci": [0.65, 0.75]} for key in "123"}),
+        ("C6", "similarity/by_category/math", summary(0.9, [0.86, 0.95])),
+        ("C7", "similarity/by_pair", {key: summary(0.7, [0.65, 0.75]) for key in ("a|b", "a|c", "b|c")}),
         ("C8", "balance/uniform/within_above", False),
         ("C9", "balance/load_matched/across_below", False),
         ("C11", "classifier/accuracy/ci", [0.5, 0.9]),
@@ -107,11 +137,11 @@ def test_another_figure_that_points_the_same_way_is_right_in_direction_only(clai
 def test_another_figure_is_not_reproduced_where_shuffled_labels_do_as_well(claim: str) -> None:
     analysis = changed("permutation/p_value", 0.05)
     analysis["similarity"].update(
-        within={"mean": 0.7, "std": 0.1, "ci": [0.69, 0.71]},
-        across={"mean": 0.69, "std": 0.1, "ci": [0.68, 0.7]},
+        within=summary(0.7, [0.69, 0.71]),
+        across=summary(0.69, [0.68, 0.7]),
         cohens_d_ci=[-0.1, 0.3],
-        by_category={name: {"mean": 0.7, "ci": [0.69, 0.71]} for name in NAMES},
-        by_pair={pair: {"mean": 0.69, "ci": [0.68, 0.7]} for pair in "123456"},
+        by_category={name: summary(0.7, [0.69, 0.71]) for name in NAMES},
+        by_pair={f"a|{pair}": summary(0.69, [0.68, 0.7]) for pair in "bcdefg"},
     )
     assert checked(analysis)[claim].verdict == "not reproduced"
 
@@ -122,9 +152,9 @@ def test_a_figure_in_the_interval_is_reproduced_at_its_very_ends() -> None:
 
 
 def test_most_pairs_of_categories_are_more_than_half() -> None:
-    pairs = {pair: {"mean": 0.6, "ci": [0.55, 0.65] if pair < "4" else [0.65, 0.7]} for pair in "123456"}
+    pairs = {f"a|{pair}": summary(0.6, [0.55, 0.65] if pair < "e" else [0.65, 0.7]) for pair in "bcdefg"}
     assert checked(changed("similarity/by_pair", pairs))["C7"].verdict == "direction only"
-    pairs["4"]["ci"] = [0.55, 0.65]
+    pairs["a|e"]["ci"] = [0.55, 0.65]
     assert checked(changed("similarity/by_pair", pairs))["C7"].verdict == "reproduced"
 
 
@@ -147,7 +177,7 @@ def test_without_significance_separation_and_growth_are_not_reproduced(claim: st
 
 
 def test_an_accuracy_of_chance_is_not_reproduced() -> None:
-    chance = {"accuracy": {"mean": 0.3, "std": 0.1, "ci": [0.1, 0.5]}, "chance": 0.25, "p_value": 0.3}
+    chance = classifier({"mean": 0.3, "std": 0.1, "ci": [0.1, 0.5]}, p_value=0.3)
     assert checked(changed("classifier", chance))["C11"].verdict == "not reproduced"
 
 
@@ -168,7 +198,7 @@ def test_neighbours_that_cannot_be_told_apart_are_right_in_direction_only() -> N
 
 
 def test_a_cluster_that_few_shuffles_cannot_prove_is_right_in_direction_only() -> None:
-    found = checked(changed("settings", {"permutations": 10, "seed": 0}))
+    found = checked(changed("settings/permutations", 10))
     assert {str(found[key].verdict) for key in ("C13", "C14", "C15", "C16")} == {"direction only"}
     assert "p = 0.091" in found["C13"].reason
 
@@ -200,14 +230,14 @@ def test_signatures_that_do_not_say_their_settings_are_not_taken_for_the_studys(
 
 
 def test_of_another_model_every_figure_is_shown_with_what_its_test_says_and_no_claim_applies() -> None:
-    found = checked(document(), signatures(model="scale"))
-    for result in found.values():
+    found = report(document(), signatures(model="scale"))
+    for result in found.claims:
         assert (result.verdict, result.reason, result.as_if) == (
             "not applicable", "another model: scale", "reproduced",
         )  # fmt: skip
-        assert result.figures
+        assert result.here
         assert result.as_if_reason
-    sentence = count_sentence(list(found.values()))
+    sentence = count_sentence(found)
     assert sentence == "Of 16 claims: 16 not applicable. If they applied, the same tests would say: 16 reproduced."
 
 
@@ -241,46 +271,61 @@ def test_a_figure_that_there_is_not_has_no_verdict_but_the_reason_of_the_notes(
     analysis = changed(path, None)
     analysis["notes"] = {note: "there were too few"}
     found = checked(analysis)[claim]
-    assert (found.verdict, found.as_if, found.shown) == ("not applicable", None, "")
+    assert (found.verdict, found.as_if, found.shown) == ("not applicable", None, None)
     assert found.reason == "not computed: there were too few"
 
 
 @pytest.mark.parametrize("prompts", [1, 2, 4, 6])
 def test_a_handful_of_prompts_never_crashes(prompts: int) -> None:
     few = signatures().take(range(prompts))
-    found = check_claims(few, analyze(few, permutations=9).document, STUDY)
-    assert len(found) == 16
-    assert all(result.reason for result in found)
+    found = check_claims(few, analyze(few, permutations=9), STUDY)
+    assert len(found.claims) == 16
+    assert all(claim.reason for claim in found.claims)
 
 
 def test_markdown_is_one_row_a_claim_whatever_is_written_in_it() -> None:
     claim = replace(STUDY.claims[0], text="a | b\nc")
-    results = check_claims(signatures(), document(), replace(STUDY, claims=(claim,)))
-    rows = [line for line in claims_markdown(results, STUDY, document()).splitlines() if line.startswith("| C")]
+    found = report(document(), study=replace(STUDY, claims=(claim,)))
+    rows = [line for line in claims_markdown(found).splitlines() if line.startswith("| C")]
     assert len(rows) == 1
     assert "a \\| b c" in rows[0]
 
 
+def with_token_identity(**parts: Any) -> dict[str, Any]:
+    names = ("same_token", "covered", "observed", "expected", "residual", "layers", "other_categories", "share",
+             "information")  # fmt: skip
+    return changed("controls/token_identity", {**dict.fromkeys(names), **parts})
+
+
 def test_what_is_the_tokens_themselves_stands_beside_the_headline_claims_and_moves_no_verdict() -> None:
-    found = {
-        "covered": 0.626,
-        "share": {"share": 0.166, "ci": [0.1, 0.232]},
-        "expected": {"accuracy": 0.388},
-        "residual": {"accuracy": 0.7, "p_value": 0.0005},
-    }
-    plain, traced = (checked(document() | {"controls": {"token_identity": one}}) for one in (None, found))
-    said = {name: result.tokens for name, result in traced.items() if result.tokens is not None}
+    effect = dict.fromkeys(("within", "across", "cohens_d", "cohens_d_ci"))
+    found = with_token_identity(
+        covered=0.626,
+        share={"share": 0.166, "ci": [0.1, 0.232], "by_layer": []},
+        expected={**effect, "accuracy": 0.388},
+        residual={**effect, "accuracy": 0.7, "p_value": 0.0005},
+    )
+    plain, traced = checked(document()), checked(found)
+    said = {name: claim.tokens for name, claim in traced.items() if claim.tokens is not None}
     assert said == {
         "C5": "token identity is 16.6 % [10.0 %, 23.2 %] of the separation, "
         "on the 62.6 % of tokens that occur often elsewhere",
         "C10": "what tokens leave: p < 0.001, on the 62.6 % of tokens that occur often elsewhere",
         "C11": "expected by token 38.8 %, what tokens leave 70.0 %, on the 62.6 % of tokens that occur often elsewhere",
     }
-    assert traced["C5"].said == f"{plain['C5'].said}; {said['C5']}"
-    assert {name: replace(result, tokens=None) for name, result in traced.items()} == plain
-    assert said["C5"] in claims_markdown(list(traced.values()), STUDY, document())
+    assert traced["C5"].explanation == f"{plain['C5'].explanation}; {said['C5']}"
+    assert {name: replace(claim, tokens=None) for name, claim in traced.items()} == plain
+    assert said["C5"] in claims_markdown(report(found))
 
 
 def test_what_a_control_could_not_compute_is_not_said() -> None:
-    none = dict.fromkeys(("covered", "share", "expected", "residual"))
-    assert {result.tokens for result in checked(document() | {"controls": {"token_identity": none}}).values()} == {None}
+    assert {claim.tokens for claim in checked(with_token_identity()).values()} == {None}
+
+
+def test_a_report_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+    found = report(document(), signatures(model="scale"))
+    found.save(tmp_path / "claims.json")
+    read = ClaimsReport.load(tmp_path / "claims.json")
+    assert read.document == found.document
+    assert [claim.verdict for claim in read.claims] == [claim.verdict for claim in found.claims]
+    assert "16 claims: 16 not applicable" in repr(read)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from moexray.claims.kinds import KINDS
 from moexray.claims.study_file import parse_study, read_study, shipped_study
+from moexray.claims.tests import CLAIM_TESTS
 from moexray.errors import AnalysisError
 
 GOOD = """
@@ -30,7 +30,7 @@ values = { d = 0.8 }
 def test_the_shipped_claims_are_numbered_from_c1_to_c16_and_use_every_kind_of_test() -> None:
     study = shipped_study()
     assert [claim.id for claim in study.claims] == [f"C{n}" for n in range(1, 17)]
-    assert {claim.kind for claim in study.claims} == set(KINDS)
+    assert {claim.kind for claim in study.claims} == set(CLAIM_TESTS)
     assert study.settings["model"] == "allenai/OLMoE-1B-7B-0125-Instruct"
     assert study.settings["max_new_tokens"] == 32
     assert [claim.id for claim in study.claims if claim.needs == ("model",)] == ["C1", "C2"]
@@ -85,7 +85,7 @@ CLAIM = GOOD[GOOD.index("[[claims]]") :]
         ('"float32"', "nan", "dtype is nan: it must be a text"),
         ('id = "1"', "", "claim 1: id is missing: add it"),
         ('id = "1"', "id = 1", "id is 1: it must be a text"),
-        ('"effect_size"', '"effect"', r"claim 1 \(1\): no kind 'effect': there are layout, "),
+        ('"effect_size"', '"effect"', r"claim 1 \(1\): no kind 'effect': there are above_balance, "),
         ("d = 0.8", "", "values of effect_size: d is missing"),
         ("d = 0.8", "d = 0.8, e = 1", "no key 'e' is known here: there are d"),
         ("d = 0.8", "d = true", "d is True: it must be a number"),

@@ -100,7 +100,7 @@ def test_a_table_of_claims_that_is_wrong_is_one_line(run: Run, tmp_path: Path) -
     (tmp_path / "mine.toml").write_text(MINE.replace("shuffled_labels", "luck"), encoding="utf-8")
     finished = run("claims", "--claims", "mine.toml")
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert finished.stderr.startswith("error: mine.toml, claim 1 (effect): no kind 'luck': there are layout, ")
+    assert finished.stderr.startswith("error: mine.toml, claim 1 (effect): no kind 'luck': there are above_balance, ")
     assert len(finished.stderr.splitlines()) == 1
 
 
