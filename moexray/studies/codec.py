@@ -167,9 +167,10 @@ def _kind(hint: Any) -> Any:
 
 def _without_absent(values: dict[str, Any], result: Any, some: list[Field[Any]]) -> dict[str, Any]:
     absent = {
-        one.name
+        key_of(one)
         for one in some
-        if values[one.name] is None and (one.metadata["beside"] is None or values[one.metadata["beside"]] is None)
+        if getattr(result, one.name) is None
+        and (one.metadata["beside"] is None or getattr(result, one.metadata["beside"]) is None)
     }
     return {key: value for key, value in values.items() if key not in absent}
 
