@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from moexray import signatures_file
 from moexray.conservation import check_conservation, check_mass, check_shapes
+from moexray.counts import CountArray, Counts, MassArray, frozen, summed
 from moexray.errors import SignaturesError
 from moexray.prompt_table import PromptTable
 from moexray.segments import PLAIN, Segment, places
@@ -26,9 +27,6 @@ Weighting = Literal["counts", "mass"]
 WEIGHTINGS: tuple[Weighting, ...] = ("counts", "mass")
 # Up to here all counts are held in memory without a second thought.
 MOST_IN_MEMORY = 5000
-
-_BLOCK_NUMBERS = 2**22
-_Counts = NDArray[np.unsignedinteger[Any]]
 
 
 class Signatures:
@@ -70,7 +68,7 @@ class Signatures:
     def __init__(
         self,
         *,
-        counts: _Counts | StoredArray,
+        counts: CountArray | StoredArray,
         tokens: NDArray[np.int32],
         prompts: PromptTable,
         layers: NDArray[np.int16],
@@ -78,22 +76,19 @@ class Signatures:
         experts: NDArray[np.int16] | None = None,
         segments: tuple[Segment, ...] = PLAIN,
         meta: Mapping[str, Any] | None = None,
-        mass: NDArray[np.float32] | StoredArray | None = None,
+        mass: MassArray | StoredArray | None = None,
     ) -> None:
-        self._counts, self._mass = counts, mass
         self._file: StoredFile | None = None
+        self._is_checked = False
         self.prompts, self.segments = prompts, tuple(segments)
         self.meta: Mapping[str, Any] = dict(meta or {})
-        self.tokens, self.layers, self.top_k = _frozen(tokens), _frozen(layers), _frozen(top_k)
+        self.tokens, self.layers, self.top_k = frozen(tokens), frozen(layers), frozen(top_k)
         every = np.full(counts.shape[2:3], counts.shape[-1] if counts.shape else 0, dtype=np.int16)
-        self.experts = _frozen(every if experts is None else experts)
+        self.experts = frozen(every if experts is None else experts)
         check_shapes(self, counts, mass)
+        self._counts = Counts(counts, mass)
         if isinstance(counts, np.ndarray):
-            self._counts = _frozen(counts)
-            check_conservation(self, self._counts)
-        if isinstance(mass, np.ndarray) and isinstance(counts, np.ndarray):
-            self._mass = _frozen(mass)
-            check_mass(counts, self._mass)
+            self._read()
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -109,30 +104,24 @@ class Signatures:
         return prompts, segments, layers, experts
 
     @property
-    def counts(self) -> _Counts:  # (prompts, segments, layers, experts)
+    def counts(self) -> CountArray:  # (prompts, segments, layers, experts)
         """Selections of each expert; those of a file are read and checked when they are first asked for."""
-        self._read()
-        assert isinstance(self._counts, np.ndarray)
-        return self._counts
+        return self._read()[0]
 
     @property
-    def mass(self) -> NDArray[np.float32] | None:  # (prompts, segments, layers, experts)
+    def mass(self) -> MassArray | None:  # (prompts, segments, layers, experts)
         """Gate weights of the selections, summed; None where none were recorded."""
-        if self._mass is None:
-            return None
-        self._read()
-        assert isinstance(self._mass, np.ndarray)
-        return self._mass
+        return None if self._counts.mass is None else self._read()[1]
 
     @property
     def has_mass(self) -> bool:
         """Whether gate mass was recorded."""
-        return self._mass is not None
+        return self._counts.mass is not None
 
     @property
     def in_memory(self) -> bool:
         """Whether the counts are in memory."""
-        return isinstance(self._counts, np.ndarray)
+        return self._counts.in_memory
 
     @cached_property
     def fingerprint(self) -> str:
@@ -147,7 +136,7 @@ class Signatures:
 
     def lengths(self, tokens: str = "all") -> NDArray[np.int64]:  # (prompts,)
         """Return how many routed tokens each prompt has in the segments that `tokens` names."""
-        return _summed(self.tokens, self.places(tokens))
+        return summed(self.tokens, self.places(tokens))
 
     def has_tokens(self, tokens: str = "all") -> NDArray[np.bool_]:  # (prompts,)
         """Return which prompts have a routed token in the segments that `tokens` names, and so a signature."""
@@ -155,7 +144,7 @@ class Signatures:
 
     def loads(self, tokens: str = "all") -> NDArray[np.int64]:  # (prompts, layers, experts)
         """Return the counts of the segments that `tokens` names, added up."""
-        return _summed(self.counts, self.places(tokens))
+        return summed(self.counts, self.places(tokens))
 
     def masses(self, tokens: str = "all") -> NDArray[np.float64]:  # (prompts, layers, experts)
         """Return the gate mass of the segments that `tokens` names, added up.
@@ -167,7 +156,7 @@ class Signatures:
         """
         check_weighting("mass", has_mass=self.has_mass)
         assert self.mass is not None
-        return _summed(self.mass, self.places(tokens))
+        return summed(self.mass, self.places(tokens))
 
     def vectors(
         self, tokens: str = "all", *, weighting: Weighting = "counts"
@@ -205,7 +194,7 @@ class Signatures:
             "prompts": replace(self.prompts, **of_prompts),
             "layers": self.layers,
             "top_k": self.top_k,
-            "experts": self.experts if changes.get("counts", self._counts).shape[3:] == self.shape[3:] else None,
+            "experts": self.experts if changes.get("counts", self._counts.counts).shape[3:] == self.shape[3:] else None,
             "segments": self.segments,
             "meta": self.meta,
             "mass": self.mass,
@@ -215,11 +204,8 @@ class Signatures:
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> "Signatures":
         """Return the prompts at these places, in the order given."""
         chosen = np.asarray(rows, dtype=np.int64)
-        if self.in_memory:
-            counts, mass = self.counts[chosen], None if self.mass is None else self.mass[chosen]
-        else:
-            counts, mass = self._rows(chosen)
-        return self._of(self.prompts.take(chosen), self.tokens[chosen], counts, mass)
+        with self._naming():
+            return self._of(self.prompts.take(chosen), self.tokens[chosen], *self._counts.take(chosen))
 
     def blocks(self, size: int | None = None) -> Iterator["Signatures"]:
         """Yield the prompts in order, some thousands at a time, with their ids, categories and groups.
@@ -229,9 +215,8 @@ class Signatures:
         size
             Prompts in a block; by default as many as make some tens of megabytes.
         """
-        size = size or max(1, _BLOCK_NUMBERS // (self.shape[2] * self.shape[3]))
         prompts, start = self.prompts.bare(), 0
-        for counts, mass in self._streams(size):
+        for counts, mass in self._counts.blocks(size):
             rows = range(start, start + len(counts))
             with self._naming():
                 yield self._of(prompts.take(rows), self.tokens[rows], counts, mass)
@@ -298,49 +283,28 @@ class Signatures:
 
         return signatures_dataset(self)
 
-    def _read(self) -> None:
-        """Read what is still in the file."""
-        if isinstance(self._counts, StoredArray):
-            counts, mass = self._counts.read(), self._mass
-            if isinstance(mass, StoredArray):
-                mass = mass.read()
-            with self._naming():
-                check_conservation(self, counts)
-                if mass is not None:
-                    check_mass(counts, mass)
-            self._counts, self._mass = _frozen(counts), None if mass is None else _frozen(mass)
-
-    def _streams(self, size: int) -> Iterator[tuple[_Counts, NDArray[np.float32] | None]]:
-        """Yield counts and gate mass of consecutive prompts, from memory or from the file."""
-        counts, mass = self._counts, self._mass
-        if isinstance(counts, StoredArray) and isinstance(mass, StoredArray):
-            yield from zip(counts.blocks(size), mass.blocks(size), strict=True)
-        elif isinstance(counts, StoredArray):
-            yield from ((block, None) for block in counts.blocks(size))
-        else:
-            for start in range(0, len(self), size):
-                rows = slice(start, start + size)
-                yield self.counts[rows], None if self.mass is None else self.mass[rows]
-
-    def _rows(self, chosen: NDArray[np.int64]) -> tuple[_Counts, NDArray[np.float32] | None]:
-        """Read the counts and the gate mass of some prompts from the file, in one pass."""
-        order = np.argsort(chosen, kind="stable")
-        counts, masses, start = [], [], 0
-        for block in self.blocks():
-            inside = chosen[order][(chosen[order] >= start) & (chosen[order] < start + len(block))] - start
-            counts.append(block.counts[inside])
-            if block.mass is not None:
-                masses.append(block.mass[inside])
-            start += len(block)
-        back = np.argsort(order)
-        return np.concatenate(counts)[back], np.concatenate(masses)[back] if masses else None
+    def _read(self) -> tuple[CountArray, MassArray | None]:
+        """Return counts and gate mass; those of a file are checked and kept."""
+        counts, mass = self._counts.counts, self._counts.mass
+        if self._is_checked:
+            assert isinstance(counts, np.ndarray)
+            assert not isinstance(mass, StoredArray)
+            return counts, mass
+        counts, mass = self._counts.read()
+        with self._naming():
+            check_conservation(self, counts)
+            if mass is not None:
+                check_mass(counts, mass)
+        counts, mass = frozen(counts), None if mass is None else frozen(mass)
+        self._counts, self._is_checked = Counts(counts, mass), True
+        return counts, mass
 
     def _of(
         self,
         prompts: PromptTable,
         tokens: NDArray[np.int32],
-        counts: _Counts,
-        mass: NDArray[np.float32] | None,
+        counts: CountArray,
+        mass: MassArray | None,
     ) -> "Signatures":
         """Return signatures of other prompts by the same routers."""
         return Signatures(
@@ -372,21 +336,3 @@ def check_weighting(weighting: str, *, has_mass: bool) -> None:
     if weighting == "mass" and not has_mass:
         message = "these signatures hold no gate mass: `moexray capture --record weights` records it"
         raise SignaturesError(message)
-
-
-def _summed(array: NDArray[Any], chosen: tuple[int, ...]) -> NDArray[Any]:  # (prompts, …)
-    """Add up the chosen segments of an array ``(prompts, segments, …)``, as int64 or float64."""
-    dtype = np.float64 if np.issubdtype(array.dtype, np.floating) else np.int64
-    if len(chosen) == 1:
-        return array[:, chosen[0]].astype(dtype)
-    some = array if len(chosen) == array.shape[1] else array[:, list(chosen)]
-    return np.asarray(some.sum(axis=1, dtype=dtype))
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that nobody can write to; a copy where somebody else could."""
-    if not array.flags.writeable:
-        return array
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy

@@ -22,6 +22,7 @@ ORDER = (
         "conservation",
         "trace_file",
         "signatures_file",
+        "counts",
         "stored_members",
         "corpus_counts",
         "prompt_table",

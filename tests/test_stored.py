@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moexray import signatures as signatures_module
+from moexray import counts as counts_module
 from moexray.errors import SignaturesError
 from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
@@ -40,7 +40,7 @@ def signatures(prompts: int = 60, seed: int = 0) -> Signatures:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signatures_module, "_BLOCK_NUMBERS", 7 * 18)
+    monkeypatch.setattr(counts_module, "_BLOCK_NUMBERS", 7 * 18)
 
 
 @pytest.fixture

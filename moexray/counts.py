@@ -1,0 +1,88 @@
+"""Counts of selections and their gate mass, in memory or in a file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.stored_members import StoredArray
+
+CountArray = NDArray[np.unsignedinteger[Any]]
+MassArray = NDArray[np.float32]
+Pair = tuple[CountArray, MassArray | None]
+
+_BLOCK_NUMBERS = 2**22
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts and gate mass ``(prompts, segments, layers, experts)``; None where no gate mass was recorded."""
+
+    counts: CountArray | StoredArray
+    mass: MassArray | StoredArray | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of both; nothing is read for it."""
+        return self.counts.shape
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the counts are in memory."""
+        return isinstance(self.counts, np.ndarray)
+
+    def read(self) -> Pair:
+        """Return both as arrays, read from the file where they are not in memory."""
+        counts = self.counts.read() if isinstance(self.counts, StoredArray) else self.counts
+        return counts, self.mass.read() if isinstance(self.mass, StoredArray) else self.mass
+
+    def blocks(self, size: int | None) -> Iterator[Pair]:
+        """Yield both for consecutive prompts, at most `size` at a time; by default some tens of megabytes."""
+        size = size or max(1, _BLOCK_NUMBERS // (self.shape[2] * self.shape[3]))
+        if self.mass is None:
+            yield from ((block, None) for block in _blocks(self.counts, size))
+        else:
+            yield from zip(_blocks(self.counts, size), _blocks(self.mass, size), strict=True)
+
+    def take(self, rows: NDArray[np.int64]) -> Pair:
+        """Return both for the prompts at these places, in the order given; a file is read in one pass."""
+        if self.in_memory:
+            counts, mass = self.read()
+            return counts[rows], None if mass is None else mass[rows]
+        order = np.argsort(rows, kind="stable")
+        ascending, start = rows[order], 0
+        parts: list[Pair] = []
+        for counts, mass in self.blocks(None):
+            inside = ascending[(ascending >= start) & (ascending < start + len(counts))] - start
+            parts.append((counts[inside], None if mass is None else mass[inside]))
+            start += len(counts)
+        back = np.argsort(order)
+        counts = np.concatenate([counts for counts, _ in parts])[back]
+        masses = [mass for _, mass in parts if mass is not None]
+        return counts, np.concatenate(masses)[back] if masses else None
+
+
+def summed(array: NDArray[Any], chosen: tuple[int, ...]) -> NDArray[Any]:  # (prompts, …)
+    """Add up the chosen segments of an array ``(prompts, segments, …)``, as int64 or float64."""
+    dtype = np.float64 if np.issubdtype(array.dtype, np.floating) else np.int64
+    if len(chosen) == 1:
+        return array[:, chosen[0]].astype(dtype)
+    some = array if len(chosen) == array.shape[1] else array[:, list(chosen)]
+    return np.asarray(some.sum(axis=1, dtype=dtype))
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that nobody can write to; a copy where somebody else could."""
+    if not array.flags.writeable:
+        return array
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def _blocks(array: NDArray[Any] | StoredArray, size: int) -> Iterator[NDArray[Any]]:
+    if isinstance(array, StoredArray):
+        return array.blocks(size)
+    return (array[start : start + size] for start in range(0, len(array), size))
