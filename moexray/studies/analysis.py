@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from moexray.formats import p_text
+from moexray.formats import count, estimate, listed, number, p_text, percent, tokens_text
 from moexray.signatures import Signatures, Weighting
 from moexray.stats.categories.alternatives import Specification
 from moexray.stats.inference.permutation import PermutationTest
@@ -74,16 +74,16 @@ class Analysis(Result):
     def headline(self) -> list[str]:
         """Return what was studied, the effect size, the permutation test and the classifier."""
         about, found = self.signatures, self.similarity
-        lines = [f"{about.prompts:,} prompts in {len(about.categories)} categories, tokens {about.phase}, "
-                 f"{about.model or 'unknown model'}"]  # fmt: skip
-        if found.within.mean is not None and found.across.mean is not None:
-            d = "" if found.cohens_d is None else f", Cohen's d = {found.cohens_d:.2f}"
-            lines.append(f"similarity {found.within.mean:.3f} within and {found.across.mean:.3f} across categories{d}")
+        studied = f"{count(about.prompts, 'prompt')} of {listed(list(about.categories))}, {tokens_text(about.phase)}"
+        lines = [f"{studied}, {about.model or 'unknown model'}"]
+        within, across = number(found.within.mean, 3), number(found.across.mean, 3)
+        effect = estimate(found.cohens_d, found.cohens_d_ci)
+        lines.append(f"similarity {within} within and {across} across categories, Cohen's d = {effect}")
         if self.permutation is not None:
             lines.append(f"permuted labels: {p_text(self.permutation.p_value)}")
         if self.classifier is not None:
-            accuracy, chance = self.classifier.accuracy.mean, self.classifier.chance
-            lines.append(f"classifier: {100 * accuracy:.1f} % accuracy, chance {100 * chance:.1f} %")
+            accuracy, chance = percent(self.classifier.accuracy.mean), percent(self.classifier.chance)
+            lines.append(f"classifier: {accuracy} accuracy, chance {chance}")
         return lines
 
 

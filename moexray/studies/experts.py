@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
+from moexray.formats import count, listed, percent
 from moexray.signatures import Signatures
 from moexray.stats.experts.coactivation import Coactivation, coactivation
 from moexray.stats.experts.specialisation import (
@@ -167,16 +168,17 @@ class ExpertReport(Result):
         return replace(self, layers=tuple(layers))
 
     def headline(self) -> list[str]:
-        """Return the model, and the busiest expert of each layer."""
-        lines = [f"{self.model or 'unknown model'}, categories {', '.join(self.categories)}"]
-        for layer in self.layers:
-            busiest = min(layer.experts, key=lambda one: one.rank)
-            dead = layer.balance.dead_experts
-            lines.append(
-                f"layer {layer.layer}: {len(layer.experts)} experts, busiest {busiest.expert} "
-                f"({100 * busiest.load:.1f} %), {dead} never selected"
-            )
-        return lines
+        """Return the model and the categories, the experts in all, and the busiest of them."""
+        layer, one = max(
+            ((layer, one) for layer in self.layers for one in layer.experts), key=lambda pair: pair[1].load
+        )
+        experts = sum(len(of_layer.experts) for of_layer in self.layers)
+        dead = sum(of_layer.balance.dead_experts for of_layer in self.layers)
+        return [
+            f"{self.model or 'unknown model'}, categories {listed(self.categories)}",
+            f"{count(experts, 'expert')} in {count(len(self.layers), 'layer')}, {dead} never selected",
+            f"busiest: expert {one.expert} of layer {layer.layer}, {percent(one.load)} of the layer's selections",
+        ]
 
     def _main_rows(self) -> list[dict[str, Any]]:
         """Return a row for each expert."""

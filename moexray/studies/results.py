@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 from moexray.errors import AnalysisError
 from moexray.extras import import_extra
 from moexray.files import whole_file
+from moexray.formats import visible
 from moexray.studies.codec import from_values, key_of, to_values
 
 if TYPE_CHECKING:
@@ -149,11 +150,11 @@ class Result:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        first, *more = self.headline()
+        first, *more = map(visible, self.headline())
         return "\n".join([f"{type(self).__name__}: {first}", *(f"  {line}" for line in more)])
 
     def _repr_html_(self) -> str:
-        first, *more = (html.escape(line) for line in self.headline())
+        first, *more = (html.escape(visible(line)) for line in self.headline())
         items = "".join(f"<li>{line}</li>" for line in more)
         return f"<div><strong>{type(self).__name__}</strong>: {first}<ul>{items}</ul></div>"
 

@@ -127,9 +127,11 @@ def test_the_main_table_of_experts_has_a_row_for_each_and_of_a_comparison_one_fo
 
 
 def test_a_result_is_a_few_lines_on_screen_and_escaped_in_a_notebook() -> None:
-    analysis = analyze(made.signatures(meta={"model": "<b>model</b>"}), permutations=9)
-    assert 2 <= len(repr(analysis).splitlines()) <= 6
-    assert "<b>" in repr(analysis)
+    signatures = made.signatures(meta={"model": "<b>model</b>\x1b[2J"})
+    analysis = analyze(signatures, permutations=9)
+    shown = [repr(found) for found in (analysis, describe_experts(signatures), compare(signatures, signatures))]
+    assert all(2 <= len(text.splitlines()) <= 6 for text in shown)
+    assert all("<b>" in text and "\x1b" not in text for text in shown)
     assert "<b>" not in analysis._repr_html_()
     assert "&lt;b&gt;" in analysis._repr_html_()
 
