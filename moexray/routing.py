@@ -22,15 +22,20 @@ class RouterLayout:
         Experts that the router selects for a token.
     segments
         The segments that tokens may belong to.
+    passes
+        How often a token passes each layer, once by default; `top_k` adds up the selections of all passes, which
+        stand one after the other.
     """
 
     layers: tuple[int, ...]
     experts: tuple[int, ...]
     top_k: tuple[int, ...]
     segments: tuple[Segment, ...] = PLAIN
+    passes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not len(self.layers) == len(self.experts) == len(self.top_k) > 0:
+        object.__setattr__(self, "passes", self.passes or (1,) * len(self.layers))
+        if not len(self.layers) == len(self.experts) == len(self.top_k) == len(self.passes) > 0:
             message = f"a layout needs as many layers as widths and k, and at least one, not {self}"
             raise ValueError(message)
 

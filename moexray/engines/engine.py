@@ -35,7 +35,8 @@ class Engine(Protocol):
     layout
         The model's MoE layers, their experts and k.
     description
-        What runs, for the meta of signatures: JSON values by name, among them ``model`` and ``engine``.
+        What runs, for the meta of signatures: JSON values by name, among them ``model`` and ``engine``, and
+        ``router_may_drop``, true, where a router may send a token to fewer than k experts.
     batching
         Who decides which prompts run together:
 
@@ -74,6 +75,10 @@ class Engine(Protocol):
         on_tokens: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[int, RoutedSequence]]:
         """Yield the place of a prompt among `prompts` and its routed sequence, in the order of completion.
+
+        Every prompt comes once, with all its tokens, each sent to k different experts of every layer; −1 stands only
+        where a layer's k is smaller than that of another, or where the description has ``router_may_drop``. A capture
+        refuses anything else.
 
         Parameters
         ----------

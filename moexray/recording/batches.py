@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.engines.engine import Engine
-from moexray.errors import CaptureError, OutOfMemory
+from moexray.errors import CaptureError, ModelError, OutOfMemory
+from moexray.recording.checking import check_sequence
 from moexray.recording.counting import totals_of
 from moexray.recording.job import Job
 from moexray.recording.journal import Journal
@@ -53,7 +54,7 @@ def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) 
     CaptureError
         If not even one prompt fits into memory, or the journal cannot be written.
     ModelError
-        If the routing cannot be recorded.
+        If the routing cannot be recorded, or the engine does not yield each prompt once.
     """
     most_tokens = np.array(journal.fact("most_tokens"))
     done = journal.fact("done")
@@ -63,7 +64,10 @@ def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) 
     while (pending := journal.pending()) is not None:
         try:
             run.batch(*pending)
-        except OutOfMemory:
+        except OutOfMemory as error:
+            if len(pending[1]) == 1:
+                message = "not even one prompt at a time fits into memory: choose a smaller `dtype`, or shorter prompts"
+                raise CaptureError(message) from error
             journal.replace_pending(halves(journal.all_pending()))
             reporter.lost()
 
@@ -94,16 +98,7 @@ def plan_batches(lengths: NDArray[np.integer], new_tokens: int, batch_tokens: in
 
 
 def halves(batches: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Split batches of which the first did not fit into memory; single prompts after it stay.
-
-    Raises
-    ------
-    CaptureError
-        If the first is one prompt.
-    """
-    if len(batches[0]) < 2:
-        message = "not even one prompt at a time fits into memory: choose a smaller `dtype`, or shorter prompts"
-        raise CaptureError(message)
+    """Split batches that do not fit into memory; single prompts stay."""
     middles = [(len(batch) + 1) // 2 for batch in batches]
     parts = [part for batch, middle in zip(batches, middles, strict=True) for part in (batch[:middle], batch[middle:])]
     return [list(part) for part in parts if part]
@@ -140,26 +135,51 @@ class _Run:
         """Run a batch and keep its sequences: at once, or as they come where the engine batches by itself."""
         own = self.engine.batching == "own"
         sequences = self.engine.run(
-            [self.job.prompts[i] for i in prompts],
+            [self.job.prompts[prompt] for prompt in prompts],
             self.job.generation,
             want=self.job.want,
             on_tokens=None if own else self.reporter.on_tokens,
         )
         done: dict[int, RoutedSequence] = {}
+        left = set(range(len(prompts)))
         due = time.monotonic() + _SECONDS
         try:
             for place, sequence in sequences:
+                if place not in left:
+                    of = f"place {place} of {len(prompts)} prompts"
+                    message = f"{self._engine_name} yielded {of}, which is none or came before"
+                    raise ModelError(message)
+                left.remove(place)
+                self._check(prompts[place], sequence)
                 done[prompts[place]] = sequence
                 if own:
                     self.reporter.passed(len(sequence.token_ids))
                     if time.monotonic() >= due:
                         self._keep(number, done)
                         done, due = {}, time.monotonic() + _SECONDS
+            if left:
+                name = self.job.prompts[prompts[min(left)]].id
+                message = f"{self._engine_name} ended without the routing of prompt {name!r}"
+                raise ModelError(message)
         except BaseException:
             if own:  # the rest of a planned batch would run in another shape, which rounds differently
                 self._keep(number, done)
             raise
         self._keep(number, done)
+
+    @property
+    def _engine_name(self) -> str:
+        return f"engine {self.engine.description['engine']}"
+
+    def _check(self, prompt: int, sequence: RoutedSequence) -> None:
+        check_sequence(
+            sequence,
+            self.engine.layout,
+            prompt=self.job.prompts[prompt].id,
+            prompt_tokens=int(self.most_tokens[prompt]) - max(0, self.job.generation.max_new_tokens - 1),
+            want=self.job.want,
+            may_drop=bool(self.engine.description.get("router_may_drop")),
+        )
 
     def _keep(self, number: int, sequences: Mapping[int, RoutedSequence]) -> None:
         """Put sequences by prompt into the journal."""

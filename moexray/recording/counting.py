@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.errors import ModelError
 from moexray.prompt_table import PromptTable
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout
@@ -53,18 +52,7 @@ def totals_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = Fa
 def count_selections(
     sequence: RoutedSequence, layout: RouterLayout
 ) -> NDArray[np.uint32]:  # (segments, layers, experts)
-    """Count the selections of a sequence; each token is counted once, in its segment.
-
-    Raises
-    ------
-    ModelError
-        If an expert was selected that the layer does not have.
-    """
-    greatest = sequence.experts.max(axis=(0, 2), initial=-1)
-    for layer, found, experts in zip(layout.layers, greatest, layout.experts, strict=True):
-        if found >= experts:
-            message = f"layer {layer} has {experts} experts, but expert {found} was selected: it cannot be recorded"
-            raise ModelError(message)
+    """Count the selections of a sequence; each token is counted once, in its segment."""
     return _summed(sequence, None, layout).astype(np.uint32)
 
 

@@ -1,11 +1,9 @@
 """The plan of batches is a function of lengths and budget: every prompt once, none beyond the budget."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moexray.errors import CaptureError
 from moexray.recording.batches import halves, plan_batches
 
 
@@ -25,7 +23,5 @@ def test_the_longest_run_first_and_like_lengths_together(lengths: list[int]) -> 
     assert order == sorted(lengths, reverse=True)
 
 
-def test_a_batch_that_does_not_fit_is_split_until_it_is_one_prompt() -> None:
+def test_batches_that_do_not_fit_are_split_into_single_prompts_at_most() -> None:
     assert halves([[4, 1, 7], [2]]) == [[4, 1], [7], [2]]
-    with pytest.raises(CaptureError, match="not even one prompt"):
-        halves([[4], [2, 3]])

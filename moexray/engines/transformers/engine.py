@@ -103,6 +103,7 @@ class TransformersEngine(Engine):
                 layers=tuple(tap.layer for tap in self._taps),
                 experts=tuple(tap.experts for tap in self._taps),
                 top_k=selections_per_token(self._model, self._taps, self._padding),
+                passes=tuple(tap.calls for tap in self._taps),
             )
             self._changes = changes.pop_all()
         self.batching: Batching = "alone" if self._model.config.model_type in ALONE else "tokens"
@@ -262,15 +263,13 @@ class TransformersEngine(Engine):
             written = new_tokens[row, : self._written(new_tokens[row], generation)]
             tokens = np.concatenate([ids, written[:-1]])
             own = slice(width - len(ids), width - len(ids) + len(tokens))
-            own_weights = None if weights is None else weights[row, own]
-            _check_weights(own_weights)
             sequences.append(
                 RoutedSequence(
                     token_ids=tokens,
                     experts=experts[row, own],
                     segments=plain_segments(len(ids), len(tokens) - len(ids)),
                     output=self._tokenizer.decode(written, skip_special_tokens=True),
-                    gate_weights=own_weights,
+                    gate_weights=None if weights is None else weights[row, own],
                 )
             )
         return sequences
@@ -315,13 +314,6 @@ def _end_tokens(model: transformers.PreTrainedModel) -> frozenset[int]:
     if found is None:
         return frozenset()
     return frozenset([found] if isinstance(found, int) else found)
-
-
-def _check_weights(weights: NDArray[np.float16] | None) -> None:
-    """Refuse gate weights that cannot be summed to an expert's share; padding is not among them."""
-    if weights is not None and not (np.isfinite(weights) & (weights >= 0)).all():
-        message = f"gate weights range from {weights.min()} to {weights.max()}: they cannot be recorded"
-        raise ModelError(message)
 
 
 def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:

@@ -21,6 +21,7 @@ from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
 from moexray.generation import Generation
 from moexray.prompts import Prompt
+from moexray.recording.checking import check_sequence
 from moexray.routing import RoutedSequence, RouterLayout
 
 from ...tiny_models import routed
@@ -78,8 +79,9 @@ def by_expert(selected: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float
 
 
 def check_conservation(layout: RouterLayout, sequences: Sequence[RoutedSequence]) -> None:
-    """Every token is counted once, with k selections in each layer, and no more."""
+    """Every token is counted once, with k selections in each layer, and no more; a capture takes the sequence."""
     for text, sequence in zip(TEXTS, sequences, strict=True):
+        check_sequence(sequence, layout, prompt=text, prompt_tokens=len(text))
         assert len(sequence.experts) == len(text) + NEW_TOKENS - 1
         for place, (experts, k) in enumerate(zip(layout.experts, layout.top_k, strict=True)):
             selected = sequence.experts[:, place]

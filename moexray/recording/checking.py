@@ -1,0 +1,87 @@
+"""The check of what an engine yields: nothing that breaks the contract of engines reaches a journal or a file."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from moexray.errors import ModelError
+from moexray.routing import RoutedSequence, RouterLayout
+
+
+def check_sequence(
+    sequence: RoutedSequence,
+    layout: RouterLayout,
+    *,
+    prompt: str,
+    prompt_tokens: int,
+    want: Collection[str] = (),
+    may_drop: bool = False,
+) -> None:
+    """Check a routed sequence against the layout of its engine.
+
+    Parameters
+    ----------
+    prompt, prompt_tokens
+        The prompt's id, and how many tokens it has.
+    want
+        What the sequence must hold beside the selected experts: ``weights``, ``scores``.
+    may_drop
+        Whether the router may select fewer than k experts for a token.
+
+    Raises
+    ------
+    ModelError
+        If the prompt's tokens or what is wanted are not there, or a token was not sent to k different experts of each
+        layer.
+    """
+    problem = (
+        _shapes(sequence, layout, prompt_tokens, want)
+        or _selections(sequence, layout, may_drop=may_drop)
+        or _weights(sequence)
+    )
+    if problem:
+        message = f"the routing of prompt {prompt!r} cannot be recorded: {problem}"
+        raise ModelError(message)
+
+
+def _shapes(sequence: RoutedSequence, layout: RouterLayout, prompt_tokens: int, want: Collection[str]) -> str | None:
+    if sequence.segment_names != layout.segments:
+        return f"its segments are {', '.join(map(str, sequence.segment_names))}, not those of the model's layout"
+    if sequence.prompt_length != prompt_tokens:
+        return f"{sequence.prompt_length} of its prompt tokens were routed, but it has {prompt_tokens}"
+    layers, k, experts = len(layout.layers), max(layout.top_k), max(layout.experts)
+    arrays = {
+        "experts": (sequence.experts, "i", (layers, k)),
+        "weights": (sequence.gate_weights, "f", (layers, k)),
+        "scores": (sequence.scores, "f", (layers, experts)),
+    }
+    for name, (array, kind, shape) in arrays.items():
+        if array is None and name in want:
+            return f"its {name} are missing"
+        if array is not None and (array.dtype.kind != kind or array.shape[1:] != shape):
+            return f"its {name} are {array.dtype} {array.shape[1:]} for each token, where {shape} are expected"
+    return None
+
+
+def _selections(sequence: RoutedSequence, layout: RouterLayout, *, may_drop: bool) -> str | None:
+    each = zip(layout.layers, layout.experts, layout.top_k, layout.passes, strict=True)
+    for place, (layer, experts, k, passes) in enumerate(each):
+        of_layer = sequence.experts[:, place]  # (tokens, k)
+        if of_layer.max(initial=-1) >= experts:
+            return f"layer {layer} has {experts} experts, but expert {of_layer.max()} was selected"
+        numbers = (of_layer >= 0).sum(axis=1)
+        wrong = numbers[numbers > k if may_drop else numbers != k]
+        if len(wrong):
+            return f"layer {layer} selects {k} experts for a token, but {wrong[0]} were"
+        in_order = np.sort(of_layer[:, :k].reshape(len(of_layer) * passes, -1), axis=1)
+        if ((in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)).any():
+            return f"layer {layer} selected an expert twice for one token"
+    return None
+
+
+def _weights(sequence: RoutedSequence) -> str | None:
+    if sequence.gate_weights is not None:
+        weights = sequence.gate_weights[sequence.experts >= 0]
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            return f"its gate weights range from {weights.min()} to {weights.max()}"
+    return None
