@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moexray.errors import SignaturesError
 from moexray.extras import import_extra
 from moexray.signatures_file import Parts
 
 if TYPE_CHECKING:
     import pandas
     import xarray
+
+_COLUMNS = ("id", "category", "group", "phase", "kind", "layer", "expert", "count", "mass")
 
 
 def signatures_frame(signatures: Parts) -> "pandas.DataFrame":
@@ -25,6 +28,10 @@ def signatures_frame(signatures: Parts) -> "pandas.DataFrame":
     }
     renamed = {"ids": "id", "categories": "category", "groups": "group"}
     columns = {renamed.get(name, name): column for name, column in columns.items()}
+    for name in signatures.prompts.columns:
+        if name in _COLUMNS:
+            message = f"the frame has a column {name} of its own: rename that of the prompts"
+            raise SignaturesError(message)
     columns["phase"] = pd.Categorical(np.array([one.phase for one in signatures.segments])[segment])
     columns["kind"] = pd.Categorical(np.array([one.kind for one in signatures.segments])[segment])
     columns["layer"] = signatures.layers[layer]

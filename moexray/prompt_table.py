@@ -31,7 +31,8 @@ class PromptTable:
     Raises
     ------
     SignaturesError
-        If columns are not as long as each other, or two prompts have one id.
+        If columns are not as long as each other, two prompts have one id, or a further column has the name of an
+        attribute.
     """
 
     ids: Strings
@@ -42,6 +43,10 @@ class PromptTable:
     columns: Mapping[str, Strings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        taken = [one.name for one in fields(self) if one.name in self.columns]
+        if taken:
+            message = f"a further column cannot be called {taken[0]}: prompts have {taken[0]} of their own"
+            raise SignaturesError(message)
         for name, strings in self.all_columns().items():
             if len(strings) != len(self.ids):
                 message = f"{name} do not fit {len(self.ids)} prompts: there are {len(strings)}"
@@ -62,7 +67,7 @@ class PromptTable:
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> "PromptTable":
         """Return the prompts at these places, in the order given."""
-        places = [int(row) for row in rows]
+        places = places_of(rows, len(self)).tolist()
         return self._of({name: rows_of(strings, places) for name, strings in self.all_columns().items()})
 
     def bare(self) -> "PromptTable":
@@ -90,6 +95,11 @@ class PromptTable:
         own = {one.name for one in fields(PromptTable)} - {"columns"}
         further = {name: strings for name, strings in columns.items() if name not in own}
         return PromptTable(**{name: columns[name] for name in columns if name in own}, columns=further)
+
+
+def places_of(rows: Sequence[int] | NDArray[np.integer], length: int) -> NDArray[np.int64]:
+    """Return the places that an index of NumPy names among `length`: negative ones count from the end."""
+    return np.arange(length)[np.asarray(rows) if len(rows) else []]
 
 
 def rows_of(strings: Strings, places: Iterable[int]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from moexray import signatures_file
 from moexray.conservation import check_conservation, check_mass, check_shapes
 from moexray.counts import CountArray, Counts, MassArray, frozen, summed
 from moexray.errors import SignaturesError
-from moexray.prompt_table import PromptTable
+from moexray.prompt_table import PromptTable, places_of
 from moexray.segments import PLAIN, Segment, places
 from moexray.stored_members import StoredArray, StoredFile
 
@@ -126,8 +126,8 @@ class Signatures:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of everything that `save` writes; two signatures with the same one hold the same."""
-        if self._file is not None:
-            return signatures_file.fingerprint_of_file(self._file)
+        if self._file is not None and (found := signatures_file.fingerprint_of_file(self._file)) is not None:
+            return found
         return signatures_file.fingerprint(lambda: [self], prompts=len(self), largest=int(self.counts.max(initial=0)))
 
     def places(self, tokens: str = "all") -> tuple[int, ...]:
@@ -182,7 +182,7 @@ class Signatures:
         loads = self.masses(tokens) if weighting == "mass" else self.loads(tokens).astype(np.float64)
         sums = loads.sum(axis=2, keepdims=True)
         shares = np.divide(loads, sums, out=np.zeros_like(loads), where=sums > 0)
-        return np.asarray(shares.reshape(len(self), -1))
+        return np.asarray(shares.reshape(len(self), loads.shape[1] * loads.shape[2]))
 
     def replace(self, **changes: Any) -> "Signatures":
         """Return signatures with other parts, or other columns of the prompt table, in the place of those named."""
@@ -203,7 +203,7 @@ class Signatures:
 
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> "Signatures":
         """Return the prompts at these places, in the order given."""
-        chosen = np.asarray(rows, dtype=np.int64)
+        chosen = places_of(rows, len(self))
         with self._naming():
             return self._of(self.prompts.take(chosen), self.tokens[chosen], *self._counts.take(chosen))
 

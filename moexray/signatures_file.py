@@ -116,9 +116,14 @@ def fingerprint(blocks: Callable[[], Iterable[Parts]], *, prompts: int, largest:
     return _digest(sums)
 
 
-def fingerprint_of_file(file: StoredFile) -> str:
-    """Return the fingerprint of a file from the checksums of its members, which its directory holds."""
+def fingerprint_of_file(file: StoredFile) -> str | None:
+    """Return the fingerprint of a file from the checksums of its members, which its directory holds.
+
+    None for a file of an earlier schema: it would have other members if it were written today.
+    """
     with file.archive() as archive:
+        if "segments.utf8.npy" not in archive.namelist():
+            return None
         return _digest({member.filename: (member.CRC, member.file_size) for member in archive.infolist()})
 
 

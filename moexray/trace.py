@@ -241,19 +241,18 @@ class Trace:
         """Compare what the trace says was selected with the counts of the signatures, where these are in memory."""
         found = self.signatures
         segments = len(found.segments)
-        tokens = np.zeros((len(found), segments), dtype=np.int64)
-        np.add.at(tokens, (block.prompts, block.segments), 1)
-        wrong = np.argwhere(tokens[which] != found.tokens[which])
+        order = np.searchsorted(which, block.prompts) * segments + block.segments
+        tokens = np.bincount(order, minlength=len(which) * segments).reshape(-1, segments)
+        wrong = np.argwhere(tokens != found.tokens[which])
         if len(wrong):
             prompt, segment = which[wrong[0, 0]], wrong[0, 1]
             message = (
-                f"{self.path}: prompt {found.prompts.ids[prompt]!r} has {tokens[prompt, segment]} "
+                f"{self.path}: prompt {found.prompts.ids[prompt]!r} has {tokens[tuple(wrong[0])]} "
                 f"{short_names(found.segments)[segment]} tokens, its signature {found.tokens[prompt, segment]}: {_CURE}"
             )
             raise TraceError(message)
         if not found.in_memory and len(found) > MOST_IN_MEMORY:
             return
-        order = np.searchsorted(which, block.prompts) * segments + block.segments
         layers, width = block.experts.shape[1], self.width
         cells = ((order[:, None] * layers + np.arange(layers))[..., None] * width + block.experts)[block.experts >= 0]
         counts = np.bincount(cells, minlength=len(which) * segments * layers * width)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from moexray.errors import SignaturesError
 from moexray.examples import example
 from moexray.signatures import Signatures
 
@@ -31,6 +32,12 @@ def test_a_frame_has_a_row_for_each_prompt_segment_layer_and_expert_that_exists(
         prompt, segment = pruned.prompts.ids.index(row.id), ("prompt", "generated").index(row.phase)
         assert row.count == pruned.counts[prompt, segment, row.layer, row.expert]
         assert row.category == pruned.prompts.categories[prompt]
+
+
+@pytest.mark.parametrize("name", ["id", "layer", "mass"])
+def test_a_column_of_the_prompts_does_not_hide_one_of_the_frame(name: str) -> None:
+    with pytest.raises(SignaturesError, match=f"the frame has a column {name} of its own"):
+        made.signatures(2, columns={name: ("1", "2")}).to_frame()
 
 
 def test_sums_over_a_frame_do_not_overflow(pruned: Signatures) -> None:

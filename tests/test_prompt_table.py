@@ -37,6 +37,7 @@ def test_a_prompt_of_a_table_without_groups_has_none() -> None:
         ({"categories": ("a",)}, "categories do not fit 3 prompts: there are 1"),
         ({"ids": ("p0", "p1", "p0")}, "two prompts have the id 'p0'"),
         ({"columns": {"difficulty": ("1",)}}, "difficulty do not fit 3 prompts"),
+        ({"columns": {"ids": ("q0", "q1", "q2")}}, "a further column cannot be called ids"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(columns: dict[str, object], problem: str) -> None:

@@ -115,6 +115,10 @@ def test_take_keeps_whole_rows_in_the_order_given() -> None:
     assert chosen.prompts.texts == ("text 5", "text 1")
 
 
+def test_no_prompt_at_all_gives_no_vector() -> None:
+    assert signatures().take([]).vectors().shape == (0, signatures().vectors().shape[1])
+
+
 @given(cut=st.integers(1, 5))
 def test_merging_what_was_selected_apart_gives_the_whole(cut: int) -> None:
     whole = signatures()

@@ -188,6 +188,12 @@ def test_a_file_of_every_schema_ever_released_is_still_read(path: Path) -> None:
     assert read.loads("generated").sum(axis=2).tolist() == [[4, 4], [8, 8], [12, 12]]
 
 
+@pytest.mark.parametrize("path", EARLIER_SCHEMAS, ids=lambda path: path.stem)
+def test_a_file_of_an_earlier_schema_keeps_its_fingerprint_when_it_is_written_again(path: Path, tmp_path: Path) -> None:
+    Signatures.open(path).save(tmp_path / "today.npz")
+    assert Signatures.open(tmp_path / "today.npz").fingerprint == Signatures.open(path).fingerprint
+
+
 def test_there_is_a_file_of_each_schema() -> None:
     assert [path.stem for path in EARLIER_SCHEMAS] == ["signatures-schema-1"]
 

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,22 @@ def test_prompts_that_are_taken_bring_their_texts(stored: Signatures) -> None:
     ours, theirs = stored.take([3, 8, 59]), signatures().take([3, 8, 59])
     np.testing.assert_array_equal(ours.counts, theirs.counts)
     assert (ours.prompts.texts, ours.prompts.ids) == (theirs.prompts.texts, theirs.prompts.ids)
+
+
+@pytest.mark.parametrize("rows", [[-1, 3], [False, True] * 30, [59, 0, 7], range(5, 50, 9)])
+def test_rows_of_a_file_are_named_as_those_in_memory(stored: Signatures, rows: Sequence[int]) -> None:
+    """As NumPy names them: negative ones count from the end, and a mask chooses."""
+    found = stored.take(rows)
+    np.testing.assert_array_equal(found.counts, signatures().counts[np.asarray(rows)])
+    assert found.prompts == signatures().take(rows).prompts
+    assert found.prompts.ids == tuple(np.array(signatures().prompts.ids)[np.asarray(rows)])
+
+
+@pytest.mark.parametrize("rows", [[60], [-61], [1.5]])
+def test_rows_that_are_not_there_are_refused(stored: Signatures, rows: Sequence[int]) -> None:
+    for either in (stored, signatures()):
+        with pytest.raises(IndexError):
+            either.take(rows)
 
 
 def test_counts_in_columns_are_the_same_file(tmp_path: Path) -> None:
