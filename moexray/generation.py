@@ -39,7 +39,7 @@ class Generation:
         if self.max_new_tokens < 0:
             problem = f"`max_new_tokens` is {self.max_new_tokens}: it must be at least 0"
         elif not 0 <= self.temperature < float("inf"):
-            problem = f"`temperature` is {self.temperature}: it must be at least 0"
+            problem = f"`temperature` is {self.temperature}: it must be a number of at least 0"
         elif not 0 < self.top_p <= 1:
             problem = f"`top_p` is {self.top_p}: it must be above 0 and at most 1"
         elif self.seed < 0:

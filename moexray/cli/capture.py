@@ -148,8 +148,8 @@ def capture(
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
     aliases = {"trace": trace, "weights": weights, "coselection": coselection}
-    recorded = [name for names in record or () for name in names.split(",")]
-    recorded += [name for name, wanted in aliases.items() if wanted and name not in recorded]
+    recorded = [name.strip() for names in record or () for name in names.split(",")]
+    recorded += [name for name, wanted in aliases.items() if wanted]
     started = time.perf_counter()
     with _interruptible(out), capture_progress() as status:
         found = library.capture(

@@ -121,8 +121,8 @@ def capture_with(
 
 
 def _names(record: Collection[str]) -> list[str]:
-    """Return the names in `record`, which may be one string with commas."""
-    return record.split(",") if isinstance(record, str) else list(record)
+    """Return each of the names in `record` once; it may be one string with commas."""
+    return list(dict.fromkeys(record.split(",") if isinstance(record, str) else record))
 
 
 def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:

@@ -3,17 +3,20 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from moexray.engines.engine import Engine
 from moexray.errors import CaptureError
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.job import Job
 from moexray.version import __version__
 
 # Changes with what a journal holds, so that no version goes on with the journal of another.
 _JOURNAL = 2
+# The inputs that are parameters of `moexray.capture`.
+_PARAMETERS = {"model", "dtype", "revision", "batch_tokens", "record", *(one.name for one in fields(Generation))}
 
 
 def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:
@@ -45,7 +48,8 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if name in ("prompts", "checkpoint"):
             difference = f"other {name}" if name == "prompts" else "another checkpoint of that name"
         else:
-            difference = f"{name} {before!r} and not {after!r}"
+            shown = f"`{name}`" if name in _PARAMETERS else name
+            difference = f"{shown} {before!r} and not {after!r}"
         message = (
             f"an unfinished capture stands beside this output, with {difference}: finish it with the same inputs, "
             "or delete its .journal to begin anew"

@@ -60,7 +60,7 @@ def letters_to_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     "asked",
     [
         ("--record", "trace,weights,coselection"),
-        ("--record", "trace", "--record", "weights,coselection"),
+        ("--record", "trace", "--record", "weights, coselection,trace"),
         ("--weights", "--trace", "--coselection"),
         ("--record", "coselection,weights", "--trace", "--weights"),
     ],

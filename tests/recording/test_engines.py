@@ -85,6 +85,12 @@ def test_a_planned_batch_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
         assert all(len(batch) > 1 for batch in journal.all_pending()[:-1])
 
 
+def test_a_name_that_is_given_twice_is_the_same_capture(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        capture_with(MadeEngine(stop_after=7), PROMPTS, out=tmp_path / "s.npz", record="trace")
+    assert len(capture_with(MadeEngine(), PROMPTS, out=tmp_path / "s.npz", record="trace,trace")) == len(PROMPTS)
+
+
 @pytest.mark.parametrize(
     ("run", "problem"),
     [

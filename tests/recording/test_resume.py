@@ -108,12 +108,12 @@ def unfinished(tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("options", "difference"),
     [
-        ({"max_new_tokens": 5}, "max_new_tokens 3 and not 5"),
-        ({"batch_tokens": 401}, "batch_tokens 400 and not 401"),
-        ({"dtype": "float64"}, "dtype 'float32' and not 'float64'"),
-        ({"temperature": 0.5}, "temperature 0.0 and not 0.5"),
-        ({"stop_at_eos": False}, "stop_at_eos True and not False"),
-        ({"record": ()}, r"record \['coselection', 'trace'\] and not \[\]"),
+        ({"max_new_tokens": 5}, "`max_new_tokens` 3 and not 5"),
+        ({"batch_tokens": 401}, "`batch_tokens` 400 and not 401"),
+        ({"dtype": "float64"}, "`dtype` 'float32' and not 'float64'"),
+        ({"temperature": 0.5}, "`temperature` 0.0 and not 0.5"),
+        ({"stop_at_eos": False}, "`stop_at_eos` True and not False"),
+        ({"record": ()}, r"`record` \['coselection', 'trace'\] and not \[\]"),
     ],
 )
 def test_a_capture_of_something_else_is_refused_and_the_difference_named(
