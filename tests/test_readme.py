@@ -44,7 +44,7 @@ def run(command: str, folder: Path) -> str:
     finished = subprocess.run(
         [sys.executable, "-m", "moexray", *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.returncode == 0, finished.stderr
     return finished.stdout
 
 

@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from moexray.cli.analyze import analyze_with_progress
 from moexray.cli.capture import describe
 from moexray.cli.progress import capture_progress
 from moexray.errors import MoexrayError
+from moexray.formats import count
 from moexray.prompts import bundled_prompts
 from moexray.recording.capture import capture
-from moexray.views.sentences import summarize
+from moexray.views.figures import FIGURES, figure
 
 _MODEL_CAVEAT = (
     "The embedded model has 4 million parameters and was trained for this demonstration: "
-    "its figures show the toolkit at work and say nothing about OLMoE."
+    "its numbers show the toolkit at work and say nothing about OLMoE."
 )
 
 
@@ -28,8 +28,10 @@ def demo(
 
     Example: moexray demo
     """
-    from moexray.views.figures.listing import FIGURES, make_figure
+    from moexray.cli.saved_analysis import analyze_with_progress
+    from moexray.studies.similarity_matrix import similarity_matrix
     from moexray.views.figures.style import save_figure
+    from moexray.views.sentences import summarize
 
     started = time.perf_counter()
     _make_folder(out)
@@ -38,14 +40,17 @@ def demo(
     with capture_progress() as status:
         signatures = capture(prompts, model="scale", out=file, device="cpu", dtype="float32", on_progress=status.update)
     _done(file.name, describe(signatures), started)
-    analysis = analyze_with_progress(signatures)
+    analysis = analyze_with_progress(signatures, specifications=True)
     analysis.save(out / "analysis.json")
-    _done("analysis.json", f"{len(analysis.document['layers'])} layers tested, 10,000 shuffles", started)
-    for name in FIGURES:
-        save_figure(make_figure(name, signatures), out / f"{name}.png")
-    _done(f"{len(FIGURES)} figures", ", ".join(f"{name}.png" for name in FIGURES), started)
+    layers, permutations = count(len(analysis.layers), "layer"), analysis.settings.permutations
+    _done("analysis.json", f"{layers} tested, {count(permutations, 'permutation')}", started)
+    results = {"analysis": analysis, "similarity_matrix": similarity_matrix(signatures)}
+    names = [name for name, entry in FIGURES.items() if entry.needs != "trace"]
+    for name in names:
+        save_figure(figure(name)(results[FIGURES[name].of]), out / f"{name}.png")
+    _done(count(len(names), "figure"), ", ".join(f"{name}.png" for name in names), started)
     typer.echo("")
-    for sentence in [*summarize(analysis.document), _MODEL_CAVEAT]:
+    for sentence in [*summarize(analysis), _MODEL_CAVEAT]:
         typer.echo(textwrap.fill(sentence, width=80, initial_indent="- ", subsequent_indent="  "))
     typer.echo(f"\nEverything is in {out}/. Next: moexray analyze {out / 'signatures.npz'}")
 

@@ -27,6 +27,8 @@ COMMANDS = (
     "merge",
     "models",
 )
+# Other spellings of options.
+_ALIASES = {"--phase": "--tokens"}
 
 
 class _LazyGroup(TyperGroup):
@@ -46,13 +48,18 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that these arguments are for, and what remains of them."""
         name, _, remaining = super().resolve_command(ctx, args)
-        return name, _command(str(name)), remaining
+        return name, _command(str(name)), [_spelled(one) for one in remaining]
 
 
 def _command(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
     alone.command(name)(getattr(import_module(f"moexray.cli.{name}"), name))
     return typer.main.get_command(alone)
+
+
+def _spelled(argument: str) -> str:
+    option, equals, value = argument.partition("=")
+    return _ALIASES.get(option, option) + equals + value
 
 
 def _summary(name: str) -> str:
@@ -84,7 +91,7 @@ def describe(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Record what the routers of a Mixture-of-Experts model do with your prompts, and test whether it means much."""
+    """Record what the routers of a Mixture-of-Experts model do, and test whether it means anything."""
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from moexray.signatures import Signatures
 
 
 def merge(
-    files: Annotated[list[Path], typer.Argument(help="Files of signatures, of the same model and settings.")],
+    files: Annotated[list[Path], typer.Argument(help="Signatures of the same model and settings.")],
     *,
     out: Annotated[Path, typer.Option(help="File to write.")] = DEFAULT_FILE,
 ) -> None:
@@ -22,7 +22,6 @@ def merge(
     Example: moexray merge monday.npz tuesday.npz --out both.npz
     """
     check_writable(out)
-    merged = join([Signatures.load(file) for file in files])
-    merged.save(out)
+    join([Signatures.open(file) for file in files]).save(out)
     typer.echo(describe(Signatures.open(out)))
     typer.echo(f"wrote {out}")

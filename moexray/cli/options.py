@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, by the panel of the help that they stand in."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 DEFAULT_FILE = Path("signatures.npz")
+DEFAULT_ANALYSIS = Path("analysis.json")
+PROMPTS, INPUT, ANALYSIS, OUTPUT = "Prompts", "Input", "Analysis", "Output"
 
-SignaturesFile = Annotated[Path, typer.Argument(help="File that `moexray capture` wrote.", show_default=True)]
-
+SignaturesFile = Annotated[Path, typer.Argument(help="Signatures that `moexray capture` wrote.", show_default=True)]
 
 PromptsOption = Annotated[
     list[str] | None,
@@ -17,41 +18,31 @@ PromptsOption = Annotated[
         help="Folder of .txt, .jsonl, .csv or .parquet files (name = category), such a file, - for JSON Lines from "
         "standard input, hf:NAME or hf:NAME:CONFIGURATION for a Hugging Face data set, or the folder of a saved data "
         "set; may be given several times. By default the 80 prompts that come with moexray.",
-        rich_help_panel="Prompts",
+        rich_help_panel=PROMPTS,
     ),
 ]
 TextColumnOption = Annotated[
     str | None,
-    typer.Option(
-        help="Column or key of texts or chats; by default text, prompt or messages.", rich_help_panel="Prompts"
-    ),
+    typer.Option(help="Column or key of texts or chats; by default text, prompt or messages.", rich_help_panel=PROMPTS),
 ]
 CategoryColumnOption = Annotated[
     str | None,
-    typer.Option(help="Column or key of categories; by default category or label.", rich_help_panel="Prompts"),
+    typer.Option(help="Column or key of categories; by default category or label.", rich_help_panel=PROMPTS),
 ]
 IdColumnOption = Annotated[
-    str | None, typer.Option(help="Column or key of ids; by default id.", rich_help_panel="Prompts")
+    str | None, typer.Option(help="Column or key of ids; by default id.", rich_help_panel=PROMPTS)
 ]
 GroupColumnOption = Annotated[
     str | None,
     typer.Option(
         help="Column or key of the unit (template, source) that a prompt belongs to; by default group.",
-        rich_help_panel="Prompts",
+        rich_help_panel=PROMPTS,
     ),
 ]
 SplitOption = Annotated[
     str | None,
-    typer.Option(help="Split of a Hugging Face data set, where it has several.", rich_help_panel="Prompts"),
+    typer.Option(help="Split of a Hugging Face data set, where it has several.", rich_help_panel=PROMPTS),
 ]
-
-
-class PhaseName(StrEnum):
-    """Whose tokens are looked at."""
-
-    prompt = "prompt"
-    generated = "generated"
-    all = "all"
 
 
 class WeightingName(StrEnum):
@@ -61,11 +52,41 @@ class WeightingName(StrEnum):
     mass = "mass"
 
 
-PhaseOption = Annotated[
-    PhaseName, typer.Option("--phase", help="Tokens of the prompt (prefill), those generated (decode), or all.")
+_TOKENS = "Which tokens: all, prompt, generated, a kind such as image, or both, such as prompt/image."
+_WEIGHTING = "Signatures as shares of selections (counts), or of gate weights (mass) if they were recorded."
+_PERMUTATIONS = "Permutations of each test; costly tests take fewer."
+_FOLDS = "Folds of the classifier's cross-validation."
+_SEED = "Seed of all random draws."
+
+TokensOption = Annotated[str, typer.Option("--tokens", help=_TOKENS, rich_help_panel=ANALYSIS)]
+WeightingOption = Annotated[WeightingName, typer.Option("--by", help=_WEIGHTING, rich_help_panel=ANALYSIS)]
+PermutationsOption = Annotated[int, typer.Option(min=1, help=_PERMUTATIONS, rich_help_panel=ANALYSIS)]
+FoldsOption = Annotated[int, typer.Option(min=2, help=_FOLDS, rich_help_panel=ANALYSIS)]
+SeedOption = Annotated[int, typer.Option(min=0, help=_SEED, rich_help_panel=ANALYSIS)]
+TraceOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Trace that `moexray capture --record trace` wrote: adds what token identity explains.",
+        rich_help_panel=INPUT,
+    ),
 ]
-WeightingOption = Annotated[
-    WeightingName,
-    typer.Option("--by", help="Signatures as shares of selections (counts), or of gate weights (mass) where recorded."),
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
+
+# The same for commands that read an analysis: without the option, whatever the analysis was made with.
+SAVED = "Default: as in the saved analysis."
+SavedTokensOption = Annotated[str | None, typer.Option("--tokens", help=f"{_TOKENS} {SAVED}", rich_help_panel=ANALYSIS)]
+SavedWeightingOption = Annotated[
+    WeightingName | None, typer.Option("--by", help=f"{_WEIGHTING} {SAVED}", rich_help_panel=ANALYSIS)
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
+SavedPermutationsOption = Annotated[
+    int | None, typer.Option(min=1, help=f"{_PERMUTATIONS} {SAVED}", rich_help_panel=ANALYSIS)
+]
+SavedFoldsOption = Annotated[int | None, typer.Option(min=2, help=f"{_FOLDS} {SAVED}", rich_help_panel=ANALYSIS)]
+SavedSeedOption = Annotated[int | None, typer.Option(min=0, help=f"{_SEED} {SAVED}", rich_help_panel=ANALYSIS)]
+AnalysisOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Analysis to read. Default: analysis.json here or beside the signatures, if it is of these signatures.",
+        rich_help_panel=INPUT,
+    ),
+]

@@ -1,81 +1,164 @@
 """`moexray plot`."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from moexray.cli.options import DEFAULT_FILE, PhaseName, PhaseOption, SignaturesFile
+from moexray.cli.flags import given, with_flags
+from moexray.cli.options import (
+    DEFAULT_FILE,
+    OUTPUT,
+    AnalysisOption,
+    SavedFoldsOption,
+    SavedPermutationsOption,
+    SavedSeedOption,
+    SavedTokensOption,
+    SavedWeightingOption,
+    TraceOption,
+)
+from moexray.cli.saved_analysis import Saved, find_saved, saved_or_new
 from moexray.errors import FigureError
 from moexray.files import check_writable
 from moexray.signatures import Signatures
-from moexray.trace import Trace
+from moexray.studies.analysis import Analysis
+from moexray.studies.completion import options_of
+from moexray.views.figures import FIGURES, Entry, figure
+
+_FIGURES = "Figures"
 
 
 class Format(StrEnum):
-    """What a folder's figures are written as."""
+    """What figures in a folder are written as."""
 
     png = "png"
     svg = "svg"
     pdf = "pdf"
 
 
+@with_flags({name: entry.help for name, entry in FIGURES.items()}, into="names", panel=_FIGURES)
 def plot(
-    signatures: SignaturesFile = DEFAULT_FILE,
+    file: Annotated[
+        Path, typer.Argument(help="Signatures, or an analysis for figures that need no signatures.", show_default=True)
+    ] = DEFAULT_FILE,
     *,
-    layerwise: Annotated[bool, typer.Option("--layerwise", help="Effect size and accuracy by layer.")] = False,
-    similarity: Annotated[bool, typer.Option("--similarity", help="Similarities, ordered by category.")] = False,
-    pca: Annotated[bool, typer.Option("--pca", help="Prompts in two principal components.")] = False,
-    load: Annotated[bool, typer.Option("--load", help="Load of every expert.")] = False,
-    specifications: Annotated[bool, typer.Option("--specifications", help="Effect size under every choice.")] = False,
-    tokens: Annotated[bool, typer.Option("--tokens", help="Token identity by layer; needs --trace.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Every figure; --tokens only where there is a trace.")] = False,
-    trace: Annotated[Path | None, typer.Option(help="What `moexray capture --trace` wrote.")] = None,
-    phase: PhaseOption = PhaseName.all,
+    names: list[str],
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Every figure that can be drawn.", rich_help_panel=_FIGURES),
+    ] = False,
+    analysis: AnalysisOption = None,
+    trace: TraceOption = None,
+    tokens: SavedTokensOption = None,
+    by: SavedWeightingOption = None,
+    permutations: SavedPermutationsOption = None,
+    folds: SavedFoldsOption = None,
+    seed: SavedSeedOption = None,
     out: Annotated[
-        Path, typer.Option(help="Folder to write to, or, for one figure, a file that ends in .png, .svg or .pdf.")
+        Path,
+        typer.Option(
+            help="Folder to write to, or, for one figure, a file that ends in .png, .svg or .pdf.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = Path(),
-    format: Annotated[Format, typer.Option(help="What a folder's figures are written as.")] = Format.png,
+    format: Annotated[Format, typer.Option(help="Format of figures in a folder.", rich_help_panel=OUTPUT)] = Format.png,
 ) -> None:
-    """Draw figures of routing signatures.
+    """Draw figures of an analysis.
 
-    Examples: moexray plot --layerwise --out depth.pdf; moexray plot --all --out figures --format svg
+    The numbers are those of the saved analysis; without one that fits, the signatures are analyzed anew.
+
+    Example: moexray plot --layerwise --pca --out figures --format svg
     """
-    chosen = {
-        "layerwise": layerwise,
-        "similarity": similarity,
-        "pca": pca,
-        "load": load,
-        "specifications": specifications,
-    }
-    names = [name for name, wanted in chosen.items() if wanted or every]
-    of_trace = ["tokens"] if tokens or (every and trace is not None) else []
-    if not names and not of_trace:
-        message = f"name at least one figure: {', '.join(f'--{name}' for name in chosen)}, --tokens, or --all"
+    if not names and not every:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in FIGURES)
+        message = f"name at least one figure: {flags} or --all"
         raise typer.BadParameter(message)
-    if tokens and trace is None:
-        message = "--tokens needs --trace: `moexray capture --trace` writes signatures.trace.parquet"
-        raise typer.BadParameter(message)
-    paths = _paths([*names, *of_trace], out, format)
-    for path in paths:
-        check_writable(path)
-    from moexray.views.figures.listing import make_figure, make_trace_figure
     from moexray.views.figures.style import save_figure
 
-    loaded = Signatures.open(signatures)
-    figures = [make_figure(name, loaded, phase=phase.value) for name in names]
-    if trace is not None:
-        opened = Trace.open(trace, loaded)
-        figures += [make_trace_figure(name, loaded, opened, phase=phase.value) for name in of_trace]
-    for path, figure in zip(paths, figures, strict=True):
-        save_figure(figure, path)
-        typer.echo(f"wrote {path}")
+    paths = _paths([name for name in FIGURES if every or name in names], out, format)
+    for path in paths.values():
+        check_writable(path)
+    options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
+    if "token_identity" in names and trace is None and _trace_beside(file).is_file():
+        trace = _trace_beside(file)
+    inputs = _inputs(file, analysis=analysis, trace=trace, options=options)
+    obstacles = {name: inputs.obstacle(FIGURES[name]) for name in paths}
+    for name in names:
+        if obstacles[name] is not None:
+            message = f"no figure {name}: {obstacles[name]}"
+            raise FigureError(message)
+    chosen = [name for name in paths if obstacles[name] is None]
+    results = inputs.results([FIGURES[name] for name in chosen])
+    for name in chosen:
+        save_figure(figure(name)(results[FIGURES[name].of]), paths[name])
+        typer.echo(f"wrote {paths[name]}")
 
 
-def _paths(names: list[str], out: Path, suffix: Format) -> list[Path]:
+@dataclass(frozen=True)
+class _Inputs:
+    """What figures are drawn from; without signatures, what a saved analysis holds."""
+
+    signatures: Signatures | None
+    saved: Saved
+    trace: Path | None
+    options: Mapping[str, Any]
+
+    def obstacle(self, entry: Entry) -> str | None:
+        """Say why a figure cannot be drawn; None if nothing is in its way."""
+        analysis, alone = self.saved.analysis, self.signatures is None
+        if alone and entry.of == "similarity_matrix":
+            return "it needs the signatures, not an analysis"
+        if entry.needs == "specifications" and alone and (analysis is None or analysis.specifications is None):
+            return "the analysis has no specifications: `moexray analyze --specifications` adds them"
+        identity = None if analysis is None else analysis.controls.token_identity
+        if entry.needs == "trace" and identity is None and (alone or self.trace is None):
+            return "it needs --trace: `moexray capture --record trace` writes signatures.trace.parquet"
+        return None
+
+    def results(self, entries: Sequence[Entry]) -> dict[str, Any]:
+        """Return the results that some figures are of, read or computed."""
+        found: dict[str, Any] = {}
+        if any(entry.of == "analysis" for entry in entries):
+            analysis = self.saved.analysis
+            if self.signatures is not None:
+                specifications = any(entry.needs == "specifications" for entry in entries)
+                analysis = saved_or_new(
+                    self.saved,
+                    self.signatures,
+                    given=self.options,
+                    trace=self.trace if any(entry.needs == "trace" for entry in entries) else None,
+                    specifications=specifications,
+                )
+            assert analysis is not None
+            found["analysis"] = analysis
+        if any(entry.of == "similarity_matrix" for entry in entries):
+            from moexray.studies.similarity_matrix import similarity_matrix
+
+            assert self.signatures is not None
+            made_with = self.options if self.saved.analysis is None else options_of(self.saved.analysis)
+            options = {name: made_with[name] for name in ("tokens", "weighting", "seed") if name in made_with}
+            found["similarity_matrix"] = similarity_matrix(self.signatures, **options)
+        return found
+
+
+def _inputs(file: Path, *, analysis: Path | None, trace: Path | None, options: Mapping[str, Any]) -> _Inputs:
+    if file.suffix == ".json":
+        return _Inputs(None, Saved(Analysis.load(file), f"read {file}"), None, options)
+    signatures = Signatures.open(file)
+    return _Inputs(signatures, find_saved(file, signatures, named=analysis, given=options), trace, options)
+
+
+def _trace_beside(file: Path) -> Path:
+    return file.with_name(f"{file.stem}.trace.parquet")
+
+
+def _paths(names: Sequence[str], out: Path, suffix: Format) -> dict[str, Path]:
+    """Return where each figure is written."""
     if out.is_dir():
-        return [out / f"{name}.{suffix}" for name in names]
+        return {name: out / f"{name}.{suffix}" for name in names}
     if not out.suffix:
         message = f"{out} is not a folder: make it first, or name a file that ends in .png, .svg or .pdf"
         raise FigureError(message)
@@ -83,6 +166,6 @@ def _paths(names: list[str], out: Path, suffix: Format) -> list[Path]:
         message = f"{out} has no suffix of a figure: end it with .png, .svg or .pdf"
         raise FigureError(message)
     if len(names) > 1:
-        message = f"{out} is one file for {len(names)} figures: name a folder, and --format {out.suffix[1:]}"
+        message = f"{out} is one file, but there are several figures: name a folder, and --format {out.suffix[1:]}"
         raise FigureError(message)
-    return [out]
+    return dict.fromkeys(names, out)

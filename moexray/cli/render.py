@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    from moexray.views.tables.table import Column, Table
+    from moexray.views.tables.table import Column, Page, Table
 
 _STYLES = {"good": "green", "fair": "yellow", "bad": "red", "faint": "dim"}
 
@@ -28,6 +28,24 @@ def print_table(table: "Table") -> None:
     if table.title:
         screen.print(table.title)
     screen.print(_headed(table, screen.width) if table.headed else _grid(table))
+
+
+def print_page(page: "Page") -> None:
+    """Print the title, the lines and the tables of a page; blank lines part text from a table without headings."""
+    screen = console()
+    if page.title:
+        screen.print(page.title)
+    text_before = bool(page.title)
+    grid_before = False
+    for block in page.blocks:
+        is_text, is_grid = isinstance(block, str), not isinstance(block, str) and not block.headed
+        if (is_grid and text_before) or (is_text and grid_before):
+            screen.print()
+        if isinstance(block, str):
+            screen.print(block)
+        else:
+            print_table(block)
+        text_before, grid_before = is_text, is_grid
 
 
 def print_json(values: Any) -> None:

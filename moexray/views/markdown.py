@@ -1,11 +1,18 @@
-"""Tables in Markdown."""
+"""Tables and pages in Markdown."""
 
 import re
 
-from moexray.views.tables.table import Table
+from moexray.views.tables.table import Page, Table
 
 # A tag, a link's target and what a cell or a span of code would end at; a plain "<" before a number stays.
 _SPECIAL = re.compile(r"<(?=[A-Za-z/!?])|(?<=\])\(|[\\|`*]")
+
+
+def markdown_page(page: Page) -> str:
+    """Return the title as a heading, then lines and tables, each a block of its own."""
+    title = [f"# {_escaped(page.title)}\n"] if page.title else []
+    blocks = [f"{_escaped(block)}\n" if isinstance(block, str) else markdown(block) for block in page.blocks]
+    return "\n".join([*title, *blocks])
 
 
 def markdown(table: Table) -> str:

@@ -1,114 +1,134 @@
-"""What an analysis found, in a few sentences with its figures and its caveats."""
+"""The findings of an analysis in a few sentences, with their numbers and their caveats."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from moexray.formats import p_text, percent
+from moexray.formats import count, number, p_text, percent, points, visible
+from moexray.stats.categories.balance import Baseline
+from moexray.studies.analysis import Analysis
+from moexray.studies.limits import LEVEL
+from moexray.studies.sections.controls import Controls
 
-_LEVEL = 0.05
 CAVEATS = (
-    "Routers look at the token first: what a control for words and length leaves may still be a shared template, "
-    "or tokens that the control did not model.",
-    "Pairs of prompts are not independent, so p-values come from shuffling labels over prompts, and intervals "
-    "from leaving out one prompt after another.",
+    "Routers read the token first: what remains after the controls for words and length may still be a shared "
+    "template, or tokens that the controls did not model.",
+    "Pairs of prompts are not independent, so p-values come from permuting labels over prompts, and intervals from "
+    "leaving out one prompt at a time.",
 )
 
 
-def summarize(document: Mapping[str, Any]) -> list[str]:
-    """Put the document of an `Analysis` into sentences; what it could not compute is left out, with the reason."""
-    parts = {
-        "permutation": _effect,
-        "balance": _balance,
-        "classifier": _classifier,
-        "controls": _controls,
-        "depth": _depth,
-    }
+def summarize(analysis: Analysis) -> list[str]:
+    """Return one sentence for each finding; for what could not be computed, the reason."""
     sentences = []
-    for key, sentence in parts.items():
-        if document[key] is None:
-            sentences.append(f"Not computed: {key} ({document['notes'][key]}).")
-        else:
-            sentences.append(sentence(document))
-    return [*sentences, *CAVEATS]
+    for name, sentence in _SENTENCES.items():
+        found = sentence(analysis)
+        sentences.append(found or f"Not computed: {name} ({analysis.reason(name) or 'no reason given'}).")
+    return [visible(sentence) for sentence in [*sentences, *CAVEATS]]
 
 
-def _effect(document: Mapping[str, Any]) -> str:
-    found, test = document["similarity"], document["permutation"]
-    p = f"{p_text(test['p_value'])}, {test['permutations']:,} shuffles of the labels"
-    means = f"mean similarity {found['within']['mean']:.3f} within against {found['across']['mean']:.3f} across"
-    effect = "" if found["cohens_d"] is None else f", Cohen's d = {found['cohens_d']:.2f}"
-    if found["cohens_d_ci"] is not None:
-        effect += " (95 % interval {:.2f} to {:.2f})".format(*found["cohens_d_ci"])
-    if test["p_value"] < _LEVEL:
-        return f"Prompts of one category are routed more alike than prompts of different ones: {means}{effect}; {p}."
-    return f"The categories' routing cannot be told from that of shuffled labels: {means}{effect}; {p}."
+def _permutation(analysis: Analysis) -> str | None:
+    found, test = analysis.similarity, analysis.permutation
+    if test is None:
+        return None
+    means = f"mean similarity {number(found.within.mean, 3)} within and {number(found.across.mean, 3)} across"
+    effect = "" if found.cohens_d is None else f", Cohen's d = {number(found.cohens_d)}"
+    if found.cohens_d_ci is not None:
+        effect += f" (95 % interval {_from_to(found.cohens_d_ci)})"
+    p = f"{p_text(test.p_value)}, {count(test.permutations, 'permutation')} of the labels"
+    if test.p_value < LEVEL:
+        return (
+            f"Prompts of one category have more similar routing than prompts of different ones: {means}{effect}; {p}."
+        )
+    return f"The routing of the categories cannot be told from that of permuted labels: {means}{effect}; {p}."
 
 
-def _balance(document: Mapping[str, Any]) -> str:
-    nulls = document["balance"]
-    uniform, matched = nulls["uniform"], nulls["load_matched"]
+def _balance(analysis: Analysis) -> str | None:
+    if analysis.balance is None:
+        return None
+    uniform, matched = analysis.balance.uniform, analysis.balance.load_matched
+    above = [null.within_above for null in (uniform, matched)]
+    below = [null.across_below for null in (uniform, matched)]
     return (
-        f"Routers that only balanced their load would make every pair {uniform['mean']:.3f} alike, and chance under "
-        f"the load observed here {matched['mean']:.3f}: pairs within lie {_place(nulls, 'within_above', 'above')}, "
-        f"pairs across {_place(nulls, 'across_below', 'below')}."
+        f"Perfectly balanced random routing has a mean similarity of {_mean(uniform)}, random routing with the load "
+        f"observed here {_mean(matched)}: pairs within categories lie {_place('above', above)}, pairs across "
+        f"{_place('below', below)}."
     )
 
 
-def _place(nulls: Mapping[str, Any], verdict: str, word: str) -> str:
-    beaten = [name for key, name in (("uniform", "the first"), ("load_matched", "the second")) if nulls[key][verdict]]
-    return {0: f"{word} neither", 1: f"{word} {beaten[0] if beaten else ''} only", 2: f"{word} both"}[len(beaten)]
+def _mean(null: Baseline) -> str:
+    return number(null.mean, 3)
 
 
-def _classifier(document: Mapping[str, Any]) -> str:
-    found = document["classifier"]
-    accuracy = found["accuracy"]
+def _place(word: str, beaten: list[bool]) -> str:
+    where = {(True, True): "both", (True, False): "the first only", (False, True): "the second only"}
+    return f"{word} {where.get((beaten[0], beaten[1]), 'neither')}"
+
+
+def _classifier(analysis: Analysis) -> str | None:
+    found = analysis.classifier
+    if found is None:
+        return None
+    spread = f"± {percent(found.accuracy.std)} over {count(len(found.accuracy.folds), 'fold')}"
     return (
-        f"From its signature alone a linear classifier names the category of {percent(accuracy['mean'])} of the "
-        f"prompts (± {percent(accuracy['std'])} over {len(accuracy['folds'])} folds; "
-        f"chance {percent(found['chance'])}, {p_text(found['p_value'])})."
+        f"A linear classifier names the category of {percent(found.accuracy.mean)} of the prompts from the signature "
+        f"alone ({spread}; chance {percent(found.chance)}, {p_text(found.p_value)})."
     )
 
 
-def _controls(document: Mapping[str, Any]) -> str:
-    found = document["controls"]
-    missing = [key for key in ("length", "lexical", "partial") if found[key] is None]
-    if missing:
-        reason = document["notes"].get(f"controls.{missing[0]}", "no reason given")
-        return f"Words and length were not all controlled for ({reason})."
-    words, length = (percent(found[key]["accuracy"]["mean"]) for key in ("lexical", "length"))
-    gain, partial = found["lexical"]["signatures_less_this"], found["partial"]
-    between = "" if gain["ci"] is None else ", 95 % interval {:+.1f} to {:+.1f}".format(*(100 * x for x in gain["ci"]))
+def _controls(analysis: Analysis) -> str | None:
+    found = analysis.controls
+    if found.length is None or found.lexical is None or found.partial is None:
+        missing = next(key for key in ("length", "lexical", "partial") if getattr(found, key) is None)
+        reason = analysis.reason(f"controls.{missing}") or "no reason given"
+        return f"Words and length were not both controlled for ({reason})."
+    gain, partial = found.lexical.signatures_less_this, found.partial
+    ends = "" if gain.ci is None else f", 95 % interval {points(gain.ci[0])} to {points(gain.ci[1])}"
     return (
-        f"Words alone name {words} of the prompts and length alone {length}; signatures name "
-        f"{100 * gain['difference']:+.1f} points more than words{between}. With both held fixed, "
-        f"{partial['category_effect']:.3f} of the {partial['unadjusted']:.3f} between pairs within and across is left "
-        f"({p_text(partial['p_value'])}). {_verdict(found)}"
+        f"Words alone name {percent(found.lexical.accuracy.mean)} of the prompts and length alone "
+        f"{percent(found.length.accuracy.mean)}; signatures minus words is {points(gain.difference)} points{ends}. "
+        f"With both held fixed, {number(partial.category_effect, 3)} of the {number(partial.unadjusted, 3)} between "
+        f"pairs within and across remains ({p_text(partial.p_value)}). {_verdict(found)}"
     )
 
 
-def _verdict(controls: Mapping[str, Any]) -> str:
-    """Routing says more than words and length by the classifier, by similarity, by both or by neither."""
-    intervals = [controls[key]["signatures_less_this"]["ci"] for key in ("length", "lexical")]
+def _verdict(controls: Controls) -> str:
+    """Say whether routing says more than words and length: by classifier, by similarity, by both or by neither."""
+    intervals = [one.signatures_less_this.ci if one else None for one in (controls.length, controls.lexical)]
     better = all(interval is not None and interval[0] > 0 for interval in intervals)
-    more_alike = controls["partial"]["category_effect"] > 0 and controls["partial"]["p_value"] < _LEVEL
-    if better and more_alike:
+    partial = controls.partial
+    similar = partial is not None and partial.category_effect > 0 and partial.p_value < LEVEL
+    if better and similar:
         return "So routing tells categories apart beyond words and length."
-    if more_alike:
-        return "So routing is more alike than words and length explain, but names categories no better than they do."
+    if similar:
+        return "So routing is more similar than words and length explain, but names categories no better than they do."
     if better:
-        return "So signatures name categories better than words and length, but are no more alike than these explain."
-    return "So that routing tells categories apart beyond words and length is not shown."
+        return "So signatures name categories better than words and length, but are no more similar than these explain."
+    return "So an effect of category beyond words and length is not shown."
 
 
-def _depth(document: Mapping[str, Any]) -> str:
-    trend = document["depth"]
-    peak = next(layer for layer in document["layers"] if layer["layer"] == trend["peak_layer"])
-    rank = f"Spearman {trend['spearman']:+.2f}, {p_text(trend['p_value'])}"
-    if trend["p_value"] >= _LEVEL:
+def _depth(analysis: Analysis) -> str | None:
+    trend = analysis.depth
+    if trend is None or analysis.layers is None:
+        return None
+    peak = next(layer for layer in analysis.layers if layer.layer == trend.peak_layer)
+    rank = f"Spearman {number(trend.spearman, signed=True)}, {p_text(trend.p_value)}"
+    course = f"{'grows' if trend.spearman > 0 else 'falls'} with depth ({rank})"
+    if trend.p_value >= LEVEL:
         course = f"shows no clear trend with depth ({rank})"
-    else:
-        course = f"{'grows' if trend['spearman'] > 0 else 'falls'} with depth ({rank})"
-    where = ""
-    if trend["peak_layer_ci"] is not None:
-        where = "; with other prompts like these the peak would lie in layers {} to {}".format(*trend["peak_layer_ci"])
-    return f"The effect {course} and is largest in layer {peak['layer']} (d = {peak['cohens_d']:.2f}{where})."
+    ends = (
+        "" if trend.peak_layer_ci is None else f"; 95 % interval of the peak: layers {_from_to(trend.peak_layer_ci, 0)}"
+    )
+    return f"The effect {course} and is largest in layer {peak.layer} (d = {number(peak.cohens_d)}{ends})."
+
+
+def _from_to(ends: tuple[float, float], digits: int = 2) -> str:
+    return f"{number(ends[0], digits)} to {number(ends[1], digits)}"
+
+
+# Sentences by the section of the analysis that they tell.
+_SENTENCES: Mapping[str, Callable[[Analysis], str | None]] = {
+    "permutation": _permutation,
+    "balance": _balance,
+    "classifier": _classifier,
+    "controls": _controls,
+    "depth": _depth,
+}

@@ -11,12 +11,13 @@ import pytest
 
 from moexray.claims.check import check_claims
 from moexray.claims.claim import Study
-from moexray.claims.render import claims_markdown, count_sentence
 from moexray.claims.report import CheckedClaim, ClaimsReport
 from moexray.claims.study_file import shipped_study
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.codec import from_values
+from moexray.views.markdown import markdown_page
+from moexray.views.tables.claims import claims_document, claims_table, count_sentence
 
 from .. import made
 
@@ -286,7 +287,7 @@ def test_a_handful_of_prompts_never_crashes(prompts: int) -> None:
 def test_markdown_is_one_row_a_claim_whatever_is_written_in_it() -> None:
     claim = replace(STUDY.claims[0], text="a | b\nc")
     found = report(document(), study=replace(STUDY, claims=(claim,)))
-    rows = [line for line in claims_markdown(found).splitlines() if line.startswith("| C")]
+    rows = [line for line in markdown_page(claims_document(found)).splitlines() if line.startswith("| C")]
     assert len(rows) == 1
     assert "a \\| b c" in rows[0]
 
@@ -315,7 +316,7 @@ def test_what_is_the_tokens_themselves_stands_beside_the_headline_claims_and_mov
     }
     assert traced["C5"].explanation == f"{plain['C5'].explanation}; {said['C5']}"
     assert {name: replace(claim, tokens=None) for name, claim in traced.items()} == plain
-    assert said["C5"] in claims_markdown(report(found))
+    assert said["C5"] in markdown_page(claims_document(report(found)))
 
 
 def test_what_a_control_could_not_compute_is_not_said() -> None:
@@ -329,3 +330,14 @@ def test_a_report_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     assert read.document == found.document
     assert [claim.verdict for claim in read.claims] == [claim.verdict for claim in found.claims]
     assert "16 claims: 16 not applicable" in repr(read)
+
+
+def test_the_parts_of_a_value_stand_on_lines_of_their_own_and_intervals_are_whole() -> None:
+    found = report(document(), signatures(model="scale"))
+    claims = (
+        replace(found.claims[0], shown="layer 2 [1, 15], Spearman -0.04"),
+        replace(found.claims[1], shown="0.752–0.885; 2 of 4 meet it"),
+        replace(found.claims[2], shown=None),
+    )
+    here = [row[3] for row in claims_table(replace(found, claims=claims)).rows]
+    assert here == ["layer 2 [1, 15],\nSpearman -0.04", "0.752–0.885;\n2 of 4 meet it", "–"]

@@ -24,7 +24,7 @@ def test_the_table_holds_the_figures_of_the_file_it_writes(
         f"{similarity['across']['mean']:.4f} ± {similarity['across']['std']:.4f} (144 pairs)",
         f"Cohen's d = {similarity['cohens_d']:.2f}",
         f"{100 * document['classifier']['accuracy']['mean']:.1f} %",
-        "(99 shuffles)",
+        "(99 permutations)",
         "wrote analysis.json",
         *(f"{layer['cohens_d']:.2f}" for layer in document["layers"]),
     ):
@@ -97,7 +97,7 @@ def test_a_trace_adds_what_tokens_explain(run: Run, write_trace: Callable[..., S
     finished = run("analyze", "--permutations", 99, "--trace", "trace.parquet")
     assert finished.returncode == 0, finished.stderr
     rows = [line.strip() for line in finished.stdout.splitlines()]
-    for name in ("same token", "token identity", "expected by token", "what tokens leave"):
+    for name in ("same token", "token identity", "token expectation", "token residual"):
         assert any(row.startswith(name) for row in rows), name
     missing = run("analyze", "--trace", "other.parquet")
     assert missing.returncode == 1

@@ -164,12 +164,16 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
     "a phase that no prompt has a token in": (
         None, ("analyze", "good.npz", "--phase", "generated"), "no prompt has a token in the phase 'generated'"
     ),
-    "a phase that there is not": (None, ("analyze", "good.npz", "--phase", "later"), "'later' is not one of"),
+    "tokens that there are not": (
+        None, ("analyze", "good.npz", "--phase", "later"), "no tokens are called 'later': there are all, prompt"
+    ),
     "no shuffles": (None, ("analyze", "good.npz", "--permutations", 0), "'--permutations'"),
     "one fold": (None, ("analyze", "good.npz", "--folds", 1), "'--folds'"),
     "no figure named": (None, ("plot", "good.npz"), "name at least one figure"),
     "a suffix of no figure": (None, ("plot", "good.npz", "--pca", "--out", "x.gif"), "x.gif has no suffix of a figure"),
-    "one file for all figures": (None, ("plot", "good.npz", "--all", "--out", "x.png"), "one file for 5 figures"),
+    "one file for all figures": (
+        None, ("plot", "good.npz", "--all", "--out", "x.png"), "one file, but there are several figures"
+    ),
     "figures for a folder that is not there": (None, ("plot", "good.npz", "--all", "--out", "x"), "x is not a folder"),
     "figures of a phase without tokens": (
         None, ("plot", "good.npz", "--all", "--phase", "generated"), "no prompt has a token in the phase 'generated'"

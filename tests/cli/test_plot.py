@@ -1,55 +1,154 @@
-"""`moexray plot`: every figure there is, in the three formats."""
+"""`moexray plot` draws the numbers of the saved analysis, or of a new one where there is none that fits."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
+import numpy as np
 import pytest
 
 from moexray.signatures import Signatures
-from moexray.views.figures.listing import FIGURES
+from moexray.studies.analysis import Analysis
+from moexray.views import figures
+from moexray.views.figures import FIGURES, style
 
 Run = Callable[..., CompletedProcess[str]]
 
 SIGNS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+WITHOUT_TRACE = [name for name, entry in FIGURES.items() if entry.needs != "trace"]
+
+
+@pytest.fixture
+def analyzed(run: Run, made_up: Callable[..., Signatures]) -> Signatures:
+    """Signatures and their analysis with specifications, of options that are not the defaults."""
+    made_up().save("signatures.npz")
+    options = ("--tokens", "prompt", "--seed", 3, "--folds", 4, "--permutations", 19, "--specifications")
+    assert run("analyze", *options).returncode == 0
+    return Signatures.open("signatures.npz")
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return a list that receives the axes of each figure that is written."""
+    found: list[Any] = []
+    save = style.save_figure
+
+    def note(axes: Any, path: Path) -> None:
+        found.append(axes)
+        save(axes, path)
+
+    monkeypatch.setattr(style, "save_figure", note)
+    return found
 
 
 @pytest.mark.parametrize("format", SIGNS)
-def test_all_draws_every_figure_into_a_folder(
-    run: Run, made_up: Callable[..., Signatures], tmp_path: Path, format: str
-) -> None:
-    made_up().save(tmp_path / "signatures.npz")
+def test_all_draws_every_figure_into_a_folder(run: Run, analyzed: Signatures, tmp_path: Path, format: str) -> None:
     (tmp_path / "figures").mkdir()
     finished = run("plot", "--all", "--out", "figures", "--format", format)
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, finished.stderr) == (0, "read analysis.json\n")
     written = {path.name: path.read_bytes()[:5] for path in (tmp_path / "figures").iterdir()}
-    assert set(written) == {f"{name}.{format}" for name in FIGURES}
+    assert set(written) == {f"{name}.{format}" for name in WITHOUT_TRACE}
     assert all(head.startswith(SIGNS[format]) for head in written.values())
-    assert finished.stdout.splitlines() == [f"wrote figures/{name}.{format}" for name in FIGURES]
+    assert finished.stdout.splitlines() == [f"wrote figures/{name}.{format}" for name in WITHOUT_TRACE]
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_each_figure_is_asked_for_by_its_name(
-    run: Run, made_up: Callable[..., Signatures], tmp_path: Path, name: str
-) -> None:
-    made_up().save(tmp_path / "signatures.npz")
+@pytest.mark.parametrize("name", WITHOUT_TRACE)
+def test_each_figure_is_asked_for_by_its_name(run: Run, analyzed: Signatures, name: str) -> None:
     assert run("plot", f"--{name}").stdout == f"wrote {name}.png\n"
-    assert (tmp_path / f"{name}.png").read_bytes().startswith(SIGNS["png"])
+    assert Path(f"{name}.png").read_bytes().startswith(SIGNS["png"])
 
 
-def test_one_figure_may_be_named_as_a_file(run: Run, made_up: Callable[..., Signatures], tmp_path: Path) -> None:
-    made_up().save(tmp_path / "signatures.npz")
-    assert run("plot", "--load", "--out", "balance.pdf", "--phase", "prompt").stdout == "wrote balance.pdf\n"
-    assert (tmp_path / "balance.pdf").read_bytes().startswith(SIGNS["pdf"])
+def test_one_figure_may_be_named_as_a_file(run: Run, analyzed: Signatures) -> None:
+    assert run("plot", "--load", "--out", "balance.pdf").stdout == "wrote balance.pdf\n"
+    assert Path("balance.pdf").read_bytes().startswith(SIGNS["pdf"])
 
 
-def test_token_identity_is_drawn_where_there_is_a_trace(
-    run: Run, write_trace: Callable[..., Signatures], tmp_path: Path
+def test_a_figure_has_the_numbers_of_the_saved_analysis(run: Run, analyzed: Signatures, drawn: list[Any]) -> None:
+    run("plot", "--layerwise", "--specifications")
+    document = json.loads(Path("analysis.json").read_text(encoding="utf-8"))
+    (_, lower), (specifications, _) = drawn
+    assert document["settings"]["folds"] == 4
+    assert lower.lines[0].get_ydata().tolist() == [layer["accuracy"] for layer in document["layers"]]
+    effects = sorted(y for cloud in specifications.collections for _, y in cloud.get_offsets())
+    assert effects == sorted(one["cohens_d"] for one in document["specifications"])
+
+
+def test_the_similarity_matrix_is_of_the_tokens_that_were_analyzed(
+    run: Run, made_up: Callable[..., Signatures], drawn: list[Any]
 ) -> None:
-    write_trace(tmp_path / "trace.parquet").save(tmp_path / "signatures.npz")
-    assert run("plot", "--tokens", "--trace", "trace.parquet").stdout == "wrote tokens.png\n"
-    assert (tmp_path / "tokens.png").read_bytes().startswith(SIGNS["png"])
-    assert run("plot", "--all", "--trace", "trace.parquet").stdout.splitlines()[-1] == "wrote tokens.png"
-    without = run("plot", "--tokens")
-    assert without.returncode == 2
-    assert "moexray capture --trace" in " ".join(without.stderr.split())
+    signatures = made_up()
+    signatures.save("signatures.npz")
+    run("analyze", "--tokens", "prompt", "--permutations", 9)
+    run("plot", "--similarity")
+    assert "prompt tokens" in style.figure_of(drawn[0]).get_suptitle()
+
+
+def test_without_an_analysis_the_signatures_are_analyzed_with_the_options_given(
+    run: Run, made_up: Callable[..., Signatures], drawn: list[Any]
+) -> None:
+    made_up().save("signatures.npz")
+    finished = run("plot", "--layerwise", "--seed", 3, "--folds", 4, "--permutations", 19)
+    assert finished.stderr == "there is no analysis.json: analyzed anew\n"
+    run("analyze", "--seed", 3, "--folds", 4, "--permutations", 19)
+    expected = figures.layerwise(Analysis.load("analysis.json"))
+    for mine, theirs in zip(drawn[0], expected, strict=True):
+        np.testing.assert_array_equal(mine.lines[0].get_xydata(), theirs.lines[0].get_xydata())
+
+
+def test_an_analysis_without_specifications_is_completed_with_its_own_settings(
+    run: Run, made_up: Callable[..., Signatures], drawn: list[Any]
+) -> None:
+    made_up().save("signatures.npz")
+    run("analyze", "--seed", 3, "--folds", 4, "--permutations", 19)
+    finished = run("plot", "--specifications")
+    assert finished.stderr == "read analysis.json; computed what it lacks: specifications\n"
+    run("analyze", "--seed", 3, "--folds", 4, "--permutations", 19, "--specifications")
+    expected, _ = figures.specifications(Analysis.load("analysis.json"))
+    for mine, theirs in zip(drawn[0][0].collections, expected.collections, strict=True):
+        np.testing.assert_array_equal(mine.get_offsets(), theirs.get_offsets())
+
+
+def test_figures_of_an_analysis_need_no_signatures(run: Run, analyzed: Signatures) -> None:
+    Path("signatures.npz").unlink()
+    assert run("plot", "analysis.json", "--pca").stdout == "wrote pca.png\n"
+    everything = run("plot", "analysis.json", "--all").stdout.splitlines()
+    assert everything == [f"wrote {name}.png" for name in WITHOUT_TRACE if name != "similarity"]
+    refused = run("plot", "analysis.json", "--similarity")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "no figure similarity: it needs the signatures" in refused.stderr
+
+
+def test_token_identity_is_drawn_where_there_is_a_trace(run: Run, write_trace: Callable[..., Signatures]) -> None:
+    write_trace(Path("trace.parquet"), prompts=40).save("signatures.npz")
+    run("analyze", "--permutations", 9)
+    without = run("plot", "--token-identity")
+    assert without.returncode == 1
+    assert "it needs --trace" in without.stderr
+    assert "wrote token_identity.png" not in run("plot", "--all").stdout
+    finished = run("plot", "--token-identity", "--trace", "trace.parquet")
+    assert finished.stdout == "wrote token_identity.png\n"
+    assert finished.stderr == "read analysis.json; computed what it lacks: token identity\n"
+    run("analyze", "--permutations", 9, "--trace", "trace.parquet")
+    assert run("plot", "--all").stdout.splitlines()[-1] == "wrote token_identity.png"
+
+
+def test_a_trace_beside_the_signatures_is_found(run: Run, write_trace: Callable[..., Signatures]) -> None:
+    write_trace(Path("signatures.trace.parquet"), prompts=40).save("signatures.npz")
+    assert run("plot", "--token-identity", "--permutations", 9).stdout == "wrote token_identity.png\n"
+
+
+def test_a_plot_of_an_analysis_imports_neither_scikit_learn_nor_scipy(run: Run, analyzed: Signatures) -> None:
+    program = (
+        "import sys\n"
+        "sys.argv = ['moexray', 'plot', '--all']\n"
+        "from moexray.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as stopped: assert stopped.code in (0, None), stopped.code\n"
+        "print(*{'sklearn', 'scipy', 'torch'} & {name.split('.')[0] for name in sys.modules})\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines() == [*(f"wrote {name}.png" for name in WITHOUT_TRACE), ""]

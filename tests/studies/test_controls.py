@@ -6,7 +6,6 @@ import pytest
 from moexray.signatures import Signatures
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.analysis import analyze
-from moexray.studies.codec import to_values
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 from moexray.studies.section import compute_sections
@@ -62,7 +61,7 @@ def verdicts(studies: int, **effects: float) -> tuple[list[str], list[float]]:
     for seed in range(studies):
         made = study(seed, **effects)
         controls = Controls(**compute_sections(Controls, Cohort.of(made, permutations=199), Notes()))
-        found.append(verdict(to_values(controls)))
+        found.append(verdict(controls))
         headline.append(similarity(made.vectors(), made.prompts.categories).cohens_d)
     return found, headline
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from moexray.cli.phase_table import phase_rows
+
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify

@@ -1,4 +1,4 @@
-"""What all figures share: colours and marks that survive grayscale, fonts for a column's width, and saving."""
+"""What all figures share: colours and marks that survive grayscale, fonts for a column's width, titles, and saving."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,15 +8,22 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from moexray.errors import FigureError
 from moexray.files import whole_file
+from moexray.formats import count, tokens_text, visible
+from moexray.studies.header import Header
+from moexray.studies.results import Result
 
-# M. Okabe and K. Ito, Color Universal Design (2008); the yellow is left to the end, it is faint on white.
+# M. Okabe and K. Ito, Color Universal Design (2008); yellow comes last, since it is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 MATRIX_COLOURS = "cividis"
+# An upper and a lower panel.
+Panels = tuple[Axes, Axes]
 
+_LONGEST_NAME = 50
 _RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -25,6 +32,7 @@ _RC: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
+    "axes.unicode_minus": False,  # as in every other text
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "legend.frameon": False,
@@ -32,6 +40,7 @@ _RC: dict[Any, Any] = {
     "savefig.dpi": 200,
     "pdf.fonttype": 42,
     "svg.hashsalt": "moexray",
+    "text.parse_math": False,  # a category may hold a dollar sign
 }
 # Without these a file would carry the time at which it was written.
 _NO_DATES: dict[str, dict[str, Any]] = {
@@ -58,12 +67,61 @@ def figure_of(axes: Axes) -> Figure:
     return figure
 
 
+def title_of(what: str, header: Header, *, sample: int | None = None) -> str:
+    """Return a title of two lines: what is drawn and of which tokens, then the model and its prompts.
+
+    Parameters
+    ----------
+    what
+        What is drawn.
+    header
+        Of the signatures.
+    sample
+        How many of the prompts are drawn, where it is not all of them.
+    """
+    model = visible(header.model or "unknown model")
+    shown = model if len(model) <= _LONGEST_NAME else "…" + model[1 - _LONGEST_NAME :]
+    prompts = count(header.prompts, "prompt")
+    if sample is not None and sample < header.prompts:
+        prompts = f"{sample:,} of {prompts}, drawn at random"
+    return f"{what}, {tokens_text(header.phase)}\n{shown}, {prompts}"
+
+
 def set_title(axes: Axes, title: str, *, own_figure: bool) -> None:
     """Set the title over the whole of a figure of our own, whose width it may need, or over somebody's axes."""
     if own_figure:
         figure_of(axes).suptitle(title, x=0.01, horizontalalignment="left", fontsize=9)
     else:
         axes.set_title(title)
+
+
+def two_panels() -> Panels:
+    """Return an upper and a lower panel of a new figure, which share their axis below."""
+    upper, lower = Figure(figsize=(5.2, 4.4), layout="constrained").subplots(2, 1, sharex=True)
+    return upper, lower
+
+
+def note_above(axes: Axes, text: str) -> None:
+    """Say above a panel, at its right end, what a line or a shade means."""
+    axes.annotate(text, (1, 1), xycoords="axes fraction", xytext=(0, 2), textcoords="offset points", ha="right",
+                  va="bottom", color="0.35", fontsize=8)  # fmt: skip
+
+
+def layers_below(axes: Axes) -> None:
+    """Let the axis below be the layers of a model."""
+    axes.set(xlabel="MoE layer (index in the model)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, min_n_ticks=1))
+
+
+def percent_beside(axes: Axes) -> None:
+    """Let the axis beside be shares, shown as percentages."""
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+
+
+def missing(analysis: Result, *, figure: str, part: str) -> FigureError:
+    """Return the error of a figure whose part of an analysis is not there, with the reason in the notes."""
+    reason = analysis.reason(part) or f"the analysis has no {part}: make it anew"
+    return FigureError(f"no figure {figure}: {reason}")
 
 
 def category_marks(categories: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -73,8 +131,8 @@ def category_marks(categories: Sequence[str]) -> dict[str, tuple[str, str]]:
     }
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, SVG or PDF by the suffix of `path`; the same figure gives the same bytes.
+def save_figure(axes: Axes | tuple[Axes, ...], path: Path) -> None:
+    """Write the figure of some axes as PNG, SVG or PDF by the suffix of `path`; equal figures give the same bytes.
 
     Raises
     ------
@@ -83,8 +141,10 @@ def save_figure(figure: Figure, path: Path) -> None:
     MoexrayError
         If the file cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         message = f"{path} has no suffix of a figure: end it with {', '.join(SUFFIXES)}"
         raise FigureError(message)
+    figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
     with figure_style(), whole_file(path) as partial:
-        figure.savefig(partial, metadata=_NO_DATES[path.suffix.lower()])
+        figure.savefig(partial, metadata=_NO_DATES[suffix])

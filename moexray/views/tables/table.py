@@ -1,4 +1,4 @@
-"""A table as plain data."""
+"""Tables, and pages of them, as plain data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +35,9 @@ class Column:
     least: int = 0
     tones: Mapping[str, Tone] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", visible(self.name))
+
 
 @dataclass(frozen=True, init=False)
 class Table:
@@ -57,7 +60,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def __init__(self, title: str, columns: Iterable[Column | str], rows: Iterable[Sequence[Cell]]) -> None:
-        headed = tuple(Column(visible(one)) if isinstance(one, str) else one for one in columns)
+        headed = tuple(Column(one) if isinstance(one, str) else one for one in columns)
         made = tuple(tuple(map(_text, row)) for row in rows)
         for row in made:
             if len(row) != len(headed):
@@ -71,6 +74,18 @@ class Table:
     def headed(self) -> bool:
         """Whether any column has a name."""
         return any(column.name for column in self.columns)
+
+
+@dataclass(frozen=True, init=False)
+class Page:
+    """A title, then tables and lines of text in their order; control characters become visible, as in a table."""
+
+    title: str
+    blocks: tuple[str | Table, ...]
+
+    def __init__(self, title: str, *blocks: str | Table) -> None:
+        object.__setattr__(self, "title", visible(title))
+        object.__setattr__(self, "blocks", tuple(visible(one) if isinstance(one, str) else one for one in blocks))
 
 
 def _text(cell: Cell) -> str:

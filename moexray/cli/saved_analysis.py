@@ -1,0 +1,122 @@
+"""The analysis that a command shows: a saved one if it fits, else computed anew; standard error says which."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from moexray.cli.options import DEFAULT_ANALYSIS
+from moexray.cli.progress import step_progress
+from moexray.errors import AnalysisError
+from moexray.formats import listed
+from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis, analyze
+from moexray.studies.completion import completed, options_of
+from moexray.trace import Trace
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The saved analysis that fits, and a remark: which file it is, or why there is none."""
+
+    analysis: Analysis | None
+    remark: str
+
+
+def analyze_with_progress(signatures: Signatures, **options: Any) -> Analysis:
+    """Analyze with a spinner on standard error."""
+    with step_progress() as announce:
+        return analyze(signatures, on_step=announce, **options)
+
+
+def find_saved(file: Path, signatures: Signatures, *, named: Path | None, given: Mapping[str, Any]) -> Saved:
+    """Look for a saved analysis of some signatures.
+
+    Parameters
+    ----------
+    file
+        Where the signatures are.
+    named
+        The analysis that the user named, which must fit. By default analysis.json in the working directory or beside
+        the signatures, if it fits.
+    given
+        Options of `analyze` that the user gave: an analysis with other values does not fit.
+
+    Raises
+    ------
+    AnalysisError
+        If the user named an analysis that does not fit.
+    """
+    if named is not None:
+        analysis = Analysis.load(named)
+        problem = _mismatch(analysis, signatures, given)
+        if problem is not None:
+            message = f"{named} {problem}"
+            raise AnalysisError(message)
+        return Saved(analysis, f"read {named}")
+    problems = []
+    for candidate in dict.fromkeys((DEFAULT_ANALYSIS, file.with_name(DEFAULT_ANALYSIS.name))):
+        if not candidate.is_file():
+            continue
+        try:
+            analysis = Analysis.load(candidate)
+        except AnalysisError as error:
+            problems.append(str(error))
+            continue
+        problem = _mismatch(analysis, signatures, given)
+        if problem is None:
+            return Saved(analysis, f"read {candidate}")
+        problems.append(f"{candidate} {problem}")
+    return Saved(None, f"{problems[0] if problems else f'there is no {DEFAULT_ANALYSIS}'}: analyzed anew")
+
+
+def saved_or_new(
+    saved: Saved,
+    signatures: Signatures,
+    *,
+    given: Mapping[str, Any],
+    trace: Path | None = None,
+    specifications: bool = False,
+) -> Analysis:
+    """Return the saved analysis, or compute one; standard error says which.
+
+    Parameters
+    ----------
+    saved
+        What `find_saved` found.
+    signatures
+        What it is of.
+    given
+        Options of `analyze`, for an analysis that there is not.
+    trace, specifications
+        What it must have, too: a saved analysis without is completed with its own settings.
+    """
+    analysis, remark = saved.analysis, saved.remark
+    if analysis is None:
+        opened = None if trace is None else Trace.open(trace, signatures)
+        analysis = analyze_with_progress(signatures, **given, trace=opened, specifications=specifications)
+    else:
+        lacks_identity = trace is not None and analysis.controls.token_identity is None
+        lacks = {
+            "specifications": specifications and analysis.specifications is None,
+            "token identity": lacks_identity,
+        }
+        if any(lacks.values()):
+            opened = Trace.open(trace, signatures) if trace is not None and lacks_identity else None
+            analysis = completed(analysis, signatures, specifications=lacks["specifications"], trace=opened)
+            remark += f"; computed what it lacks: {listed([name for name, lacking in lacks.items() if lacking])}"
+    typer.echo(remark, err=True)
+    return analysis
+
+
+def _mismatch(analysis: Analysis, signatures: Signatures, given: Mapping[str, Any]) -> str | None:
+    """Say why an analysis does not fit; None if it does."""
+    if not analysis.belongs_to(signatures):
+        return "belongs to other signatures"
+    made_with = options_of(analysis)
+    for name, value in given.items():
+        if made_with[name] != value:
+            return f"has {name} {made_with[name]}, not {value}"
+    return None

@@ -1,0 +1,44 @@
+"""Figure `pca`: prompts in the plane of their first two principal components."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from moexray.formats import number, percent, visible
+from moexray.studies.analysis import Analysis
+from moexray.views.figures.style import category_marks, figure_style, missing, set_title, title_of
+
+
+def pca(analysis: Analysis, ax: Axes | None = None) -> Axes:
+    """Draw each prompt with the colour and the marker of its category.
+
+    Parameters
+    ----------
+    analysis
+        Its components are drawn.
+    ax
+        Where to draw; by default in a new figure.
+
+    Raises
+    ------
+    FigureError
+        If the analysis has no components, or was saved before it kept their categories.
+    """
+    found = analysis.pca
+    if found is None or found.categories is None:
+        raise missing(analysis, figure="pca", part="pca")
+    with figure_style():
+        axes = ax or Figure(figsize=(5.2, 4.2), layout="constrained").subplots()
+        coordinates, labels = np.array(found.coordinates), np.array(found.categories, dtype=object)
+        for name, (colour, marker) in category_marks(found.categories).items():
+            x, y = coordinates[labels == name].T
+            axes.scatter(x, y, s=26, color=colour, marker=marker, linewidths=0.4, edgecolors="white",
+                         label=visible(name))  # fmt: skip
+        for place, share in enumerate(found.explained_variance_ratio, start=1):
+            axes.set(**{f"{'xy'[place - 1]}label": f"component {place} ({percent(share)} of the variance)"})
+        silhouette = "" if found.silhouette is None else f"\n(silhouette {number(found.silhouette)})"
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2, title=f"category{silhouette}")
+        title = title_of("Principal components", analysis.signatures, sample=len(found.coordinates))
+        set_title(axes, title, own_figure=ax is None)
+        axes.margins(0.08)
+        return axes

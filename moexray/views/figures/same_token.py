@@ -1,0 +1,73 @@
+"""Figure `token_identity`: the gain of the same-token test, and the share of the separation, of every layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from moexray.formats import estimate, percent
+from moexray.stats.tokens.share import TokenShare
+from moexray.studies.analysis import Analysis
+from moexray.studies.sections.same_token import SameToken
+from moexray.views.figures.style import (
+    COLOURS,
+    Panels,
+    figure_style,
+    layers_below,
+    missing,
+    note_above,
+    percent_beside,
+    set_title,
+    title_of,
+    two_panels,
+)
+
+
+def token_identity(analysis: Analysis, ax: Panels | None = None) -> Panels:
+    """Draw the gain of the same-token test above, with its null, and the share that token identity explains below.
+
+    Parameters
+    ----------
+    analysis
+        Its control of token identity is drawn; a part of it that is None leaves its axes empty.
+    ax
+        Two axes, above and below; by default those of a new figure.
+
+    Raises
+    ------
+    FigureError
+        If the analysis has no such control: it needs a trace.
+    """
+    found = analysis.controls.token_identity if analysis.controls is not None else None
+    if found is None or (found.same_token is None and found.share is None):
+        part = "controls.token_identity"
+        raise missing(analysis, figure="token_identity", part=part if found is None else f"{part}.same_token")
+    with figure_style():
+        upper, lower = ax or two_panels()
+        title = title_of("Token identity by layer", analysis.signatures, sample=analysis.signatures.sample)
+        set_title(upper, title, own_figure=ax is None)
+        if found.same_token is not None:
+            _gains(upper, found.same_token)
+        upper.axhline(0, color="0.6", linewidth=0.6)
+        upper.set(ylabel="experts in common,\nwithin - across")
+        if found.share is not None:
+            _shares(lower, analysis.signatures.layers, found.share)
+        lower.set(ylabel="token identity,\nshare of separation")
+        percent_beside(lower)
+        layers_below(lower)
+        return upper, lower
+
+
+def _gains(axes: Axes, found: SameToken) -> None:
+    index = [one.layer for one in found.by_layer]
+    low, high = np.array([one.null_ci for one in found.by_layer]).T
+    axes.fill_between(index, low, high, color="0.75", linewidth=0)
+    axes.plot(index, [one.gain for one in found.by_layer], marker="o", markersize=4, color=COLOURS[0])
+    note_above(axes, "shaded: 95 % of permuted labels")
+
+
+def _shares(axes: Axes, index: Sequence[int], found: TokenShare) -> None:
+    axes.plot(index, np.array(found.by_layer, dtype=np.float64), marker="s", markersize=4, color=COLOURS[1])
+    axes.axhline(0, color="0.6", linewidth=0.6)
+    axes.axhline(found.share, color="0.35", linewidth=0.8, linestyle="--")
+    note_above(axes, f"dashed: all layers, {estimate(found.share, found.ci, write=percent)}")

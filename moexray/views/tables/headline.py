@@ -1,0 +1,149 @@
+"""The headline of an analysis: each finding in a row."""
+
+from collections.abc import Iterator
+
+from moexray.formats import count, estimate, interval, number, p_text, percent, points
+from moexray.stats.pairs.summaries import PairSummary
+from moexray.studies.analysis import Analysis
+from moexray.studies.sections.controls import Control
+from moexray.studies.sections.expectation import Separation
+from moexray.studies.sections.phases import PhaseEffect
+from moexray.views.tables.table import Column, Table
+
+Row = tuple[str, str]
+
+
+def headline(analysis: Analysis) -> Table:
+    """Return one row for each finding; what was not computed has none, or says so."""
+    rows = [row for of_section in _ROWS.values() for row in of_section(analysis)]
+    return Table("", [Column(whole=True), Column()], rows)
+
+
+def _similarity(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.similarity
+    yield "within categories", _pairs(found.within)
+    yield "across categories", _pairs(found.across)
+    d = f"Cohen's d = {estimate(found.cohens_d, found.cohens_d_ci)}"
+    yield "effect size", f"{d}, AUC = {estimate(found.auc, found.auc_ci, 3)}"
+
+
+def _pairs(summary: PairSummary) -> str:
+    spread = f"{number(summary.mean, 4)} ± {number(summary.std, 4)} ({count(summary.pairs, 'pair')})"
+    return spread if summary.ci is None else f"{spread}, mean {interval(summary.ci, 4)}"
+
+
+def _permutation(analysis: Analysis) -> Iterator[Row]:
+    test = analysis.permutation
+    if test is None:
+        yield "permuted labels", "not computed"
+        return
+    null = f"{number(test.null_mean, 4)} ± {number(test.null_std, 4)}"
+    yield "permuted labels", f"{number(test.observed, 4)} v. {null}: {_tested(test.p_value, test.permutations)}"
+
+
+def _balance(analysis: Analysis) -> Iterator[Row]:
+    if analysis.balance is None:
+        return
+    nulls = {"balanced routing": analysis.balance.uniform, "same load, random": analysis.balance.load_matched}
+    for name, null in nulls.items():
+        within = "above" if null.within_above else "not above"
+        across = "below" if null.across_below else "not below"
+        yield name, f"{estimate(null.mean, null.ci, 4)}: within {within}, across {across}"
+
+
+def _classifier(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.classifier
+    if found is None:
+        yield "classifier", "not computed"
+        return
+    accuracy = found.accuracy
+    folds = f"{percent(accuracy.mean)} ± {percent(accuracy.std)} in {count(len(accuracy.folds), 'fold')}"
+    yield "classifier", f"{folds} {interval(accuracy.ci, write=percent)}"
+    yield "chance", f"{percent(found.chance)}: {_tested(found.p_value, found.permutations)}"
+
+
+def _controls(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.controls
+    for name, control in (("words alone", found.lexical), ("length alone", found.length)):
+        if control is not None:
+            yield name, _control(control)
+    if found.partial is not None:
+        partial = found.partial
+        left = f"{number(partial.category_effect, 4, signed=True)} of {number(partial.unadjusted, 4, signed=True)} left"
+        yield "both held fixed", f"{left}: {_tested(partial.p_value, partial.permutations)}"
+
+
+def _control(control: Control) -> str:
+    gain = control.signatures_less_this
+    accuracy = estimate(control.accuracy.mean, control.accuracy.ci, write=percent)
+    return f"{accuracy}; signatures {estimate(gain.difference, gain.ci, write=points)}"
+
+
+def _token_identity(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.controls.token_identity
+    if found is None:
+        return
+    if found.same_token is not None:
+        same = found.same_token
+        gain = f"{estimate(same.gain, same.ci, 4)} of {number(same.within, 3)} shared"
+        yield "same token", f"{gain}: {p_text(same.p_value)} ({count(same.ids, 'id')})"
+    if found.share is not None:
+        share = estimate(found.share.share, found.share.ci, write=percent)
+        yield "token identity", f"{share} of the separation ({percent(found.covered)} of tokens)"
+    for name, part in (("token expectation", found.expected), ("token residual", found.residual)):
+        if part is not None and part.cohens_d is not None:
+            yield name, _separation(part)
+
+
+def _separation(part: Separation) -> str:
+    accuracy = "" if part.accuracy is None else f", accuracy {percent(part.accuracy)}"
+    p = "" if part.p_value is None else f": {p_text(part.p_value)}"
+    return f"d = {estimate(part.cohens_d, part.cohens_d_ci)}{accuracy}{p}"
+
+
+def _phases(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.phases
+    if found is None:
+        return
+    yield "prompt tokens", _phase(found.prompt)
+    yield "generated tokens", _phase(found.generated)
+    difference = estimate(found.difference.cohens_d, found.difference.ci, signed=True)
+    yield "their difference", f"d {difference}, generated minus prompt"
+    alike = f"{number(found.own.mean, 3)} same prompt, {number(found.same_category, 3)} same category"
+    yield "between them", f"{alike}: {p_text(found.p_value)}"
+
+
+def _phase(phase: PhaseEffect) -> str:
+    return f"d = {estimate(phase.cohens_d, phase.cohens_d_ci)}, accuracy {percent(phase.accuracy)}"
+
+
+def _components(analysis: Analysis) -> Iterator[Row]:
+    if analysis.pca is not None:
+        shares = " and ".join(percent(share) for share in analysis.pca.explained_variance_ratio)
+        yield "two components", f"{shares} of the variance, silhouette {number(analysis.pca.silhouette)}"
+
+
+def _depth(analysis: Analysis) -> Iterator[Row]:
+    depth = analysis.depth
+    if depth is not None:
+        yield "depth", f"Spearman {number(depth.spearman, signed=True)} ({p_text(depth.p_value)})"
+        yield "peak layer", estimate(depth.peak_layer, depth.peak_layer_ci, 0)
+
+
+def _tested(p: float | None, permutations: int) -> str:
+    return f"{p_text(p)} ({count(permutations, 'permutation')})"
+
+
+# Rows by the section of the analysis that they show.
+_ROWS = {
+    "similarity": _similarity,
+    "permutation": _permutation,
+    "balance": _balance,
+    "classifier": _classifier,
+    "controls": _controls,
+    "token_identity": _token_identity,
+    "phases": _phases,
+    "pca": _components,
+    "depth": _depth,
+}
+HEADLINE_SECTIONS = frozenset(_ROWS)
