@@ -105,11 +105,11 @@ class TransformersEngine(Engine):
                 top_k=selections_per_token(self._model, self._taps, self._padding),
                 passes=tuple(tap.calls for tap in self._taps),
             )
-            self._changes = changes.pop_all()
-        self.batching: Batching = "alone" if self._model.config.model_type in ALONE else "tokens"
-        readable = all(tap.weights_of is not None for tap in self._taps)
-        self.capabilities = frozenset({"verify", "weights"} if readable else {"verify"})
-        self.description: Mapping[str, Any] = self._described()
+            self.batching: Batching = "alone" if self._model.config.model_type in ALONE else "tokens"
+            readable = all(tap.weights_of is not None for tap in self._taps)
+            self.capabilities = frozenset({"verify", "weights"} if readable else {"verify"})
+            self.description: Mapping[str, Any] = self._described()
+            self._changes = changes.pop_all()  # nothing failed: they stay until `close`
 
     @property
     def model(self) -> transformers.PreTrainedModel:

@@ -180,14 +180,18 @@ def test_an_engine_that_is_forgotten_changes_nothing_of_another_on_the_same_mode
     run(engine, "abc")
 
 
-def test_a_refused_model_is_left_as_it_was_found(as_found: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["selections_per_token", "quantization_of"])
+def test_a_refused_model_is_left_as_it_was_found(
+    as_found: LoadedModel, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whether an early or the last step of opening fails."""
     model = as_found.model
     before = model.generation_config, hooks_of(model), model.get_experts_implementation(), model.training
 
     def refuse(*_: object) -> None:
         raise ModelError
 
-    monkeypatch.setattr("moexray.engines.transformers.engine.selections_per_token", refuse)
+    monkeypatch.setattr(f"moexray.engines.transformers.engine.{step}", refuse)
     with pytest.raises(ModelError):
         TransformersEngine(as_found)
     assert (model.generation_config, hooks_of(model), model.get_experts_implementation(), model.training) == before
