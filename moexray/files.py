@@ -15,16 +15,20 @@ def check_writable(path: Path) -> None:
     Raises
     ------
     MoexrayError
-        If `path` is a directory, or its folder is missing or may not be written to.
+        If `path` is a directory or a device, or its folder is missing or may not be written to.
     """
     folder = path.parent
     try:
         is_directory, folder_is_there = path.is_dir(), folder.is_dir()
+        is_special = path.exists() and not is_directory and not path.is_file()
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise MoexrayError(message) from error
     if is_directory:
         message = f"{path} is a directory: name a file to write"
+        raise MoexrayError(message)
+    if is_special:  # to rename a file to it would take its place: /dev/null would be an ordinary file from then on
+        message = f"{path} is a device or a pipe: name a file to write"
         raise MoexrayError(message)
     if not folder_is_there:
         message = f"{folder} is not a folder: make it first, or write {path.name} elsewhere"

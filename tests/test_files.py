@@ -53,3 +53,12 @@ def test_what_cannot_be_written_later_is_refused_now(tmp_path: Path) -> None:
         check_writable(tmp_path)
     with pytest.raises(MoexrayError, match="is not a folder"):
         check_writable(tmp_path / "missing" / "out.json")
+
+
+def test_a_pipe_or_a_device_is_refused_and_stays_what_it_is(tmp_path: Path) -> None:
+    """A file that is renamed to it would take its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(MoexrayError, match="is a device or a pipe"), whole_file(pipe) as partial:
+        partial.write_text("new")
+    assert pipe.is_fifo()

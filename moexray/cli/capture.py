@@ -18,6 +18,7 @@ from moexray.cli.options import (
     TextColumnOption,
 )
 from moexray.cli.progress import capture_progress
+from moexray.errors import CaptureError
 from moexray.files import check_writable
 from moexray.prompts import bundled_prompts, read_prompts
 from moexray.recording import capture as library
@@ -139,6 +140,9 @@ def capture(
     Example: moexray capture --prompts prompts/ --model scale
     """
     check_writable(out)  # before prompts are fetched or read from a pipe
+    if any(Path(named).resolve() == out.resolve() for named in prompts or ()):
+        message = f"{out} is a file of prompts: name another file with `out`"
+        raise CaptureError(message)
     reading = {
         "text_column": text_column,
         "category_column": category_column,

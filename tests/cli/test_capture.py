@@ -49,6 +49,13 @@ def test_prompts_may_be_several_paths(run: Run, tmp_path: Path, tiny_olmoe_folde
     assert Signatures.load(tmp_path / "signatures.npz").prompts.ids == ("own", "first-01", "first-02")
 
 
+def test_the_prompts_are_not_written_over(run: Run, tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path / "prompts") / "second.jsonl"
+    finished = run("capture", "--prompts", prompts, "--model", "scale", "--out", tmp_path / "prompts/second.jsonl")
+    assert (finished.returncode, "is a file of prompts: name another file with --out" in finished.stderr) == (1, True)
+    assert prompts.read_text(encoding="utf-8").startswith('{"text"')
+
+
 @pytest.fixture
 def letters_to_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify on texts of letters: the tiny model's tokenizer knows nothing else."""
