@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from moexray.cli.phase_table import phase_rows
 
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.pairs.similarity import similarity
-from moexray.studies.codec import to_values
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 from moexray.studies.sections.phases import Phases, compare_phases
@@ -100,34 +98,3 @@ def test_what_a_handful_of_prompts_cannot_give_is_none_with_its_reason() -> None
     assert found.other_categories is None
     assert (found.difference.cohens_d, found.difference.ci) == (None, None)
     assert {"phases.other_categories", "phases.cohens_d", "phases.accuracy"} <= set(notes)
-
-
-def test_the_table_has_a_row_for_each_phase_their_difference_and_one_prompt_in_both() -> None:
-    effect = {"cohens_d": 0.61, "cohens_d_ci": (0.3, 0.92), "accuracy": 0.55}
-    document = {
-        "phases": {
-            "prompt": effect,
-            "generated": {"cohens_d": None, "cohens_d_ci": None, "accuracy": None},
-            "difference": {"cohens_d": 0.3, "ci": (-0.01, 0.61)},
-            "own": {"mean": 0.7141},
-            "same_category": 0.66,
-            "p_value": 0.0005,
-        }
-    }
-    assert phase_rows(document) == [
-        ("prompt tokens", "d = 0.61 [0.30, 0.92], accuracy 55.0 %"),
-        ("generated tokens", "d = –, accuracy –"),
-        ("generated less", "+0.30 [-0.01, +0.61] of d"),
-        ("between phases", "0.714 own prompt, 0.660 same category: p < 0.001"),
-    ]
-
-
-@pytest.mark.parametrize("made", [signatures(), signatures(4), signatures(6).replace(categories=tuple("abcdef"))])
-def test_the_rows_fit_the_screen(made: Signatures) -> None:
-    for name, text in phase_rows({"phases": to_values(phases(made))}):
-        assert len(name) <= 18
-        assert len(text) <= 60
-
-
-def test_phases_that_were_not_compared_have_no_row() -> None:
-    assert phase_rows({"phases": None}) == []

@@ -8,6 +8,7 @@ import pytest
 from moexray.studies.analysis import Analysis
 from moexray.studies.comparison import compare
 from moexray.studies.experts import describe_experts
+from moexray.studies.sections.phases import EffectDifference, MeanSimilarity, PhaseEffect, Phases
 from moexray.views.tables.analysis import TABLES, analysis_page, layer_table, similarity_table, specification_table
 from moexray.views.tables.comparison import comparison_page
 from moexray.views.tables.experts import experts_page
@@ -70,6 +71,18 @@ def test_the_headline_leaves_out_or_names_what_was_not_computed(analysis: Analys
     rows = rows_of(headline(empty))
     assert rows["permuted labels"] == rows["classifier"] == "not computed"
     assert not {"balanced routing", "two components", "depth", "prompt tokens"} & set(rows)
+
+
+def test_the_headline_compares_the_phases(analysis: Analysis) -> None:
+    known = PhaseEffect(0.8, 0.7, 0.61, (0.3, 0.92), 0.55, (0.4, 0.7))
+    missing = PhaseEffect(0.8, None, None, None, None, None)
+    difference = EffectDifference(0.3, (-0.01, 0.61))
+    phases = Phases(36, known, missing, difference, MeanSimilarity(0.7141, None), 0.66, 0.6, 0.0005, 1999)
+    rows = rows_of(headline(replace(analysis, phases=phases)))
+    assert rows["prompt tokens"] == "d = 0.61 [0.30, 0.92], accuracy 55.0 %"
+    assert rows["generated tokens"] == "d = –, accuracy –"
+    assert rows["their difference"] == "d +0.30 [-0.01, +0.61], generated minus prompt"
+    assert rows["between them"] == "0.714 same prompt, 0.660 same category: p < 0.001"
 
 
 def test_similarity_has_each_category_on_the_diagonal_and_the_same_pair_on_both_sides(analysis: Analysis) -> None:
