@@ -69,18 +69,17 @@ def test_help_and_info_import_nothing_heavy(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_analysis_of_eighty_prompts_imports_what_computes_and_no_more(folder: Path) -> None:
+def test_an_analysis_imports_what_computes_and_no_more_and_what_shows_it_computes_nothing(folder: Path) -> None:
     """scikit-learn for the classifiers, which takes most of SciPy with it, and pandas, pyarrow where they are there."""
-    commands = ("analyze --permutations 9", "claims --permutations 9")
-    for command, imported in imported_by(*commands, folder=folder).items():
+    (folder / "analysis.json").unlink()
+    for command in ("claims --permutations 9", "analyze --permutations 9"):
+        (imported,) = imported_by(command, folder=folder).values()
         assert HEAVY & imported - {"pandas", "pyarrow"} == {"scipy", "sklearn"}, command
-
-
-@pytest.mark.slow
-def test_the_similarity_matrix_takes_matplotlib_alone(folder: Path) -> None:
-    (imported,) = imported_by("plot --similarity", folder=folder).values()
-    assert HEAVY & imported == {"matplotlib"}
-    assert (folder / "similarity.png").is_file()
+    shown = imported_by("plot --load --layerwise --pca --similarity", folder=folder)
+    assert [HEAVY & imported for imported in shown.values()] == [{"matplotlib"}]
+    assert len(list(folder.glob("*.png"))) == 4
+    checked = imported_by("claims", folder=folder)
+    assert not {"sklearn", "matplotlib"} & set().union(*checked.values())
 
 
 @pytest.mark.slow
