@@ -1,6 +1,9 @@
 """Settings of the text that a model writes after each prompt."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
 from moexray.errors import CaptureError
 
@@ -25,7 +28,7 @@ class Generation:
     Raises
     ------
     CaptureError
-        If a value is out of range.
+        If a value is not a number, or out of range.
     """
 
     max_new_tokens: int = 32
@@ -35,6 +38,8 @@ class Generation:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, kind in (("max_new_tokens", index), ("temperature", float), ("top_p", float), ("seed", index)):
+            object.__setattr__(self, name, number(name, getattr(self, name), kind))
         problem = None
         if self.max_new_tokens < 0:
             problem = f"`max_new_tokens` is {self.max_new_tokens}: it must be at least 0"
@@ -46,3 +51,12 @@ class Generation:
             problem = f"`seed` is {self.seed}: it must be at least 0"
         if problem:
             raise CaptureError(problem)
+
+
+def number(name: str, value: Any, kind: Callable[[Any], Any]) -> Any:
+    """Return a parameter as a plain number, NumPy's as well; `CaptureError` if it is none of that kind."""
+    try:
+        return kind(value)
+    except (TypeError, ValueError) as error:
+        message = f"`{name}` is {value!r}: it must be a {'whole ' if kind is index else ''}number"
+        raise CaptureError(message) from error

@@ -26,7 +26,7 @@ DEFAULT_MODEL = "allenai/OLMoE-1B-7B-0125-Instruct"
 def capture(
     prompts: Sequence[Prompt],
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | Path = DEFAULT_MODEL,
     out: str | Path | None = None,
     record: Collection[str] = (),
     max_new_tokens: int = 32,
@@ -95,10 +95,10 @@ def capture(
     options = {"device": device, "dtype": dtype, "revision": revision}
     flags = {"trust_remote_code": trust_remote_code, "raw": raw}
     given = {name: value for name, value in {**options, **flags}.items() if value not in (None, False)}
-    reporter = Reporter(on_progress, model, len(prompts))
+    reporter = Reporter(on_progress, str(model), len(prompts))
     with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
         reporter.enter("loading")
-        with open_engine(engine, model, **given) as opened:
+        with open_engine(engine, str(model), **given) as opened:
             return _capture(journal, opened, job, reporter, verify=verify)
 
 

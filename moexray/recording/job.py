@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 
 from moexray.errors import CaptureError
 from moexray.files import check_writable
-from moexray.generation import Generation
+from moexray.generation import Generation, number
 from moexray.prompts import Prompt
 from moexray.recording.recorders import RECORDERS
 
@@ -47,6 +48,8 @@ class Job:
 
     def __post_init__(self) -> None:
         _check_prompts(self.prompts)
+        if self.batch_tokens is not None:
+            object.__setattr__(self, "batch_tokens", number("batch_tokens", self.batch_tokens, index))
         if self.batch_tokens is not None and self.batch_tokens < 1:
             message = f"`batch_tokens` is {self.batch_tokens}: it must be at least 1"
             raise CaptureError(message)
@@ -90,12 +93,15 @@ def output_files(out: Path, record: Collection[str]) -> dict[str, Path]:
 
 
 def _check_prompts(prompts: Sequence[Prompt]) -> None:
-    """Raise CaptureError if there are none, two have one id, or one is not Unicode text."""
+    """Raise CaptureError if there are none, one is something else, two have one id, or one is not Unicode text."""
     if not prompts:
         message = "there are no prompts to run"
         raise CaptureError(message)
     seen: set[str] = set()
     for prompt in prompts:
+        if not isinstance(prompt, Prompt):
+            message = f"{prompt!r:.40} is no prompt: make a `Prompt(text, category, id)` of it, or use `read_prompts`"
+            raise CaptureError(message)
         if prompt.id in seen:
             message = f"two prompts have the id {prompt.id!r}: ids must be unique"
             raise CaptureError(message)

@@ -124,6 +124,14 @@ def test_the_command_line_has_every_option_with_the_same_default() -> None:
         assert theirs[name].default == ours[name].default, name
 
 
+def test_numbers_of_numpy_and_a_path_are_as_good(tmp_path: Path, tiny_olmoe_folder: str) -> None:
+    numbers: dict[str, Any] = {"max_new_tokens": np.int64(2), "temperature": np.float32(0.5), "seed": np.uint8(3)}
+    found = capture(
+        PROMPTS, model=Path(tiny_olmoe_folder), batch_tokens=np.int32(60), out=tmp_path / "s.npz", **numbers
+    )
+    assert (found.meta["model"], found.meta["seed"], found.meta["batch_tokens"]) == (tiny_olmoe_folder, 3, 60)
+
+
 def test_the_same_capture_twice_is_the_same(tiny_olmoe_folder: str) -> None:
     first, second = (capture(PROMPTS, model=tiny_olmoe_folder, max_new_tokens=8) for _ in range(2))
     np.testing.assert_array_equal(first.counts, second.counts)
@@ -139,6 +147,10 @@ def test_the_same_capture_twice_is_the_same(tiny_olmoe_folder: str) -> None:
         (PROMPTS, {"top_p": 0.0}, "`top_p` is 0.0"),
         (PROMPTS, {"batch_tokens": 0}, "`batch_tokens` is 0"),
         ([*PROMPTS, PROMPTS[0]], {}, "two prompts have the id 'one'"),
+        (["a text"], {}, "'a text' is no prompt: make a `Prompt"),
+        (PROMPTS, {"max_new_tokens": 2.5}, "`max_new_tokens` is 2.5: it must be a whole number"),
+        (PROMPTS, {"top_p": None}, "`top_p` is None: it must be a number"),
+        (PROMPTS, {"batch_tokens": "9"}, "`batch_tokens` is '9': it must be a whole number"),
     ],
 )
 def test_what_cannot_run_is_refused_before_a_model_is_loaded(
