@@ -1,110 +1,76 @@
-"""Every command and every output in the README and the docs is what a user gets today."""
+"""The README is short, and every command, program, number and link in it works."""
 
-import doctest
-import json
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import moexray
-from moexray.studies.analysis import Analysis
-from moexray.studies.section import sections_of
+from moexray.examples import example
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-NUMBER = re.compile(r"[-+−]?\d[\d,]*\.?\d*")
-SECONDS = re.compile(r"\d+\.\d s\b")
+from .shown import README, ROOT, assert_shown, blocks, commands, example_files, run, sessions
 
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def commands() -> list[tuple[str, str]]:
-    """Each command line of the README that shows its output, with that output."""
-    found = [part.partition("\n") for block in blocks(README, "console") for part in block.split("$ ")[1:]]
-    return [(command, output) for command, _, output in found]
+TEXT = README.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("readme")
-    shutil.copytree(ROOT / "prompts", made / "prompts")
+    """Return a folder with prompts, and with signatures and a trace as `moexray capture --record trace` writes them."""
+    made = example_files(tmp_path_factory.mktemp("readme"))
+    (made / "prompts").symlink_to(ROOT / "prompts")
+    for name in ("before.npz", "after.npz"):
+        (made / name).write_bytes((made / "signatures.npz").read_bytes())
     return made
 
 
-def run(command: str, folder: Path) -> str:
-    program, *arguments = shlex.split(command)
-    assert program == "moexray"
-    finished = subprocess.run(
-        [sys.executable, "-m", "moexray", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
-
-
-def words(text: str) -> list[str]:
-    """Take the numbers out, and how long it took."""
-    return NUMBER.sub("#", SECONDS.sub("# s", text)).split()
-
-
-def numbers(text: str) -> list[float]:
-    found = NUMBER.findall(SECONDS.sub("", text))
-    return [float(number.replace(",", "").replace("−", "-")) for number in found]
-
-
-def assert_same_but_for_rounding(found: str, shown: str) -> None:
-    """Another processor may send a token whose scores all but tie elsewhere, and figures follow a little."""
-    assert words(found) == words(shown)
-    assert numbers(found) == pytest.approx(numbers(shown), rel=0.1, abs=0.1)
+def test_it_is_read_in_a_few_minutes() -> None:
+    assert len(TEXT.splitlines()) <= 120
+    assert len(TEXT.split()) <= 700
 
 
 @pytest.mark.slow
-def test_every_command_prints_what_the_readme_shows(folder: Path) -> None:
-    assert [command.split()[1] for command, _ in commands()] == ["capture", "analyze", "plot", "claims"]
-    for command, shown in commands():
-        assert_same_but_for_rounding(run(command, folder), shown)
-    assert (folder / "layerwise.png").is_file()
+def test_the_demo_prints_what_is_shown(tmp_path: Path) -> None:
+    (install, nothing), (demo, shown) = sessions(README)
+    assert (install, nothing, demo) == ("pip install .", "", "moexray demo")
+    assert_shown(shown, run(demo, tmp_path))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/signatures.md", "docs/prompts.md"])
-def test_the_python_that_is_shown_runs(folder: Path, page: str) -> None:
-    if not (folder / "signatures.npz").is_file():
-        run("moexray capture --model scale", folder)
-    for program in blocks((ROOT / page).read_text(encoding="utf-8"), "python"):
-        subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=folder, check=True, capture_output=True)
+def test_the_three_commands_for_a_model_run(tmp_path: Path) -> None:
+    """Here with the embedded model in place of one of 7 billion parameters."""
+    (tmp_path / "prompts").symlink_to(ROOT / "prompts")
+    capture, analyze, plot = commands(README)
+    run(re.sub(r"--model \S+", "--model scale", capture), tmp_path)
+    run(analyze, tmp_path, "--permutations", "19")
+    run(plot, tmp_path)
+    assert {"signatures.npz", "analysis.json", "layerwise.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
-def test_the_readmes_table_is_that_of_the_models_own_record() -> None:
-    record = json.loads((Path(moexray.__file__).parent / "scale_model" / "training.json").read_text())
-    table = {row.split("|")[1].strip(): row.split("|")[2:-1] for row in README.splitlines() if row.startswith("|")}
-    rows = {"the model": "loss", "a bigram model": "bigram_loss", "a unigram model": "unigram_loss"}
-    for category, column in zip(("code", "factual", "math", "story"), range(4), strict=True):
-        held_out = record["held_out"][category]
-        for row, key in rows.items():
-            assert float(table[row][column]) == round(held_out[key], 3)
-        assert float(table["perplexity"][column]) == round(held_out["perplexity"], 1)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", re.findall(r"^\|[^|]*\| `(moexray [^`]*)` \|", TEXT, re.MULTILINE))
+def test_every_question_is_answered_by_its_command(folder: Path, command: str) -> None:
+    assert run(command, folder, "--permutations", "19")
 
 
-def test_every_page_that_is_linked_is_there() -> None:
-    linked = re.findall(r"""(?:\]\(|src=")(?!https?:)([^)#"]+)""", README)
-    assert {"docs/similarity.png", "docs/signatures.md", "LICENSE"} <= set(linked)
-    assert all((ROOT / page).is_file() for page in linked)
+@pytest.mark.slow
+def test_the_program_for_a_notebook_runs(tmp_path: Path) -> None:
+    (program,) = blocks(README, "python")
+    subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=tmp_path, check=True, capture_output=True)
 
 
-def test_every_session_that_the_docs_show_prints_what_they_say() -> None:
-    found = doctest.testfile(str(ROOT / "docs" / "analysis.md"), module_relative=False, encoding="utf-8")
-    assert found.attempted > 5
-    assert found.failed == 0
+@pytest.mark.slow
+def test_the_caption_of_the_picture_is_true_of_the_embedded_model() -> None:
+    lowest, highest = map(int, re.findall(r"(\d+)–(\d+) % of prompts", TEXT)[0])
+    from moexray.studies.analysis import analyze
+
+    analysis = analyze(example().signatures, permutations=19)
+    accuracies = [100 * layer.accuracy for layer in analysis.layers]
+    assert (round(min(accuracies)), round(max(accuracies))) == (lowest, highest)
+    assert analysis.classifier.chance == 0.25
+    within = {name: summary.mean for name, summary in analysis.similarity.by_category.items()}
+    assert max(within, key=lambda name: within[name]) == "story"
 
 
-def test_every_key_of_the_analysis_is_documented() -> None:
-    page = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")
-    sections = [one.key for one in sections_of(Analysis)]
-    assert all(f"| `{key}` |" in page for key in ("schema", "signatures", "settings", *sections, "notes"))
+def test_the_test_command_is_named() -> None:
+    assert "`pip install '.[test]'`, then `pytest`" in TEXT
