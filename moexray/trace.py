@@ -163,7 +163,8 @@ class Trace:
     def _block(self, table: Any, place_of: Mapping[str, int]) -> RoutedTokens:
         layers = self.signatures.layers.tolist()
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-        empty = [name for name, column in columns.items() if column.null_count]
+        cells = {**columns, "one of its experts": columns["experts"].flatten()}
+        empty = [name for name, column in cells.items() if column.null_count]
         if empty:
             message = f"{self.path} has a row without {empty[0]}: {_CURE}"
             raise TraceError(message)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What a trace must have to be read.
 COLUMNS = ("prompt", "position", "token_id", "phase", "layer", "experts")
+# Those of whole numbers; experts are lists of them.
+_NUMBERS = ("position", "token_id", "layer", "experts")
 # Rows of the table in a row group: enough to compress well, few enough to hold.
 _ROW_GROUP = 2**16
 
@@ -73,6 +75,11 @@ def open_trace_file(path: Path) -> "parquet.ParquetFile":
     if missing:
         message = f"{path} has no column {missing[0]!r}, so it is no trace: `moexray capture --record trace` writes one"
         raise TraceError(message)
+    for name in _NUMBERS:
+        kind = file.schema_arrow.field(name).type
+        if not _is_whole(kind, is_list=name == "experts"):
+            message = f"{path} has {kind} in the column {name!r}: a trace has whole numbers there"
+            raise TraceError(message)
     return file
 
 
@@ -87,6 +94,14 @@ def column_names(column: Any) -> tuple[NDArray[np.int64], list[str]]:
 
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     return column_numbers(encoded.indices), encoded.dictionary.to_pylist()
+
+
+def _is_whole(kind: Any, *, is_list: bool) -> bool:
+    """Whether an Arrow type is one of whole numbers, or of lists of them."""
+    from pyarrow import types
+
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return lists == is_list and bool(types.is_integer(kind.value_type if is_list else kind))
 
 
 def _schema() -> "pyarrow.Schema":

@@ -125,10 +125,9 @@ def test_the_command_line_has_every_option_with_the_same_default() -> None:
 
 
 def test_numbers_of_numpy_and_a_path_are_as_good(tmp_path: Path, tiny_olmoe_folder: str) -> None:
-    numbers: dict[str, Any] = {"max_new_tokens": np.int64(2), "temperature": np.float32(0.5), "seed": np.uint8(3)}
-    found = capture(
-        PROMPTS, model=Path(tiny_olmoe_folder), batch_tokens=np.int32(60), out=tmp_path / "s.npz", **numbers
-    )
+    whole = {"max_new_tokens": np.int64(2), "seed": np.uint8(3), "batch_tokens": np.int32(60)}
+    options: dict[str, Any] = {**whole, "temperature": np.float32(0.5), "out": tmp_path / "s.npz"}
+    found = capture(PROMPTS, model=Path(tiny_olmoe_folder), **options)
     assert (found.meta["model"], found.meta["seed"], found.meta["batch_tokens"]) == (tiny_olmoe_folder, 3, 60)
 
 
