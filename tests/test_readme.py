@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_the_caption_of_the_picture_is_true_of_the_embedded_model() -> None:
     assert analysis.classifier.chance == 0.25
     within = {name: summary.mean for name, summary in analysis.similarity.by_category.items()}
     assert max(within, key=lambda name: within[name]) == "story"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not version("transformers").startswith("5.24."), reason="the README counts those of 5.24")
+def test_as_many_architectures_are_recorded_as_it_says(tmp_path: Path) -> None:
+    recorded, listed = re.findall(r"(\d+) of the (\d+) MoE architectures of transformers 5.24", TEXT)[0]
+    counted = re.findall(r"\d+", run("moexray models", tmp_path).partition("transformers ")[2])[3:]
+    there, generic, special, refused = map(int, counted)
+    assert (generic + special, there) == (int(recorded), int(listed))
+    assert there == generic + special + refused
 
 
 def test_the_test_command_is_named() -> None:
