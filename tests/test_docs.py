@@ -128,6 +128,28 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", WRITTEN, ids=name)
+def test_every_file_of_the_code_that_is_named_is_there(page: Path) -> None:
+    files = re.findall(
+        r"(?:moexray|scripts|benchmarks|tests|prompts)/[\w/.-]+\.(?:py|json|toml|txt)", page.read_text("utf-8")
+    )
+    for file in files:
+        root = Path(moexray.__file__).parents[1] if file.startswith("moexray/") else ROOT
+        assert "NAME" in file or (root / file).exists(), file
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name)
+def test_every_option_of_a_command_that_is_named_is_there(page: Path) -> None:
+    """In code and in blocks; names that an option had before are not among them."""
+    parts = re.split(r"^## moexray (\w+)$", (DOCS / "commands.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    options = {
+        command: set(re.findall(r"`(--[\w-]+)`", text)) for command, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    for command, arguments in re.findall(r"(?<![\w/.])moexray ([a-z]+)\b([^`\n#]*)", page.read_text(encoding="utf-8")):
+        if command in options:
+            assert set(re.findall(r"--[\w-]+", arguments)) <= options[command], f"moexray {command}{arguments}"
+
+
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings: lower case, spaces as hyphens, no other signs."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
