@@ -45,8 +45,9 @@ def check_shapes(s: Layout, counts: Any, mass: Any) -> None:
         if not np.issubdtype(array.dtype, np.integer):
             message = f"{name} must be whole numbers, not {array.dtype}"
             raise SignaturesError(message)
-        if array.min(initial=0) < 0:
-            message = f"{name} must be zero or more, not {array.min()}"
+        most = np.iinfo(np.int32 if name == "tokens" else np.int16).max  # as they are stored
+        if array.min(initial=0) < 0 or array.max(initial=0) > most:
+            message = f"{name} must be from 0 to {most}, not from {array.min()} to {array.max()}"
             raise SignaturesError(message)
     if not len(s.layers) or not segments or s.experts.min() < 1 or s.experts.max() > counts.shape[3]:
         message = (

@@ -83,6 +83,7 @@ def test_a_router_that_may_drop_is_allowed_fewer_selections_but_never_more() -> 
         {"counts": np.zeros((6, 2, 7), dtype=np.uint8)},
         {"counts": np.zeros((6, 2, 2, 0), dtype=np.uint8)},
         {"tokens": np.full((6, 2), -1, dtype=np.int32)},
+        {"layers": np.array([1, 70000])},
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(change: dict[str, Any]) -> None:
