@@ -45,11 +45,11 @@ class CaptureStatus:
 
     @property
     def detail(self) -> str:
-        """Tokens, tokens a second and time left; empty while no prompt runs."""
+        """Prompts that are done, tokens a second and time left; empty while no prompt runs."""
         report = self.last
         if report is None or report.stage != "running":
             return ""
-        parts = [f"{report.tokens:,} of at most {report.total_tokens:,} tokens"]
+        parts = []
         if report.prompts:
             parts.append(f"{report.prompts:,} of {report.total_prompts:,} prompts done")
         seconds, tokens = self._clock() - self._start[0], report.tokens - self._start[1]
@@ -61,8 +61,11 @@ class CaptureStatus:
 
     @property
     def line(self) -> str:
-        """Stage and detail."""
-        return ": ".join(filter(None, [self.stage, self.detail]))
+        """Stage and detail, with the tokens that a bar would show."""
+        report, tokens = self.last, ""
+        if report is not None and report.stage == "running":
+            tokens = f"{report.tokens:,} of at most {report.total_tokens:,} tokens"
+        return ": ".join(filter(None, [self.stage, ", ".join(filter(None, [tokens, self.detail]))]))
 
 
 @contextmanager
@@ -73,8 +76,9 @@ def capture_progress() -> Iterator[CaptureStatus]:
         with _repeated(lambda: typer.echo(status.line, err=True), _EVERY):
             yield status
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[detail]}"))
-    with Progress(*columns, console=console, transient=True) as bar:
+    bar_column = BarColumn(bar_width=None)  # the room that words leave
+    columns = (TextColumn("{task.description}", markup=False), bar_column, TextColumn("{task.fields[detail]}"))
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
         task = bar.add_task("", total=None, detail="")
 
         def show() -> None:

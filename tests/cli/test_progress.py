@@ -58,7 +58,17 @@ def test_prompts_are_counted_once_some_are_done() -> None:
     status.update(running(0))
     clock.now += 10
     status.update(running(2000, prompts=40, total=3000))
-    assert status.detail == "2,000 of at most 3,000 tokens, 40 of 80 prompts done, 200 tokens/s, 0:05 left"
+    assert status.line == "capturing: 2,000 of at most 3,000 tokens, 40 of 80 prompts done, 200 tokens/s, 0:05 left"
+
+
+def test_beside_a_bar_of_ten_characters_everything_fits_into_80_columns() -> None:
+    clock = Clock()
+    status = CaptureStatus(clock)
+    status.update(Progress("running", "m", total_prompts=54_321, total_tokens=10_000_000))
+    clock.now += 50
+    status.update(Progress("running", "m", 3_456, 54_321, 600_000, 10_000_000))
+    assert status.detail == "3,456 of 54,321 prompts done, 12,000 tokens/s, 13:03 left"
+    assert len(f"{status.stage} {'━' * 10} {status.detail}") <= 80
 
 
 def test_a_resumed_capture_has_the_speed_of_this_run_alone() -> None:
