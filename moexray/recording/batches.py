@@ -32,8 +32,13 @@ def begin(journal: Journal, engine: Engine, job: Job, inputs: dict[str, Any]) ->
     ------
     CaptureError
         If a prompt gives no token or exceeds the model's context, or batches are asked for that the engine decides.
+    ModelError
+        If the engine does not give a length for each prompt.
     """
-    lengths = engine.lengths(job.prompts, job.generation)
+    lengths = np.asarray(engine.lengths(job.prompts, job.generation))
+    if lengths.shape != (len(job.prompts),):
+        message = f"engine {engine.description['engine']} gave lengths {lengths.shape} of {len(job.prompts)} prompts"
+        raise ModelError(message)
     budget = _budget(engine, job)
     if budget is None:
         everything = list(range(len(job.prompts)))

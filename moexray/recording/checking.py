@@ -38,6 +38,7 @@ def check_sequence(
         _shapes(sequence, layout, prompt_tokens, want)
         or _selections(sequence, layout, may_drop=may_drop)
         or _weights(sequence)
+        or _output(sequence)
     )
     if problem:
         message = f"the routing of prompt {prompt!r} cannot be recorded: {problem}"
@@ -84,4 +85,12 @@ def _weights(sequence: RoutedSequence) -> str | None:
         weights = sequence.gate_weights[sequence.experts >= 0]
         if not (np.isfinite(weights) & (weights >= 0)).all():
             return f"its gate weights range from {weights.min()} to {weights.max()}"
+    return None
+
+
+def _output(sequence: RoutedSequence) -> str | None:
+    try:
+        sequence.output.encode()
+    except UnicodeEncodeError as error:
+        return f"its output holds {error.object[error.start]!r}, half of a character"
     return None

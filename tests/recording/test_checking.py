@@ -76,6 +76,7 @@ FAULTS: dict[str, tuple[Callable[[list[Yielded]], list[Yielded]], str]] = {
     ),
     "no numbers": (changed(gate_weights=lambda s: np.full_like(s.gate_weights, np.nan)), "weights range from nan"),
     "no weights": (changed(gate_weights=lambda _: None), "its weights are missing"),
+    "half a character": (changed(output=lambda _: "a\ud800"), "its output holds '.ud800', half of a character"),
     "other segments": (changed(segment_names=lambda s: s.segment_names[::-1]), "its segments are generated/text, pro"),
 }
 
@@ -102,6 +103,23 @@ def test_an_engine_that_runs_out_of_memory_late_goes_on_with_what_it_has_not_yie
     engine = Faulty("own", lambda yielded: yielded[:kept], fails=1)
     assert len(capture_with(engine, PROMPTS, Generation(3))) == 6
     assert len(engine.ran) == runs
+
+
+def test_a_capture_does_not_go_on_with_routers_of_another_layout(tmp_path: Path) -> None:
+    other = MadeEngine()
+    other.layout = RouterLayout((0, 1), (6, 6), (2, 2))
+    with pytest.raises(KeyboardInterrupt):
+        capture_with(MadeEngine(stop_after=3), PROMPTS, out=tmp_path / "s.npz")
+    with pytest.raises(CaptureError, match=r"experts \[5, 5\] and not \[6, 6\]"):
+        capture_with(other, PROMPTS, out=tmp_path / "s.npz")
+
+
+def test_a_length_that_is_missing_is_noticed_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = MadeEngine()
+    monkeypatch.setattr(engine, "lengths", lambda prompts, _: np.ones(len(prompts) - 1, np.int32))
+    with pytest.raises(ModelError, match=r"gave lengths \(5,\) of 6 prompts"):
+        capture_with(engine, PROMPTS)
+    assert not engine.ran
 
 
 def test_one_prompt_that_does_not_fit_into_memory_is_refused() -> None:
