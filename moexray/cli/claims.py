@@ -21,6 +21,7 @@ from moexray.cli.options import (
     TraceOption,
 )
 from moexray.signatures import Signatures
+from moexray.trace import Trace
 
 
 def claims(
@@ -60,7 +61,8 @@ def claims(
     opened = Signatures.open(signatures)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
     saved = find_saved(signatures, opened, named=analysis, given=options)
-    found = saved_or_new(saved, opened, given=options, trace=trace)
+    tokens_of = None if trace is None else Trace.open(trace, opened)
+    found = saved_or_new(saved, opened, given=options, trace=tokens_of)
     report = check_claims(opened, found, study)
     if json:
         typer.echo(report.to_json(), nl=False)

@@ -20,12 +20,14 @@ from moexray.cli.options import (
     SavedWeightingOption,
     TraceOption,
 )
-from moexray.cli.saved_analysis import Saved, find_saved, saved_or_new
-from moexray.errors import FigureError
+from moexray.cli.saved_analysis import Saved, find_saved, mismatch, saved_or_new
+from moexray.errors import AnalysisError, FigureError
 from moexray.files import check_writable
+from moexray.formats import visible
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.completion import options_of
+from moexray.trace import Trace
 from moexray.views.figures import FIGURES, Entry, figure
 
 _FIGURES = "Figures"
@@ -93,7 +95,14 @@ def plot(
     chosen = [name for name in paths if obstacles[name] is None]
     results = inputs.results([FIGURES[name] for name in chosen])
     for name in chosen:
-        save_figure(figure(name)(results[FIGURES[name].of]), paths[name])
+        try:
+            drawn = figure(name)(results[FIGURES[name].of])
+        except FigureError as error:
+            if name in names:
+                raise
+            typer.echo(visible(str(error)), err=True)
+            continue
+        save_figure(drawn, paths[name])
         typer.echo(f"wrote {paths[name]}")
 
 
@@ -103,7 +112,7 @@ class _Inputs:
 
     signatures: Signatures | None
     saved: Saved
-    trace: Path | None
+    trace: Trace | None
     options: Mapping[str, Any]
 
     def obstacle(self, entry: Entry) -> str | None:
@@ -123,7 +132,9 @@ class _Inputs:
         found: dict[str, Any] = {}
         if any(entry.of == "analysis" for entry in entries):
             analysis = self.saved.analysis
-            if self.signatures is not None:
+            if self.signatures is None:
+                typer.echo(self.saved.remark, err=True)
+            else:
                 specifications = any(entry.needs == "specifications" for entry in entries)
                 analysis = saved_or_new(
                     self.saved,
@@ -138,7 +149,11 @@ class _Inputs:
             from moexray.studies.similarity_matrix import similarity_matrix
 
             assert self.signatures is not None
-            made_with = self.options if self.saved.analysis is None else options_of(self.saved.analysis)
+            made_with = self.options
+            if self.saved.analysis is not None:
+                made_with = options_of(self.saved.analysis)
+                if "analysis" not in found:
+                    typer.echo(f"{self.saved.remark}: the matrix is computed with its options", err=True)
             options = {name: made_with[name] for name in ("tokens", "weighting", "seed") if name in made_with}
             found["similarity_matrix"] = similarity_matrix(self.signatures, **options)
         return found
@@ -146,9 +161,24 @@ class _Inputs:
 
 def _inputs(file: Path, *, analysis: Path | None, trace: Path | None, options: Mapping[str, Any]) -> _Inputs:
     if file.suffix == ".json":
-        return _Inputs(None, Saved(Analysis.load(file), f"read {file}"), None, options)
+        return _Inputs(None, _alone(file, analysis=analysis, trace=trace, options=options), None, options)
     signatures = Signatures.open(file)
-    return _Inputs(signatures, find_saved(file, signatures, named=analysis, given=options), trace, options)
+    opened = None if trace is None else Trace.open(trace, signatures)
+    return _Inputs(signatures, find_saved(file, signatures, named=analysis, given=options), opened, options)
+
+
+def _alone(file: Path, *, analysis: Path | None, trace: Path | None, options: Mapping[str, Any]) -> Saved:
+    """Read an analysis that is drawn without its signatures, which cannot be made with other options."""
+    for option, path in (("--analysis", analysis), ("--trace", trace)):
+        if path is not None:
+            message = f"{option} needs signatures, and {file} is an analysis: name the signatures instead"
+            raise typer.BadParameter(message)
+    found = Analysis.load(file)
+    problem = mismatch(found, options)
+    if problem is not None:
+        message = f"{file} {problem}"
+        raise AnalysisError(message)
+    return Saved(found, f"read {file}")
 
 
 def _trace_beside(file: Path) -> Path:

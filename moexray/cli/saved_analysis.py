@@ -51,7 +51,7 @@ def find_saved(file: Path, signatures: Signatures, *, named: Path | None, given:
     """
     if named is not None:
         analysis = Analysis.load(named)
-        problem = _mismatch(analysis, signatures, given)
+        problem = _foreign(analysis, signatures) or mismatch(analysis, given)
         if problem is not None:
             message = f"{named} {problem}"
             raise AnalysisError(message)
@@ -65,7 +65,7 @@ def find_saved(file: Path, signatures: Signatures, *, named: Path | None, given:
         except AnalysisError as error:
             problems.append(str(error))
             continue
-        problem = _mismatch(analysis, signatures, given)
+        problem = _foreign(analysis, signatures) or mismatch(analysis, given)
         if problem is None:
             return Saved(analysis, f"read {candidate}")
         problems.append(f"{candidate} {problem}")
@@ -77,7 +77,7 @@ def saved_or_new(
     signatures: Signatures,
     *,
     given: Mapping[str, Any],
-    trace: Path | None = None,
+    trace: Trace | None = None,
     specifications: bool = False,
 ) -> Analysis:
     """Return the saved analysis, or compute one; standard error says which.
@@ -95,8 +95,7 @@ def saved_or_new(
     """
     analysis, remark = saved.analysis, saved.remark
     if analysis is None:
-        opened = None if trace is None else Trace.open(trace, signatures)
-        analysis = analyze_with_progress(signatures, **given, trace=opened, specifications=specifications)
+        analysis = analyze_with_progress(signatures, **given, trace=trace, specifications=specifications)
     else:
         lacks_identity = trace is not None and analysis.controls.token_identity is None
         lacks = {
@@ -104,19 +103,25 @@ def saved_or_new(
             "token identity": lacks_identity,
         }
         if any(lacks.values()):
-            opened = Trace.open(trace, signatures) if trace is not None and lacks_identity else None
-            analysis = completed(analysis, signatures, specifications=lacks["specifications"], trace=opened)
+            tokens = trace if lacks_identity else None
+            analysis = completed(analysis, signatures, specifications=lacks["specifications"], trace=tokens)
             remark += f"; computed what it lacks: {listed([name for name, lacking in lacks.items() if lacking])}"
     typer.echo(remark, err=True)
     return analysis
 
 
-def _mismatch(analysis: Analysis, signatures: Signatures, given: Mapping[str, Any]) -> str | None:
-    """Say why an analysis does not fit; None if it does."""
-    if not analysis.belongs_to(signatures):
-        return "belongs to other signatures"
+def mismatch(analysis: Analysis, given: Mapping[str, Any]) -> str | None:
+    """Say which option an analysis was made with that is not the one given; None if there is none."""
     made_with = options_of(analysis)
     for name, value in given.items():
         if made_with[name] != value:
-            return f"has {name} {made_with[name]}, not {value}"
+            option = "--by" if name == "weighting" else f"--{name}"
+            return f"was made with {option} {made_with[name]}, not {value}"
     return None
+
+
+def _foreign(analysis: Analysis, signatures: Signatures) -> str | None:
+    """Say why an analysis is not known to be of some signatures; None if it is."""
+    if None in analysis.studied():
+        return "does not say which signatures it belongs to"
+    return None if analysis.belongs_to(signatures) else "belongs to other signatures"
