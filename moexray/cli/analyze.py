@@ -20,6 +20,7 @@ from moexray.cli.options import (
     WeightingName,
     WeightingOption,
 )
+from moexray.errors import AnalysisError
 from moexray.files import check_writable
 from moexray.signatures import Signatures
 from moexray.trace import Trace
@@ -50,6 +51,9 @@ def analyze(
     Example: moexray analyze signatures.npz --tokens generated
     """
     check_writable(out)
+    if any(read is not None and read.resolve() == out.resolve() for read in (signatures, trace)):
+        message = f"{out} is what is analyzed: name another file with `out`"
+        raise AnalysisError(message)
     from moexray.cli.render import print_page
     from moexray.cli.saved_analysis import analyze_with_progress
     from moexray.views.tables.analysis import analysis_page

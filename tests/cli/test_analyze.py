@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
 
@@ -47,6 +49,15 @@ def test_options_reach_the_analysis(run: Run, made_up: Callable[..., Signatures]
     run("analyze", "--phase", "prompt", "--permutations", 29, "--seed", 7, "--folds", 3)
     expected = analyze(signatures, tokens="prompt", permutations=29, seed=7, folds=3)
     assert (tmp_path / "analysis.json").read_text(encoding="utf-8") == expected.to_json()
+
+
+@pytest.mark.parametrize("read", ["signatures.npz", "./signatures.npz", "signatures.trace.parquet"])
+def test_what_is_analyzed_is_not_written_over(run: Run, write_trace: Callable[..., Signatures], read: str) -> None:
+    write_trace(Path("signatures.trace.parquet")).save("signatures.npz")
+    before = Path(read).read_bytes()
+    finished = run("analyze", "--trace", "signatures.trace.parquet", "--out", read)
+    assert finished.stderr == f"error: {Path(read)} is what is analyzed: name another file with --out\n"
+    assert (finished.returncode, Path(read).read_bytes()) == (1, before)
 
 
 def test_what_was_not_computed_is_shown_with_its_reason(
