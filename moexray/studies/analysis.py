@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, ClassVar
 
 from moexray.formats import count, estimate, listed, number, p_text, percent, tokens_text
@@ -62,6 +63,23 @@ class Analysis(Result):
     loads: tuple[LoadBalance, ...] | None = section(load_by_layer, key="load")
     specifications: tuple[Specification, ...] | None = section(alternatives, when_asked=True)
     notes: Mapping[str, str]
+
+    def disagreement(self) -> str | None:
+        """Return the name of a part that has other layers, categories or prompts than the rest; None if none has."""
+        about, found, plane = self.signatures, self.similarity, self.pca
+        layers, categories, loads = about.layers, sorted(about.categories), self.loads or ()
+        sizes = {len(loaded.selections or ()) for loaded in loads}
+        agree = {
+            "signatures": len(layers) == len(about.top_k) > 0,
+            "similarity.by_category": sorted(found.by_category) == categories,
+            "similarity.by_pair": set(found.by_pair) == set(combinations(categories, 2)),
+            "layers": tuple(one.layer for one in self.layers) == layers,
+            "load": not loads or (tuple(one.layer for one in loads) == layers and max(sizes) <= about.experts),
+            "depth": self.depth is None or self.depth.peak_layer in layers,
+            "pca": plane is None
+            or len(plane.coordinates) == len(plane.prompt_ids) == len(plane.categories or plane.prompt_ids),
+        }
+        return next((name for name, agrees in agree.items() if not agrees), None)
 
     def studied(self) -> tuple[str | None, ...]:
         """Return the fingerprint of the signatures."""

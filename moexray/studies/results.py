@@ -4,6 +4,7 @@ import html
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
@@ -61,12 +62,12 @@ class Result:
             If the file is missing, damaged, of another kind or of a newer schema.
         """
         try:
-            document = json.loads(Path(path).read_bytes(), parse_constant=_not_finite)
+            document = json.loads(Path(path).read_bytes(), parse_constant=_not_finite, parse_float=_finite)
         except OSError as error:
             message = f"{path} could not be read: {error.strerror}"
             raise AnalysisError(message) from error
         except (ValueError, RecursionError) as error:
-            message = f"{path} is not {cls.WHAT}: it is not JSON"
+            message = f"{path} is not {cls.WHAT}: it is not JSON, or holds a number that is not finite"
             raise AnalysisError(message) from error
         if not isinstance(document, dict) or cls.MARK not in document or "schema" not in document:
             message = f"{path} is not {cls.WHAT}: `{cls.MADE_BY}` makes one"
@@ -77,10 +78,19 @@ class Result:
             )
             raise AnalysisError(message)
         try:
-            return from_values(document, cls)
+            found = from_values(document, cls)
         except ValueError as error:
             message = f"{path} is damaged: {error}; `{cls.MADE_BY}` makes another"
             raise AnalysisError(message) from error
+        part = found.disagreement()
+        if part is not None:
+            message = f"{path} is damaged: {part} does not agree with the other parts; `{cls.MADE_BY}` makes another"
+            raise AnalysisError(message)
+        return found
+
+    def disagreement(self) -> str | None:
+        """Return the name of a part that does not go with the others, as in an edited file; None if all agree."""
+        return None
 
     def studied(self) -> tuple[str | None, ...]:
         """Return the fingerprint of each of the signatures that were studied; None where that is not known."""
@@ -195,6 +205,11 @@ def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield name, part
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if isfinite(value) else _not_finite(text)
+
+
 def _not_finite(name: str) -> NoReturn:
-    message = f"{name} is not JSON"
+    message = f"{name} is not a finite number"
     raise ValueError(message)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def test_a_result_belongs_to_the_signatures_that_it_is_of_and_to_no_others(tmp_p
     [
         ("", "not JSON"),
         ('{"schema": 1, "similarity": NaN}', "not JSON"),
+        ('{"schema": 1, "similarity": 1e999}', "not finite"),
         ("[" * 100_000, "not JSON"),
         ("[]", "`moexray .*` makes one"),
         ("{}", "`moexray .*` makes one"),
@@ -143,3 +145,28 @@ def test_reading_an_analysis_imports_no_scipy_and_no_scikit_learn() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", program, RECORDED], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("part", "edit"),
+    [
+        ("similarity.by_category", lambda document: document["similarity"]["by_category"].pop("a")),
+        ("similarity.by_pair", lambda document: document["similarity"]["by_pair"].clear()),
+        ("signatures", lambda document: document["signatures"]["top_k"].pop()),
+        ("layers", lambda document: document["layers"].pop()),
+        ("load", lambda document: document["load"].pop()),
+        ("load", lambda document: document["signatures"].update(experts=3)),
+        ("depth", lambda document: document["depth"].update(peak_layer=99)),
+        ("pca", lambda document: document["pca"]["prompt_ids"].pop()),
+    ],
+)
+def test_an_edited_analysis_whose_parts_do_not_agree_is_refused(
+    tmp_path: Path, part: str, edit: Callable[[Any], Any]
+) -> None:
+    document = analyze(made.signatures(), permutations=9, folds=2).document
+    edit(document)
+    (tmp_path / "edited.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(
+        AnalysisError, match=rf"edited.json is damaged: {part} does not agree with the other parts; .* makes another$"
+    ):
+        Analysis.load(tmp_path / "edited.json")

@@ -13,8 +13,8 @@ from moexray.studies.notes import Notes
 class Components:
     """Prompts in the plane of greatest variance; see `moexray.stats.categories.pca.PrincipalComponents`."""
 
-    explained_variance_ratio: tuple[float, ...]
-    coordinates: tuple[tuple[float, ...], ...]
+    explained_variance_ratio: tuple[float, float]
+    coordinates: tuple[tuple[float, float], ...]
     prompt_ids: tuple[str, ...]
     silhouette: float | None
     categories: tuple[str, ...] | None = optional()
