@@ -58,15 +58,17 @@ def _headed(table: "Table", width: int) -> "RichTable":
     from rich import box
     from rich.table import Table as RichTable
 
-    texts = zip(*([column.name for column in table.columns], *table.rows), strict=True)
+    texts = list(zip(*([column.name for column in table.columns], *table.rows), strict=True))
     needed = sum(2 + max(len(line) for text in column for line in text.split("\n")) for column in texts)
     shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, int(needed <= width), 0, 0), pad_edge=False)
-    for column in table.columns:
+    for column, text in zip(table.columns, texts, strict=True):
+        # The name of a category, above numbers, may take several lines; the numbers may not.
+        numbers = max(map(len, text[1:]), default=0) if column.numeric else 0
         shown.add_column(
             column.name,
             justify="right" if column.numeric else "left",
-            no_wrap=column.numeric or column.whole,
-            min_width=column.least or None,
+            no_wrap=column.whole,
+            min_width=max(column.least, numbers) or None,
         )
     for row in table.rows:
         shown.add_row(*map(_toned, row, table.columns))

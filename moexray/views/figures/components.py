@@ -6,7 +6,15 @@ from matplotlib.figure import Figure
 
 from moexray.formats import number, percent, visible
 from moexray.studies.analysis import Analysis
-from moexray.views.figures.style import category_marks, figure_style, missing, set_title, title_of
+from moexray.views.figures.style import (
+    DISTINCT_MARKS,
+    category_marks,
+    figure_style,
+    missing,
+    note_above,
+    set_title,
+    title_of,
+)
 
 
 def pca(analysis: Analysis, ax: Axes | None = None) -> Axes:
@@ -37,7 +45,11 @@ def pca(analysis: Analysis, ax: Axes | None = None) -> Axes:
         for place, share in enumerate(found.explained_variance_ratio, start=1):
             axes.set(**{f"{'xy'[place - 1]}label": f"component {place} ({percent(share)} of the variance)"})
         silhouette = "" if found.silhouette is None else f"\n(silhouette {number(found.silhouette)})"
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2, title=f"category{silhouette}")
+        names = len(set(found.categories))
+        if names <= DISTINCT_MARKS:
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2, title=f"category{silhouette}")
+        else:
+            note_above(axes, f"{names} categories{silhouette}".replace("\n", " "))
         title = title_of("Principal components", analysis.signatures, sample=len(found.coordinates))
         set_title(axes, title, own_figure=ax is None)
         axes.margins(0.08)

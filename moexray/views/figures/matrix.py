@@ -9,6 +9,7 @@ from moexray.studies.similarity_matrix import SimilarityMatrix
 from moexray.views.figures.style import MATRIX_COLOURS, figure_of, figure_style, set_title, title_of
 
 _MOST_UPRIGHT = 6
+_MOST_NAMES = 40
 
 
 def similarity(found: SimilarityMatrix, ax: Axes | None = None) -> Axes:
@@ -36,8 +37,10 @@ def similarity(found: SimilarityMatrix, ax: Axes | None = None) -> Axes:
             axes.axhline(edge, color="white", linewidth=1)
             axes.axvline(edge, color="white", linewidth=1)
         centres, named = (edges[:-1] + edges[1:]) / 2, [visible(name) for name in names]
-        axes.set_yticks(centres, [f"{name} ({size})" for name, size in zip(named, sizes, strict=True)])
-        axes.set_xticks(centres, named, rotation=0 if len(named) < _MOST_UPRIGHT else 90)
+        sized = [f"{name} ({size})" for name, size in zip(named, sizes, strict=True)]
+        some = slice(None, None, -(-len(named) // _MOST_NAMES))
+        axes.set_yticks(centres[some], sized[some])
+        axes.set_xticks(centres[some], named[some], rotation=0 if len(named) < _MOST_UPRIGHT else 90)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         title = title_of("Similarity of routing signatures", found.signatures, sample=len(found.categories))

@@ -19,6 +19,8 @@ from moexray.studies.results import Result
 # M. Okabe and K. Ito, Color Universal Design (2008); yellow comes last, since it is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+# Categories that have a colour and a marker of their own.
+DISTINCT_MARKS = 24
 MATRIX_COLOURS = "cividis"
 # An upper and a lower panel.
 Panels = tuple[Axes, Axes]
@@ -120,7 +122,7 @@ def percent_beside(axes: Axes) -> None:
 
 def missing(analysis: Result, *, figure: str, part: str) -> FigureError:
     """Return the error of a figure whose part of an analysis is not there, with the reason in the notes."""
-    reason = analysis.reason(part) or f"the analysis has no {part}: make it anew"
+    reason = analysis.reason(part) or "the analysis has no data for it: `moexray analyze` makes a new one"
     return FigureError(f"no figure {figure}: {reason}")
 
 

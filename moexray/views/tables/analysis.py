@@ -42,7 +42,7 @@ def _subject(analysis: Analysis) -> list[str]:
     categories = ", ".join(f"{name} {size:,}" for name, size in header.categories.items())
     weighting = ", by gate mass" if header.by == "mass" else ""
     return [
-        f"{header.model}: {count(len(header.layers), 'MoE layer')} of {sizes} experts, k = {ks}",
+        f"{header.model or 'unknown model'}: {count(len(header.layers), 'MoE layer')} of {sizes} experts, k = {ks}",
         f"{count(header.prompts, 'prompt')} ({categories}), {tokens_text(header.phase)}{weighting}",
     ]
 

@@ -82,7 +82,7 @@ def full_table(report: ClaimsReport) -> Table:
 def _here(report: ClaimsReport) -> str:
     """Say what the claims were checked against."""
     header = report.signatures
-    return f"Here: {header.model}, {count(header.prompts, 'prompt')}, {tokens_text(header.phase)}."
+    return f"Here: {header.model or 'unknown model'}, {count(header.prompts, 'prompt')}, {tokens_text(header.phase)}."
 
 
 def count_sentence(report: ClaimsReport) -> str:

@@ -7,32 +7,37 @@ from moexray.views.wording import name_of
 
 _SHOWN = 3
 _MOST_PARTNERS = 5
+_WIDEST = 6
 
 
 def experts_page(report: ExpertReport) -> Page:
     """Return what one expert does; or the experts of one layer and its balance; or the most special of every layer."""
     experts = [one for layer in report.layers for one in layer.experts]
     if len(experts) == 1:
-        title = f"{report.model}, layer {report.layers[0].layer}, expert {experts[0].expert}"
+        title = f"{report.model or 'unknown model'}, layer {report.layers[0].layer}, expert {experts[0].expert}"
         return Page(title, expert_table(report, experts[0]))
     notes = [f"note: {name_of(name)}: {note}" for name, note in report.notes.items()]
     balance = [balance_table(report.layers[0])] if len(report.layers) == 1 else []
-    title = f"{report.model}: share of each category's {report.of} that an expert gets"
+    title = f"{report.model or 'unknown model'}: share of each category's {report.of} that an expert gets"
     return Page(title, layers_table(report), *balance, *notes)
 
 
 def layers_table(report: ExpertReport) -> Table:
-    """Return all experts of one layer, by load; or of every layer the three that differ most between categories."""
-    one_layer = len(report.layers) == 1
-    names = ("layer", "expert", "load", *report.categories)
+    """Return all experts of one layer, by load; or of every layer the three that differ most between categories.
+
+    Each category is a column where that fits a screen; else one column names the largest shares.
+    """
+    one_layer, wide = len(report.layers) == 1, len(report.categories) > _WIDEST
+    names = ("layer", "expert", "load", *(() if wide else report.categories))
+    columns = [*(Column(name, numeric=True) for name in names), *([Column("largest shares")] if wide else [])]
     rows = []
     for layer in report.layers:
         order = sorted(layer.experts, key=lambda one: one.rank if one_layer else -_spread(one))
         for one in order if one_layer else order[:_SHOWN]:
             more = ", ".join(special.category for special in one.special or () if special.difference > 0)
-            shares = (number(one.categories[name], 3) for name in report.categories)
+            shares = [_largest(one)] if wide else [number(one.categories[name], 3) for name in report.categories]
             rows.append([str(layer.layer), str(one.expert), number(one.load, 4), *shares, more])
-    return Table("", [*(Column(name, numeric=True) for name in names), "more of"], rows)
+    return Table("", [*columns, "more of"], rows)
 
 
 def balance_table(layer: LayerOfExperts) -> Table:
@@ -66,6 +71,11 @@ def expert_table(report: ExpertReport, expert: Expert) -> Table:
 
 def _partner(partner: Partner) -> str:
     return f"expert {partner.expert}: {number(partner.share)} of its tokens, odds ratio {number(partner.odds_ratio, 1)}"
+
+
+def _largest(expert: Expert) -> str:
+    order = sorted(expert.categories.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} {number(share, 3)}" for name, share in order[:_SHOWN])
 
 
 def _spread(expert: Expert) -> float:

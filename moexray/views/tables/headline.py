@@ -109,8 +109,8 @@ def _phases(analysis: Analysis) -> Iterator[Row]:
     yield "generated tokens", _phase(found.generated)
     difference = estimate(found.difference.cohens_d, found.difference.ci, signed=True)
     yield "their difference", f"d {difference}, generated minus prompt"
-    alike = f"{number(found.own.mean, 3)} same prompt, {number(found.same_category, 3)} same category"
-    yield "between them", f"{alike}: {p_text(found.p_value)}"
+    means = f"{number(found.own.mean, 3)} same prompt, {number(found.same_category, 3)} same category"
+    yield "between them", f"{means}: {p_text(found.p_value)}"
 
 
 def _phase(phase: PhaseEffect) -> str:

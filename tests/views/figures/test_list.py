@@ -10,11 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from moexray.errors import FigureError
-from moexray.studies.analysis import Analysis
-from moexray.studies.similarity_matrix import SimilarityMatrix
+from moexray.stats.categories.pca import principal_components
+from moexray.studies.analysis import Analysis, analyze
+from moexray.studies.sections.pca import Components
+from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.views import figures
 from moexray.views.figures import FIGURES
 from moexray.views.figures.style import figure_of, save_figure
+
+from ... import made
 
 SIGNS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 Result = Analysis | SimilarityMatrix
@@ -92,3 +96,25 @@ def test_a_figure_that_there_is_not_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'histogram'"):
         figures.histogram  # noqa: B018  # asking for it is what raises
     assert set(FIGURES) <= set(dir(figures))
+
+
+def test_many_categories_are_counted_where_marks_and_names_would_not_fit(tmp_path: Path) -> None:
+    signatures = made.signatures(200, categories=[f"kind {i}" for i in range(100)], layers=(0,))
+    found = similarity_matrix(signatures)
+    axes = figures.similarity(found)
+    assert 20 <= len(axes.get_yticklabels()) <= 40
+    labels = tuple(signatures.prompts.categories)
+    plane = principal_components(signatures.vectors(), labels)
+    components = Components(
+        explained_variance_ratio=tuple(plane.explained_variance_ratio.tolist()),
+        coordinates=tuple(map(tuple, plane.coordinates.tolist())),
+        prompt_ids=tuple(signatures.prompts.ids),
+        silhouette=None,
+        categories=labels,
+    )
+    analysis = replace(analyze(made.signatures(), permutations=9, folds=2), pca=components)
+    drawn = figures.pca(analysis)
+    assert drawn.get_legend() is None
+    assert "100 categories" in {text.get_text() for text in drawn.texts}
+    save_figure(drawn, tmp_path / "pca.png")  # a warning of the layout would be an error
+    save_figure(axes, tmp_path / "similarity.png")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from moexray.studies.analysis import Analysis
+from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.comparison import compare
 from moexray.studies.experts import describe_experts
 from moexray.studies.sections.phases import EffectDifference, MeanSimilarity, PhaseEffect, Phases
@@ -168,3 +168,23 @@ def test_no_name_of_a_category_or_model_reaches_a_page_with_control_characters(n
     for page in pages:
         assert not re.search(r"[\x00-\x09\x0b-\x1f\u202a-\u202e]", texts(page))
         assert name.encode("unicode_escape").decode() in texts(page)
+
+
+def test_experts_of_many_categories_name_the_largest_shares() -> None:
+    signatures = made.signatures(40, categories=[f"kind {i}" for i in range(20)])
+    report = describe_experts(signatures, permutations=9)
+    table = experts_page(report).blocks[0]
+    assert isinstance(table, Table)
+    assert [column.name for column in table.columns] == ["layer", "expert", "load", "largest shares", "more of"]
+    first = next(one for one in report.layers[0].experts if one.expert == int(table.rows[0][1]))
+    most = sorted(first.categories.values(), reverse=True)[:3]
+    assert [float(part.split()[-1]) for part in table.rows[0][3].split(", ")] == pytest.approx(most, abs=5e-4)
+
+
+def test_a_model_without_a_name_is_called_unknown() -> None:
+    signatures = made.signatures().replace(meta={})
+    pages = [
+        analysis_page(analyze(signatures, permutations=9, folds=2)),
+        experts_page(describe_experts(signatures, permutations=9)),
+    ]
+    assert [page.title.startswith("unknown model: ") for page in pages] == [True, True]

@@ -59,3 +59,15 @@ def test_markdown_has_a_row_a_line_and_text_cannot_become_markup() -> None:
 
 def test_the_lines_of_a_cell_are_one_line_of_markdown() -> None:
     assert markdown(Table("", ["a"], [[("0.78", "[0.47, 1.09]")]])).splitlines()[-1] == "| 0.78 [0.47, 1.09] |"
+
+
+def test_long_names_above_numbers_are_broken_and_the_numbers_never(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    names = [f"a long name of category {i}" for i in range(4)]
+    print_table(Table("", [Column(name, numeric=True) for name in names], [["0.123", "0.456", "0.789", "0.012"]]))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert any(line.split() == ["0.123", "0.456", "0.789", "0.012"] for line in lines)
+    assert "…" not in "".join(lines)
