@@ -163,7 +163,7 @@ class Cohort:
         return replace(self, signatures=self.signatures.take(rows))
 
     def sample(self, most: int, name: str) -> "Cohort":
-        """Return a cohort with at most so many prompts in memory, drawn at random for the part of this name."""
+        """Return a cohort with at most `most` prompts in memory, drawn at random for the part of this name."""
         if len(self) <= most:
             return self
         return self.take(np.sort(self.rng(f"{name}.sample").choice(len(self), most, replace=False)))

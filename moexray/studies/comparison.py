@@ -97,8 +97,9 @@ class Comparison(Result):
         first, second = (model or "unknown model" for model in self.models)
         lines = [f"{first} and {second}, {len({one.layer for one in self.layers})} layers"]
         least, most = (of(self.layers, key=lambda one: one.jensen_shannon) for of in (min, max))
-        for word, one in (("most similar", least), ("least similar", most)):
-            lines.append(f"{word}: layer {one.layer}, cosine {one.similarity:.4f}, {one.jensen_shannon:.4f} bits")
+        for word, one in (("smallest", least), ("largest", most)):
+            found = f"{one.jensen_shannon:.4f} bits, cosine {one.similarity:.4f}"
+            lines.append(f"{word} Jensen–Shannon divergence: layer {one.layer}, {found}")
         return lines
 
     def _main_rows(self) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def layer_tokens(trace: Trace, tokens: str = "all") -> list[LayerTokens]:
 def examples(trace: Trace, layer: int, expert: int, *, tokens: str = "all", most: int = 5) -> tuple[Example, ...]:
     """Return the tokens that an expert gets most reliably, each in its context, and each in another prompt.
 
-    In the order of the share of an id's occurrences that the expert gets; ids that occur less than five times come
+    In the order of the share of an id's occurrences that the expert gets; ids that occur fewer than five times come
     last. The trace is read twice.
     """
     texts, place = trace.texts(), trace.signatures.layers.tolist().index(layer)

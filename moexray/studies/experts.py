@@ -26,7 +26,7 @@ from moexray.studies.notes import Notes
 from moexray.studies.results import Result
 from moexray.trace import Trace
 
-# So many tokens and partners of an expert are named.
+# Tokens and partners of an expert that are named at most.
 MOST_NAMED = 10
 
 
