@@ -104,7 +104,7 @@ def test_the_table_of_categories_finds_each_pair_where_names_hold_a_bar(
 def test_a_trace_adds_what_tokens_explain(run: Run, write_trace: Callable[..., Signatures]) -> None:
     write_trace(Path("trace.parquet"), prompts=40).save("signatures.npz")
     without = run("analyze", "--permutations", 99)
-    assert "takes a trace: moexray capture --trace" in " ".join(without.stdout.split())
+    assert "it needs a trace: moexray capture --record trace" in " ".join(without.stdout.split())
     finished = run("analyze", "--permutations", 99, "--trace", "trace.parquet")
     assert finished.returncode == 0, finished.stderr
     rows = [line.strip() for line in finished.stdout.splitlines()]

@@ -74,7 +74,7 @@ def test_an_analysis_without_a_trace_says_how_to_get_one(write_trace: Write, tmp
     signatures = write_trace(path)
     plain = analyze(signatures, permutations=9, folds=2)
     assert plain.controls.token_identity is None
-    assert "moexray capture --trace" in plain.notes["controls.token_identity"]
+    assert "moexray capture --record trace" in plain.notes["controls.token_identity"]
     traced = analyze(signatures, permutations=9, folds=2, trace=Trace.open(path, signatures))
     assert traced.controls.token_identity.same_token.gain > 0
     assert (plain.settings.trace, traced.settings.trace) == (False, True)

@@ -81,8 +81,7 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
     trace = cohort.trace
     if trace is None:
         message = (
-            "how much of this is the tokens themselves takes a trace: moexray capture --trace, then "
-            "moexray analyze --trace signatures.trace.parquet"
+            "it needs a trace: moexray capture --record trace, then moexray analyze --trace signatures.trace.parquet"
         )
         raise NotComputable(message)
     some = cohort.sample(cohort.limits.token_prompts, "controls.token_identity")
