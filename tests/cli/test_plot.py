@@ -45,6 +45,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", SIGNS)
 def test_all_draws_every_figure_into_a_folder(run: Run, analyzed: Signatures, tmp_path: Path, format: str) -> None:
     (tmp_path / "figures").mkdir()
@@ -112,6 +113,7 @@ def test_an_analysis_without_specifications_is_completed_with_its_own_settings(
         np.testing.assert_array_equal(mine.get_offsets(), theirs.get_offsets())
 
 
+@pytest.mark.slow
 def test_figures_of_an_analysis_need_no_signatures(run: Run, analyzed: Signatures) -> None:
     Path("signatures.npz").unlink()
     assert run("plot", "analysis.json", "--pca").stdout == "wrote pca.png\n"
@@ -122,6 +124,7 @@ def test_figures_of_an_analysis_need_no_signatures(run: Run, analyzed: Signature
     assert "no figure similarity: it needs the signatures" in refused.stderr
 
 
+@pytest.mark.slow
 def test_token_identity_is_drawn_where_there_is_a_trace(run: Run, write_trace: Callable[..., Signatures]) -> None:
     write_trace(Path("trace.parquet"), prompts=40).save("signatures.npz")
     run("analyze", "--permutations", 9)
@@ -141,6 +144,7 @@ def test_a_trace_beside_the_signatures_is_found(run: Run, write_trace: Callable[
     assert run("plot", "--token-identity", "--permutations", 9).stdout == "wrote token_identity.png\n"
 
 
+@pytest.mark.slow
 def test_a_plot_of_an_analysis_imports_neither_scikit_learn_nor_scipy(run: Run, analyzed: Signatures) -> None:
     program = (
         "import sys\n"

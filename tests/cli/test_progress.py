@@ -130,6 +130,7 @@ def stopping(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return after
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_a_batch_says_how_to_go_on_and_the_same_command_does(
     run: Run, stopping: Callable[[int], None]
 ) -> None:

@@ -12,6 +12,8 @@ from moexray.engines.transformers.loading import load_model
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture
 
+pytestmark = pytest.mark.slow
+
 BUDGETS = (1, 30, 47, 60, 80, 100, 120, 150, 250, 100_000)
 RECORD = ("trace", "weights", "coselection")
 LENGTHS = [5, 33, 1, 12, 21, 3, 17, 1, 9]

@@ -14,6 +14,8 @@ from moexray.recording.capture import capture_with
 
 from .made_engine import MadeEngine
 
+pytestmark = pytest.mark.slow
+
 RECORD = ("trace", "weights", "coselection")
 
 PROGRAM = """

@@ -161,6 +161,7 @@ def test_a_second_capture_into_the_same_file_is_refused_and_harms_nothing(
     assert contents(tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [20_000, 60_000, 90_000])
 def test_a_disk_that_fills_up_keeps_what_is_done(
     tmp_path: Path, tiny_olmoe_folder: str, undisturbed: dict[str, bytes], size: int
@@ -190,6 +191,7 @@ def holding(most: int) -> Callable[..., Any]:
     return small
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(
     tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

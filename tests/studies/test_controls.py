@@ -66,6 +66,7 @@ def verdicts(studies: int, **effects: float) -> tuple[list[str], list[float]]:
     return found, headline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effects", [{"words": 1.0}, {"length": 1.0}, {"words": 0.5, "length": 0.4}])
 @pytest.mark.parametrize(("studies", "large"), [(30, 0.65), pytest.param(100, 0.8, marks=pytest.mark.nightly)])
 def test_words_or_length_alone_make_a_headline_but_not_a_verdict(

@@ -63,6 +63,7 @@ def test_equal_weights_make_the_mass_and_the_counts_the_same_signature() -> None
     assert by_mass["notes"]["balance"] == "a null of load balancing draws selections: it says nothing of gate mass"
 
 
+@pytest.mark.slow
 def test_what_only_the_weights_tell_is_found_by_mass_alone() -> None:
     by_mass, by_counts = (analyze(made(), weighting=by, permutations=199).document for by in ("mass", "counts"))
     assert by_mass["permutation"]["p_value"] == 1 / 200
@@ -109,6 +110,7 @@ def test_an_analysis_by_mass_is_the_same_whole_and_streamed(tmp_path: Path, smal
     )
 
 
+@pytest.mark.slow
 def test_specifications_try_gate_mass_where_it_is_there() -> None:
     found = analyze(made(30), permutations=19, specifications=True).document["specifications"]
     assert {one["layers"] for one in found if one["measure"] == "shares of gate mass"} == {"concatenated", "averaged"}

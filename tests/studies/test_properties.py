@@ -17,6 +17,8 @@ from moexray.studies.analysis import analyze
 
 from .. import made
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("", "add", "the", "numbers", "once", "upon a time", "é", "π ≈ 3")
 PAIRS = ("within", "across", "cohens_d", "cohens_d_ci")
 

@@ -31,6 +31,8 @@ from ...tiny_models import routed
 from .zoo import tiny_config, tiny_model
 from .zoo_checks import check_against_routers, check_causes, letters, record
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = [Prompt(text, category="a", id=text) for text in ("One, two, three: what comes next?", "def f(x):")]
 # The sixteen numbers of four bits: a sign, two bits of exponent, one of mantissa (OCP Microscaling Formats 1.0).
 FOUR_BITS = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])

@@ -13,6 +13,8 @@ from moexray.routing import RoutedSequence
 
 from ...tiny_models import TWO_FAMILIES, routed
 
+pytestmark = pytest.mark.slow
+
 NEW_TOKENS = 8
 
 

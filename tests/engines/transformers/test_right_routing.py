@@ -21,6 +21,8 @@ from moexray.signatures import Signatures
 
 from ...tiny_models import TWO_FAMILIES
 
+pytestmark = pytest.mark.slow
+
 Routed = Callable[[TransformersEngine, Sequence[Prompt], int, int], list[RoutedSequence]]
 Recorded = Callable[[TransformersEngine, Sequence[Prompt], int, int], Signatures]
 

@@ -13,6 +13,8 @@ from moexray.prompts import Prompt
 
 from ...tiny_models import TWO_FAMILIES, routed
 
+pytestmark = pytest.mark.slow
+
 LOGITS = torch.tensor([[0.5, 2.0, -1.0, 1.0, 0.0]])
 
 

@@ -147,6 +147,7 @@ def test_a_broken_engine_is_caught_by_the_checks_of_the_zoo(
             check_conservation(faulty.layout, sequences)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", ["deepseek_v3", "gpt_oss", "jetmoe", "llama4", "longcat_flash", "zaya", "dbrx"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_a_true_engine_passes_and_every_weight_comes_back(model_type: str, dtype: torch.dtype) -> None:

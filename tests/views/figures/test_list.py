@@ -61,6 +61,7 @@ def test_every_figure_can_be_drawn_into_somebodys_axes(name: str, result_of: Cal
     assert figure_of(axes[0]).get_suptitle() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["layerwise", "pca", "similarity"])
 @pytest.mark.parametrize("suffix", SIGNS)
 def test_the_same_figure_is_the_same_bytes(
