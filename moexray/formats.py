@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 MISSING = "–"
+_MOST_LISTED = 8
 
 # Joiners are part of emoji and of several scripts; all other format characters could hide or reorder text.
 _JOINERS = "\u200c\u200d"
@@ -111,6 +112,17 @@ def listed(names: Sequence[str]) -> str:
     'code, math and story'
     """
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def categories_text(names: Sequence[str]) -> str:
+    """Return the names of categories, or their number where they would not fit a line.
+
+    Examples
+    --------
+    >>> categories_text(["code", "math"]), categories_text([str(i) for i in range(200)])
+    ('code and math', '200 categories')
+    """
+    return listed(names) if len(names) <= _MOST_LISTED else f"{len(names):,} categories"
 
 
 def tokens_text(selector: str) -> str:

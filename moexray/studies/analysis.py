@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, ClassVar
 
-from moexray.formats import count, estimate, listed, number, p_text, percent, tokens_text
+from moexray.formats import categories_text, count, estimate, number, p_text, percent, tokens_text
 from moexray.signatures import Signatures, Weighting
 from moexray.stats.categories.alternatives import Specification
 from moexray.stats.inference.permutation import PermutationTest
@@ -92,7 +92,9 @@ class Analysis(Result):
     def headline(self) -> list[str]:
         """Return what was studied, the effect size, the permutation test and the classifier."""
         about, found = self.signatures, self.similarity
-        studied = f"{count(about.prompts, 'prompt')} of {listed(list(about.categories))}, {tokens_text(about.phase)}"
+        studied = (
+            f"{count(about.prompts, 'prompt')} of {categories_text(list(about.categories))}, {tokens_text(about.phase)}"
+        )
         lines = [f"{studied}, {about.model or 'unknown model'}"]
         within, across = number(found.within.mean, 3), number(found.across.mean, 3)
         effect = estimate(found.cohens_d, found.cohens_d_ci)

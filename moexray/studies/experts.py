@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
-from moexray.formats import count, listed, percent
+from moexray.formats import categories_text, count, percent
 from moexray.signatures import Signatures
 from moexray.stats.experts.coactivation import Coactivation, coactivation
 from moexray.stats.experts.specialisation import (
@@ -175,7 +175,7 @@ class ExpertReport(Result):
         experts = sum(len(of_layer.experts) for of_layer in self.layers)
         dead = sum(of_layer.balance.dead_experts for of_layer in self.layers)
         return [
-            f"{self.model or 'unknown model'}, categories {listed(self.categories)}",
+            f"{self.model or 'unknown model'}, experts by {categories_text(self.categories)}",
             f"{count(experts, 'expert')} in {count(len(self.layers), 'layer')}, {dead} never selected",
             f"busiest: expert {one.expert} of layer {layer.layer}, {percent(one.load)} of the layer's selections",
         ]

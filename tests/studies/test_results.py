@@ -170,3 +170,11 @@ def test_an_edited_analysis_whose_parts_do_not_agree_is_refused(
         AnalysisError, match=rf"edited.json is damaged: {part} does not agree with the other parts; .* makes another$"
     ):
         Analysis.load(tmp_path / "edited.json")
+
+
+def test_a_result_of_many_categories_is_still_shown_in_a_few_lines() -> None:
+    signatures = made.signatures(60, categories=[f"kind {i}" for i in range(30)])
+    results = (analyze(signatures, permutations=9, folds=2), describe_experts(signatures, permutations=9))
+    for result in results:
+        assert "30 categories" in repr(result)
+        assert max(map(len, repr(result).splitlines())) < 120
