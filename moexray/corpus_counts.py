@@ -190,7 +190,12 @@ def _of_model(path: Path, model: str, rows: Sequence[Row]) -> CorpusCounts:
     sums = counts.sum(axis=2)
     for corpus, of_corpus in zip(corpora, sums, strict=True):
         for layer, total in zip(layers, of_corpus, strict=True):
-            if total != of_corpus[0] or total == 0:
+            if total == 0:
+                message = (
+                    f"{path}: {model}, {corpus}: layer {layer} adds up to 0 selections: give it some, or leave it out"
+                )
+                raise CountsError(message)
+            if total != of_corpus[0]:
                 message = (
                     f"{path}: {model}, {corpus}: layer {layer} adds up to {total:,} selections, layer {layers[0]} to "
                     f"{of_corpus[0]:,}: every layer selects k experts for the same tokens"

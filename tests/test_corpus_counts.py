@@ -63,6 +63,7 @@ def test_a_parquet_file_holds_the_same(written: Written, tmp_path: Path) -> None
         ("m,x,0,0,3\nm,x,0,0,1\n", "m, x, layer 0, expert 0 occurs twice"),
         ("m,x,0,0,3\nm,x,7,0,4\n", "layer 7 adds up to 4 selections, layer 0 to 3"),
         ("m,x,0,0,3\nm,y,7,0,3\n", "adds up to 0 selections"),
+        ("m,x,0,0,0\nm,x,0,1,0\n", "layer 0 adds up to 0 selections: give it some"),
         ("m,x,0,0,three\n", "line 2: layer, expert and count must be whole numbers, not 0, 0, three"),
         ("m,x,0,-1,3\n", "line 2: layer, expert and count must be zero or more"),
         ("m,,0,0,3\n", "line 2: model and corpus must be named"),

@@ -82,7 +82,7 @@ def test_at_most_two_thousand_permutations_are_made() -> None:
     ("made", "reason"),
     [
         (signatures(6, empty=tuple(range(6))), "no token generated"),
-        (signatures(6, empty=(0, 1, 2)), "3 prompts have tokens in both phases"),
+        (signatures(6, empty=(0, 1, 2)), "3 prompts with tokens in both phases"),
     ],
 )
 def test_a_phase_that_is_missing_is_not_compared(made: Signatures, reason: str) -> None:
@@ -93,7 +93,7 @@ def test_a_phase_that_is_missing_is_not_compared(made: Signatures, reason: str) 
 def test_what_a_handful_of_prompts_cannot_give_is_none_with_its_reason() -> None:
     found, notes = with_notes(signatures(4))
     assert found.prompt.accuracy is None
-    assert "fewer than the 5 folds" in notes["phases.accuracy"]
+    assert "than the 5 folds" in notes["phases.accuracy"]
     found, notes = with_notes(signatures(6).replace(categories=("a",) * 6))
     assert found.other_categories is None
     assert (found.difference.cohens_d, found.difference.ci) == (None, None)

@@ -48,5 +48,5 @@ def check_folds(names: Sequence[str], truth: NDArray[np.integer], groups: NDArra
     for number, name in enumerate(names):
         units = len(np.unique(groups[truth == number]))
         if units < folds:
-            message = f"category {name!r} has {units} prompts or groups, fewer than the {folds} folds"
+            message = f"category {name!r} has fewer prompts or groups ({units}) than the {folds} folds"
             raise NotComputable(message)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
+from moexray.formats import count
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
@@ -147,6 +148,6 @@ def _in_both(signatures: Signatures) -> NDArray[np.int64]:  # (rows,)
             raise NotComputable(message)
     both = np.flatnonzero(there["prompt"] & there["generated"])
     if len(both) < LEAST_PROMPTS:
-        message = f"{len(both)} prompts have tokens in both phases: at least {LEAST_PROMPTS} are needed"
+        message = f"{count(len(both), 'prompt')} with tokens in both phases: at least {LEAST_PROMPTS} are needed"
         raise NotComputable(message)
     return both

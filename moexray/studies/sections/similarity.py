@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from moexray.formats import count
 from moexray.stats.pairs.summaries import Interval, PairSummary
 from moexray.studies.codec import Pair
 from moexray.studies.cohort import Cohort
@@ -40,7 +41,7 @@ class PairSimilarity:
         summaries |= {f"by_category.{name}": summary for name, summary in self.by_category.items()}
         for name, summary in summaries.items():
             if summary.pairs < 2:
-                yield name, f"{summary.pairs} pairs: a mean needs one, a standard deviation two"
+                yield name, f"{count(summary.pairs, 'pair')}: a mean needs one, a standard deviation two"
         for name, value in (("cohens_d", self.cohens_d), ("auc", self.auc)):
             if value is None:
                 yield name, "it needs pairs within and across categories that vary"

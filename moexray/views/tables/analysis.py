@@ -91,7 +91,7 @@ def layer_table(analysis: Analysis) -> Table | None:
 def specification_table(analysis: Analysis) -> Table | None:
     """Range of the effect size over all specifications that made one choice, choice by choice."""
     found = analysis.specifications
-    if found is None:
+    if not found:
         return None
     numbers = [Column(name, numeric=True) for name in ("number", "lowest d", "median d", "highest d", "p < 0.05")]
     rows = [

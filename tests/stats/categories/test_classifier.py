@@ -1,4 +1,4 @@
-"""The classifier is scikit-learn's, end to end, and its p-value treats observed and shuffled labels alike."""
+"""The classifier is scikit-learn's, end to end, and its p-value treats observed and permuted labels the same way."""
 
 from itertools import permutations
 
@@ -104,8 +104,8 @@ def test_groups_are_shuffled_as_one_and_a_mixed_group_is_refused() -> None:
     ("labels", "groups", "reason"),
     [
         (["a"] * 12, None, "one category"),
-        (["a"] * 9 + ["b"] * 3, None, "'b' has 3 prompts or groups, fewer than the 5 folds"),
-        (["a"] * 6 + ["b"] * 6, ["g"] * 6 + [""] * 6, "'a' has 1 prompts or groups"),
+        (["a"] * 9 + ["b"] * 3, None, "'b' has fewer prompts or groups .3. than the 5 folds"),
+        (["a"] * 6 + ["b"] * 6, ["g"] * 6 + [""] * 6, "'a' has fewer prompts or groups .1."),
     ],
 )
 def test_too_little_to_fold_is_not_computable(labels: list[str], groups: list[str] | None, reason: str) -> None:

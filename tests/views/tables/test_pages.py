@@ -188,3 +188,7 @@ def test_a_model_without_a_name_is_called_unknown() -> None:
         experts_page(describe_experts(signatures, permutations=9)),
     ]
     assert [page.title.startswith("unknown model: ") for page in pages] == [True, True]
+
+
+def test_specifications_of_one_category_make_no_empty_table(analysis: Analysis) -> None:
+    assert specification_table(replace(analysis, specifications=())) is None
