@@ -133,7 +133,7 @@ class _Inputs:
         if any(entry.of == "analysis" for entry in entries):
             analysis = self.saved.analysis
             if self.signatures is None:
-                typer.echo(self.saved.remark, err=True)
+                typer.echo(visible(self.saved.remark), err=True)
             else:
                 specifications = any(entry.needs == "specifications" for entry in entries)
                 analysis = saved_or_new(
@@ -153,7 +153,7 @@ class _Inputs:
             if self.saved.analysis is not None:
                 made_with = options_of(self.saved.analysis)
                 if "analysis" not in found:
-                    typer.echo(f"{self.saved.remark}: the matrix is computed with its options", err=True)
+                    typer.echo(visible(f"{self.saved.remark}: the matrix is computed with its options"), err=True)
             options = {name: made_with[name] for name in ("tokens", "weighting", "seed") if name in made_with}
             found["similarity_matrix"] = similarity_matrix(self.signatures, **options)
         return found

@@ -10,7 +10,7 @@ import typer
 from moexray.cli.options import DEFAULT_ANALYSIS
 from moexray.cli.progress import step_progress
 from moexray.errors import AnalysisError
-from moexray.formats import listed
+from moexray.formats import listed, visible
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.completion import completed, options_of
@@ -106,7 +106,7 @@ def saved_or_new(
             tokens = trace if lacks_identity else None
             analysis = completed(analysis, signatures, specifications=lacks["specifications"], trace=tokens)
             remark += f"; computed what it lacks: {listed([name for name, lacking in lacks.items() if lacking])}"
-    typer.echo(remark, err=True)
+    typer.echo(visible(remark), err=True)
     return analysis
 
 

@@ -138,3 +138,10 @@ def test_all_figures_are_those_that_the_analysis_has_parts_for(run: Run) -> None
     assert (finished.returncode, finished.stdout) == (0, "wrote layerwise.png\nwrote load.png\n")
     assert "no figure pca" in finished.stderr
     assert run("plot", "analysis.json", "--pca").returncode == 1
+
+
+def test_what_a_file_says_of_itself_cannot_move_the_cursor(run: Run) -> None:
+    text = Path("analysis.json").read_text(encoding="utf-8")
+    Path("analysis.json").write_text(text.replace('"by": "counts"', '"by": "\\u001b[2J"'), encoding="utf-8")
+    finished = run("claims", "--by", "counts", "--permutations", 9)
+    assert finished.stderr == "analysis.json was made with --by \\x1b[2J, not counts: analyzed anew\n"
