@@ -14,6 +14,7 @@ from moexray.stats.experts.paired import PairedLayer, paired_routing
 from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.agreement import router_agreement
+from moexray.studies.alignment import aligned
 from moexray.studies.codec import optional
 from moexray.studies.limits import LEVEL
 from moexray.studies.results import Result, rows_of
@@ -136,7 +137,7 @@ def compare(
     AnalysisError
         If prompts, layers, experts or, token by token, tokens are not the same.
     """
-    one, other = _aligned(first, second, common=common)
+    one, other = aligned(first, second, common=common)
     there = np.flatnonzero(one.has_tokens(tokens) & other.has_tokens(tokens))
     if not len(there):
         message = f"no prompt has a token in the phase {tokens!r} in both"
@@ -218,59 +219,6 @@ def _with_agreement(
         replace(layer, agreement=agreement, agreement_ci=interval, tokens=number)
         for layer, agreement, interval in zip(layers, found.by_layer, found.intervals, strict=True)
     ]
-
-
-def _aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
-    """Return both with the same layers and the same prompts in the same order."""
-    first, second = _same_layers(first, second, common=common)
-    ids = [name for name in first.prompts.ids if name in set(second.prompts.ids)]
-    if set(first.prompts.ids) != set(second.prompts.ids) and (not common or not ids):
-        only = sorted(set(first.prompts.ids) ^ set(second.prompts.ids))
-        message = f"they hold different prompts ({only[0]!r} is in one only): --common compares the {len(ids)} in both"
-        raise AnalysisError(message)
-    one, other = (_in_order(part, ids) for part in (first, second))
-    ours, theirs = one.prompts.texts, other.prompts.texts
-    if ours is not None and theirs is not None and tuple(ours) != tuple(theirs):
-        name = next(n for n, a, b in zip(ids, ours, theirs, strict=True) if a != b)
-        message = f"prompt {name!r} is not the same text in both: capture the same prompts with either model"
-        raise AnalysisError(message)
-    return one, other
-
-
-def _same_layers(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
-    """Return both with the layers that both have, which have as many experts in both."""
-    ours, theirs = first.layers.tolist(), second.layers.tolist()
-    layers = [layer for layer in ours if layer in theirs]
-    if ours != theirs and not (common and layers):
-        message = f"one has layers {ours}, the other {theirs}: --common compares those that both have"
-        raise AnalysisError(message)
-    first, second = (_of_layers(one, layers) for one in (first, second))
-    for layer, one, other in zip(layers, first.experts.tolist(), second.experts.tolist(), strict=True):
-        if one != other:
-            message = f"one has {one} experts in layer {layer}, the other {other}: they have no match"
-            raise AnalysisError(message)
-    return first, second
-
-
-def _of_layers(signatures: Signatures, layers: Sequence[int]) -> Signatures:
-    """Return some layers, as wide as the widest of them has experts."""
-    places = [signatures.layers.tolist().index(layer) for layer in layers]
-    experts, mass = signatures.experts[places], signatures.mass
-    width = int(experts.max())
-    if len(places) == len(signatures.layers) and width == signatures.shape[3]:
-        return signatures
-    return signatures.replace(
-        counts=signatures.counts[:, :, places, :width],
-        mass=None if mass is None else mass[:, :, places, :width],
-        experts=experts,
-        layers=signatures.layers[places],
-        top_k=signatures.top_k[places],
-    )
-
-
-def _in_order(signatures: Signatures, ids: Sequence[str]) -> Signatures:
-    places = signatures.prompts.place_of()
-    return signatures.take([places[name] for name in ids])
 
 
 def _model(signatures: Signatures) -> str | None:

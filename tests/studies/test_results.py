@@ -13,7 +13,8 @@ from moexray.claims.report import ClaimsReport
 from moexray.errors import AnalysisError
 from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.comparison import Comparison, compare
-from moexray.studies.experts import ExpertReport, describe_experts
+from moexray.studies.expert_report import ExpertReport
+from moexray.studies.experts import describe_experts
 from moexray.studies.results import Result
 
 from .. import made

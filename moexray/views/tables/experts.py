@@ -1,7 +1,7 @@
 """Tables of a report on experts."""
 
 from moexray.formats import count, number
-from moexray.studies.experts import Expert, ExpertReport, LayerOfExperts, Partner
+from moexray.studies.expert_report import Expert, ExpertReport, LayerOfExperts, Partner
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import name_of
 
