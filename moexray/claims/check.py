@@ -7,14 +7,15 @@ from moexray.claims.case import Case
 from moexray.claims.claim import Claim, Study, Verdict
 from moexray.claims.remarks import token_remark
 from moexray.claims.report import CheckedClaim, ClaimsReport, StudyHeader
+from moexray.claims.study_file import shipped_study
 from moexray.claims.tests import CLAIM_TESTS
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 
 
-def check_claims(signatures: Signatures, analysis: Analysis, study: Study) -> ClaimsReport:
-    """Test every claim of a study.
+def check_claims(signatures: Signatures, analysis: Analysis, study: Study | None = None) -> ClaimsReport:
+    """Test every claim of a published study.
 
     A claim is `reproduced` if its test holds, `direction only` if the value is another but points the same way,
     and `not reproduced` otherwise; each test says what that means. It is `not applicable` where the signatures are of
@@ -28,8 +29,9 @@ def check_claims(signatures: Signatures, analysis: Analysis, study: Study) -> Cl
     analysis
         The analysis of these signatures.
     study
-        Its claims.
+        Whose claims; by default those of arXiv:2603.11114, which come with moexray.
     """
+    study = shipped_study() if study is None else study
     case = Case(signatures, analysis)
     claims = tuple(_checked(claim, study, case) for claim in study.claims)
     found = Counter(claim.verdict for claim in claims)
