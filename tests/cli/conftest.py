@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
 from moexray.cli.main import main
 from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis, analyze
 
 from .. import made
 
@@ -48,3 +51,20 @@ def made_up_signatures(prompts: int = 24, *, categories: int = 2, seed: int = 0,
         seed=seed,
         meta={"model": model},
     )
+
+
+@pytest.fixture
+def save_analysis(run: Run) -> Callable[..., Signatures]:
+    """Return a function that saves made-up signatures and their analysis, with its options, where `run` runs."""
+
+    def save(**options: Any) -> Signatures:
+        made_up_signatures().save("signatures.npz")
+        _analysis(**options).save("analysis.json")
+        return Signatures.open("signatures.npz")
+
+    return save
+
+
+@cache
+def _analysis(**options: Any) -> Analysis:
+    return analyze(made_up_signatures(), **options)

@@ -23,12 +23,9 @@ WITHOUT_TRACE = [name for name, entry in FIGURES.items() if entry.needs != "trac
 
 
 @pytest.fixture
-def analyzed(run: Run, made_up: Callable[..., Signatures]) -> Signatures:
+def analyzed(save_analysis: Callable[..., Signatures]) -> Signatures:
     """Signatures and their analysis with specifications, of options that are not the defaults."""
-    made_up().save("signatures.npz")
-    options = ("--tokens", "prompt", "--seed", 3, "--folds", 4, "--permutations", 19, "--specifications")
-    assert run("analyze", *options).returncode == 0
-    return Signatures.open("signatures.npz")
+    return save_analysis(tokens="prompt", seed=3, folds=4, permutations=19, specifications=True)
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ Run = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
-def analyzed(run: Run, made_up: Callable[..., Signatures]) -> None:
+def analyzed(save_analysis: Callable[..., Signatures]) -> None:
     """Signatures and their analysis."""
-    made_up().save("signatures.npz")
-    assert run("analyze", "--permutations", 19, "--seed", 3).returncode == 0
+    save_analysis(permutations=19, seed=3)
 
 
 @pytest.mark.parametrize("command", [("plot", "--pca"), ("claims",)])
