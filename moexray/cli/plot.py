@@ -94,15 +94,16 @@ def plot(
             raise FigureError(message)
     chosen = [name for name in paths if obstacles[name] is None]
     results = inputs.results([FIGURES[name] for name in chosen])
+    drawn = {}
     for name in chosen:
         try:
-            drawn = figure(name)(results[FIGURES[name].of])
+            drawn[name] = figure(name)(results[FIGURES[name].of])
         except FigureError as error:
             if name in names:
                 raise
             typer.echo(visible(str(error)), err=True)
-            continue
-        save_figure(drawn, paths[name])
+    for name, axes in drawn.items():
+        save_figure(axes, paths[name])
         typer.echo(f"wrote {paths[name]}")
 
 

@@ -36,7 +36,7 @@ def _permutation(analysis: Analysis) -> str | None:
     p = f"{p_text(test.p_value)}, {count(test.permutations, 'permutation')} of the labels"
     if test.p_value < LEVEL:
         return (
-            f"Prompts of one category have more similar routing than prompts of different ones: {means}{effect}; {p}."
+            f"Prompts of one category are routed more similarly than prompts of different ones: {means}{effect}; {p}."
         )
     return f"The routing of the categories cannot be told from that of permuted labels: {means}{effect}; {p}."
 
@@ -84,13 +84,13 @@ def _controls(analysis: Analysis) -> str | None:
     ends = "" if gain.ci is None else f", 95 % interval {points(gain.ci[0])} to {points(gain.ci[1])}"
     return (
         f"Words alone name {percent(found.lexical.accuracy.mean)} of the prompts and length alone "
-        f"{percent(found.length.accuracy.mean)}; signatures minus words is {points(gain.difference)} points{ends}. "
+        f"{percent(found.length.accuracy.mean)}; signatures minus words: {points(gain.difference)} points{ends}. "
         f"With both held fixed, {number(partial.category_effect, 3)} of the {number(partial.unadjusted, 3)} between "
-        f"pairs within and across remains ({p_text(partial.p_value)}). {_verdict(found)}"
+        f"pairs within and across remains ({p_text(partial.p_value)}). {verdict(found)}"
     )
 
 
-def _verdict(controls: Controls) -> str:
+def verdict(controls: Controls) -> str:
     """Say whether routing says more than words and length: by classifier, by similarity, by both or by neither."""
     intervals = [one.signatures_less_this.ci if one else None for one in (controls.length, controls.lexical)]
     better = all(interval is not None and interval[0] > 0 for interval in intervals)

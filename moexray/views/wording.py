@@ -1,5 +1,7 @@
 """Words that tables, sentences and figures share."""
 
+from collections.abc import Mapping
+
 _CHOICES = {
     "measure": "similarity: {}",
     "layers": "layers: {}",
@@ -11,6 +13,18 @@ _CHOICES = {
 def choice_text(choice: str, value: str) -> str:
     """Return the name of one choice of a specification, such as ``layers: averaged``."""
     return _CHOICES.get(choice, f"{choice}: {{}}").format(value)
+
+
+def note_lines(notes: Mapping[str, str]) -> list[str]:
+    """Return the notes of a result, one a line, with the names of all parts that a note is about.
+
+    Examples
+    --------
+    >>> note_lines({"classifier": "there is one category only", "permutation": "there is one category only"})
+    ['note: classifier; permutation: there is one category only']
+    """
+    parts = {note: [name_of(name) for name, other in notes.items() if other == note] for note in notes.values()}
+    return [f"note: {'; '.join(names)}: {note}" for note, names in parts.items()]
 
 
 def name_of(key: str) -> str:

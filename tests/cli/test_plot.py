@@ -121,6 +121,18 @@ def test_figures_of_an_analysis_need_no_signatures(run: Run, analyzed: Signature
     assert "no figure similarity: it needs the signatures" in refused.stderr
 
 
+def test_all_leaves_out_what_cannot_be_drawn_with_the_reason(run: Run, made_up: Callable[..., Signatures]) -> None:
+    made_up(6, categories=1).save("signatures.npz")
+    run("analyze", "--permutations", 9, "--folds", 2)
+    finished = run("plot", "--all")
+    assert finished.returncode == 0
+    assert "no figure layerwise: there is one category only" in finished.stderr
+    assert finished.stdout.splitlines() == ["wrote similarity.png", "wrote pca.png", "wrote load.png"]
+    refused = run("plot", "--pca", "--layerwise", "--out", ".")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.endswith("error: no figure layerwise: there is one category only\n")
+
+
 @pytest.mark.slow
 def test_token_identity_is_drawn_where_there_is_a_trace(run: Run, write_trace: Callable[..., Signatures]) -> None:
     write_trace(Path("trace.parquet"), prompts=40).save("signatures.npz")

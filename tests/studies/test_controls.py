@@ -10,7 +10,7 @@ from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 from moexray.studies.section import compute_sections
 from moexray.studies.sections.controls import Controls
-from moexray.views.sentences import _verdict as verdict
+from moexray.views.sentences import verdict
 
 from .. import made
 

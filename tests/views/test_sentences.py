@@ -63,7 +63,7 @@ def text(found: Analysis, **changes: Any) -> str:
 
 def test_an_effect_is_told_with_its_numbers(found: Analysis) -> None:
     told = text(found)
-    assert "Prompts of one category have more similar routing" in told
+    assert "Prompts of one category are routed more similarly" in told
     assert "0.843 within and 0.623 across" in told.replace("0.844", "0.843").replace("0.622", "0.623")
     assert "Cohen's d = 1.44 (95 % interval 1.10 to 1.80); p < 0.001, 10,000 permutations" in told
     assert "92.5 % of the prompts from the signature alone (± 6.1 % over 5 folds; chance 25.0 %, p = 0.002)" in told
@@ -74,7 +74,7 @@ def test_an_effect_is_told_with_its_numbers(found: Analysis) -> None:
 def test_a_null_result_is_told_as_one(found: Analysis) -> None:
     told = text(found, permutation=replace(TEST, p_value=0.4, permutations=999))
     assert "cannot be told from that of permuted labels" in told
-    assert "more similar routing" not in told
+    assert "routed more similarly" not in told
     assert "no clear trend" in text(found, depth=Depth(0.1, 0.5, 4, None))
     assert "falls with depth" in text(found, depth=Depth(-0.9, 0.01, 4, None))
 
@@ -94,7 +94,7 @@ def test_what_the_controls_mean_for_the_headline_is_told(found: Analysis, low: f
     told = text(found, controls=controls)
     assert words in told
     assert "Words alone name 80.0 % of the prompts and length alone 30.0 %" in told
-    assert f"signatures minus words is +12.5 points, 95 % interval {100 * low:+.1f} to +20.0" in told
+    assert f"signatures minus words: +12.5 points, 95 % interval {100 * low:+.1f} to +20.0" in told
     assert "0.150 of the 0.220 between pairs within and across remains" in told
 
 

@@ -37,11 +37,11 @@ def layerwise(analysis: Analysis, ax: Panels | None = None) -> Panels:
     Raises
     ------
     FigureError
-        If the analysis has no layers.
+        If no layer has an effect size or an accuracy.
     """
-    if analysis.layers is None:
-        raise missing(analysis, figure="layerwise", part="layers")
     layers = analysis.layers
+    if all(layer.cohens_d is None and layer.accuracy is None for layer in layers):
+        raise missing(analysis, figure="layerwise", part="classifier")
     with figure_style():
         upper, lower = ax or two_panels()
         set_title(upper, title_of("Category structure by layer", analysis.signatures), own_figure=ax is None)

@@ -8,7 +8,7 @@ from moexray.studies.sections.alternatives import by_choice
 from moexray.views.tables.generic import generic_tables
 from moexray.views.tables.headline import HEADLINE_SECTIONS, headline
 from moexray.views.tables.table import Column, Page, Table
-from moexray.views.wording import choice_text, name_of
+from moexray.views.wording import choice_text, note_lines
 
 _WIDEST = 6
 _READING = "Intervals are 95 %, over prompts. A layer's p-value is adjusted for the number of layers."
@@ -16,9 +16,8 @@ _READING = "Intervals are 95 %, over prompts. A layer's p-value is adjusted for 
 
 def analysis_page(analysis: Analysis) -> Page:
     """Return what was analyzed, the tables, how to read them, and the notes."""
-    notes = [f"note: {name_of(name)}: {note}" for name, note in analysis.notes.items()]
     title, *about = _subject(analysis)
-    return Page(title, *about, *analysis_tables(analysis), _READING, *notes)
+    return Page(title, *about, *analysis_tables(analysis), _READING, *note_lines(analysis.notes))
 
 
 def analysis_tables(analysis: Analysis) -> Iterator[Table]:

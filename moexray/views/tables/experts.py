@@ -3,7 +3,7 @@
 from moexray.formats import count, number
 from moexray.studies.expert_report import Expert, ExpertReport, LayerOfExperts, Partner
 from moexray.views.tables.table import Column, Page, Table
-from moexray.views.wording import name_of
+from moexray.views.wording import note_lines
 
 _SHOWN = 3
 _MOST_PARTNERS = 5
@@ -16,10 +16,9 @@ def experts_page(report: ExpertReport) -> Page:
     if len(experts) == 1:
         title = f"{report.model or 'unknown model'}, layer {report.layers[0].layer}, expert {experts[0].expert}"
         return Page(title, expert_table(report, experts[0]))
-    notes = [f"note: {name_of(name)}: {note}" for name, note in report.notes.items()]
     balance = [balance_table(report.layers[0])] if len(report.layers) == 1 else []
     title = f"{report.model or 'unknown model'}: share of each category's {report.of} that an expert gets"
-    return Page(title, layers_table(report), *balance, *notes)
+    return Page(title, layers_table(report), *balance, *note_lines(report.notes))
 
 
 def layers_table(report: ExpertReport) -> Table:

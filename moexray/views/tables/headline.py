@@ -28,7 +28,8 @@ def _similarity(analysis: Analysis) -> Iterator[Row]:
 
 
 def _pairs(summary: PairSummary) -> str:
-    spread = f"{number(summary.mean, 4)} ± {number(summary.std, 4)} ({count(summary.pairs, 'pair')})"
+    deviation = "" if summary.std is None else f" ± {number(summary.std, 4)}"
+    spread = f"{number(summary.mean, 4)}{deviation} ({count(summary.pairs, 'pair')})"
     return spread if summary.ci is None else f"{spread}, mean {interval(summary.ci, 4)}"
 
 

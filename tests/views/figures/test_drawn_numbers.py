@@ -132,14 +132,21 @@ def test_similarity_is_ordered_by_category_and_blank_on_its_diagonal(matrix: Sim
     assert np.isnan(shown.diagonal()).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "part"), [("layerwise", "layers"), ("pca", "pca"), ("load", "loads"), ("specifications", "specifications")]
-)
+@pytest.mark.parametrize(("name", "part"), [("pca", "pca"), ("load", "loads"), ("specifications", "specifications")])
 def test_a_figure_of_what_was_not_computed_is_refused_with_the_reason(analysis: Analysis, name: str, part: str) -> None:
     key = {"loads": "load"}.get(part, part)
     without = replace(analysis, **{part: None}, notes={key: "there is one category only"})
     with pytest.raises(FigureError, match=f"no figure {name}: there is one category only"):
         getattr(figures, name)(without)
+
+
+def test_layers_without_any_number_are_refused_with_the_reason(analysis: Analysis) -> None:
+    layers = tuple(
+        replace(one, cohens_d=None, cohens_d_ci=None, accuracy=None, accuracy_ci=None) for one in analysis.layers
+    )
+    without = replace(analysis, layers=layers, classifier=None, notes={"classifier": "there is one category only"})
+    with pytest.raises(FigureError, match="no figure layerwise: there is one category only"):
+        figures.layerwise(without)
 
 
 def test_a_figure_of_token_identity_without_a_trace_is_refused_with_the_reason(analysis: Analysis) -> None:

@@ -85,6 +85,13 @@ def test_the_headline_compares_the_phases(analysis: Analysis) -> None:
     assert rows["between them"] == "0.714 same prompt, 0.660 same category: p < 0.001"
 
 
+def test_rows_of_the_headline_fit_a_screen_of_80_columns(analysis: Analysis, traced: Analysis) -> None:
+    for found in (analysis, traced):
+        for name, text in rows_of(headline(found)).items():
+            assert len(name) <= 17, name
+            assert len(text) <= 61, text
+
+
 def test_similarity_has_each_category_on_the_diagonal_and_the_same_pair_on_both_sides(analysis: Analysis) -> None:
     rows = {name: cells for name, *cells in similarity_table(analysis).rows}
     assert [rows[name][i] for i, name in enumerate("abc")] == [
