@@ -15,6 +15,7 @@ from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.completion import completed, options_of
 from moexray.trace import Trace
+from moexray.version import __version__
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def find_saved(file: Path, signatures: Signatures, *, named: Path | None, given:
         Where the signatures are.
     named
         The analysis that the user named, which must fit. By default analysis.json in the working directory or beside
-        the signatures, if it fits.
+        the signatures, if it fits and this version of moexray made it.
     given
         Options of `analyze` that the user gave: an analysis with other values does not fit.
 
@@ -55,7 +56,8 @@ def find_saved(file: Path, signatures: Signatures, *, named: Path | None, given:
         if problem is not None:
             message = f"{named} {problem}"
             raise AnalysisError(message)
-        return Saved(analysis, f"read {named}")
+        version = _of_other_version(analysis)
+        return Saved(analysis, f"read {named}" if version is None else f"read {named}, which {version}")
     problems = []
     for candidate in dict.fromkeys((DEFAULT_ANALYSIS, file.with_name(DEFAULT_ANALYSIS.name))):
         if not candidate.is_file():
@@ -65,7 +67,7 @@ def find_saved(file: Path, signatures: Signatures, *, named: Path | None, given:
         except AnalysisError as error:
             problems.append(str(error))
             continue
-        problem = _foreign(analysis, signatures) or mismatch(analysis, given)
+        problem = _foreign(analysis, signatures) or _of_other_version(analysis) or mismatch(analysis, given)
         if problem is None:
             return Saved(analysis, f"read {candidate}")
         problems.append(f"{candidate} {problem}")
@@ -125,3 +127,9 @@ def _foreign(analysis: Analysis, signatures: Signatures) -> str | None:
     if None in analysis.studied():
         return "does not say which signatures it belongs to"
     return None if analysis.belongs_to(signatures) else "belongs to other signatures"
+
+
+def _of_other_version(analysis: Analysis) -> str | None:
+    """Say which other version of moexray made an analysis, since its statistics may differ; None if this one did."""
+    version = analysis.settings.moexray
+    return None if version == __version__ else f"was made by moexray {visible(version)}, not {__version__}"

@@ -8,6 +8,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from moexray.signatures import Signatures
+from moexray.version import __version__
 
 from .. import made
 
@@ -144,3 +145,14 @@ def test_what_a_file_says_of_itself_cannot_move_the_cursor(run: Run) -> None:
     Path("analysis.json").write_text(text.replace('"by": "counts"', '"by": "\\u001b[2J"'), encoding="utf-8")
     finished = run("claims", "--by", "counts", "--permutations", 9)
     assert finished.stderr == "analysis.json was made with --by \\x1b[2J, not counts: analyzed anew\n"
+
+
+def test_an_analysis_of_another_version_is_made_anew_unless_it_is_named(run: Run) -> None:
+    """Another version may compute other numbers; whoever names the file is told which version made them."""
+    document = json.loads(Path("analysis.json").read_text(encoding="utf-8"))
+    document["settings"]["moexray"] = "0.0.1"
+    Path("analysis.json").write_text(json.dumps(document), encoding="utf-8")
+    anew = run("plot", "--pca", "--permutations", 9)
+    assert anew.stderr == f"analysis.json was made by moexray 0.0.1, not {__version__}: analyzed anew\n"
+    named = run("plot", "--pca", "--analysis", "analysis.json")
+    assert named.stderr == f"read analysis.json, which was made by moexray 0.0.1, not {__version__}\n"
