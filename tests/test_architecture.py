@@ -13,20 +13,9 @@ PACKAGE = Path(moexray.__file__).parent
 # Each part may import those that stand after it.
 ORDER = (
     *("__main__", "cli", "views", "claims", "studies", "stats", "recording", "engines"),
-    *(
-        "merging",
-        "examples",
-        "trace",
-        "signatures",
-        "frames",
-        "conservation",
-        "trace_file",
-        "signatures_file",
-        "counts",
-        "stored_members",
-        "corpus_counts",
-        "prompt_table",
-    ),
+    *("examples", "merging", "trace", "signatures"),
+    *("frames", "conservation", "trace_file", "signatures_file", "counts", "stored_members"),
+    *("corpus_counts", "prompt_table"),
     *("prompts", "routing", "generation", "segments", "formats", "files", "extras", "errors", "version"),
 )
 # Parts that know nothing of others, though the order would let them.
@@ -34,6 +23,7 @@ APART = {
     "views": {"recording", "engines", "prompts"},
     "claims": {"recording", "engines", "prompts"},
     "studies": {"recording", "engines", "prompts"},
+    "recording": {"studies", "stats"},
     "stats": set(ORDER) - {"stats", "errors"},
     "engines": {"merging", "trace", "signatures", "corpus_counts"},
 }
@@ -96,6 +86,13 @@ def test_only_engines_know_torch_and_transformers() -> None:
     for module, path in MODULES.items():
         if part(module) != "engines":
             assert {"torch", "transformers"}.isdisjoint(name.split(".")[0] for name in imported(path)), module
+
+
+def test_recording_names_no_engine() -> None:
+    engines = ("moexray.engines.engine", "moexray.engines")
+    for module, others in GRAPH.items():
+        if part(module) == "recording":
+            assert [name for name in others if part(name) == "engines" and name not in engines] == [], module
 
 
 def test_statistics_know_no_file_no_model_and_no_figure() -> None:
