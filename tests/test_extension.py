@@ -114,7 +114,7 @@ ENTRIES = (
      "    busiest: Busiest | None = section(busiest_expert)"),
     ("views/figures/__init__.py", "FIGURES: Mapping[str, Entry] = {",
      '    "busiest": Entry("one_bar:one_bar", "The busiest expert."),'),
-    ("cli/main.py", "COMMANDS = (", '    "greet",'),
+    ("cli/main.py", "COMMANDS = {", '    "greet": "Greet somebody.",'),
 )  # fmt: skip
 PROGRAM = """
 import sys

@@ -24,7 +24,7 @@ _MODEL_CAVEAT = (
 def demo(
     *, out: Annotated[Path, typer.Option(help="Folder to write to; made if it is not there.")] = Path("moexray-demo")
 ) -> None:
-    """Capture, analyze and draw 80 prompts with the small model that comes with moexray: offline, in a minute or two.
+    """Capture, analyze and draw 80 prompts with the small model that comes with moexray, offline.
 
     Example: moexray demo
     """

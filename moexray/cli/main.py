@@ -1,10 +1,8 @@
 """The command line: the list of its commands, and the one place where errors become a line and a status."""
 
-import ast
 import re
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,19 +12,20 @@ from moexray.errors import MoexrayError
 from moexray.formats import visible
 from moexray.version import __version__
 
-# Each is a function of its name, in a module of its name.
-COMMANDS = (
-    "demo",
-    "capture",
-    "analyze",
-    "plot",
-    "claims",
-    "experts",
-    "compare",
-    "info",
-    "merge",
-    "models",
-)
+# Each is a function of its name, in a module of its name, and the first sentence of its help: the list of commands is
+# shown without importing them.
+COMMANDS = {
+    "demo": "Capture, analyze and draw 80 prompts with the small model that comes with moexray, offline.",
+    "capture": "Run prompts through a model and record which experts every token was sent to.",
+    "analyze": "Test whether routing signatures carry the categories of their prompts.",
+    "plot": "Draw figures of an analysis.",
+    "claims": "Check published claims: the value here, the test that decides, and a verdict.",
+    "experts": "Describe what experts do: their load, the categories they get more of, their tokens and partners.",
+    "compare": "Compare the routing of two models, checkpoints or precisions on the same prompts, layer by layer.",
+    "info": "Describe a file: model, prompts, layers, tokens, and how it was made.",
+    "merge": "Join captures of different prompts into one file.",
+    "models": "List the MoE architectures that can be recorded, or describe one model without reading its weights.",
+}
 # Other spellings of options.
 _ALIASES = {"--phase": "--tokens"}
 
@@ -36,14 +35,7 @@ class _LazyGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: TyperCommand(name) for name in COMMANDS}
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return an outline for the list of commands: it tells what the command does, but cannot do it."""
-        command = self.commands.get(cmd_name)
-        if command is not None:
-            command.help = _summary(cmd_name)
-        return command
+        self.commands = {name: TyperCommand(name, help=summary) for name, summary in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that these arguments are for, and what remains of them."""
@@ -60,13 +52,6 @@ def _command(name: str) -> Any:
 def _spelled(argument: str) -> str:
     option, equals, value = argument.partition("=")
     return _ALIASES.get(option, option) + equals + value
-
-
-def _summary(name: str) -> str:
-    """Read the first paragraph of a command's docstring without running its module."""
-    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
-    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    return (ast.get_docstring(function) or "").split("\n\n")[0]
 
 
 app = typer.Typer(

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from transformers import LlamaConfig, OlmoeConfig
 
+from moexray.cli.main import COMMANDS
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 
@@ -278,6 +280,8 @@ def test_a_full_disk_leaves_the_earlier_result(
 def unprivileged(folder: Path) -> Iterator[None]:
     """Nobody may write into `folder`; root, whom no permission stops, becomes somebody else meanwhile."""
     folder.chmod(0o555)
+    for name in COMMANDS:  # somebody else may not be allowed to read the package where the tests run
+        import_module(f"moexray.cli.{name}")
     if os.geteuid() == 0:
         os.setresuid(65534, 65534, 0)
     try:

@@ -1,7 +1,9 @@
 """The command line as a whole: help with examples, version, and what happens to errors."""
 
+import inspect
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from subprocess import CompletedProcess
 
 import pytest
@@ -19,6 +21,12 @@ def test_without_arguments_it_shows_its_help(run: Run) -> None:
     assert "Usage" in finished.stdout
     assert all(name in finished.stdout for name in COMMANDS)
     assert finished.stdout == run("--help").stdout
+
+
+def test_the_list_of_commands_says_of_each_what_its_own_help_says() -> None:
+    for name, summary in COMMANDS.items():
+        command = getattr(import_module(f"moexray.cli.{name}"), name)
+        assert " ".join(inspect.getdoc(command).split("\n\n")[0].split()) == summary
 
 
 @pytest.mark.parametrize("name", COMMANDS)
