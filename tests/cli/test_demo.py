@@ -17,7 +17,9 @@ Run = Callable[..., CompletedProcess[str]]
 @pytest.mark.slow
 def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_it_found(run: Run, tmp_path: Path) -> None:
     finished = run("demo", "--out", "found")
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.returncode == 0, finished.stderr
+    # On a busy machine the capture outlasts the half minute after which it says how far it is.
+    assert [line for line in finished.stderr.splitlines() if not line.startswith("capturing: ")] == []
     folder = tmp_path / "found"
     assert {path.name for path in folder.iterdir()} == {
         "signatures.npz", "analysis.json", *(f"{name}.png" for name, entry in FIGURES.items() if entry.needs != "trace")
