@@ -7,7 +7,8 @@ experts, layers, categories, then pairs, then inference.
 
 from moexray.stats.categories.alternatives import Specification, specifications
 from moexray.stats.categories.balance import Baseline, load_matched_baseline, uniform_baseline
-from moexray.stats.categories.classifier import Classification, classifier_p_value, classify
+from moexray.stats.categories.classifier import Classification, classify
+from moexray.stats.categories.classifier_test import ClassifierTest, classifier_p_value, classifier_test
 from moexray.stats.categories.clusters import (
     CategorySilhouettes,
     CentroidDistance,
@@ -61,6 +62,7 @@ __all__ = [
     "CategorySilhouettes",
     "CentroidDistance",
     "Classification",
+    "ClassifierTest",
     "Coactivation",
     "DepthTrend",
     "ExpectedRouting",
@@ -89,6 +91,7 @@ __all__ = [
     "category_silhouettes",
     "centroid_distance",
     "classifier_p_value",
+    "classifier_test",
     "classify",
     "classify_words",
     "coactivation",

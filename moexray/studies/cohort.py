@@ -141,7 +141,8 @@ class Cohort:
     @property
     def fold_options(self) -> dict[str, Any]:
         """Options that give every classifier of these prompts the same folds."""
-        return {"folds": self.folds, "groups": self.signatures.prompts.groups, "seed": self.seed}
+        repeats = self.limits.repeats_of(len(self))
+        return {"folds": self.folds, "groups": self.signatures.prompts.groups, "seed": self.seed, "repeats": repeats}
 
     @property
     def complete(self) -> bool:

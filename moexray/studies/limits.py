@@ -23,8 +23,11 @@ class Limits:
         Ids of prompts without tokens that a note names.
     balance_prompts
         Prompts whose tokens the nulls of load balancing draw anew, a hundred times.
-    classifier_prompts, classifier_permutations
-        Of the classifier's permutation test.
+    classifier_repeats, classifier_rows
+        Partitions into folds of each classifier: so many, or fewer, down to one, where prompts times partitions would
+        be more than `classifier_rows`.
+    classifier_prompts, classifier_permutations, classifier_test_repeats, classifier_test_rows
+        Of the classifier's permutation test, and the same of its partitions.
     partial_prompts, partial_permutations
         Of the effect with words and length held fixed, whose permutations reorder a matrix of prompts by prompts.
     phase_permutations
@@ -47,8 +50,12 @@ class Limits:
     sample: int = 2000
     named: int = 100
     balance_prompts: int = 500
+    classifier_repeats: int = 10
+    classifier_rows: int = 5000
     classifier_prompts: int = 500
-    classifier_permutations: int = 200
+    classifier_permutations: int = 500
+    classifier_test_repeats: int = 4
+    classifier_test_rows: int = 500
     partial_prompts: int = 500
     partial_permutations: int = 2000
     phase_permutations: int = 2000
@@ -61,6 +68,14 @@ class Limits:
     residual_permutations: int = 1000
     token_bytes: int = 2**30
     plane_permutations: int = 1000
+
+    def repeats_of(self, prompts: int) -> int:
+        """Return the partitions into folds of a classifier of so many prompts."""
+        return max(1, min(self.classifier_repeats, self.classifier_rows // prompts))
+
+    def test_repeats_of(self, prompts: int) -> int:
+        """Return the partitions into folds of the classifier's permutation test."""
+        return max(1, min(self.classifier_test_repeats, self.classifier_test_rows // prompts))
 
 
 LIMITS = Limits()

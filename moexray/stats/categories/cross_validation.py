@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.folds import Split, splits
+from moexray.stats.inference.folds import Split
 from moexray.stats.inference.logistic import fit_logistic
 
+T = TypeVar("T")
+R = TypeVar("R")
 # Coordinates of the training rows and of the test rows, along principal axes of the former.
 Coordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
 # The features of a split; whatever they learn, they learn from its training rows.
@@ -16,20 +19,25 @@ Features = Callable[[Split], Coordinates]
 
 _NEGLIGIBLE = 1e-12
 # Numbers in the rows of the regressions that are fitted together: few enough to stay in a processor's cache.
-_TOGETHER = 2**18
+_TOGETHER, _MOST_TOGETHER = 2**18, 50
+# Labelings whose regressions are fitted together.
+_SHARED = 100
+# Fits this close to their minimum name the same categories, but for one prompt in a thousand under permuted labels,
+# where every labeling is fitted alike.
+_ENOUGH, _ENOUGH_PERMUTED = 1e-5, 1e-3
 
 
 def predictions(
-    features: Features, truths: Sequence[NDArray[np.int64]], parts: Sequence[Split], categories: int
+    features: Features, truth: NDArray[np.int64], parts: Sequence[Split], categories: int
 ) -> list[NDArray[np.int64]]:
-    """Predict the category of every test row, from one regression for each split, all fitted at once.
+    """Predict the category of every test row, from one regression for each split, fitted in blocks over all cores.
 
     Parameters
     ----------
     features
         Makes the features of a split.
-    truths
-        For each split, the category numbers of all rows ``(prompts,)``.
+    truth
+        The category numbers of all rows ``(prompts,)``.
     parts
         The splits.
     categories
@@ -39,13 +47,22 @@ def predictions(
     -------
     For each split, the predicted category numbers of its test rows.
     """
+    together = max(1, min(_MOST_TOGETHER, _TOGETHER // len(truth) ** 2))
+    blocks = [parts[start : start + together] for start in range(0, len(parts), together)]
+    found = over_cores(lambda some: _predictions(features, truth, some, categories), blocks)
+    return [predicted for of_block in found for predicted in of_block]
+
+
+def _predictions(
+    features: Features, truth: NDArray[np.int64], parts: Sequence[Split], categories: int
+) -> list[NDArray[np.int64]]:
     coordinates = [features(split) for split in parts]
     rows = _padded([training for training, _ in coordinates])
     test_rows = _padded([test for _, test in coordinates])
     training_truth = np.full(rows.shape[:2], -1)
-    for of_split, truth, (training, _) in zip(training_truth, truths, parts, strict=True):
+    for of_split, (training, _) in zip(training_truth, parts, strict=True):
         of_split[: len(training)] = truth[training]
-    weights = fit_logistic(rows, training_truth, categories)
+    weights = fit_logistic(rows, training_truth, categories, tolerance=_ENOUGH)
     predicted = (test_rows @ weights[:, :-1] + weights[:, -1:]).argmax(axis=2)
     for number, of_split in enumerate(training_truth):
         if not rows[number].any():  # nothing varies: predict the most frequent category
@@ -53,43 +70,46 @@ def predictions(
     return [found[: len(test)] for found, (_, test) in zip(predicted, parts, strict=True)]
 
 
-def accuracies_of_labelings(
-    features: Features, labelings: Sequence[NDArray[np.int64]], groups: NDArray[np.int64], folds: int, seed: int
-) -> NDArray[np.float64]:  # (labelings,)
-    """Cross-validate every labeling, in blocks over all cores; folds are stratified anew for each labeling.
+def right_of_labelings(
+    features: Features, labelings: NDArray[np.int64], split: Split, categories: int
+) -> NDArray[np.bool_]:  # (labelings, test rows)
+    """Predict the test rows of one split under many labelings of all rows, and return which predictions are right.
+
+    Features know nothing of labels, so one set of rows serves all labelings: see `fit_logistic`.
 
     Parameters
     ----------
     features
-        Makes the features of a split.
+        Makes the features of the split.
     labelings
-        Category numbers of all prompts, ``(prompts,)`` each.
-    groups
-        The group of each prompt, by number: see `moexray.stats.inference.labels.group_numbers`.
-    folds, seed
-        See `moexray.stats.inference.folds.splits`.
+        Category numbers ``(labelings, prompts)``.
+    split
+        Training and test rows.
+    categories
+        Number of categories.
     """
+    training, test = split
+    rows, test_rows = features(split)
+    if not rows.any():  # nothing varies: predict the most frequent category
+        frequent = [np.bincount(one[training]).argmax() for one in labelings]
+        return np.asarray(labelings[:, test] == np.array(frequent)[:, None])
+    right = np.empty((len(labelings), len(test)), dtype=bool)
+    for start in range(0, len(labelings), _SHARED):
+        some = labelings[start : start + _SHARED]
+        weights = fit_logistic(rows, some[:, training], categories, tolerance=_ENOUGH_PERMUTED)
+        predicted = (test_rows @ weights[:, :-1] + weights[:, -1:]).argmax(axis=2)
+        right[start : start + _SHARED] = predicted == some[:, test]
+    return right
+
+
+def over_cores(compute: Callable[[T], R], parts: Sequence[T]) -> list[R]:
+    """Compute something of each part, on as many cores as there are, and return it in order."""
     from concurrent.futures import ThreadPoolExecutor
 
     from threadpoolctl import threadpool_limits
 
-    prompts, categories = len(groups), int(labelings[0].max()) + 1
-    together = max(1, _TOGETHER // (folds * prompts**2))
-
-    def accuracies(chosen: Sequence[NDArray[np.int64]]) -> list[float]:
-        parts = [list(splits(truth, groups, folds, seed)) for truth in chosen]
-        truths = [truth for truth in chosen for _ in range(folds)]
-        tests = [split for of_labeling in parts for split in of_labeling]
-        predicted = predictions(features, truths, tests, categories)
-        of_folds = [
-            float(np.mean(truth[test] == found))
-            for truth, (_, test), found in zip(truths, tests, predicted, strict=True)
-        ]
-        return [float(np.mean(of_folds[start : start + folds])) for start in range(0, len(of_folds), folds)]
-
-    blocks = [labelings[start : start + together] for start in range(0, len(labelings), together)]
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(accuracies, blocks)))
+        return list(pool.map(compute, parts))
 
 
 def standardised(vectors: NDArray[np.float64]) -> Features:

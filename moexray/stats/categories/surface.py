@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import Classification
 from moexray.stats.categories.words import word_similarities
-from moexray.stats.inference.jackknife import mean_interval
-from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.resampled import gain_interval
 from moexray.stats.pairs.similarity import unit_rows
 
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -24,18 +23,16 @@ class PairedDifference:
     ci: tuple[float, float] | None
 
 
-def paired_difference(first: Classification, second: Classification, labels: Sequence[str]) -> PairedDifference:
+def paired_difference(first: Classification, second: Classification) -> PairedDifference:
     """Compare two classifiers prompt by prompt.
 
     Parameters
     ----------
     first, second
-        Made of the same labels, folds, groups and seed.
-    labels
-        The category of each prompt.
+        Made of the same labels, folds, groups, seed and repeats.
     """
     gains = first.right.astype(np.float64) - second.right
-    return PairedDifference(float(gains.mean()), mean_interval(gains, category_numbers(labels)))
+    return PairedDifference(float(gains.mean()), gain_interval(gains, first.units, folds=first.folds))
 
 
 def length_features(tokens: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, 2)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from moexray.errors import NotComputable
-from moexray.stats.categories.classifier import Classification, cross_validated
+from moexray.stats.categories.classifier import REPEATS, Classification, cross_validated
 from moexray.stats.categories.cross_validation import Coordinates, along_axes
 from moexray.stats.categories.words import WORD
 from moexray.stats.inference.folds import Split
@@ -18,6 +18,7 @@ def classify_words(
     folds: int = 5,
     groups: Sequence[str] | None = None,
     seed: int = 0,
+    repeats: int = REPEATS,
 ) -> Classification:
     """Predict every prompt's category from its words, in the folds that `classify` makes of the same labels.
 
@@ -28,7 +29,7 @@ def classify_words(
     ----------
     texts
         The text of each prompt.
-    labels, folds, groups, seed
+    labels, folds, groups, seed, repeats
         See `moexray.stats.classify`.
 
     Raises
@@ -51,4 +52,4 @@ def classify_words(
         known, unseen = words.transform(training), words.transform(test)
         return along_axes((known @ known.T).toarray(), (unseen @ known.T).toarray())
 
-    return cross_validated(features, labels, folds=folds, groups=groups, seed=seed)
+    return cross_validated(features, labels, folds=folds, groups=groups, seed=seed, repeats=repeats)

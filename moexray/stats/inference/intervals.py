@@ -7,15 +7,21 @@ import numpy as np
 LEVEL = 0.95
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of the probability behind independent trials (E. Wilson, J. Am. Stat. Assoc. 22, 1927)."""
+def wilson_interval(successes: float, trials: float) -> tuple[float, float]:
+    """95 % interval of the probability behind independent trials (E. Wilson, J. Am. Stat. Assoc. 22, 1927).
+
+    It holds the share of successes; numbers that are not whole stand for an effective number of trials.
+    """
     from scipy.special import ndtri
 
     z = float(ndtri((1 + LEVEL) / 2))
     share, shrunk = successes / trials, 1 + z**2 / trials
     half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrunk
     centre = (share + z**2 / (2 * trials)) / shrunk
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    # At a share of 0 or 1 an end is that share; rounding must not leave it outside.
+    low = 0.0 if successes <= 0 else min(float(centre - half), share)
+    high = 1.0 if successes >= trials else max(float(centre + half), share)
+    return max(0.0, low), min(1.0, high)
 
 
 def clipped(interval: tuple[float, float] | None, bounds: Sequence[float]) -> tuple[float, float] | None:

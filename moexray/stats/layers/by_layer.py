@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.categories.classifier import Classification, classify
+from moexray.stats.categories.classifier import REPEATS, Classification, classify
 from moexray.stats.inference.labels import category_numbers
 from moexray.stats.inference.multiple import LayerPValues, max_t_p_values
 from moexray.stats.inference.permutation import shuffled_labels
@@ -64,6 +64,7 @@ def layer_accuracies(
     folds: int = 5,
     groups: Sequence[str] | None = None,
     seed: int = 0,
+    repeats: int = REPEATS,
 ) -> list[Classification | None]:
     """Classify prompts by each layer's part of their signatures; None where these data cannot be classified.
 
@@ -73,12 +74,12 @@ def layer_accuracies(
         Signatures ``(prompts, layers, experts)``.
     labels
         The category of each prompt.
-    folds, groups, seed
+    folds, groups, seed, repeats
         See `moexray.stats.classify`.
     """
     try:
         return [
-            classify(vectors[:, layer], labels, folds=folds, groups=groups, seed=seed)
+            classify(vectors[:, layer], labels, folds=folds, groups=groups, seed=seed, repeats=repeats)
             for layer in range(vectors.shape[1])
         ]
     except NotComputable:

@@ -2,15 +2,26 @@
 
 from dataclasses import dataclass
 
-from moexray.stats.categories.classifier import Classification, classifier_p_value
+from moexray.stats.categories.classifier import Classification
+from moexray.stats.categories.classifier_test import ClassifierTest, classifier_test
 from moexray.stats.pairs.summaries import Interval
+from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort
+from moexray.studies.limits import LEVEL
 from moexray.studies.notes import Notes
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Cross-validated accuracy: mean and standard deviation over folds, 95 % interval, and each fold's."""
+    """Cross-validated accuracy: the share of right predictions, its 95 % interval, and the spread over folds.
+
+    Attributes
+    ----------
+    mean, ci
+        Over all prompts and partitions into folds.
+    std, folds
+        Population standard deviation over folds, and each fold's accuracy, partition by partition.
+    """
 
     mean: float
     std: float
@@ -24,6 +35,16 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class BalancedAccuracy:
+    """Accuracy with the same weight for every category, the accuracy of guessing, and the p of permuted labels."""
+
+    mean: float
+    ci: Interval
+    chance: float
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
 class Classifier:
     """Predictions of the category from the signature alone.
 
@@ -34,7 +55,11 @@ class Classifier:
     p_value, permutations
         Of permuted labels.
     labels, confusion
-        Categories, and the number of prompts ``[true category][predicted category]``.
+        Categories, and the number of predictions ``[true category][predicted category]`` in all partitions into folds.
+    repeats
+        Number of partitions into folds; None in a file of before, which had one.
+    balanced
+        With the same weight for every category.
     """
 
     accuracy: Accuracy
@@ -43,6 +68,8 @@ class Classifier:
     permutations: int
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
+    repeats: int | None = optional()
+    balanced: BalancedAccuracy | None = optional()
 
 
 def classifier(cohort: Cohort, notes: Notes) -> Classifier:
@@ -51,15 +78,26 @@ def classifier(cohort: Cohort, notes: Notes) -> Classifier:
     permutations = min(cohort.permutations, cohort.limits.classifier_permutations)
     some = cohort.sample(cohort.limits.classifier_prompts, "classifier.p_value")
     notes.sampled(some, cohort, "p_value")
-
-    def p_value() -> float:
-        return classifier_p_value(some.vectors, some.labels, permutations=permutations, **some.fold_options)
-
+    test = notes.attempt("p_value", lambda: _test(some, permutations))
+    if test is not None and test.least_p > LEVEL:
+        notes.add("p_value", f"these groups are too few for a p-value below {test.least_p:.2g}")
     return Classifier(
         accuracy=Accuracy.of(found),
         chance=found.chance,
-        p_value=notes.attempt("p_value", p_value),
+        p_value=None if test is None else test.p_value,
         permutations=permutations,
         labels=found.labels,
         confusion=tuple(map(tuple, found.confusion.tolist())),
+        repeats=len(found.right),
+        balanced=BalancedAccuracy(
+            mean=found.balanced_accuracy,
+            ci=found.balanced_accuracy_ci,
+            chance=1 / len(found.labels),
+            p_value=None if test is None else test.balanced_p_value,
+        ),
     )
+
+
+def _test(some: Cohort, permutations: int) -> ClassifierTest:
+    options = {**some.fold_options, "repeats": some.limits.test_repeats_of(len(some))}
+    return classifier_test(some.vectors, some.labels, permutations=permutations, **options)

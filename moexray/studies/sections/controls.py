@@ -101,7 +101,7 @@ class Controls:
 
 
 def _beside_signatures(cohort: Cohort, control: Classification) -> Control:
-    return Control(Accuracy.of(control), paired_difference(cohort.classification, control, cohort.labels))
+    return Control(Accuracy.of(control), paired_difference(cohort.classification, control))
 
 
 def _texts(cohort: Cohort) -> Sequence[str]:

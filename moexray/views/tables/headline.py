@@ -58,9 +58,17 @@ def _classifier(analysis: Analysis) -> Iterator[Row]:
         yield "classifier", "not computed"
         return
     accuracy = found.accuracy
-    folds = f"{percent(accuracy.mean)} ± {percent(accuracy.std)} in {count(len(accuracy.folds), 'fold')}"
-    yield "classifier", f"{folds} {interval(accuracy.ci, write=percent)}"
+    repeats = found.repeats or 1
+    folds = count(len(accuracy.folds) // repeats, "fold")
+    spread = (
+        f"{percent(accuracy.mean)} ± {percent(accuracy.std)} in {folds if repeats == 1 else f'{repeats} × {folds}'}"
+    )
+    yield "classifier", f"{spread} {interval(accuracy.ci, write=percent)}"
     yield "chance", f"{percent(found.chance)}: {_tested(found.p_value, found.permutations)}"
+    balanced = found.balanced
+    if balanced is not None and balanced.chance != found.chance:
+        share = estimate(balanced.mean, balanced.ci, write=percent)
+        yield "balanced accuracy", f"{share}, chance {percent(balanced.chance)}: {p_text(balanced.p_value)}"
 
 
 def _controls(analysis: Analysis) -> Iterator[Row]:

@@ -1,18 +1,16 @@
 """The classifier is scikit-learn's, end to end, and its p-value treats observed and permuted labels the same way."""
 
-from itertools import permutations
-
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from moexray.errors import NotComputable
-from moexray.stats.categories.classifier import classifier_p_value, classify
+from moexray.stats.categories.classifier import classify
 from moexray.stats.categories.word_classifier import classify_words
 from moexray.stats.categories.words import WORD
 
@@ -32,12 +30,45 @@ def test_accuracy_and_confusion_equal_scikit_learn_end_to_end(strength: float, d
     vectors[:, 1] = 7  # an expert that never varies must not divide by zero
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-6, max_iter=10_000))
     folds = StratifiedKFold(5, shuffle=True, random_state=3)
-    found = classify(vectors, labels, folds=5, seed=3)
+    found = classify(vectors, labels, folds=5, seed=3, repeats=1)
     np.testing.assert_allclose(found.fold_accuracies, cross_val_score(pipeline, vectors, labels, cv=folds))
     expected = confusion_matrix(labels, cross_val_predict(pipeline, vectors, labels, cv=folds))
     np.testing.assert_array_equal(found.confusion, expected)
     assert found.labels == ("code", "factual", "math", "story")
     assert found.accuracy == pytest.approx(np.mean(found.fold_accuracies))
+
+
+def test_one_definition_of_accuracy_holds_for_its_interval_its_confusion_and_its_partitions() -> None:
+    """Groups of 100, 1, 1, 1 and 1 prompts make folds of unequal size: the mean over folds says something else."""
+    rng = np.random.default_rng(0)
+    groups = [f"g {i}" for i in range(5) for _ in range([100, 1, 1, 1, 1][i])] * 2
+    labels = ["a"] * 104 + ["b"] * 104
+    vectors = rng.normal(size=(208, 3)) + 0.5 * np.array([[label == "a"] for label in labels])
+    found = classify(vectors, labels, groups=[f"{label} {group}" for label, group in zip(labels, groups, strict=True)])
+    assert found.accuracy == np.mean(found.right) == np.trace(found.confusion) / found.confusion.sum()
+    assert found.accuracy != pytest.approx(np.mean(found.fold_accuracies), abs=0.01)
+    assert found.accuracy_ci[0] <= found.accuracy <= found.accuracy_ci[1]
+
+
+def test_more_partitions_are_those_of_the_next_seeds() -> None:
+    vectors, labels = planted(0, 0.15)
+    found = classify(vectors, labels, seed=2, repeats=3)
+    alone = [classify(vectors, labels, seed=seed, repeats=1) for seed in (2, 3, 4)]
+    assert found.fold_accuracies == tuple(one for each in alone for one in each.fold_accuracies)
+    np.testing.assert_array_equal(found.right, np.concatenate([one.right for one in alone]))
+    assert found.accuracy == pytest.approx(np.mean([one.accuracy for one in alone]))
+
+
+def test_balanced_accuracy_is_scikit_learn_s_and_a_small_category_counts_in_it() -> None:
+    """5 against 197 prompts: always naming the large one is 97.5 % accurate, and no better than a guess."""
+    labels = ["a"] * 5 + ["b"] * 197
+    found = classify(np.random.default_rng(0).normal(size=(202, 2)), labels, repeats=1)
+    predicted = np.where(found.right[0], labels, ["b"] * 5 + ["a"] * 197)
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert found.accuracy > 0.95
+    low, high = found.balanced_accuracy_ci
+    assert low <= found.balanced_accuracy <= high
+    assert low < 0.5 < high
 
 
 def test_the_spread_is_the_population_standard_deviation_over_folds() -> None:
@@ -80,26 +111,6 @@ def test_a_prompt_without_a_group_is_its_own() -> None:
     assert alone.fold_accuracies == together.fold_accuracies
 
 
-def test_p_counts_the_labelings_that_do_at_least_as_well() -> None:
-    """Six prompts: every order enumerated gives the share that sampled shuffles must come near."""
-    rng = np.random.default_rng(4)
-    labels = list("ababab")
-    vectors = rng.normal(size=(6, 3)) + 0.8 * np.array([[label == "a"] for label in labels])
-    observed = classify(vectors, labels, folds=2).accuracy
-    orders = set(permutations(labels))
-    exact = np.mean([classify(vectors, order, folds=2).accuracy >= observed - 1e-12 for order in orders])
-    sampled = classifier_p_value(vectors, labels, permutations=600, folds=2)
-    assert abs(sampled - exact) < 4 * np.sqrt(exact * (1 - exact) / 600) + 1 / 601
-
-
-def test_groups_are_shuffled_as_one_and_a_mixed_group_is_refused() -> None:
-    vectors, labels = planted(0, 2.0)
-    groups = [f"{label} {i // 8}" for i, label in enumerate(labels)]
-    assert classifier_p_value(vectors, labels, permutations=19, groups=groups) == 1 / 20
-    with pytest.raises(NotComputable, match="several categories"):
-        classifier_p_value(vectors, labels, permutations=1, groups=[*["mixed"] * 4, *[""] * 36])
-
-
 @pytest.mark.parametrize(
     ("labels", "groups", "reason"),
     [
@@ -122,8 +133,8 @@ def test_where_groups_leave_one_category_to_learn_from_it_is_named() -> None:
     groups = ["g", "", "h", "g", "h", "g"]
     vectors = np.random.default_rng(0).random((6, 3))
     found = classify(vectors, list("aabbba"), folds=2, groups=groups)
-    assert found.confusion.sum() == 6
-    assert classify_words(list("wxyzwx"), list("aabbba"), folds=2, groups=groups).confusion.sum() == 6
+    assert found.confusion.sum() == 6 * len(found.right)
+    assert classify_words(list("wxyzwx"), list("aabbba"), folds=2, groups=groups, repeats=1).confusion.sum() == 6
 
 
 def test_words_are_classified_as_scikit_learn_classifies_their_tf_idf() -> None:
@@ -135,6 +146,6 @@ def test_words_are_classified_as_scikit_learn_classifies_their_tf_idf() -> None:
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression(tol=1e-8, max_iter=10_000))
     pipeline[0].token_pattern = WORD.pattern
     expected = cross_val_score(pipeline, texts, labels, cv=StratifiedKFold(5, shuffle=True, random_state=1))
-    found = classify_words(texts, labels, seed=1)
+    found = classify_words(texts, labels, seed=1, repeats=1)
     np.testing.assert_allclose(found.fold_accuracies, expected)
     assert 0.4 < found.accuracy < 1
