@@ -23,7 +23,7 @@ from . import made
 FEW = Limits(in_memory=40, sample=30)
 
 
-def signatures(prompts: int = 60, seed: int = 0) -> Signatures:
+def signatures(prompts: int = 60, seed: int = 0, *, grouped: bool = True) -> Signatures:
     """Three layers of six experts, k = 2; categories prefer experts of their own, and one prompt generated none."""
     tokens = np.random.default_rng(seed).integers(3, 12, size=(prompts, 2))
     tokens[prompts // 2, 1] = 0
@@ -35,7 +35,7 @@ def signatures(prompts: int = 60, seed: int = 0) -> Signatures:
         tokens=tokens,
         seed=seed,
         texts=[f"prompt {i} größe " + "x" * (i % 5) for i in range(prompts)],
-        groups=[f"g{i // 2}" if i < 6 else "" for i in range(prompts)],
+        groups=[f"g{i // 2}" if i < 6 else "" for i in range(prompts)] if grouped else None,
     )
 
 
@@ -189,8 +189,10 @@ def test_other_content_has_another_fingerprint(change: dict[str, object]) -> Non
     assert signatures().replace(**change).fingerprint != signatures().fingerprint
 
 
-def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(stored: Signatures, path: Path) -> None:
+def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(path: Path, small_blocks: None) -> None:
     """Similarity, layers and load are those of every prompt; the notes name what looked at a sample."""
+    signatures(grouped=False).save(path)
+    stored = Signatures.open(path)
     whole = analyze(stored, permutations=499).document
     document = analyze(stored, permutations=499, limits=FEW).document
     assert document["signatures"] == {**whole["signatures"], "sample": 30}
@@ -209,7 +211,9 @@ def test_so_many_prompts_that_a_sample_is_taken_are_all_counted(stored: Signatur
     assert analyze(Signatures.load(path), permutations=499, limits=FEW).document == document
 
 
-def test_of_a_phase_only_prompts_with_tokens_are_streamed(stored: Signatures) -> None:
+def test_of_a_phase_only_prompts_with_tokens_are_streamed(path: Path, small_blocks: None) -> None:
+    signatures(grouped=False).save(path)
+    stored = Signatures.open(path)
     whole = analyze(stored, tokens="generated", permutations=99).document
     document = analyze(stored, tokens="generated", permutations=99, limits=FEW).document
     assert document["signatures"]["prompts"] == 59
@@ -221,13 +225,14 @@ def test_a_prompt_all_of_whose_tokens_a_layer_dropped_is_left_out_of_that_layer_
     tmp_path: Path, small_blocks: None
 ) -> None:
     """In memory and streamed; whole signatures are of all prompts."""
-    counts = signatures().counts.copy()
+    made_up = signatures(grouped=False)
+    counts = made_up.counts.copy()
     counts[[2, 50], :, 1] = 0
-    signatures().replace(counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
+    made_up.replace(counts=counts, meta={"router_may_drop": True}).save(tmp_path / "s.npz")
     stored = Signatures.open(tmp_path / "s.npz")
     whole = Cohort.of(stored, permutations=99)
     streamed = Cohort.of(stored, permutations=99, limits=FEW)
-    expected = Cohort.of(signatures().take(np.delete(np.arange(60), [2, 50]))).layer_effects[1]
+    expected = Cohort.of(made_up.take(np.delete(np.arange(60), [2, 50]))).layer_effects[1]
     for cohort in (whole, streamed):
         notes = Notes()
         found, layer = cohort.layer_effects[1], layer_by_layer(cohort, notes)[1]

@@ -26,6 +26,7 @@ from moexray.studies.sections.pca import Components, plane
 from moexray.studies.sections.permutation import label_permutation
 from moexray.studies.sections.phases import Phases, compare_phases
 from moexray.studies.sections.similarity import PairSimilarity, pair_similarity
+from moexray.studies.sections.units import UnitsOfAnalysis, units_of_analysis
 from moexray.trace import Trace
 
 
@@ -51,6 +52,7 @@ class Analysis(Result):
 
     signatures: Header
     settings: Settings
+    units: UnitsOfAnalysis | None = section(units_of_analysis, added=True)
     similarity: PairSimilarity = section(pair_similarity)
     permutation: PermutationTest | None = section(label_permutation)
     balance: Balance | None = section(load_balancing)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
 from moexray.signatures import WEIGHTINGS, Signatures, Weighting, check_weighting
-from moexray.stats.inference.labels import numbered_categories
+from moexray.stats.inference.labels import group_numbers
+from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.studies.limits import LIMITS, Limits
 from moexray.trace import Trace
@@ -80,6 +81,8 @@ class Cohort:
     ) -> "Cohort":
         """Select the prompts that have a selected token, and a sample of them where there are too many for memory.
 
+        A sample is of whole groups.
+
         Raises
         ------
         AnalysisError
@@ -100,8 +103,9 @@ class Cohort:
             message = f"no prompt has a token in the phase {tokens!r}: there is nothing to analyze"
             raise AnalysisError(message)
         if len(kept) > limits.in_memory:
-            drawn = np.random.default_rng([seed, len(kept)]).choice(kept, limits.sample, replace=False)
-            kept = np.sort(drawn)
+            groups = signatures.prompts.groups
+            some = None if groups is None else [groups[i] for i in kept.tolist()]
+            kept = kept[_drawn(len(kept), some, limits.sample, np.random.default_rng([seed, len(kept)]))]
         return Cohort(
             all=signatures,
             signatures=signatures.take(kept),
@@ -123,6 +127,25 @@ class Cohort:
         return self.signatures.prompts.categories
 
     @property
+    def groups(self) -> Sequence[str] | None:
+        """The group of each prompt of `signatures`; None where no prompt has one."""
+        groups = self.signatures.prompts.groups
+        return groups if groups is not None and any(groups) else None
+
+    @cached_property
+    def units(self) -> Units:
+        """The units of the prompts of `signatures`."""
+        return units_of(self.labels, self.groups)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether similarity is of more prompts than `signatures` holds: of all of them, in blocks.
+
+        With groups it is of the sample, since the pairs inside groups cannot be left out block by block.
+        """
+        return not self.complete and self.groups is None
+
+    @property
     def vectors(self) -> NDArray[np.float64]:  # (prompts, layers * experts)
         """The signatures of the prompts of `signatures`."""
         return self.signatures.vectors(self.tokens, weighting=self.weighting)
@@ -142,7 +165,7 @@ class Cohort:
     def fold_options(self) -> dict[str, Any]:
         """Options that give every classifier of these prompts the same folds."""
         repeats = self.limits.repeats_of(len(self))
-        return {"folds": self.folds, "groups": self.signatures.prompts.groups, "seed": self.seed, "repeats": repeats}
+        return {"folds": self.folds, "groups": self.groups, "seed": self.seed, "repeats": repeats}
 
     @property
     def complete(self) -> bool:
@@ -164,10 +187,10 @@ class Cohort:
         return replace(self, signatures=self.signatures.take(rows))
 
     def sample(self, most: int, name: str) -> "Cohort":
-        """Return a cohort with at most `most` prompts in memory, drawn at random for the part of this name."""
+        """Return a cohort with at most `most` prompts in memory, drawn for the part of this name in whole groups."""
         if len(self) <= most:
             return self
-        return self.take(np.sort(self.rng(f"{name}.sample").choice(len(self), most, replace=False)))
+        return self.take(_drawn(len(self), self.groups, most, self.rng(f"{name}.sample")))
 
     def sampled(self) -> str | None:
         """Return a sentence on how many prompts were drawn; None where none were left out."""
@@ -181,17 +204,18 @@ class Cohort:
 
     @cached_property
     def similarity(self) -> Similarity:
-        """The similarity of all pairs of prompts."""
-        if self.complete:
-            return similarity(self.vectors, self.labels, rng=self.rng("similarity"))
-        return self._streamed[0]
+        """The similarity of all pairs of prompts of different units."""
+        if self.streamed:
+            return self._streamed[0]
+        return similarity(self.vectors, self.labels, groups=self.groups, rng=self.rng("similarity"))
 
     @cached_property
     def layer_effects(self) -> list[CategoryEffect]:
         """The effect of category on the similarity of all pairs of prompts, layer by layer."""
-        if self.complete:
-            return [category_effect(layer, self.labels) for layer in np.moveaxis(self.by_layer, 1, 0)]
-        return self._streamed[1]
+        if self.streamed:
+            return self._streamed[1]
+        layers = np.moveaxis(self.by_layer, 1, 0)
+        return [category_effect(layer, self.labels, groups=self.groups) for layer in layers]
 
     @cached_property
     def permuted(self) -> "ShuffledDifferences":
@@ -217,24 +241,34 @@ class Cohort:
     @cached_property
     def _streamed(self) -> tuple[Similarity, list[CategoryEffect]]:
         from moexray.stats.pairs.auc import auc_of_sample, sample_pairs
-        from moexray.stats.pairs.similarity import pairs_within
         from moexray.stats.pairs.streaming import similarity_of_blocks
 
         labels = self.all_labels
-        numbers = numbered_categories(labels)[1]
+        units = units_of(labels)
         auc = None
-        if 0 < pairs_within(numbers) < len(labels) * (len(labels) - 1) // 2:
-            drawn = sample_pairs(numbers, rng=self.rng("similarity"))
+        if units.pairs_within and units.pairs_across:
+            drawn = sample_pairs(units, rng=self.rng("similarity"))
             rows = np.flatnonzero(self.all.has_tokens(self.tokens))[drawn.rows]
             taken = self.all.take(rows)
-            units = [unit_rows(block.vectors(self.tokens, weighting=self.weighting)) for block in taken.blocks()]
-            auc = auc_of_sample(np.concatenate(units), drawn)
+            some = [unit_rows(block.vectors(self.tokens, weighting=self.weighting)) for block in taken.blocks()]
+            auc = auc_of_sample(np.concatenate(some), drawn)
         return similarity_of_blocks(self.blocks(), labels, auc=auc)
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
     """Return the generator of a part of a study with this seed."""
     return np.random.default_rng([seed, crc32(name.encode())])
+
+
+def _drawn(prompts: int, groups: Sequence[str] | None, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of at most `most` prompts, ascending: whole groups, where there are groups, of at least two."""
+    if groups is None or not any(groups):
+        return np.sort(rng.choice(prompts, most, replace=False))
+    numbers = group_numbers(prompts, groups)
+    order = rng.permutation(int(numbers.max()) + 1)
+    held = np.cumsum(np.bincount(numbers)[order])
+    kept = order[: max(2, int(np.searchsorted(held, most, "right")))]
+    return np.flatnonzero(np.isin(numbers, kept))
 
 
 def about_prompts(cohort: Cohort) -> Mapping[str, str]:
@@ -250,9 +284,11 @@ def about_prompts(cohort: Cohort) -> Mapping[str, str]:
             f"and are left out: {', '.join(left_out[: limits.named])}{more}"
         )
     if not cohort.complete:
+        drawn = f"at {len(cohort):,} of the {len(cohort.all_labels):,} prompts, drawn at random"
         notes["signatures.sample"] = (
-            f"classifiers, controls, phases, components and specifications look at {len(cohort):,} of the "
-            f"{len(cohort.all_labels):,} prompts, drawn at random; similarity, its permutations, layers and load at "
-            "all of them"
+            f"classifiers, controls, phases, components and specifications look {drawn}; similarity, its permutations, "
+            "layers and load at all of them"
+            if cohort.streamed
+            else f"everything but load looks {drawn} in whole groups, since pairs inside groups are left out"
         )
     return notes

@@ -34,7 +34,7 @@ class Section:
     when_asked: bool
 
 
-def section(compute: Compute[R], *, key: str | None = None, when_asked: bool = False) -> R:
+def section(compute: Compute[R], *, key: str | None = None, when_asked: bool = False, added: bool = False) -> R:
     """Return a field that `compute` fills; None where that raises `NotComputable`, with the reason in the notes.
 
     Parameters
@@ -45,20 +45,22 @@ def section(compute: Compute[R], *, key: str | None = None, when_asked: bool = F
         Its key in the JSON, by default its name.
     when_asked
         Compute it only where it is asked for; else it has no key in the JSON.
+    added
+        Files of earlier versions lack it; read from them, it is None.
     """
-    made: R = _field(compute, key=key, when_asked=when_asked)
+    made: R = _field(compute, key=key, when_asked=when_asked, added=added)
     return made
 
 
 def group(of: type[R]) -> R:
     """Return a field that holds a dataclass of sections."""
-    made: R = _field(of, key=None, when_asked=False)
+    made: R = _field(of, key=None)
     return made
 
 
-def _field(compute: Any, *, key: str | None, when_asked: bool) -> Any:
+def _field(compute: Any, *, key: str | None, when_asked: bool = False, added: bool = False) -> Any:
     metadata = {"compute": compute, "optional": when_asked, "beside": None, **({} if key is None else {"key": key})}
-    return field(default=None, metadata=metadata) if when_asked else field(metadata=metadata)
+    return field(default=None, metadata=metadata) if when_asked or added else field(metadata=metadata)
 
 
 def sections_of(result: Any) -> list[Section]:

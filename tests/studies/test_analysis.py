@@ -41,11 +41,22 @@ def without_generated(s: Signatures, *rows: int) -> Signatures:
 def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_computed() -> None:
     document = analyze(signatures(), permutations=20).document
     assert list(document) == [
-        *("schema", "signatures", "settings", "similarity", "permutation", "balance", "classifier", "controls"),
+        *(
+            "schema",
+            "signatures",
+            "settings",
+            "units",
+            "similarity",
+            "permutation",
+            "balance",
+            "classifier",
+            "controls",
+        ),
         *("phases", "pca", "layers", "depth", "load", "notes"),
     ]
     assert set(document["similarity"]) == {
-        *("within", "across", "cohens_d", "cohens_d_ci", "auc", "auc_ci", "by_category", "by_pair")
+        *("within", "across", "cohens_d", "cohens_d_ci", "auc", "auc_ci", "by_category", "by_pair"),
+        "balanced",
     }
     assert set(document["similarity"]["within"]) == {"mean", "std", "pairs", "ci"}
     assert set(document["permutation"]) == {"observed", "null_mean", "null_std", "p_value", "permutations"}
@@ -120,8 +131,8 @@ def test_every_step_is_announced_before_it_runs() -> None:
     steps: list[str] = []
     analyze(signatures(), permutations=5, on_step=steps.append)
     controls = [f"controls.{name}" for name in ("length", "lexical", "partial", "near_duplicates", "token_identity")]
-    assert steps == ["similarity", "permutation", "balance", "classifier", *controls, "phases", "pca", "layers",
-                     "depth", "load"]  # fmt: skip
+    steps_of_analysis = ["units", "similarity", "permutation", "balance", "classifier", *controls, "phases", "pca"]
+    assert steps == [*steps_of_analysis, "layers", "depth", "load"]
 
 
 def test_planted_structure_that_grows_with_depth_is_found_to_do_so() -> None:
@@ -191,9 +202,9 @@ def test_every_pair_of_categories_has_its_own_key_where_names_hold_a_bar() -> No
 @pytest.mark.parametrize("prompts", [8, 11, 12])
 def test_signatures_that_are_the_same_have_means_within_their_intervals(load: list[int], prompts: int) -> None:
     """Rounding makes cosines of more than 1 of such counts."""
-    alike = signatures(prompts)
+    alike = signatures(2 * prompts)
     counts = np.broadcast_to(np.array(load, dtype=np.uint16), alike.counts.shape)
-    alike = alike.replace(counts=counts, tokens=np.full((prompts, 2), 10, dtype=np.int32))
+    alike = alike.replace(counts=counts, tokens=np.full((2 * prompts, 2), 10, dtype=np.int32))
     document = analyze(alike, permutations=9, folds=2).document
     found = document["similarity"]
     for one in (found["within"], found["across"], *found["by_category"].values(), *found["by_pair"].values()):

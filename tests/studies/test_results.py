@@ -116,7 +116,7 @@ def test_a_part_is_a_data_frame_and_the_sections_are_one() -> None:
 def test_a_part_that_is_not_there_is_refused_with_the_names_or_the_reason() -> None:
     pytest.importorskip("pandas")
     analysis = analyze(made.signatures(categories=("a",)), permutations=9)
-    with pytest.raises(AnalysisError, match="there is no 'layer': there are signatures, settings, similarity"):
+    with pytest.raises(AnalysisError, match="there is no 'layer': there are signatures, settings, units, similarity"):
         analysis.to_frame("layer")
     with pytest.raises(AnalysisError, match="permutation was not computed: there is one category only"):
         analysis.to_frame("permutation")

@@ -166,13 +166,26 @@ class Units:
         by_unit = places[np.argsort(self.part_units[places], kind="stable")].reshape(-1, each)
         rows[:, by_unit] = generator.permuted(rows[:, by_unit], axis=2)
 
-    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (parts, …)
+    def sums(self, values: NDArray[np.number | np.bool_]) -> NDArray[np.float64]:  # (parts, …)
         """Sum rows of prompts over each part."""
         if self.design == "independent":
-            return values
+            return np.asarray(values, dtype=np.float64)
         found = np.zeros((len(self.part_units), *values.shape[1:]))
         np.add.at(found, self.parts, values)
         return found
+
+    def by_unit(self, values: NDArray[np.number | np.bool_]) -> NDArray[np.float64]:  # (units, …)
+        """Sum rows of prompts over each unit."""
+        if self.design == "independent":
+            return np.asarray(values, dtype=np.float64)
+        found = np.zeros((len(self), *values.shape[1:]))
+        np.add.at(found, self.units, values)
+        return found
+
+    @property
+    def together(self) -> NDArray[np.int64] | None:
+        """The unit of each prompt where units hold several prompts, else None: see `moexray.stats.pairs.pair_sums`."""
+        return None if self.design == "independent" else self.units
 
     def take(self, rows: NDArray[np.integer]) -> "Units":
         """Return the units of some of the prompts; the categories keep their numbers."""

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import REPEATS, Classification, classify
-from moexray.stats.inference.labels import category_numbers
 from moexray.stats.inference.multiple import LayerPValues, max_t_p_values
-from moexray.stats.inference.permutation import shuffled_labels
-from moexray.stats.pairs.shuffled import mean_differences
+from moexray.stats.inference.units import units_of
+from moexray.stats.pairs.shuffled import differences_of_labelings
 from moexray.stats.pairs.similarity import CategoryEffect
 
 
@@ -92,19 +90,23 @@ def layer_p_values(
     *,
     permutations: int,
     rng: int | np.random.Generator,
+    groups: Sequence[str] | None = None,
 ) -> LayerPValues:
     """Compute the permutation p-value of each layer's category effect; all layers share the permutations.
 
-    Adjusted for the number of layers by `moexray.stats.inference.multiple.max_t_p_values`.
+    Adjusted for the number of layers by `moexray.stats.inference.multiple.max_t_p_values`. Labels are permuted over the
+    units that groups make, as in `moexray.stats.permutation_test`.
 
     Raises
     ------
     NotComputable
         If there is no pair within a category, or none across.
     """
-    blocks = chain([category_numbers(labels)[None]], shuffled_labels(labels, permutations=permutations, rng=rng))
+    units = units_of(labels, groups)
+    units.check_pairs()
     layers = range(vectors.shape[1])
-    differences = np.concatenate(
-        [np.column_stack([mean_differences(vectors[:, layer], block) for layer in layers]) for block in blocks]
-    )
-    return max_t_p_values(differences)
+    differences = [
+        np.column_stack([differences_of_labelings(vectors[:, layer], units, block) for layer in layers])
+        for block in units.labelings(permutations, rng, first=True)
+    ]
+    return max_t_p_values(np.concatenate(differences))

@@ -1,5 +1,6 @@
 """Area under the ROC curve: the probability that a pair within a category is more similar than a pair across."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, sqrt
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import logit_interval
+from moexray.stats.inference.units import Units
 
 # Up to this many prompts every two pairs are compared; their matrix takes 72 MB.
 EXACT_PROMPTS = 3000
@@ -17,14 +19,14 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Auc:
-    """The probability, its 95 % interval over prompts, and a bound on the sampling error.
+    """The probability, its 95 % interval over units, and a bound on the sampling error.
 
     Attributes
     ----------
     value
         Ties count half.
     ci
-        None where the value was sampled, is 0 or 1, or a category has one prompt.
+        None where the value was sampled, is 0 or 1, or a category has too few units.
     error
         Bound that holds with probability 95 %; None where every comparison was made.
     """
@@ -34,40 +36,45 @@ class Auc:
     error: float | None
 
 
-def exact_auc(units: NDArray[np.float64], numbers: NDArray[np.int64]) -> Auc:
+def exact_auc(directions: NDArray[np.float64], units: Units) -> Auc:
     """Compare every pair within with every pair across, in O(P² log P) time.
 
-    Leaving out prompt p removes the comparisons of its pairs within and of its pairs across; those of both are
+    Leaving out a unit removes the comparisons of its pairs within and of its pairs across; those of both are
     subtracted once.
 
     Parameters
     ----------
-    units
+    directions
         Signatures of unit length ``(prompts, dimensions)``.
-    numbers
-        The category of each prompt; there is a pair within and one across.
+    units
+        The categories and units of the prompts; there is a pair within and one across.
     """
-    gram = units @ units.T
-    first, second = np.triu_indices(len(units), 1)
-    same = numbers[first] == numbers[second]
+    gram = directions @ directions.T
+    first, second = np.triu_indices(len(directions), 1)
+    if units.together is not None:
+        apart = units.units[first] != units.units[second]
+        first, second = first[apart], second[apart]
+    same = units.categories[first] == units.categories[second]
     values = gram[first, second]
     within, across = values[same], values[~same]
     below = _ranks(within, np.sort(across))
     above = len(within) - _ranks(across, np.sort(within))
-    wins, comparisons = below.sum(), len(within) * len(across)
-    lost = _by_prompt(below, first[same], second[same], len(units))
-    lost += _by_prompt(above, first[~same], second[~same], len(units))
-    sizes = np.bincount(numbers)[numbers]
-    for prompt in range(len(units)):
-        own = numbers == numbers[prompt]
-        others = np.sort(gram[prompt, ~own])
-        own[prompt] = False
-        lost[prompt] -= _ranks(gram[prompt, own], others).sum()
-    left = (len(within) - (sizes - 1)) * (len(across) - (len(units) - sizes))
+    first, second = units.units[first], units.units[second]
+    lost = _by_unit(below, first[same], second[same], len(units))
+    lost += _by_unit(above, first[~same], second[~same], len(units))
+    own = np.empty((len(units), 2), dtype=np.int64)
+    for unit in range(len(units)):
+        rows = np.flatnonzero(units.units == unit)
+        mine = np.equal.outer(units.categories[rows], units.categories)
+        theirs = units.units != unit
+        inside, outside = gram[rows][mine & theirs], gram[rows][~mine & theirs]
+        own[unit] = len(inside), len(outside)
+        lost[unit] -= _ranks(inside, np.sort(outside)).sum()
+    left = (len(within) - own[:, 0]) * (len(across) - own[:, 1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        left_out = (wins - lost) / left
-    value = float(wins / comparisons)
-    return Auc(value, logit_interval(value, left_out, numbers), None)
+        left_out = (below.sum() - lost) / left
+    value = float(below.sum() / (len(within) * len(across)))
+    return Auc(value, logit_interval(value, left_out, units.strata), None)
 
 
 @dataclass(frozen=True)
@@ -87,18 +94,18 @@ class SampledPairs:
     across: NDArray[np.int64]
 
 
-def sample_pairs(numbers: NDArray[np.integer], *, rng: int | np.random.Generator) -> SampledPairs:
-    """Draw as many pairs within categories as across them, each with the same probability.
+def sample_pairs(units: Units, *, rng: int | np.random.Generator) -> SampledPairs:
+    """Draw as many pairs within categories as across them, each with the same probability; none is inside a unit.
 
     Parameters
     ----------
-    numbers
-        The category of each prompt; there is a pair within and one across.
+    units
+        The categories and units of the prompts; there is a pair within and one across.
     rng
         Seed or generator of the pairs.
     """
     generator = np.random.default_rng(rng)
-    drawn = np.concatenate([*_pairs_within(numbers, generator), *_pairs_across(numbers, generator)])
+    drawn = np.concatenate([_between_units(draw, units, generator) for draw in (_pairs_within, _pairs_across)], axis=0)
     rows, places = np.unique(drawn, return_inverse=True)
     within, across = places.reshape(2, 2, _SAMPLED_PAIRS)
     return SampledPairs(rows, within, across)
@@ -130,10 +137,26 @@ def _ranks(values: NDArray[np.float64], ordered: NDArray[np.float64]) -> NDArray
     return (low + np.searchsorted(ordered, values + _ROUNDING, "right")) / 2
 
 
-def _by_prompt(
-    values: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64], prompts: int
+def _by_unit(
+    values: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64], units: int
 ) -> NDArray[np.float64]:
-    return np.asarray(np.bincount(first, values, prompts) + np.bincount(second, values, prompts), dtype=np.float64)
+    return np.asarray(np.bincount(first, values, units) + np.bincount(second, values, units), dtype=np.float64)
+
+
+def _between_units(
+    draw: Callable[[NDArray[np.integer], np.random.Generator], list[NDArray[np.int64]]],
+    units: Units,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:  # (2, pairs)
+    """Draw pairs until enough are of two units."""
+    found = np.stack(draw(units.categories, rng))
+    if units.together is None:
+        return found
+    found = found[:, units.units[found[0]] != units.units[found[1]]]
+    while found.shape[1] < _SAMPLED_PAIRS:
+        more = np.stack(draw(units.categories, rng))
+        found = np.concatenate([found, more[:, units.units[more[0]] != units.units[more[1]]]], axis=1)
+    return found[:, :_SAMPLED_PAIRS]
 
 
 def _pairs_within(numbers: NDArray[np.integer], rng: np.random.Generator) -> list[NDArray[np.int64]]:

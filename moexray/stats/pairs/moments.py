@@ -159,17 +159,34 @@ class PairForms:
         self.totals = moments.exchanged_totals() if moments.last else None
         self.above, self.upper = zip(*map(moments.exchanged, range(len(moments.upper))), strict=True)
         self.every = sum(self.above[1:], start=self.above[0]), sum(self.upper[1:], start=self.upper[0])
+        self.weights = 1 / np.maximum(moments.sizes[:, 0], 1)
+        # Where categories have one size, a sum with these weights is a multiple of the sum without: nothing to add up.
+        self.unequal = len(set(self.weights)) > 1
+        if self.unequal:
+            first, *others = zip(self.above, self.upper, self.weights, strict=True)
+            self.weighted = first[0] * first[2], first[1] * first[2]
+            for above, upper, weight in others:
+                self.weighted[0][:] += above * weight
+                self.weighted[1][:] += upper * weight
 
     def sums(self, block: Extended) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum t over the pairs of each prompt with every category, and t² over those with its own and with others.
 
-        The part of this strip, ``(rows, categories)`` and ``(rows, 2)``, in the order of the prompts in the block.
-        The moments must include these prompts.
+        The part of this strip, ``(rows, categories)`` and ``(rows, 3)``, in the order of the prompts in the block: t²
+        over others both plain and with the weight 1/n of a category of n prompts. The moments must include these
+        prompts.
         """
         first, own = np.zeros((len(block.rows), len(self.upper))), np.empty(len(block.rows))
         every = self._forms(block.rows, *self.every)
         for c, rows in block.parts:
             own[rows] = self._forms(block.rows[rows], self.above[c], self.upper[c])
+        others = every - own
+        if self.unequal:
+            weighted = self._forms(block.rows, *self.weighted)
+            for c, rows in block.parts:
+                weighted[rows] -= own[rows] * self.weights[c]
+        else:
+            weighted = others * self.weights[0]
         if self.totals is not None:
             itself = with_themselves(block)
             for c, totals in enumerate(self.totals):
@@ -177,9 +194,8 @@ class PairForms:
             for c, rows in block.parts:
                 first[rows, c] -= itself[rows]
             own -= itself**2
-            every -= itself**2
         back = np.argsort(block.order)
-        return first[back], np.column_stack([own, every - own])[back]
+        return first[back], np.column_stack([own, others, weighted])[back]
 
     def _forms(
         self, rows: NDArray[np.float64], above: NDArray[np.float64], upper: NDArray[np.float64]

@@ -51,18 +51,27 @@ class PairSums:
     first
         Of the shifted similarity to each category ``(prompts, categories)``.
     second
-        Of its square, to the prompt's own category and to all others together ``(prompts, 2)``.
+        Of its square, to the prompt's own category, to all others together, and to all others with the weight 1/n of a
+        category of n prompts ``(prompts, 3)``.
     pairs
         Number of pairs of each prompt with each category ``(prompts, categories)``.
+    squares
+        As `second`, to each category ``(prompts, categories)``; None where it comes from moments.
     """
 
     totals: PairTotals
     first: NDArray[np.float64]
     second: NDArray[np.float64]
     pairs: NDArray[np.int64]
+    squares: NDArray[np.float64] | None = None
 
 
-def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.integer], categories: int) -> PairSums:
+def pair_sums(
+    units: NDArray[np.float64],
+    numbers: NDArray[np.integer],
+    categories: int,
+    together: NDArray[np.integer] | None = None,
+) -> PairSums:
     """Sum over pairs in O(P·D·min(P, D)) time, from the Gram matrix or from second moments.
 
     Parameters
@@ -73,10 +82,14 @@ def pair_sums(units: NDArray[np.float64], numbers: NDArray[np.integer], categori
         The category of each prompt, from 0 to ``categories - 1``.
     categories
         Number of categories.
+    together
+        The unit of each prompt, two prompts of which are no pair: see `moexray.stats.inference.units`. By default every
+        prompt is a unit of its own. With units the sums come from the Gram matrix, whatever the number of prompts.
     """
     reference = units.mean(axis=0) if len(units) else np.zeros(units.shape[1])
-    sums = _from_matrix if len(units) <= units.shape[1] else _from_moments
-    return sums(units, numbers, reference, categories)
+    if together is not None or len(units) <= units.shape[1]:
+        return _from_matrix(units, numbers, reference, categories, together)
+    return _from_moments(units, numbers, reference, categories)
 
 
 def _by_category(numbers: NDArray[np.integer]) -> Iterable[NDArray[np.intp]]:
@@ -92,15 +105,36 @@ def totals_of(between: NDArray[np.float64], reference: NDArray[np.float64]) -> P
     return PairTotals(float(reference @ reference), first, second, pairs.astype(np.int64), magnitude)
 
 
-def numbers_of_pairs(numbers: NDArray[np.integer], categories: int) -> NDArray[np.int64]:  # (prompts, categories)
-    """Count the pairs of each prompt with each category."""
+def numbers_of_pairs(
+    numbers: NDArray[np.integer], categories: int, together: NDArray[np.integer] | None = None
+) -> NDArray[np.int64]:  # (prompts, categories)
+    """Count the pairs of each prompt with each category, those inside a unit left out."""
     pairs = np.tile(np.bincount(numbers, minlength=categories), (len(numbers), 1))
-    pairs[np.arange(len(numbers)), numbers] -= 1
-    return np.asarray(pairs, dtype=np.int64)
+    if together is None:
+        pairs[np.arange(len(numbers)), numbers] -= 1
+        return np.asarray(pairs, dtype=np.int64)
+    held = np.zeros((int(together.max(initial=-1)) + 1, categories), dtype=np.int64)
+    np.add.at(held, (together, numbers), 1)
+    return np.asarray(pairs - held[together], dtype=np.int64)
+
+
+def second_sums(
+    squares: NDArray[np.float64], numbers: NDArray[np.integer], categories: int
+) -> NDArray[np.float64]:  # (prompts, 3)
+    """Return `PairSums.second` from the sums of squares to each category ``(prompts, categories)``."""
+    own = np.eye(categories, dtype=bool)[numbers]
+    weights = 1 / np.maximum(np.bincount(numbers, minlength=categories), 1)
+    return np.column_stack(
+        [squares.sum(axis=1, where=own), squares.sum(axis=1, where=~own), (squares * weights).sum(axis=1, where=~own)]
+    )
 
 
 def _from_matrix(
-    units: NDArray[np.float64], numbers: NDArray[np.integer], reference: NDArray[np.float64], categories: int
+    units: NDArray[np.float64],
+    numbers: NDArray[np.integer],
+    reference: NDArray[np.float64],
+    categories: int,
+    together: NDArray[np.integer] | None,
 ) -> PairSums:
     rest = units - reference
     along = rest @ reference
@@ -111,15 +145,18 @@ def _from_matrix(
         rows = slice(start, start + size)
         shifted = rest[rows] @ rest.T
         shifted += along[rows, None] + along
-        np.fill_diagonal(shifted[:, start:], 0)
+        if together is None:
+            np.fill_diagonal(shifted[:, start:], 0)
+        else:
+            shifted[together[rows, None] == together] = 0
         first[rows] = shifted @ marks
         squares[rows] = np.square(shifted, out=shifted) @ marks
-    own = marks.astype(bool)
-    second = np.column_stack([squares.sum(axis=1, where=own), squares.sum(axis=1, where=~own)])
-    pairs = numbers_of_pairs(numbers, categories)
-    sizes = np.array([sizes_of(rest[chosen], along[chosen]) for chosen in own.T])
+    pairs = numbers_of_pairs(numbers, categories, together)
+    sizes = np.array([sizes_of(rest[chosen], along[chosen]) for chosen in marks.astype(bool).T])
     between = np.stack([*(marks.T @ part for part in (pairs, first, squares)), magnitudes(sizes)])
-    return PairSums(totals_of(between, reference), first, second, pairs)
+    return PairSums(
+        totals_of(between, reference), first, second_sums(squares, numbers, categories), pairs, squares=squares
+    )
 
 
 def _from_moments(
@@ -128,7 +165,7 @@ def _from_moments(
     def blocks() -> Iterable[UnitBlock]:
         return ((units[rows], numbers[rows]) for rows in _by_category(numbers))
 
-    first, second = np.zeros((len(units), categories)), np.zeros((len(units), 2))
+    first, second = np.zeros((len(units), categories)), np.zeros((len(units), 3))
     between = np.zeros((4, categories, categories))
     for columns in strips(len(reference), categories):
         moments = CategoryMoments(len(reference), categories, columns)

@@ -1,21 +1,27 @@
 """Permutation test of the category effect: mean cosine similarity within minus across, under permuted labels."""
 
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.labels import category_numbers
-from moexray.stats.inference.permutation import PermutationTest, permutation_result, shuffled_labels
-from moexray.stats.pairs.similarity import unit_rows
+from moexray.stats.inference.permutation import PermutationTest, permutation_result
+from moexray.stats.inference.units import Units, units_of
 
 
 def permutation_test(
-    vectors: NDArray[np.float64], labels: Sequence[str], *, permutations: int, rng: int | np.random.Generator
+    vectors: NDArray[np.float64],
+    labels: Sequence[str],
+    *,
+    permutations: int,
+    rng: int | np.random.Generator,
+    groups: Sequence[str] | None = None,
 ) -> PermutationTest:
     """Test whether prompts of one category are more similar than under permuted labels.
+
+    It tests whether labels are exchangeable: categories that differ in spread or in length alone are not. For a test of
+    location see `moexray.stats.location_test`.
 
     Parameters
     ----------
@@ -27,44 +33,80 @@ def permutation_test(
         Number of permutations.
     rng
         Seed or generator of the permutations.
+    groups
+        The group of each prompt, whose prompts are one unit: labels are permuted over units, and two prompts of a unit
+        are no pair.
 
     Raises
     ------
     NotComputable
         If there is no pair within a category, or none across.
     """
-    blocks = chain([category_numbers(labels)[None]], shuffled_labels(labels, permutations=permutations, rng=rng))
-    return permutation_result(np.concatenate([mean_differences(vectors, block) for block in blocks]))
+    units = units_of(labels, groups)
+    units.check_pairs()
+    blocks = units.labelings(permutations, rng, first=True)
+    return permutation_result(np.concatenate([differences_of_labelings(vectors, units, block) for block in blocks]))
 
 
-def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -> NDArray[np.float64]:  # (labelings,)
-    """Return mean cosine similarity within minus across categories, for each labeling of the same signatures.
+def differences_of_labelings(
+    vectors: NDArray[np.float64], units: Units, labelings: NDArray[np.integer]
+) -> NDArray[np.float64]:  # (labelings,)
+    """Return mean cosine similarity within minus across categories, for each labeling of the parts of units.
+
+    With V_a the sum of the unit vectors of part a, S_c that of category c, V_u that of unit u, and S of all, the sums
+    of similarity over pairs of different units are (Σ_c |S_c|² − Σ_a |V_a|²)/2 within and, of all pairs,
+    (|S|² − Σ_u |V_u|²)/2. Numbers of prompts in place of vectors give the numbers of pairs. So no pair is formed.
 
     Parameters
     ----------
     vectors
-        Signatures ``(prompts, dimensions)``. A row of zeros, a prompt without a signature, is in no pair.
+        Signatures ``(prompts, dimensions)``; a row of zeros, a prompt without a signature, is in no pair.
+    units
+        The units of the prompts.
+    labelings
+        The category of each part ``(labelings, parts)``: see `moexray.stats.inference.units.Units.labelings`.
+    """
+    present = np.asarray(vectors.any(axis=1))
+    directions = vectors / np.sqrt(np.einsum("ij,ij->i", vectors, vectors) + ~present)[:, None]
+    parts, held = units.sums(directions), units.sums(present)
+    of_units, held_by_units = units.by_unit(directions), units.by_unit(present)
+    total, prompts = directions.sum(axis=0), float(present.sum())
+    every = float(total @ total) - float((of_units**2).sum())
+    every_pairs = prompts**2 - float((held_by_units**2).sum())
+    squares = _squares_from_matrix if len(parts) <= parts.shape[1] else _squares_from_moments
+    categories = int(labelings.max()) + 1
+    within = squares(parts, labelings, categories) - float((parts**2).sum())
+    pairs = _squares_from_moments(held[:, None], labelings, categories) - float((held**2).sum())
+    return difference_between(within / 2, every / 2, pairs / 2, every_pairs / 2)
+
+
+def difference_between(
+    within: NDArray[np.float64], every: float, within_pairs: NDArray[np.float64], every_pairs: float
+) -> NDArray[np.float64]:
+    """Return the mean over pairs within minus that over pairs across, 0 where there are none of either."""
+    across_pairs = every_pairs - within_pairs
+    means = within / np.maximum(within_pairs, 1) - (every - within) / np.maximum(across_pairs, 1)
+    return np.where((within_pairs > 0) & (across_pairs > 0), means, 0.0)
+
+
+def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -> NDArray[np.float64]:  # (labelings,)
+    """Return mean cosine similarity within minus across categories, for each labeling of prompts without groups.
+
+    Parameters
+    ----------
+    vectors
+        Signatures ``(prompts, dimensions)``; a row of zeros, a prompt without a signature, is in no pair.
     numbers
-        Category numbers ``(labelings, prompts)``; every row holds each number equally often.
+        Category numbers ``(labelings, prompts)``.
 
     Raises
     ------
     NotComputable
         If there is no pair within a category, or none across.
     """
-    check_pairs(np.bincount(numbers[0]))
-    present = vectors.any(axis=1)
-    categories = int(numbers.max()) + 1
-    if present.all():
-        sizes = np.bincount(numbers[0])
-    else:
-        vectors, numbers = vectors[present], numbers[:, present]
-        sizes = np.stack([(numbers == category).sum(axis=1) for category in range(categories)], axis=1)
-    units = unit_rows(vectors)
-    within_sums = _sums_from_matrix if len(units) <= units.shape[1] else _sums_from_moments
-    total = units.sum(axis=0)
-    every = np.asarray((float(total @ total) - float((units**2).sum())) / 2)
-    return difference_of_means(within_sums(units, numbers, categories), every, sizes)
+    units = units_of([str(number) for number in numbers[0]])
+    units.check_pairs()
+    return differences_of_labelings(vectors, units, numbers)
 
 
 def check_pairs(sizes: NDArray[np.integer]) -> None:
@@ -94,21 +136,24 @@ def difference_of_means(
     return np.where((within_pairs > 0) & (across_pairs > 0), means, 0.0)
 
 
-def _sums_from_matrix(units: NDArray[np.float64], numbers: NDArray[np.int32], categories: int) -> NDArray[np.float64]:
-    """Half the sum over categories c of z' G z, with z the indicator of c's prompts and G their Gram matrix."""
-    gram = units @ units.T
-    np.fill_diagonal(gram, 0)
-    sums = np.zeros(len(numbers))
+def _squares_from_matrix(
+    parts: NDArray[np.float64], labelings: NDArray[np.integer], categories: int
+) -> NDArray[np.float64]:
+    """Return Σ_c |S_c|² as Σ_c z'Gz, with z the indicator of the parts of category c, and G the products of parts."""
+    gram = parts @ parts.T
+    sums = np.zeros(len(labelings))
     for category in range(categories):
-        marks = (numbers == category).astype(np.float64)
-        sums += np.einsum("ij,ij->i", marks @ gram, marks) / 2
+        marks = (labelings == category).astype(np.float64)
+        sums += np.einsum("ij,ij->i", marks @ gram, marks)
     return sums
 
 
-def _sums_from_moments(units: NDArray[np.float64], numbers: NDArray[np.int32], categories: int) -> NDArray[np.float64]:
-    """Half the sum over categories c of |Σu|² − Σ|u|², without forming pairs."""
-    sums = np.full(len(numbers), -float((units**2).sum()) / 2)
+def _squares_from_moments(
+    parts: NDArray[np.float64], labelings: NDArray[np.integer], categories: int
+) -> NDArray[np.float64]:
+    """Return Σ_c |S_c|² from the sums S_c."""
+    sums = np.zeros(len(labelings))
     for category in range(categories):
-        totals = (numbers == category).astype(np.float64) @ units
-        sums += np.einsum("ij,ij->i", totals, totals) / 2
+        totals = (labelings == category).astype(np.float64) @ parts
+        sums += np.einsum("ij,ij->i", totals, totals)
     return sums

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import jackknife_interval
-from moexray.stats.inference.labels import category_numbers, numbered_categories
+from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.auc import EXACT_PROMPTS, Auc, auc_of_sample, exact_auc, sample_pairs
+from moexray.stats.pairs.balanced import BalancedEffect, balanced_effect
 from moexray.stats.pairs.pair_sums import PairSums, pair_sums
 from moexray.stats.pairs.summaries import (
+    LEAST_WITHIN,
     Interval,
     Pairs,
     PairSummary,
@@ -22,7 +24,7 @@ from moexray.stats.pairs.summaries import (
 
 @dataclass(frozen=True)
 class Similarity:
-    """Similarity of pairs within and across categories. Intervals are of 95 %, over prompts.
+    """Similarity of pairs of prompts of different units. Intervals are of 95 %, over units.
 
     Attributes
     ----------
@@ -34,6 +36,8 @@ class Similarity:
         Probability that a pair within is more similar than a pair across.
     by_category, by_pair
         Pairs within each category, and across each two categories (names sorted).
+    balanced
+        The effect with equal weights of categories; None where a category, or two, have no pair.
     """
 
     within: PairSummary
@@ -43,17 +47,18 @@ class Similarity:
     auc: Auc | None
     by_category: dict[str, PairSummary]
     by_pair: dict[tuple[str, str], PairSummary]
+    balanced: BalancedEffect | None
 
 
 @dataclass(frozen=True)
 class CategoryEffect:
-    """Mean similarity within and across categories, Cohen's d, its 95 % interval, and d without each prompt.
+    """Mean similarity within and across categories, Cohen's d, its 95 % interval, and d without each unit.
 
     Attributes
     ----------
     without_each
-        Cohen's d with each prompt left out ``(prompts,)``; not finite where it does not exist. Leaving out a prompt
-        without a signature changes nothing.
+        Cohen's d with each unit left out ``(units,)``; not finite where it does not exist. Leaving out a unit without
+        a signature changes nothing.
     prompts
         Number of prompts with a signature.
     """
@@ -82,9 +87,13 @@ def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts,
 
 
 def similarity(
-    vectors: NDArray[np.float64], labels: Sequence[str], *, rng: int | np.random.Generator = 0
+    vectors: NDArray[np.float64],
+    labels: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    rng: int | np.random.Generator = 0,
 ) -> Similarity:
-    """Summarise the cosine similarity of all unordered pairs of rows.
+    """Summarise the cosine similarity of all unordered pairs of rows of different units.
 
     Parameters
     ----------
@@ -92,48 +101,49 @@ def similarity(
         Signatures ``(prompts, dimensions)``, none of them zero.
     labels
         The category of each.
+    groups
+        The group of each prompt, whose prompts are one unit; an empty name is no group.
     rng
         Seed or generator of the pairs that the AUC samples, where there are too many prompts to compare all.
     """
-    units = unit_rows(vectors)
-    categories, numbers = numbered_categories(labels)
+    directions, units = unit_rows(vectors), units_of(labels, groups)
     auc = None
-    if 0 < pairs_within(numbers) < len(units) * (len(units) - 1) // 2:
-        auc = exact_auc(units, numbers) if len(units) <= EXACT_PROMPTS else _sampled_auc(units, numbers, rng)
-    return summarised(pair_sums(units, numbers, len(categories)), categories, numbers, auc)
+    if units.pairs_within and units.pairs_across:
+        auc = exact_auc(directions, units) if len(directions) <= EXACT_PROMPTS else _sampled_auc(directions, units, rng)
+    return summarised(pair_sums(directions, units.categories, len(units.names), units.together), units, auc)
 
 
-def summarised(sums: PairSums, categories: Sequence[str], numbers: NDArray[np.integer], auc: Auc | None) -> Similarity:
-    """Compute means, standard deviations, effect size and intervals from sums over pairs.
+def summarised(sums: PairSums, units: Units, auc: Auc | None) -> Similarity:
+    """Compute means, standard deviations, effect sizes and intervals from sums over pairs.
 
     Parameters
     ----------
     sums
         Sums over the pairs of every prompt with every category.
-    categories
-        Their names, in order.
-    numbers
-        The category of each prompt.
+    units
+        The categories and the units of the prompts.
     auc
         The AUC of the pairs, which sums do not give.
     """
-    own = np.eye(len(categories), dtype=bool)
-    within, across = Pairs.chosen(sums, numbers, own), Pairs.chosen(sums, numbers, ~own)
-    inside, outside = within.summary(numbers), across.summary(numbers)
+    names, strata = units.names, units.strata
+    own = np.eye(len(names), dtype=bool)
+    within, across = Pairs.chosen(sums, units, own), Pairs.chosen(sums, units, ~own)
+    inside, outside = within.summary(strata, least=LEAST_WITHIN), across.summary(strata)
     d = cohens_d(inside, outside)
-    without_each = effect_sizes_without_each(within, across, sums.second)
+    without_each = effect_sizes_without_each(within, across, units.by_unit(sums.second[:, :2]))
     between = {
-        (b, c): Pairs.chosen(sums, numbers, _marked(len(categories), b, c)).summary(numbers)
-        for b, c in combinations_with_replacement(range(len(categories)), 2)
+        (b, c): Pairs.chosen(sums, units, _marked(len(names), b, c)).summary(strata)
+        for b, c in combinations_with_replacement(range(len(names)), 2)
     }
     return Similarity(
         within=inside,
         across=outside,
         cohens_d=d,
-        cohens_d_ci=None if d is None else jackknife_interval(d, without_each, numbers),
+        cohens_d_ci=None if d is None else jackknife_interval(d, without_each, strata),
         auc=auc,
-        by_category={name: between[c, c] for c, name in enumerate(categories)},
-        by_pair={(categories[b], categories[c]): summary for (b, c), summary in between.items() if b != c},
+        by_category={name: between[c, c] for c, name in enumerate(names)},
+        by_pair={(names[b], names[c]): summary for (b, c), summary in between.items() if b != c},
+        balanced=balanced_effect(sums, units),
     )
 
 
@@ -143,18 +153,14 @@ def _marked(categories: int, b: int, c: int) -> NDArray[np.bool_]:
     return which
 
 
-def _sampled_auc(units: NDArray[np.float64], numbers: NDArray[np.integer], rng: int | np.random.Generator) -> Auc:
-    pairs = sample_pairs(numbers, rng=rng)
-    return auc_of_sample(units[pairs.rows], pairs)
+def _sampled_auc(directions: NDArray[np.float64], units: Units, rng: int | np.random.Generator) -> Auc:
+    pairs = sample_pairs(units, rng=rng)
+    return auc_of_sample(directions[pairs.rows], pairs)
 
 
-def pairs_within(numbers: NDArray[np.integer]) -> int:
-    """Count the pairs of prompts that share a category."""
-    sizes = np.bincount(numbers)
-    return int((sizes * (sizes - 1) // 2).sum())
-
-
-def category_effect(vectors: NDArray[np.float64], labels: Sequence[str]) -> CategoryEffect:
+def category_effect(
+    vectors: NDArray[np.float64], labels: Sequence[str], *, groups: Sequence[str] | None = None
+) -> CategoryEffect:
     """Measure the effect of category on similarity.
 
     Parameters
@@ -164,24 +170,22 @@ def category_effect(vectors: NDArray[np.float64], labels: Sequence[str]) -> Cate
         direction and so no similarity to any other: it is left out.
     labels
         The category of each prompt.
+    groups
+        The group of each prompt: see `similarity`.
     """
-    numbers = category_numbers(labels)
+    units = units_of(labels, groups)
     present = np.asarray(vectors.any(axis=1))
-    _, among = np.unique(numbers[present], return_inverse=True)
-    units = unit_rows(vectors if present.all() else vectors[present])
-    sums = pair_sums(units, among, int(among.max(initial=0)) + 1)
-    own = np.eye(sums.first.shape[1], dtype=bool)
+    some = units if present.all() else units.take(np.flatnonzero(present))
+    directions = unit_rows(vectors if present.all() else vectors[present])
+    sums = pair_sums(directions, some.categories, len(units.names), some.together)
+    own = np.eye(len(units.names), dtype=bool)
     return effect_between(
-        Pairs.chosen(sums, among, own), Pairs.chosen(sums, among, ~own), sums.second, numbers, present
+        Pairs.chosen(sums, some, own), Pairs.chosen(sums, some, ~own), some.by_unit(sums.second[:, :2]), units, present
     )
 
 
 def effect_between(
-    within: Pairs,
-    across: Pairs,
-    own_second: NDArray[np.float64],
-    numbers: NDArray[np.integer],
-    present: NDArray[np.bool_],
+    within: Pairs, across: Pairs, own_second: NDArray[np.float64], units: Units, present: NDArray[np.bool_]
 ) -> CategoryEffect:
     """Measure the effect of category from sums over the pairs within and across.
 
@@ -191,15 +195,17 @@ def effect_between(
         Sums over the pairs of the prompts that have a signature.
     own_second
         See `moexray.stats.pairs.summaries.effect_sizes_without_each`.
-    numbers
-        The category of every prompt.
+    units
+        The units of every prompt.
     present
         Which prompts have a signature.
     """
-    inside, outside = within.summary(numbers[present]), across.summary(numbers[present])
+    there = np.unique(units.units[present])
+    strata = units.strata[there]
+    inside, outside = within.summary(strata, least=LEAST_WITHIN), across.summary(strata)
     d = cohens_d(inside, outside)
     some = effect_sizes_without_each(within, across, own_second)
-    interval = None if d is None else jackknife_interval(d, some, numbers[present])
-    without_each = np.full(len(present), np.nan if d is None else d)
-    without_each[present] = some
-    return CategoryEffect(inside.mean, outside.mean, d, interval, without_each, len(some))
+    interval = None if d is None else jackknife_interval(d, some, strata)
+    without_each = np.full(len(units), np.nan if d is None else d)
+    without_each[there] = some
+    return CategoryEffect(inside.mean, outside.mean, d, interval, without_each, int(np.count_nonzero(present)))

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.labels import numbered_categories
+from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.auc import Auc
 from moexray.stats.pairs.moments import CategoryMoments, PairForms, extended, strips
 from moexray.stats.pairs.pair_sums import PairSums, numbers_of_pairs, totals_of
@@ -23,7 +23,7 @@ Blocks = Iterable[NDArray[np.float64]]
 def similarity_of_blocks(
     blocks: Blocks, labels: Sequence[str], *, auc: Auc | None
 ) -> tuple[Similarity, list[CategoryEffect]]:
-    """Summarise the similarity of all pairs, as `moexray.stats.similarity` does, whole and layer by layer.
+    """Summarise the similarity of all pairs, as `moexray.stats.similarity` does without groups, whole and by layer.
 
     Takes O(P·D²) time and two passes: the first sums the second moments of each category, the second computes from
     them the sums over the pairs of each prompt. If the moments of all dimensions do not fit into memory, each further
@@ -38,11 +38,12 @@ def similarity_of_blocks(
     auc
         The AUC of the pairs, which sums do not give; None if it is not known.
     """
-    categories, numbers = numbered_categories(labels)
+    units = units_of(labels)
+    categories, numbers = units.names, units.categories
     whole, by_layer = unit_signatures(next(shares for shares in blocks if len(shares)))
     reference = whole.mean(axis=0)
-    layers = [_Layer(units, len(numbers), len(categories)) for units in np.moveaxis(by_layer, 1, 0)]
-    first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 2))
+    layers = [_Layer(of_layer, len(numbers), len(categories)) for of_layer in np.moveaxis(by_layer, 1, 0)]
+    first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 3))
     between = np.zeros((4, len(categories), len(categories)))
     for columns in strips(len(reference), len(categories)):
         in_first = layers if columns.start == 0 else []  # a layer needs one strip only
@@ -60,7 +61,7 @@ def similarity_of_blocks(
             for place, layer in enumerate(in_first):
                 layer.sum(by_layer[:, place], numbers[rows], rows)
     sums = PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, len(categories)))
-    return summarised(sums, categories, numbers, auc), [layer.effect(numbers) for layer in layers]
+    return summarised(sums, units, auc), [layer.effect(units) for layer in layers]
 
 
 def unit_signatures(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -100,10 +101,11 @@ class _Layer:
         present = units.any(axis=1)
         first, second = self._forms.sums(extended(units[present], numbers[present], self.reference))
         within = first[np.arange(len(first)), numbers[present]]
-        self.sums[rows][present] = np.column_stack([within, first.sum(axis=1) - within, second])
+        self.sums[rows][present] = np.column_stack([within, first.sum(axis=1) - within, second[:, :2]])
         self.present[rows] = present
 
-    def effect(self, numbers: NDArray[np.integer]) -> CategoryEffect:
+    def effect(self, prompts: Units) -> CategoryEffect:
+        numbers = prompts.categories
         totals = totals_of(self.moments.between(), self.reference)
         among, sums = numbers[self.present], self.sums[self.present]
         sizes = np.bincount(among, minlength=len(totals.pairs))
@@ -112,7 +114,7 @@ class _Layer:
         within, across = (
             Pairs.of(totals, which, partners[part], sums[:, part]) for part, which in enumerate((own, ~own))
         )
-        return effect_between(within, across, sums[:, 2:], numbers, self.present)
+        return effect_between(within, across, sums[:, 2:], prompts, self.present)
 
     @cached_property
     def _forms(self) -> PairForms:

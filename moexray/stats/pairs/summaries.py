@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.inference.intervals import bounded, clipped
-from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.stats.inference.jackknife import LEAST_UNITS, jackknife_interval
+from moexray.stats.inference.units import Units
 from moexray.stats.pairs.pair_sums import PairSums, PairTotals
 
 # Similarities of equal signatures differ by this much; a smaller spread gives no effect size.
@@ -15,6 +16,8 @@ _ROUNDING = 1e-14
 _NO_SPREAD = 64 * np.finfo(np.float64).eps
 # The range of a similarity.
 COSINES = (-1, 1)
+# Without one of three or four units so few pairs are left within categories that intervals cover 86 to 90 %.
+LEAST_WITHIN = 5
 
 Interval = tuple[float, float]
 
@@ -23,7 +26,7 @@ Interval = tuple[float, float]
 class PairSummary:
     """Similarity of a set of unordered pairs: mean, standard deviation (ddof 1), number of pairs, interval of the mean.
 
-    None where there are too few pairs, or too few prompts behind them.
+    None where there are too few pairs, or too few units behind them.
     """
 
     mean: float | None
@@ -34,7 +37,9 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A set of pairs: sums of shifted similarity over the pairs of each prompt and over all of them.
+    """A set of pairs: sums of shifted similarity over the pairs of each unit and over all of them.
+
+    No pair is inside a unit, so what is left without a unit are the sums minus those of its pairs.
 
     Attributes
     ----------
@@ -43,7 +48,7 @@ class Pairs:
     second, magnitude
         Sum of the squares, every pair once, and the size of their terms before they cancel.
     own_pairs, own_first
-        Number of pairs of each prompt, and their sum ``(prompts,)``. Every pair belongs to two prompts.
+        Number of pairs of each unit, and their sum ``(units,)``. Every pair belongs to two units.
     """
 
     shift: float
@@ -53,10 +58,11 @@ class Pairs:
     own_first: NDArray[np.float64]
 
     @classmethod
-    def chosen(cls, sums: PairSums, numbers: NDArray[np.integer], which: NDArray[np.bool_]) -> "Pairs":
+    def chosen(cls, sums: PairSums, units: Units, which: NDArray[np.bool_]) -> "Pairs":
         """Select the pairs of the categories where the symmetric `which` ``(categories, categories)`` is true."""
-        places = which[numbers]
-        return cls.of(sums.totals, which, *(part.sum(axis=1, where=places) for part in (sums.pairs, sums.first)))
+        places = which[units.categories]
+        pairs, first = (units.by_unit(part.sum(axis=1, where=places)) for part in (sums.pairs, sums.first))
+        return cls.of(sums.totals, which, pairs.astype(np.int64), first)
 
     @classmethod
     def of(
@@ -66,7 +72,7 @@ class Pairs:
         own_pairs: NDArray[np.int64],
         own_first: NDArray[np.float64],
     ) -> "Pairs":
-        """Select the same pairs, where the numbers and sums of each prompt are known already."""
+        """Select the same pairs, where the numbers and sums of each unit are known already."""
         second, magnitude = (float(part.sum(where=which)) / 2 for part in (totals.second, totals.magnitude))
         return cls(totals.shift, second, magnitude, own_pairs, own_first)
 
@@ -80,26 +86,26 @@ class Pairs:
         """Sum of the shifted similarity over the pairs."""
         return float(self.own_first.sum()) / 2
 
-    def summary(self, numbers: NDArray[np.integer]) -> PairSummary:
-        """Return mean, standard deviation, and the mean's interval over prompts drawn within their categories."""
+    def summary(self, strata: NDArray[np.integer], *, least: int = LEAST_UNITS) -> PairSummary:
+        """Return mean, standard deviation, and the mean's interval over units drawn within their strata."""
         found = summary_of_sums(self.shift, self.number, self.first, self.second, self.magnitude)
         if found.mean is None:
             return found
         members = self.own_pairs > 0
         with np.errstate(divide="ignore", invalid="ignore"):
             left_out = self.shift + (self.first - self.own_first) / (self.number - self.own_pairs)
-        interval = clipped(jackknife_interval(found.mean, left_out[members], numbers[members]), COSINES)
+        interval = clipped(jackknife_interval(found.mean, left_out[members], strata[members], least=least), COSINES)
         return replace(found, ci=interval)
 
     def without_each(
         self, own_second: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return number, mean and sum of squared deviations of the pairs that remain without each prompt.
+        """Return number, mean and sum of squared deviations of the pairs that remain without each unit.
 
         Parameters
         ----------
         own_second
-            Sum of the squares over the pairs of each prompt ``(prompts,)``.
+            Sum of the squares over the pairs of each unit ``(units,)``.
         """
         pairs = (self.number - self.own_pairs).astype(np.float64)
         first = self.first - self.own_first
@@ -135,13 +141,13 @@ def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
 
 def effect_sizes_without_each(
     within: Pairs, across: Pairs, own_second: NDArray[np.float64]
-) -> NDArray[np.float64]:  # (prompts,)
-    """Cohen's d with each prompt left out in turn; not finite where it does not exist.
+) -> NDArray[np.float64]:  # (units,)
+    """Cohen's d with each unit left out in turn; not finite where it does not exist.
 
     Parameters
     ----------
     own_second
-        For each prompt, the sum of the squares over its pairs within and across ``(prompts, 2)``.
+        For each unit, the sum of the squares over its pairs within and across ``(units, 2)``.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         n, mean, squares = within.without_each(own_second[:, 0])

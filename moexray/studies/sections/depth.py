@@ -28,6 +28,7 @@ def effect_by_depth(cohort: Cohort, notes: Notes) -> Depth:
     without_each = np.column_stack([effect.without_each for effect in effects])
 
     def interval() -> tuple[int, int]:
-        return peak_layer_interval(effect_sizes, without_each, cohort.all_labels, layers, rng=cohort.rng("peak"))
+        strata = cohort.all_labels if cohort.streamed else [str(number) for number in cohort.units.strata]
+        return peak_layer_interval(effect_sizes, without_each, strata, layers, rng=cohort.rng("peak"))
 
     return Depth(**asdict(trend), peak_layer_ci=notes.attempt("peak_layer_ci", interval))

@@ -43,15 +43,17 @@ def layer_by_layer(cohort: Cohort, notes: Notes) -> tuple[LayerEffect, ...]:
 
 
 def _p_values(cohort: Cohort) -> LayerPValues:
-    if not cohort.complete:
+    if cohort.streamed:
         return max_t_p_values(cohort.permuted.layers)
     rng = cohort.rng("layers")
-    return layer_p_values(cohort.by_layer, cohort.labels, permutations=cohort.permutations, rng=rng)
+    return layer_p_values(
+        cohort.by_layer, cohort.labels, permutations=cohort.permutations, rng=rng, groups=cohort.groups
+    )
 
 
 def _note_dropped(cohort: Cohort, effects: Iterable[CategoryEffect], notes: Notes) -> None:
     """Note which layers have no signature of some prompts, because a router dropped all their tokens."""
-    prompts = len(cohort.all_labels)
+    prompts = len(cohort.all_labels if cohort.streamed else cohort.labels)
     missing = ((layer, prompts - one.prompts) for layer, one in zip(cohort.layers, effects, strict=True))
     places = ", ".join(f"{count:,} prompts in layer {layer}" for layer, count in missing if count)
     if places:

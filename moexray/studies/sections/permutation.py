@@ -8,7 +8,9 @@ from moexray.studies.notes import Notes
 
 def label_permutation(cohort: Cohort, _notes: Notes) -> PermutationTest:
     """Test mean similarity within minus across under permuted labels."""
-    if not cohort.complete:
+    if cohort.streamed:
         return permutation_result(cohort.permuted.whole)
     rng = cohort.rng("permutation")
-    return permutation_test(cohort.vectors, cohort.labels, permutations=cohort.permutations, rng=rng)
+    return permutation_test(
+        cohort.vectors, cohort.labels, permutations=cohort.permutations, rng=rng, groups=cohort.groups
+    )

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from moexray.formats import count
-from moexray.stats.pairs.summaries import Interval, PairSummary
+from moexray.stats.inference.jackknife import LEAST_UNITS
+from moexray.stats.pairs.balanced import BalancedEffect
+from moexray.stats.pairs.summaries import LEAST_WITHIN, Interval, PairSummary
 from moexray.studies.codec import Pair
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
@@ -12,7 +14,7 @@ from moexray.studies.notes import Notes
 
 @dataclass(frozen=True)
 class PairSimilarity:
-    """Cosine similarity of pairs of prompts. Intervals are of 95 %, over prompts.
+    """Cosine similarity of pairs of prompts of different units. Intervals are of 95 %, over units.
 
     Attributes
     ----------
@@ -24,6 +26,8 @@ class PairSimilarity:
         Probability that a pair within is more similar than a pair across.
     by_category, by_pair
         Pairs within each category, and across each two categories.
+    balanced
+        The effect with equal weights of categories: see `moexray.stats.pairs.balanced`.
     """
 
     within: PairSummary
@@ -34,6 +38,7 @@ class PairSimilarity:
     auc_ci: Interval | None
     by_category: Mapping[str, PairSummary]
     by_pair: Mapping[Pair, PairSummary]
+    balanced: BalancedEffect | None = None  # files of earlier versions lack it
 
     def missing(self) -> Iterator[tuple[str, str]]:
         """Yield what too few pairs leave out."""
@@ -46,7 +51,11 @@ class PairSimilarity:
             if value is None:
                 yield name, "it needs pairs within and across categories that vary"
         if self.cohens_d is not None and self.cohens_d_ci is None:
-            yield "cohens_d_ci", "an interval needs two prompts in each category, left out in turn"
+            yield "cohens_d_ci", f"an interval needs {LEAST_UNITS} prompts, or groups, in each category"
+        if self.within.pairs > 1 and self.within.ci is None:
+            yield "within.ci", f"an interval needs {LEAST_WITHIN} prompts, or groups, in each category"
+        if self.balanced is None:
+            yield "balanced", "it needs pairs within each category, and between each two"
 
 
 def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
@@ -56,8 +65,6 @@ def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
     if auc is not None and auc.error is not None:
         note = f"estimated from pairs drawn at random: off by at most {auc.error:.3f} with a probability of 95 %"
         notes.add("auc", note)
-    if cohort.signatures.prompts.groups is not None:
-        notes.add("ci", "intervals take prompts as independent: those of one group may not be")
     return PairSimilarity(
         within=found.within,
         across=found.across,
@@ -67,4 +74,5 @@ def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
         auc_ci=None if auc is None else auc.ci,
         by_category=found.by_category,
         by_pair=found.by_pair,
+        balanced=found.balanced,
     )

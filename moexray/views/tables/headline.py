@@ -19,12 +19,21 @@ def headline(analysis: Analysis) -> Table:
     return Table("", [Column(whole=True), Column()], rows)
 
 
+def _units(analysis: Analysis) -> Iterator[Row]:
+    units = analysis.units
+    if units is not None and units.design != "independent":
+        how = "each in one category" if units.design == "nested" else "some in several categories"
+        yield "units", f"{count(units.units, 'group')}, {how}; {count(units.pairs_left_out, 'pair')} inside left out"
+
+
 def _similarity(analysis: Analysis) -> Iterator[Row]:
     found = analysis.similarity
     yield "within categories", _pairs(found.within)
     yield "across categories", _pairs(found.across)
     d = f"Cohen's d = {estimate(found.cohens_d, found.cohens_d_ci)}"
     yield "effect size", f"{d}, AUC = {estimate(found.auc, found.auc_ci, 3)}"
+    if found.balanced is not None:
+        yield "equal categories", f"Cohen's d = {estimate(found.balanced.cohens_d, found.balanced.ci)}"
 
 
 def _pairs(summary: PairSummary) -> str:
@@ -145,6 +154,7 @@ def _tested(p: float | None, permutations: int) -> str:
 
 # Rows by the section of the analysis that they show.
 _ROWS = {
+    "units": _units,
     "similarity": _similarity,
     "permutation": _permutation,
     "balance": _balance,
