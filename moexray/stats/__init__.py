@@ -15,6 +15,7 @@ from moexray.stats.categories.clusters import (
     category_silhouettes,
     centroid_distance,
 )
+from moexray.stats.categories.location import LocationTest, location_test
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
@@ -69,6 +70,7 @@ __all__ = [
     "LayerLoad",
     "LayerPValues",
     "LayerStatistics",
+    "LocationTest",
     "OtherBlocks",
     "PairSummary",
     "PairedDifference",
@@ -108,6 +110,7 @@ __all__ = [
     "layer_p_values",
     "layer_statistics",
     "load_matched_baseline",
+    "location_test",
     "logit_interval",
     "mean_interval",
     "near_duplicates",

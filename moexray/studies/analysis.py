@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from moexray.formats import categories_text, count, estimate, number, p_text, percent, tokens_text
 from moexray.signatures import Signatures, Weighting
 from moexray.stats.categories.alternatives import Specification
+from moexray.stats.categories.location import LocationTest
 from moexray.stats.inference.permutation import PermutationTest
 from moexray.studies.cohort import Cohort, about_prompts
 from moexray.studies.header import Header, Settings, header_of, settings_of
@@ -22,6 +23,7 @@ from moexray.studies.sections.controls import Controls
 from moexray.studies.sections.depth import Depth, effect_by_depth
 from moexray.studies.sections.layers import LayerEffect, layer_by_layer
 from moexray.studies.sections.load import LoadBalance, load_by_layer
+from moexray.studies.sections.location import location
 from moexray.studies.sections.pca import Components, plane
 from moexray.studies.sections.permutation import label_permutation
 from moexray.studies.sections.phases import Phases, compare_phases
@@ -55,6 +57,7 @@ class Analysis(Result):
     units: UnitsOfAnalysis | None = section(units_of_analysis, added=True)
     similarity: PairSimilarity = section(pair_similarity)
     permutation: PermutationTest | None = section(label_permutation)
+    location: LocationTest | None = section(location, added=True)
     balance: Balance | None = section(load_balancing)
     classifier: Classifier | None = section(classifier)
     controls: Controls = group(Controls)

@@ -28,6 +28,8 @@ class Limits:
         be more than `classifier_rows`.
     classifier_prompts, classifier_permutations, classifier_test_repeats, classifier_test_rows
         Of the classifier's permutation test, and the same of its partitions.
+    location_products
+        Products of the test of location, which for each permutation takes some for every two prompts and category.
     partial_prompts, partial_permutations
         Of the effect with words and length held fixed, whose permutations reorder a matrix of prompts by prompts.
     phase_permutations
@@ -56,6 +58,7 @@ class Limits:
     classifier_permutations: int = 500
     classifier_test_repeats: int = 4
     classifier_test_rows: int = 500
+    location_products: int = 10**11
     partial_prompts: int = 500
     partial_permutations: int = 2000
     phase_permutations: int = 2000

@@ -48,6 +48,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
             "units",
             "similarity",
             "permutation",
+            "location",
             "balance",
             "classifier",
             "controls",
@@ -131,8 +132,8 @@ def test_every_step_is_announced_before_it_runs() -> None:
     steps: list[str] = []
     analyze(signatures(), permutations=5, on_step=steps.append)
     controls = [f"controls.{name}" for name in ("length", "lexical", "partial", "near_duplicates", "token_identity")]
-    steps_of_analysis = ["units", "similarity", "permutation", "balance", "classifier", *controls, "phases", "pca"]
-    assert steps == [*steps_of_analysis, "layers", "depth", "load"]
+    steps_of_analysis = ["units", "similarity", "permutation", "location", "balance", "classifier", *controls]
+    assert steps == [*steps_of_analysis, "phases", "pca", "layers", "depth", "load"]
 
 
 def test_planted_structure_that_grows_with_depth_is_found_to_do_so() -> None:

@@ -51,6 +51,14 @@ def _permutation(analysis: Analysis) -> Iterator[Row]:
     yield "permuted labels", f"{number(test.observed, 4)} v. {null}: {_tested(test.p_value, test.permutations)}"
 
 
+def _location(analysis: Analysis) -> Iterator[Row]:
+    test = analysis.location
+    if test is not None:
+        share = test.share_of_difference
+        of_means = "" if share is None else f", {percent(share)} by means"
+        yield "location", f"t = {number(test.statistic)}: {_tested(test.p_value, test.permutations)}{of_means}"
+
+
 def _balance(analysis: Analysis) -> Iterator[Row]:
     if analysis.balance is None:
         return
@@ -157,6 +165,7 @@ _ROWS = {
     "units": _units,
     "similarity": _similarity,
     "permutation": _permutation,
+    "location": _location,
     "balance": _balance,
     "classifier": _classifier,
     "controls": _controls,
