@@ -9,6 +9,7 @@ from moexray.cli.options import (
     ANALYSIS,
     DEFAULT_ANALYSIS,
     DEFAULT_FILE,
+    INPUT,
     OUTPUT,
     FoldsOption,
     JsonOption,
@@ -30,6 +31,14 @@ def analyze(
     signatures: SignaturesFile = DEFAULT_FILE,
     *,
     trace: TraceOption = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            help="Signatures of other prompts by the same model: train the classifier on the first file, test it on "
+            "this one.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     tokens: TokensOption = "all",
     by: WeightingOption = WeightingName.counts,
     permutations: PermutationsOption = 10_000,
@@ -51,7 +60,7 @@ def analyze(
     Example: moexray analyze signatures.npz --tokens generated
     """
     check_writable(out)
-    if any(read is not None and read.resolve() == out.resolve() for read in (signatures, trace)):
+    if any(read is not None and read.resolve() == out.resolve() for read in (signatures, trace, test)):
         message = f"{out} is what is analyzed: name another file with `out`"
         raise AnalysisError(message)
     from moexray.cli.render import print_page
@@ -68,6 +77,7 @@ def analyze(
         seed=seed,
         specifications=specifications,
         trace=None if trace is None else Trace.open(trace, opened),
+        test=None if test is None else Signatures.open(test),
     )
     analysis.save(out)
     if json:

@@ -15,7 +15,14 @@ from moexray.stats.categories.clusters import (
     category_silhouettes,
     centroid_distance,
 )
+from moexray.stats.categories.generalisation import LeftOutGroups, leave_groups_out
 from moexray.stats.categories.location import LocationTest, location_test
+from moexray.stats.categories.other_prompts import (
+    OtherPrompts,
+    SimilarityToTraining,
+    classify_others,
+    similarity_to_training,
+)
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
@@ -70,8 +77,10 @@ __all__ = [
     "LayerLoad",
     "LayerPValues",
     "LayerStatistics",
+    "LeftOutGroups",
     "LocationTest",
     "OtherBlocks",
+    "OtherPrompts",
     "PairSummary",
     "PairedDifference",
     "PairedLayer",
@@ -85,6 +94,7 @@ __all__ = [
     "SegmentComparison",
     "SegmentEffect",
     "Similarity",
+    "SimilarityToTraining",
     "SpecialisationTests",
     "Specification",
     "TokenRows",
@@ -95,6 +105,7 @@ __all__ = [
     "classifier_p_value",
     "classifier_test",
     "classify",
+    "classify_others",
     "classify_words",
     "coactivation",
     "cohens_d",
@@ -109,6 +120,7 @@ __all__ = [
     "layer_loads",
     "layer_p_values",
     "layer_statistics",
+    "leave_groups_out",
     "load_matched_baseline",
     "location_test",
     "logit_interval",
@@ -127,6 +139,7 @@ __all__ = [
     "same_token_test",
     "selections",
     "similarity",
+    "similarity_to_training",
     "specialisation_tests",
     "specifications",
     "surface_similarities",

@@ -12,6 +12,7 @@ from moexray.stats.categories.location import LocationTest
 from moexray.stats.inference.permutation import PermutationTest
 from moexray.studies.cohort import Cohort, about_prompts
 from moexray.studies.header import Header, Settings, header_of, settings_of
+from moexray.studies.held_out import held_out
 from moexray.studies.limits import LIMITS, Limits
 from moexray.studies.notes import Notes
 from moexray.studies.results import Result
@@ -21,6 +22,7 @@ from moexray.studies.sections.balance import Balance, load_balancing
 from moexray.studies.sections.classifier import Classifier, classifier
 from moexray.studies.sections.controls import Controls
 from moexray.studies.sections.depth import Depth, effect_by_depth
+from moexray.studies.sections.generalisation import Generalisation, Tested, generalisation, tested
 from moexray.studies.sections.layers import LayerEffect, layer_by_layer
 from moexray.studies.sections.load import LoadBalance, load_by_layer
 from moexray.studies.sections.location import location
@@ -66,6 +68,8 @@ class Analysis(Result):
     layers: tuple[LayerEffect, ...] = section(layer_by_layer)
     depth: Depth | None = section(effect_by_depth)
     loads: tuple[LoadBalance, ...] | None = section(load_by_layer, key="load")
+    generalisation: Generalisation | None = section(generalisation, added=True)
+    test: Tested | None = section(tested, when_asked=True)
     specifications: tuple[Specification, ...] | None = section(alternatives, when_asked=True)
     notes: Mapping[str, str]
 
@@ -122,6 +126,7 @@ def analyze(
     folds: int = 5,
     specifications: bool = False,
     trace: Trace | None = None,
+    test: Signatures | None = None,
     limits: Limits = LIMITS,
     on_step: Callable[[str], None] | None = None,
 ) -> Analysis:
@@ -150,6 +155,9 @@ def analyze(
         Also compute the headline under every other sensible choice.
     trace
         Every token's experts, of these prompts, for the control of token identity.
+    test
+        Signatures of other prompts by the same model: the classifier is trained on all of `signatures` and tested on
+        these. Prompts that both hold are left out of the test, and the notes name them.
     limits
         How many prompts and permutations each part takes at most.
     on_step
@@ -158,7 +166,8 @@ def analyze(
     Raises
     ------
     AnalysisError
-        If no prompt has a selected token, or an option cannot be used.
+        If no prompt has a selected token, an option cannot be used, or `test` is of another model or has a category
+        that `signatures` lack.
     SignaturesError
         If there are no such tokens, or gate mass is asked for and none was recorded.
     """
@@ -170,9 +179,12 @@ def analyze(
         seed=seed,
         folds=folds,
         trace=trace,
+        test=test,
         limits=limits,
     )
+    if test is not None:
+        held_out(signatures, test)
     notes = Notes({**about_prompts(cohort)})
-    asked = ("specifications",) if specifications else ()
+    asked = [name for name, wanted in (("specifications", specifications), ("test", test is not None)) if wanted]
     found = compute_sections(Analysis, cohort, notes, asked=asked, announce=on_step)
     return Analysis(signatures=header_of(cohort), settings=settings_of(cohort), **found, notes=notes.sorted())

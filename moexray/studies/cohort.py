@@ -19,6 +19,7 @@ from moexray.trace import Trace
 
 if TYPE_CHECKING:
     from moexray.stats.categories.classifier import Classification
+    from moexray.stats.categories.classifier_test import ClassifierTest
     from moexray.stats.pairs.cell_shuffles import ShuffledDifferences
 
 
@@ -53,6 +54,8 @@ class Cohort:
         Permutations of each test, the seed of every draw, and the folds of each classifier.
     trace
         Every token's experts, of these prompts.
+    test
+        Signatures of other prompts, to test the classifier on.
     limits
         How many prompts and permutations each part takes at most.
     """
@@ -65,6 +68,7 @@ class Cohort:
     seed: int = 0
     folds: int = 5
     trace: Trace | None = None
+    test: Signatures | None = None
     limits: Limits = LIMITS
 
     @staticmethod
@@ -77,6 +81,7 @@ class Cohort:
         seed: int = 0,
         folds: int = 5,
         trace: Trace | None = None,
+        test: Signatures | None = None,
         limits: Limits = LIMITS,
     ) -> "Cohort":
         """Select the prompts that have a selected token, and a sample of them where there are too many for memory.
@@ -115,6 +120,7 @@ class Cohort:
             seed=seed,
             folds=folds,
             trace=trace,
+            test=test,
             limits=limits,
         )
 
@@ -232,6 +238,20 @@ class Cohort:
         from moexray.stats.categories.classifier import classify
 
         return classify(self.vectors, self.labels, **self.fold_options)
+
+    @cached_property
+    def classifier_test(self) -> "ClassifierTest":
+        """The permutation test of that classifier, of a sample where there are too many prompts."""
+        from moexray.stats.categories.classifier_test import classifier_test
+
+        some = self.sample(self.limits.classifier_prompts, "classifier.p_value")
+        options = {**some.fold_options, "repeats": self.limits.test_repeats_of(len(some))}
+        return classifier_test(some.vectors, some.labels, permutations=self.classifier_permutations, **options)
+
+    @property
+    def classifier_permutations(self) -> int:
+        """Permutations of that test."""
+        return min(self.permutations, self.limits.classifier_permutations)
 
     @property
     def load(self) -> NDArray[np.int64]:  # (layers, experts)

@@ -48,13 +48,14 @@ class Header:
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of an analysis, the version that computed it, and whether it had a trace."""
+    """Options of an analysis, the version that computed it, whether it had a trace, and the fingerprint of its test."""
 
     permutations: int
     seed: int
     folds: int
     moexray: str
     trace: bool = False
+    test: str | None = optional()
 
 
 def header_of(cohort: Cohort) -> Header:
@@ -84,4 +85,5 @@ def settings_of(cohort: Cohort) -> Settings:
         folds=cohort.folds,
         moexray=__version__,
         trace=cohort.trace is not None,
+        test=None if cohort.test is None else cohort.test.fingerprint,
     )

@@ -113,3 +113,33 @@ def test_a_trace_adds_what_tokens_explain(run: Run, write_trace: Callable[..., S
     missing = run("analyze", "--trace", "other.parquet")
     assert missing.returncode == 1
     assert "other.parquet is not there" in missing.stderr
+
+
+def test_the_classifier_is_tested_on_another_file(run: Run, made_up: Callable[..., Signatures], tmp_path: Path) -> None:
+    signatures, other = made_up(), made_up(seed=1)
+    signatures.save(tmp_path / "signatures.npz")
+    other.save(tmp_path / "other.npz")
+    finished = run("analyze", "--test", "other.npz", "--permutations", 19)
+    assert finished.returncode == 0, finished.stderr
+    found = analyze(signatures, test=other, permutations=19)
+    assert (tmp_path / "analysis.json").read_text(encoding="utf-8") == found.to_json()
+    assert found.test is not None
+    assert f"{100 * found.test.accuracy.mean:.1f} %" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--test", "signatures.npz"), "--test is what is analyzed: name a capture of other prompts"),
+        (("--test", "none.npz"), "none.npz"),
+        (("--test", "other.npz", "--out", "other.npz"), "other.npz is what is analyzed: name another file with --out"),
+    ],
+)
+def test_a_test_that_cannot_be_one_is_refused(
+    run: Run, made_up: Callable[..., Signatures], more: tuple[str, ...], said: str
+) -> None:
+    made_up().save("signatures.npz")
+    made_up(seed=1).save("other.npz")
+    finished = run("analyze", *more)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert said in finished.stderr

@@ -53,7 +53,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
             "classifier",
             "controls",
         ),
-        *("phases", "pca", "layers", "depth", "load", "notes"),
+        *("phases", "pca", "layers", "depth", "load", "generalisation", "notes"),
     ]
     assert set(document["similarity"]) == {
         *("within", "across", "cohens_d", "cohens_d_ci", "auc", "auc_ci", "by_category", "by_pair"),
@@ -75,7 +75,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     assert set(document["depth"]) == {"spearman", "p_value", "peak_layer", "peak_layer_ci"}
     assert set(document["load"][0]) == {"layer", "entropy", "gini", "cv", "max_over_mean", "dead_experts", "selections"}
     assert document["signatures"]["categories"] == {"a": 10, "b": 10}
-    assert set(document["notes"]) == {"controls.token_identity"}  # it takes a trace
+    assert set(document["notes"]) == {"controls.token_identity", "generalisation"}  # they take a trace, and groups
 
 
 @pytest.mark.parametrize("phase", ["prompt", "generated", "all"])
@@ -133,7 +133,7 @@ def test_every_step_is_announced_before_it_runs() -> None:
     analyze(signatures(), permutations=5, on_step=steps.append)
     controls = [f"controls.{name}" for name in ("length", "lexical", "partial", "near_duplicates", "token_identity")]
     steps_of_analysis = ["units", "similarity", "permutation", "location", "balance", "classifier", *controls]
-    assert steps == [*steps_of_analysis, "phases", "pca", "layers", "depth", "load"]
+    assert steps == [*steps_of_analysis, "phases", "pca", "layers", "depth", "load", "generalisation"]
 
 
 def test_planted_structure_that_grows_with_depth_is_found_to_do_so() -> None:

@@ -18,6 +18,14 @@ from moexray.stats.inference.units import Units
 
 
 @dataclass(frozen=True)
+class Share:
+    """A share of right predictions, and its 95 % interval."""
+
+    mean: float
+    ci: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class _Variance:
     """Variance of a mean over units, and its degrees of freedom after Welch and Satterthwaite."""
 
@@ -26,7 +34,7 @@ class _Variance:
 
 
 def share_interval(
-    right: NDArray[np.bool_], weights: NDArray[np.float64], units: Units, *, folds: int
+    right: NDArray[np.bool_], weights: NDArray[np.float64], units: Units, *, folds: int | None
 ) -> tuple[float, float]:
     """95 % interval of a weighted share of right predictions, for other samples of as many units.
 
@@ -43,7 +51,7 @@ def share_interval(
     units
         The units of the prompts.
     folds
-        Folds of each partition.
+        Folds of each partition; None for one classifier that was trained on other prompts, whose interval it is.
     """
     share = 1.0 if right.all() else float((right @ weights).mean())
     of_category = np.bincount(units.categories, weights, minlength=len(units.names))
@@ -51,11 +59,11 @@ def share_interval(
     variance = _variance(right.astype(np.float64), weights, units).value
     if variance > 0:
         effective = min(effective, share * (1 - share) / variance)
-    effective *= (folds - 1) / folds
+    effective /= _shared_training(folds)
     return wilson_interval(share * effective, effective)
 
 
-def gain_interval(gains: NDArray[np.float64], units: Units, *, folds: int) -> tuple[float, float] | None:
+def gain_interval(gains: NDArray[np.float64], units: Units, *, folds: int | None) -> tuple[float, float] | None:
     """95 % interval of a mean difference between two classifiers of the same folds, paired by prompt.
 
     Student's, with the variance of `share_interval`.
@@ -68,7 +76,7 @@ def gain_interval(gains: NDArray[np.float64], units: Units, *, folds: int) -> tu
     units
         The units of the prompts.
     folds
-        Folds of each partition.
+        See `share_interval`.
 
     Returns
     -------
@@ -80,9 +88,14 @@ def gain_interval(gains: NDArray[np.float64], units: Units, *, folds: int) -> tu
     found = _variance(gains, np.full(prompts, 1 / prompts), units)
     if found.value <= 0:
         return None
-    half = float(stdtrit(found.degrees, (1 + LEVEL) / 2)) * float(np.sqrt(found.value * folds / (folds - 1)))
+    half = float(stdtrit(found.degrees, (1 + LEVEL) / 2)) * float(np.sqrt(found.value * _shared_training(folds)))
     mean = float(gains.mean())
     return clipped((mean - half, mean + half), (-1, 1))
+
+
+def _shared_training(folds: int | None) -> float:
+    """Return what shared training prompts multiply the variance by: 1 + n₂/n₁ with n₁ to train on and n₂ to test."""
+    return 1.0 if folds is None else folds / (folds - 1)
 
 
 def _variance(values: NDArray[np.float64], weights: NDArray[np.float64], units: Units) -> _Variance:

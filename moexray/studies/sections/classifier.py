@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from moexray.stats.categories.classifier import Classification
-from moexray.stats.categories.classifier_test import ClassifierTest, classifier_test
+from moexray.stats.categories.classifier_test import ClassifierTest
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort
@@ -75,17 +75,12 @@ class Classifier:
 def classifier(cohort: Cohort, notes: Notes) -> Classifier:
     """Cross-validate a classifier of signatures, and test its accuracy under permuted labels."""
     found = cohort.classification
-    permutations = min(cohort.permutations, cohort.limits.classifier_permutations)
-    some = cohort.sample(cohort.limits.classifier_prompts, "classifier.p_value")
-    notes.sampled(some, cohort, "p_value")
-    test = notes.attempt("p_value", lambda: _test(some, permutations))
-    if test is not None and test.least_p > LEVEL:
-        notes.add("p_value", f"these groups are too few for a p-value below {test.least_p:.2g}")
+    test = attempt_test(cohort, notes)
     return Classifier(
         accuracy=Accuracy.of(found),
         chance=found.chance,
         p_value=None if test is None else test.p_value,
-        permutations=permutations,
+        permutations=cohort.classifier_permutations,
         labels=found.labels,
         confusion=tuple(map(tuple, found.confusion.tolist())),
         repeats=len(found.right),
@@ -98,6 +93,10 @@ def classifier(cohort: Cohort, notes: Notes) -> Classifier:
     )
 
 
-def _test(some: Cohort, permutations: int) -> ClassifierTest:
-    options = {**some.fold_options, "repeats": some.limits.test_repeats_of(len(some))}
-    return classifier_test(some.vectors, some.labels, permutations=permutations, **options)
+def attempt_test(cohort: Cohort, notes: Notes) -> ClassifierTest | None:
+    """Return the permutation test of the classifier; note what it looks at, and where no p-value can be small."""
+    notes.sampled(cohort.sample(cohort.limits.classifier_prompts, "classifier.p_value"), cohort, "p_value")
+    test = notes.attempt("p_value", lambda: cohort.classifier_test)
+    if test is not None and test.least_p > LEVEL:
+        notes.add("p_value", f"these groups are too few for a p-value below {test.least_p:.2g}")
+    return test

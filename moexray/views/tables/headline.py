@@ -88,6 +88,30 @@ def _classifier(analysis: Analysis) -> Iterator[Row]:
         yield "balanced accuracy", f"{share}, chance {percent(balanced.chance)}: {p_text(balanced.p_value)}"
 
 
+def _generalisation(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.generalisation
+    if found is not None:
+        share = estimate(found.accuracy.mean, found.accuracy.ci, write=percent)
+        drop = estimate(-found.drop.difference, _turned(found.drop.ci), write=points)
+        yield "left-out groups", f"{share}: {_tested(found.p_value, found.permutations)}"
+        yield "groups ignored", f"{percent(found.ignoring_groups.mean)}; left out {drop}"
+
+
+def _turned(ci: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if ci is None else (-ci[1], -ci[0])
+
+
+def _test(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.test
+    if found is not None:
+        share = estimate(found.accuracy.mean, found.accuracy.ci, write=percent)
+        p = _tested(found.p_value, found.permutations)
+        yield "other prompts", f"{share} of {count(found.prompts, 'prompt')}, chance {percent(found.chance)}: {p}"
+        similarity = found.similarity
+        difference = estimate(similarity.difference, similarity.ci, 4, signed=True)
+        yield "", f"similarity to their own category in training {number(similarity.own, 4)}, {difference}"
+
+
 def _controls(analysis: Analysis) -> Iterator[Row]:
     found = analysis.controls
     for name, control in (("words alone", found.lexical), ("length alone", found.length)):
@@ -168,6 +192,8 @@ _ROWS = {
     "location": _location,
     "balance": _balance,
     "classifier": _classifier,
+    "generalisation": _generalisation,
+    "test": _test,
     "controls": _controls,
     "token_identity": _token_identity,
     "phases": _phases,

@@ -1,0 +1,70 @@
+"""Another capture to test a classifier on: whether it fits, and which of its prompts may be used."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moexray.errors import AnalysisError
+from moexray.signatures import Signatures
+
+# What makes two captures ones of different models, where both say it.
+_MODEL = ("model", "revision", "quantization")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The prompts of a test that training does not hold, and the ids of those that it holds."""
+
+    signatures: Signatures
+    left_out: tuple[str, ...]
+
+
+def held_out(training: Signatures, test: Signatures) -> HeldOut:
+    """Check that a classifier of these signatures can be tested on others, and leave out prompts that both hold.
+
+    Two prompts are the same if their texts are, up to white space around them; where either capture holds no texts, if
+    their ids are.
+
+    Raises
+    ------
+    AnalysisError
+        If the test is the same capture, or of another model, other layers, experts or k; if it has a category that
+        training lacks; or if training holds every prompt of it.
+    """
+    if training.fingerprint == test.fingerprint:
+        message = "`test` is what is analyzed: name a capture of other prompts"
+        raise AnalysisError(message)
+    problem = next(_differences(training, test), None)
+    if problem is not None:
+        raise AnalysisError(problem)
+    known = set(training.prompts.categories)
+    unknown = sorted(set(test.prompts.categories) - known)
+    if unknown:
+        common = "" if known & set(test.prompts.categories) else "; no category is in both"
+        message = f"`test` has the category {unknown[0]!r}, which is not in what is analyzed{common}"
+        raise AnalysisError(message)
+    return _unseen(training, test)
+
+
+def _differences(training: Signatures, test: Signatures) -> Iterator[str]:
+    for key in _MODEL:
+        ours, theirs = training.meta.get(key), test.meta.get(key)
+        if ours is not None and theirs is not None and ours != theirs:
+            yield f"`test` is of another model: its {key} is {theirs!r}, not {ours!r}"
+    for name, of_each in (("layers", "layers"), ("experts", "experts"), ("k", "top_k")):
+        ours, theirs = (getattr(one, of_each).tolist() for one in (training, test))
+        if ours != theirs:
+            yield f"`test` has other {name} than what is analyzed: {theirs}, not {ours}"
+
+
+def _unseen(training: Signatures, test: Signatures) -> HeldOut:
+    texts = training.prompts.texts, test.prompts.texts
+    if texts[0] is not None and texts[1] is not None:
+        known, names = ({text.strip() for text in texts[0]}, [text.strip() for text in texts[1]])
+    else:
+        known, names = set(training.prompts.ids), list(test.prompts.ids)
+    kept = [place for place, name in enumerate(names) if name not in known]
+    if not kept:
+        message = "what is analyzed holds every prompt of `test`: name a capture of other prompts"
+        raise AnalysisError(message)
+    left_out = tuple(one for one, name in zip(test.prompts.ids, names, strict=True) if name in known)
+    return HeldOut(test.take(kept) if left_out else test, left_out)
