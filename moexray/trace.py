@@ -1,7 +1,7 @@
 """A trace: every token's experts, layer by layer, read in blocks of whole prompts and checked against signatures."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,13 @@ class RoutedTokens:
             experts=self.experts[which],
             segment_names=self.segment_names,
         )
+
+    @staticmethod
+    def joined(parts: "Sequence[RoutedTokens]") -> "RoutedTokens":
+        """Return the tokens of several blocks, one after the other."""
+        names = ("prompts", "positions", "token_ids", "segments", "experts")
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return RoutedTokens(**arrays, segment_names=parts[0].segment_names)
 
     def select(self, tokens: str) -> "RoutedTokens":
         """Return the tokens of the segments that a selector names; see `moexray.segments.places`."""
@@ -130,14 +137,8 @@ class Trace:
         for block in self.blocks():
             some = block.select(tokens)
             parts.append(some.take(number[some.prompts] >= 0))
-        return RoutedTokens(
-            prompts=number[np.concatenate([part.prompts for part in parts])],
-            positions=np.concatenate([part.positions for part in parts]),
-            token_ids=np.concatenate([part.token_ids for part in parts]),
-            segments=np.concatenate([part.segments for part in parts]),
-            experts=np.concatenate([part.experts for part in parts]),
-            segment_names=self.signatures.segments,
-        )
+        found = RoutedTokens.joined(parts)
+        return replace(found, prompts=number[found.prompts])
 
     def texts(self) -> dict[int, str]:
         """Return the text of every token id, where the trace holds them.

@@ -129,16 +129,18 @@ def trace(
     prompts: int = 24,
     layers: tuple[int, ...] = (1, 2, 4),
     experts: int = 8,
-    k: int = 2,
+    k: int | Sequence[int] = 2,
     category: float = 1.0,
     seed: int = 0,
     row_group: int = 200,
     vocabulary: int = 30,
+    groups: Sequence[str] | None = None,
 ) -> Signatures:
     """Write a trace and return its signatures: tokens are routed by id, and by category as strongly as asked.
 
     The last four tokens of each prompt are generated.
     """
+    ks = np.full(len(layers), k)
     router, rng = np.random.default_rng(0), np.random.default_rng([seed, 1])
     by_id, by_kind = (router.normal(size=(n, len(layers), experts)) for n in (vocabulary, 2))
     common, *own = router.dirichlet(np.ones(vocabulary), size=3)
@@ -151,21 +153,22 @@ def trace(
         length = int(rng.integers(10, 30))
         drawn = rng.choice(vocabulary, length, p=(common + own[prompt % 2]) / 2)
         scores = by_id[drawn] + category * by_kind[prompt % 2] + rng.gumbel(size=(length, len(layers), experts))
-        chosen = np.argsort(-scores, axis=2)[:, :, :k]
-        for position, (token, of_token) in enumerate(zip(drawn, chosen, strict=True)):
+        chosen = [np.argsort(-scores[:, place], axis=1)[:, :most] for place, most in enumerate(ks)]
+        for position, token in enumerate(drawn):
             phase = int(position >= length - 4)
             tokens[prompt, phase] += 1
             for place, layer in enumerate(layers):
-                counts[prompt, phase, place, of_token[place]] += 1
-                phase_name, selected = ("prompt", "generated")[phase], of_token[place].tolist()
+                counts[prompt, phase, place, chosen[place][position]] += 1
+                phase_name, selected = ("prompt", "generated")[phase], chosen[place][position].tolist()
                 row = (f"p{prompt}", position, int(token), phase_name, layer, selected)
                 for name, value in zip(names, row, strict=True):
                     columns[name].append(value)
         ends.append(len(columns["prompt"]))
     columns["token"] = [f"word{token}" for token in columns["token_id"]]
-    columns["gate_weights"] = [[1 / k] * k for _ in columns["prompt"]]
+    columns["gate_weights"] = [[1 / len(selected)] * len(selected) for selected in columns["experts"]]
     _write_parquet(path, columns, ends, row_group)
-    return signatures(counts=counts, tokens=tokens, layers=layers, top_k=k, categories=("kind 0", "kind 1"))
+    categories = ("kind 0", "kind 1")
+    return signatures(counts=counts, tokens=tokens, layers=layers, top_k=k, categories=categories, groups=groups)
 
 
 def _write_parquet(path: Path, columns: Mapping[str, list[Any]], ends: Sequence[int], row_group: int) -> None:

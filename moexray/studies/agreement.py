@@ -39,8 +39,10 @@ def router_agreement(traces: tuple[Trace, Trace], prompts: Signatures, tokens: s
         one.experts[kept][:, [trace.signatures.layers.tolist().index(layer) for layer in layers]]
         for one, trace in zip((first, second), traces, strict=True)
     ]
-    labels = [prompts.prompts.categories[i] for i in held]
-    return router_saturation(chosen[0], chosen[1], numbers, labels), int(kept.sum())
+    table = prompts.prompts
+    labels = [table.categories[i] for i in held]
+    groups = None if table.groups is None else [table.groups[i] for i in held]
+    return router_saturation(chosen[0], chosen[1], numbers, labels, groups=groups), int(kept.sum())
 
 
 def _check_vocabularies(traces: tuple[Trace, Trace]) -> None:

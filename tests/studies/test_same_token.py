@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from moexray.signatures import Signatures
+from moexray.studies.agreement import router_agreement
 from moexray.studies.analysis import analyze
 from moexray.studies.cohort import Cohort
 from moexray.studies.limits import Limits
 from moexray.studies.notes import Notes
-from moexray.studies.sections.same_token import streamed_gains
+from moexray.studies.sections.same_token import same_token, streamed_gains
 from moexray.studies.sections.token_identity import TokenIdentity, token_identity
+from moexray.studies.sections.tokens import tokens_of
 from moexray.trace import Trace
 
 Write = Callable[..., Signatures]
@@ -48,13 +50,49 @@ def test_routing_by_category_is_left_when_tokens_are_taken_away(write_trace: Wri
     assert bits.token.bits <= bits.entropy
 
 
-def test_the_gain_of_a_stream_is_that_of_all_tokens_in_memory(write_trace: Write, tmp_path: Path) -> None:
-    """However many layers fit into memory at once."""
+# Prompts of the two categories alternate; a group of a design holds prompts that stand together, or far apart.
+DESIGNS = {
+    "no groups": None,
+    "nested": [f"group {i % 2}, {i // 6}" for i in range(24)],
+    "nested, apart": [f"group {i % 8}" for i in range(24)],
+    "crossed": [f"content {i // 4}" for i in range(24)],
+    "crossed, apart": [f"content {i // 2 % 6}" for i in range(24)],
+    "some": [f"content {i // 4}" if i < 12 else "" for i in range(24)],
+}
+
+
+@pytest.mark.parametrize("k", [2, (3, 1, 2)])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_the_gain_of_a_stream_is_that_of_all_tokens_in_memory(
+    write_trace: Write, tmp_path: Path, design: str, k: int | tuple[int, ...]
+) -> None:
+    """To the last bit, however many layers fit into memory at once, and wherever the prompts of a group stand."""
     path = tmp_path / "trace.parquet"
-    signatures = write_trace(path)
-    expected = [layer.gain for layer in control(path, signatures).same_token.by_layer]
-    assert streamed_gains(Trace.open(path, signatures)) == pytest.approx(expected)
-    assert streamed_gains(Trace.open(path, signatures), most_bytes=1) == pytest.approx(expected)
+    signatures = write_trace(path, groups=DESIGNS[design], k=k)
+    trace = Trace.open(path, signatures)
+    cohort = Cohort.of(signatures, permutations=1, trace=trace)
+    expected = [layer.gain for layer in same_token(cohort, tokens_of(cohort, trace)).by_layer]
+    assert streamed_gains(trace) == expected
+    assert streamed_gains(trace, most_bytes=1) == expected
+
+
+@pytest.mark.parametrize("k", [2, (3, 1, 2)])
+def test_a_capture_agrees_with_itself_in_every_layer(
+    write_trace: Write, tmp_path: Path, k: int | tuple[int, ...]
+) -> None:
+    path = tmp_path / "trace.parquet"
+    signatures = write_trace(path, k=k)
+    trace = Trace.open(path, signatures)
+    assert router_agreement((trace, trace), signatures)[0].by_layer == (1, 1, 1)
+
+
+def test_what_is_expected_from_other_categories_has_no_p(write_trace: Write, tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    signatures, notes = write_trace(path), Notes()
+    found = token_identity(Cohort.of(signatures, permutations=9, trace=Trace.open(path, signatures)), notes)
+    assert found.other_categories.observed.p_value is not None
+    assert found.other_categories.expected.p_value is None
+    assert "no null" in notes.found["other_categories.expected.p_value"]
 
 
 def test_of_many_prompts_some_are_drawn_and_the_gain_is_of_all(write_trace: Write, tmp_path: Path) -> None:

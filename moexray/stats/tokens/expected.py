@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.tokens.sums import TokenRows, marks_of, sum_at
+from moexray.stats.tokens.sums import TokenRows, joined_rows, marks_of, sum_at
 
 # An id that occurs less often in other blocks has no reliable estimate of its routing.
 LEAST = 5
@@ -30,10 +30,14 @@ class OtherBlocks:
         Token counts of all prompts.
     blocks
         The block of each prompt ``(prompts,)``.
+    units
+        The unit of each prompt ``(prompts,)``, whose errors depend on each other; None where it is the prompt. No two
+        prompts of a unit are of different blocks, unless blocks are categories.
     """
 
     rows: TokenRows
     blocks: NDArray[np.integer]
+    units: NDArray[np.integer] | None = None
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (rows, …)
         """Sum values of rows over the rows of the same id in other blocks."""
@@ -63,12 +67,12 @@ class ExpectedRouting:
         Share of each expert ``(prompts, experts)``; zero where a prompt has no such token.
     noise_expected, noise_residual
         What estimation errors add to the products of two prompts' expected signatures, and of their residual ones
-        ``(prompts, prompts)``; the diagonal has no meaning.
+        ``(prompts, prompts)``; entries of two prompts of one unit have no meaning.
     covered
         Number of such tokens of each prompt ``(prompts,)``.
-    moved
-        The change of the contrast of products of expected signatures, if each prompt in turn were not used as a
-        source of estimates ``(prompts,)``; zero without a contrast.
+    moved, moved_residual
+        The change of the contrast of products of expected signatures, and of residual ones, if each unit in turn were
+        not used as a source of estimates ``(units,)``; zero without a contrast.
     """
 
     observed: NDArray[np.float64]
@@ -77,6 +81,7 @@ class ExpectedRouting:
     noise_residual: NDArray[np.float64]
     covered: NDArray[np.int64]
     moved: NDArray[np.float64]
+    moved_residual: NDArray[np.float64]
 
     @property
     def residual(self) -> NDArray[np.float64]:  # (prompts, experts)
@@ -116,11 +121,11 @@ def expected_routing(
     With S(t,p) the expert counts of the n(t,p) occurrences of id t in prompt p, their expected counts are n(t,p) r(t),
     with r(t) the mean of S over the occurrences of t in other blocks.
 
-    The expectation of a prompt, and its residual, are weighted sums of the counts of prompts u. Prompts are
-    independent of each other, so the errors of two such sums are correlated only through a u that both contain: the
-    noise in the product of two prompts' sums is the sum over u of the products of u's leverage-adjusted residuals in
-    either (see `moexray.stats.tokens.residual`). Without subtracting it, prompts that share tokens would seem similar,
-    or dissimilar, under a router that looks at tokens alone.
+    The expectation of a prompt, and its residual, are weighted sums of the counts of units u: prompts, or groups of
+    them. Units are independent of each other, so the errors of two such sums are correlated only through a u that both
+    contain: the noise in the product of two prompts' sums is the sum over u of the products of u's leverage-adjusted
+    residuals in either (see `moexray.stats.tokens.residual`). Without subtracting it, prompts that share tokens would
+    seem similar, or dissimilar, under a router that looks at tokens alone.
 
     Parameters
     ----------
@@ -148,20 +153,26 @@ def expected_routing(
     scale = np.divide(1, totals, out=np.zeros(size), where=totals > 0)
     expected *= scale[:, None]
 
-    residuals = scaled_residuals(rows, sources)
-    errors = _errors(others, residuals, weights, shifts) * scale[:, None, None]
-    moved = np.zeros(size) if contrast is None else -np.einsum("pue,pe->u", errors, 2 * contrast @ expected)
+    observed *= scale[:, None]
+
+    residuals = scaled_residuals(rows, sources, others.units)
+    errors = summed_by_unit(_errors(others, residuals, weights, shifts), others.units) * scale[:, None, None]
+    moved = [np.zeros(errors.shape[1])] * 2
+    if contrast is not None:
+        signatures = (-expected, observed - expected)
+        moved = [np.einsum("pue,pe->u", errors, 2 * contrast @ one) for one in signatures]
     noise_expected = products_of(errors)
     # The residual of a prompt is its own counts minus the expectation.
     own = sum_at(rows.prompts, residuals * kept[:, None], size) * scale[:, None]
-    errors[np.arange(size), np.arange(size)] -= own
+    errors[np.arange(size), np.arange(size) if others.units is None else others.units] -= own
     return ExpectedRouting(
-        observed=observed * scale[:, None],
+        observed=observed,
         expected=expected,
         noise_expected=noise_expected,
         noise_residual=products_of(errors),
         covered=covered_tokens(others, least=least),
-        moved=moved,
+        moved=moved[0],
+        moved_residual=moved[1],
     )
 
 
@@ -172,11 +183,39 @@ def covered_tokens(others: OtherBlocks, *, least: int = LEAST) -> NDArray[np.int
     return np.bincount(others.rows.prompts, held, minlength=len(others.blocks)).astype(np.int64)
 
 
-def scaled_residuals(rows: TokenRows, selections: NDArray[np.float64]) -> NDArray[np.float64]:  # (rows, experts)
-    """Leverage-adjusted (HC2) residuals: counts minus their token id's mean, divided by √(1 − leverage)."""
-    leverages = rows.occurrences / rows.totals
-    residuals = selections - leverages[:, None] * rows.by_id(selections)[rows.ids]
+def scaled_residuals(
+    rows: TokenRows, selections: NDArray[np.float64], units: NDArray[np.integer] | None = None
+) -> NDArray[np.float64]:  # (rows, experts)
+    """Leverage-adjusted (HC2) residuals: counts minus their token id's mean, divided by √(1 − leverage).
+
+    The leverage is the share of the id's occurrences that are in the row's unit.
+
+    Parameters
+    ----------
+    rows
+        Token counts of all prompts.
+    selections
+        The expert counts of each row ``(rows, experts)``.
+    units
+        The unit of each prompt ``(prompts,)``; None where it is the prompt.
+    """
+    shares = rows.occurrences / rows.totals
+    leverages = shares
+    if units is not None:
+        joined, places = joined_rows(rows, units)
+        leverages = (joined.occurrences / joined.totals)[places]
+    residuals = selections - shares[:, None] * rows.by_id(selections)[rows.ids]
     return np.asarray(residuals / np.sqrt(np.where(leverages < 1, 1 - leverages, 1))[:, None])
+
+
+def summed_by_unit(
+    parts: NDArray[np.float64], units: NDArray[np.integer] | None
+) -> NDArray[np.float64]:  # (prompts, units, experts)
+    """Sum the parts ``(prompts, prompts u, experts)`` over the prompts u of each unit; None where it is the prompt."""
+    if units is None or np.array_equal(units, np.arange(len(units))):
+        return parts
+    marks = marks_of(units, int(units.max()) + 1)
+    return np.stack([marks @ of_prompt for of_prompt in parts])
 
 
 def parts_of(

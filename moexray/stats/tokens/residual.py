@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.labels import category_numbers, exchange_units
 from moexray.stats.inference.multiple import max_t_p_values
-from moexray.stats.inference.permutation import p_value, shuffled_labels
-from moexray.stats.tokens.expected import parts_of, products_of, scaled_residuals
+from moexray.stats.inference.permutation import p_value
+from moexray.stats.inference.units import Units, units_of
+from moexray.stats.tokens.expected import parts_of, products_of, scaled_residuals, summed_by_unit
 from moexray.stats.tokens.sums import TokenRows, joined_rows, sum_at
 
 _MOST_NUMBERS = 2**22
@@ -51,7 +50,8 @@ def residual_test(
     one. Permuting the labels of fixed residual signatures instead gives p-values far from uniform, because prompts that
     share tokens share estimation errors.
 
-    The prompts of a group count as one prompt: they are one cluster, and their labels are permuted together.
+    Labels are permuted over parts (see `moexray.stats.inference.units`), of which Z has a row each; a unit is one
+    cluster, so that ψ is summed over its parts.
 
     Parameters
     ----------
@@ -69,26 +69,24 @@ def residual_test(
     Raises
     ------
     NotComputable
-        If there is one category only, no id occurs in two categories, or a group holds several categories.
+        If there is one category only, or no id occurs in two categories.
     """
-    categories = len(set(labels))
+    units = units_of(labels, groups)
+    categories = len(units.names)
     if categories < 2:
         message = "there is one category only"
         raise NotComputable(message)
-    units, numbers = exchange_units(labels, groups)
-    joined, places = joined_rows(rows, units)
+    joined, places = joined_rows(rows, units.parts)
     size = len(joined.ids)
-    parts = [_products(joined, sum_at(places, layer, size), len(numbers)) for layer in selections]
+    parts = [_products(joined, sum_at(places, layer, size), units) for layer in selections]
     products = np.array([part[0] for part in parts])
     variances = np.array([part[1] for part in parts])
     products, variances = (np.concatenate([each, each.sum(axis=0)[None]]) for each in (products, variances))
-    names = [str(number) for number in numbers]
-    blocks = chain([category_numbers(names)[None]], shuffled_labels(names, permutations=permutations, rng=rng))
-    together = max(1, _MOST_NUMBERS // (len(names) * categories))
+    together = max(1, _MOST_NUMBERS // (len(units.part_units) * categories))
     found = np.concatenate(
         [
             np.column_stack([_statistics(marks, *layer) for layer in zip(products, variances, strict=True)])
-            for block in blocks
+            for block in units.labelings(permutations, rng, first=True)
             for marks in _marks(block, together, categories)
         ]
     )
@@ -107,21 +105,20 @@ def residual_test(
 def _marks(block: NDArray[np.int32], size: int, categories: int) -> Iterable[NDArray[np.float64]]:
     for start in range(0, len(block), size):
         part = block[start : start + size]
-        yield (part.T[..., None] == np.arange(categories)).astype(np.float64)  # (prompts, labelings, categories)
+        yield (part.T[..., None] == np.arange(categories)).astype(np.float64)  # (parts, labelings, categories)
 
 
 def _products(
-    rows: TokenRows, selections: NDArray[np.float64], prompts: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rows: TokenRows, selections: NDArray[np.float64], units: Units
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (parts, parts) each
     """Return the matrices G and K of one layer."""
-    own = rows.occurrences.astype(np.float64)
-    every = rows.totals
+    own, every, size = rows.occurrences.astype(np.float64), rows.totals, len(units.part_units)
     residuals = selections - (own / every)[:, None] * rows.by_id(selections)[rows.ids]
-    scaled = scaled_residuals(rows, selections)
-    together = sum_at(rows.prompts, residuals, prompts)
-    scores = parts_of(rows, scaled, own / every, prompts)
-    scores[np.arange(prompts), np.arange(prompts)] -= sum_at(rows.prompts, scaled, prompts)
-    return together @ together.T, products_of(scores)
+    scaled = scaled_residuals(rows, selections, units.part_units)
+    together = sum_at(rows.prompts, residuals, size)
+    scores = parts_of(rows, scaled, own / every, size)
+    scores[np.arange(size), np.arange(size)] -= sum_at(rows.prompts, scaled, size)
+    return together @ together.T, products_of(summed_by_unit(scores, units.part_units))
 
 
 def _statistics(

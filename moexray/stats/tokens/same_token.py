@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.jackknife import jackknife_interval
-from moexray.stats.inference.labels import category_numbers, exchange_units
 from moexray.stats.inference.multiple import max_t_p_values
-from moexray.stats.inference.permutation import p_value, shuffled_labels
+from moexray.stats.inference.permutation import p_value
+from moexray.stats.inference.units import Units, units_of
 from moexray.stats.tokens.pairs import CategorySums, layer_gain, pair_matrix
-from moexray.stats.tokens.sums import TokenRows, selections, token_rows
+from moexray.stats.tokens.sums import UnitRows, marks_of, scaled_selections, token_rows
 
 _MOST_NUMBERS = 2**22
 _ROUNDING = 1e-12
@@ -27,7 +26,7 @@ class SameTokenTest:
     Attributes
     ----------
     gain, gain_ci
-        Mean over layers, and its 95 % interval over prompts.
+        Mean over layers, and its 95 % interval over units: groups of prompts, or prompts.
     within
         The mean share within, with the same weights, mean over layers.
     null_mean, null_std, p_value
@@ -68,6 +67,7 @@ def same_token_test(
     permutations: int,
     rng: int | np.random.Generator,
     groups: Sequence[str] | None = None,
+    top_k: Sequence[int] | None = None,
 ) -> SameTokenTest:
     """Compare occurrences of one token id in different prompts, within categories and across them.
 
@@ -75,7 +75,8 @@ def same_token_test(
     in common, over pairs within categories and across. The gain is the weighted mean of m_w − m_a over ids, with the
     weights n f (1 − f), where n is the number of occurrences and f the share of pairs that are within. So frequent ids
     count more, and an id without a pair within, or across, does not count. Only occurrences of the same id are
-    compared, so the choice of words of a category cannot produce a gain.
+    compared, so which tokens a category uses cannot produce a gain. The tokens before them can: a router sees these
+    too, and categories that order the same words differently have a gain where it does.
 
     No pair is formed. With S(t,p) the expert counts of the n(t,p) occurrences of t in prompt p, the share in common
     summed over the pairs of prompts p and q is S(t,p)·S(t,q)/k, and summed over all N pairs of the id
@@ -91,8 +92,13 @@ def same_token_test(
     p < 0.05 in 8 to 10 of 100 studies. So gains are studentised: divided by their standard deviation, estimated for
     every labeling from the squares of H over its own pairs (A. Janssen, Statistics and Probability Letters 36, 1997).
 
-    The prompts of a group count as one prompt: they make no pairs with each other, and their labels are permuted
-    together.
+    Prompts of one group make no pairs with each other, and the labels that are permuted are those of parts, not of
+    prompts: see `moexray.stats.inference.units`. Where a group holds several categories, two groups u and v share
+    whatever their contents share, in every category, so the standard deviation comes from the squares of the sums of H
+    over the pairs of parts of u and v.
+
+    A token that selects fewer than k experts, because some were dropped, has in common with another what
+    `scaled_selections` says; one that selects none is left out of that layer.
 
     Parameters
     ----------
@@ -108,31 +114,38 @@ def same_token_test(
         Number of permutations, and their seed or generator.
     groups
         The group of each prompt; an empty name is no group.
+    top_k
+        The k of each layer ``(layers,)``; by default the most experts that a token selects in it.
 
     Raises
     ------
     NotComputable
-        If no id makes a pair within a category and one across, or a group holds several categories.
+        If no id makes a pair within a category and one across.
     """
-    whole, numbers = exchange_units(labels, groups)
-    rows = token_rows(token_ids, whole[prompts])
-    gains, matrices, ids = [], [], 0
-    for chosen in experts.swapaxes(0, 1):
-        counts, k = selections(rows, chosen, width), chosen.shape[1]
-        sums = CategorySums.of(rows, counts, numbers, int(numbers.max()) + 1)
-        ids = int(np.count_nonzero(sums.pairs(k).weights))
-        if ids == 0:
+    units = units_of(labels, groups)
+    every_token = UnitRows.of(token_rows(token_ids, units.parts[prompts]), units)
+    if top_k is None:
+        top_k = np.count_nonzero(experts >= 0, axis=2).max(axis=0, initial=1).tolist()
+    gains, matrices, layers, ids = [], [], [], 0
+    for chosen, k in zip(experts.swapaxes(0, 1), top_k, strict=True):
+        rows = every_token.only(np.any(chosen >= 0, axis=1))
+        counts = scaled_selections(rows.parts, chosen, width, k)
+        sums = CategorySums.of(rows, counts, units.part_categories, len(units.names))
+        with_pairs = int(np.count_nonzero(sums.pairs(k).weights))
+        if with_pairs == 0:
             message = "no token id occurs in two prompts of one category and in one of another"
             raise NotComputable(message)
-        gains.append(layer_gain(rows, counts, k, sums=sums, numbers=numbers))
-        matrices.append(pair_matrix(rows, counts, k, prompts=len(numbers)))
-    shuffled = shuffled_gains(rows, np.stack(matrices), numbers, permutations=permutations, rng=rng)
+        ids = max(ids, with_pairs)
+        layers.append(rows)
+        gains.append(layer_gain(rows, counts, k, sums=sums, units=units))
+        matrices.append(pair_matrix(rows, counts, k, units=units))
+    shuffled = shuffled_gains(layers, np.stack(matrices), units, permutations=permutations, rng=rng)
     tests = max_t_p_values(shuffled.scaled[:, :-1])
     gain = float(np.mean([layer.gain for layer in gains]))
     ends = np.quantile(shuffled.gains[1:, :-1], (0.025, 0.975), axis=0)
     return SameTokenTest(
         gain=gain,
-        gain_ci=jackknife_interval(gain, np.mean([layer.without_each for layer in gains], axis=0), numbers),
+        gain_ci=jackknife_interval(gain, np.mean([layer.without_each for layer in gains], axis=0), units.strata),
         within=float(np.mean([layer.within for layer in gains])),
         null_mean=float(shuffled.gains[1:, -1].mean()),
         null_std=float(shuffled.gains[1:, -1].std()),
@@ -158,9 +171,9 @@ class ShuffledGains:
 
 
 def shuffled_gains(
-    rows: TokenRows,
+    layers: Sequence[UnitRows],
     matrices: NDArray[np.float64],
-    numbers: NDArray[np.integer],
+    units: Units,
     *,
     permutations: int,
     rng: int | np.random.Generator,
@@ -169,54 +182,103 @@ def shuffled_gains(
 
     Parameters
     ----------
-    rows
-        Token counts of all prompts.
+    layers
+        The token counts of each layer; they differ only where tokens select nothing.
     matrices
-        The `pair_matrix` of each layer ``(layers, prompts, prompts)``.
-    numbers
-        The category of each prompt.
+        The `pair_matrix` of each layer ``(layers, parts, parts)``.
+    units
+        The units of the prompts.
     permutations, rng
         Number of permutations, and their seed or generator.
     """
-    pairs = np.triu_indices(len(numbers), 1)
-    of_pairs = matrices[:, *pairs].T
-    of_pairs = np.column_stack([of_pairs, of_pairs.mean(axis=1)])
-    both, squares = np.hstack([of_pairs, of_pairs**2]), (of_pairs**2).sum(axis=0)
-    weights = _Weights.of(rows, len(numbers))
-    names = [str(number) for number in numbers]
-    blocks = chain([category_numbers(names)[None]], shuffled_labels(names, permutations=permutations, rng=rng))
-    size = max(1, _MOST_NUMBERS // max(len(both), weights.size * (int(numbers.max()) + 1)))
+    first, second = np.triu_indices(len(units.part_units), 1)
+    apart = units.part_units[first] != units.part_units[second]
+    pairs = _Pairs.of(matrices[:, first[apart], second[apart]].T, units, first[apart], second[apart])
+    weights, of_layer = _weights_of(layers, len(units.part_units))
+    ids = max(one.size for one in weights)
+    size = max(1, _MOST_NUMBERS // max(pairs.values.size, ids * (len(units.names) + 1)))
     gains, scaled = [], []
+    blocks = units.labelings(permutations, rng, first=True)
     for part in (block[start : start + size] for block in blocks for start in range(0, len(block), size)):
-        by_prompt = np.ascontiguousarray(part.T)  # rows are selected ten times faster than columns
-        within_pairs = (by_prompt[pairs[0]] == by_prompt[pairs[1]]).astype(np.float64)
-        sums, within = np.hsplit(within_pairs.T @ both, 2)
-        totals, shares = weights.totals(part)
-        variances = (1 - shares) ** 2 * within + shares**2 * (squares - within)
-        gains.append(sums / totals)
-        spread = np.sqrt(np.maximum(variances, _ROUNDING * squares))
+        totals, shares = (np.stack(each, axis=1) for each in zip(*(one.totals(part) for one in weights), strict=True))
+        totals, shares = totals[:, of_layer], shares[:, of_layer]
+        sums, variances = pairs.sums(part, np.column_stack([shares, shares.mean(axis=1)]))
+        by_layer = sums[:, :-1] / totals
+        gains.append(np.column_stack([by_layer, by_layer.mean(axis=1)]))
+        spread = np.sqrt(np.maximum(variances, _ROUNDING * pairs.squares))
         scaled.append(np.divide(sums, spread, out=np.zeros_like(sums), where=spread > 0))
     return ShuffledGains(np.concatenate(gains), np.concatenate(scaled))
 
 
 @dataclass(frozen=True)
-class _Weights:
-    """Sums of the weights of ids under any labels; an id that occurs in one prompt only has no weight."""
+class _Pairs:
+    """The entries of H of all pairs of parts of different units, of each layer and of their mean in the last column."""
 
-    occurrences: Any  # sparse (ids, prompts)
+    values: NDArray[np.float64]  # (pairs, layers + 1)
+    first: NDArray[np.integer]
+    second: NDArray[np.integer]
+    squares: NDArray[np.float64]  # (layers + 1,)
+    of_units: Any  # sparse (pairs of units, pairs), or None where parts are units
+
+    @classmethod
+    def of(
+        cls, values: NDArray[np.float64], units: Units, first: NDArray[np.integer], second: NDArray[np.integer]
+    ) -> "_Pairs":
+        values = np.column_stack([values, values.mean(axis=1)])
+        of_units = None
+        if units.design == "crossed":
+            ends = np.sort(units.part_units[np.stack([first, second])], axis=0)
+            places = np.unique(ends[0] * len(units) + ends[1], return_inverse=True)[1]
+            of_units = marks_of(places, int(places.max(initial=-1)) + 1)
+        return cls(values, first, second, (values**2).sum(axis=0), of_units)
+
+    def sums(
+        self, labelings: NDArray[np.integer], shares: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (labelings, layers + 1) each
+        """Sum H over the pairs within categories, and estimate the variance of this sum.
+
+        A pair within counts 1 − f and one across −f, with f the share of pairs within, as the sum of H over all pairs
+        is 0; `shares` are f, ``(labelings, layers + 1)``.
+        """
+        by_part = np.ascontiguousarray(labelings.T)  # rows are selected ten times faster than columns
+        within = (by_part[self.first] == by_part[self.second]).astype(np.float64)
+        if self.of_units is None:
+            sums, squares = np.hsplit(within.T @ np.hstack([self.values, self.values**2]), 2)
+            return sums, (1 - shares) ** 2 * squares + shares**2 * (self.squares - squares)
+        sums, variances = within.T @ self.values, np.empty_like(shares)
+        for layer, values in enumerate(self.values.T):
+            of_pair = self.of_units @ (within * values[:, None])
+            of_pair -= (self.of_units @ values)[:, None] * shares[:, layer]
+            variances[:, layer] = np.einsum("ul,ul->l", of_pair, of_pair)
+        return sums, variances
+
+
+def _weights_of(layers: Sequence[UnitRows], parts: int) -> tuple[list["_Weights"], list[int]]:
+    """Return the weights of ids, once for layers with the same occurrences, and the place of each layer's."""
+    known = list({id(rows): rows for rows in layers}.values())
+    places = {id(rows): place for place, rows in enumerate(known)}
+    return [_Weights.of(rows, parts) for rows in known], [places[id(rows)] for rows in layers]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Sums of the weights of ids under any labels; an id that occurs in one unit only has no weight."""
+
+    occurrences: Any  # sparse (ids, parts)
     own: NDArray[np.float64]
     pairs: NDArray[np.float64]
     every: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: TokenRows, prompts: int) -> "_Weights":
+    def of(cls, rows: UnitRows, parts: int) -> "_Weights":
         from scipy.sparse import csr_array
 
-        counts = rows.occurrences.astype(np.float64)
-        matrix: Any = csr_array((counts, (rows.ids, rows.prompts)), shape=(len(rows.token_ids), prompts))
-        every, own = (np.asarray(np.bincount(rows.ids, part), np.float64) for part in (counts, counts**2))
-        several = every**2 > own
-        return cls(matrix[several], own[several], (every**2 - own)[several] / 2, every[several])
+        counts, ids = rows.parts.occurrences.astype(np.float64), len(rows.parts.token_ids)
+        matrix: Any = csr_array((counts, (rows.parts.ids, rows.parts.prompts)), shape=(ids, parts))
+        every, own = rows.parts.by_id(counts), rows.parts.by_id(counts**2)
+        of_units = rows.units.by_id(rows.units.occurrences.astype(np.float64) ** 2)
+        several = every**2 > of_units
+        return cls(matrix[several], own[several], (every**2 - of_units)[several] / 2, every[several])
 
     @property
     def size(self) -> int:
@@ -224,8 +286,8 @@ class _Weights:
 
     def totals(
         self, numbers: NDArray[np.integer]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (labelings, 1) each
-        """Return Σ n f (1 − f) over ids, and the mean of f, for category numbers ``(labelings, prompts)``."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (labelings,) each
+        """Return Σ n f (1 − f) over ids, and the mean of f, for category numbers ``(labelings, parts)``."""
         within = np.zeros((self.size, len(numbers)))
         for category in range(int(numbers.max()) + 1):
             held = self.occurrences @ np.ascontiguousarray((numbers == category).T, dtype=np.float64)
@@ -233,4 +295,4 @@ class _Weights:
         within -= self.own[:, None]
         within /= 2 * self.pairs[:, None]
         mean = self.every @ within
-        return (mean - self.every @ np.square(within, out=within))[:, None], (mean / self.every.sum())[:, None]
+        return mean - self.every @ np.square(within, out=within), mean / self.every.sum()

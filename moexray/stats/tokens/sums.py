@@ -1,11 +1,13 @@
 """Token counts: for each token id and prompt a row, over which every statistic of token identity sums."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from moexray.stats.inference.units import Units
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def token_rows(token_ids: NDArray[np.integer], prompts: NDArray[np.integer]) -> 
 
 
 def joined_rows(rows: TokenRows, units: NDArray[np.integer]) -> tuple[TokenRows, NDArray[np.int64]]:
-    """Merge the prompts of each unit into one.
+    """Merge the prompts, or the parts, of each unit into one.
 
     Parameters
     ----------
@@ -80,6 +82,65 @@ def joined_rows(rows: TokenRows, units: NDArray[np.integer]) -> tuple[TokenRows,
     keys, places = np.unique(rows.ids * width + units[rows.prompts], return_inverse=True)
     occurrences = np.bincount(places, rows.occurrences).astype(np.int64)
     return TokenRows(rows.token_ids, keys // width, keys % width, occurrences, places[rows.row_of]), places
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """Token counts by part and by unit; see `moexray.stats.inference.units`.
+
+    Attributes
+    ----------
+    parts, units
+        Token counts of parts and of units, with the same ids.
+    place
+        The row of `units` that holds each row of `parts` ``(rows,)``.
+    """
+
+    parts: TokenRows
+    units: TokenRows
+    place: NDArray[np.int64]
+
+    @staticmethod
+    def of(parts: TokenRows, units: Units) -> "UnitRows":
+        """Add up the rows of the parts of each unit."""
+        return UnitRows(parts, *joined_rows(parts, units.part_units))
+
+    def by_unit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (rows of units, …)
+        """Sum values of rows of parts over each row of units."""
+        return sum_at(self.place, values, len(self.units.ids))
+
+    def only(self, tokens: NDArray[np.bool_]) -> "UnitRows":
+        """Count some of the tokens ``(tokens,)``; a row without any stays, with no occurrence."""
+        if tokens.all():
+            return self
+        both = [
+            replace(one, occurrences=np.bincount(one.row_of[tokens], minlength=len(one.ids)).astype(np.int64))
+            for one in (self.parts, self.units)
+        ]
+        return UnitRows(both[0], both[1], self.place)
+
+
+def scaled_selections(
+    rows: TokenRows, chosen: NDArray[np.integer], experts: int, k: int
+) -> NDArray[np.float64]:  # (rows, experts)
+    """Sum the selections of each row, every one divided by the root of its token's number of them, times √k.
+
+    So the product of the selections of two tokens, over k, is their number in common over the geometric mean of their
+    numbers: a share of k where both select k, and 1 for equal selections, however many they are. Where every token
+    selects k these are the counts of `selections`.
+
+    Parameters
+    ----------
+    rows, chosen, experts
+        As for `selections`.
+    k
+        Experts that a token of this layer selects, unless some of them are dropped.
+    """
+    present = chosen >= 0
+    weights = np.sqrt(k / np.maximum(present.sum(axis=1), 1))
+    cells = (rows.row_of[:, None] * experts + chosen)[present]
+    counts = np.bincount(cells, np.broadcast_to(weights[:, None], chosen.shape)[present], len(rows.ids) * experts)
+    return np.asarray(counts.reshape(-1, experts), np.float64)
 
 
 def selections(rows: TokenRows, chosen: NDArray[np.integer], experts: int) -> NDArray[np.float64]:  # (rows, experts)

@@ -115,6 +115,7 @@ def expectation(cohort: Cohort, tokens: Tokens, others: OtherBlocks, *, classifi
     covered = covered_tokens(others)
     there = np.flatnonzero(covered)
     labels = [tokens.labels[i] for i in there.tolist()]
+    groups = None if tokens.groups is None else [tokens.groups[i] for i in there.tolist()]
     if len(set(labels)) < 2 or len(there) == len(set(labels)):
         message = "too few tokens have an id that occurs often enough elsewhere"
         raise NotComputable(message)
@@ -128,14 +129,16 @@ def expectation(cohort: Cohort, tokens: Tokens, others: OtherBlocks, *, classifi
         vectors = [kind.vectors(one)[there] for one in by_layer]
         noise = [kind.noise(one)[np.ix_(there, there)] for one in by_layer]
         similarities = _cosines(np.hstack(vectors), np.sum(noise, axis=0))
-        found = _separation(similarities, labels)
+        found = _separation(similarities, labels, groups)
         if name != "residual":
-            test = matrix_permutation_test(similarities, labels, permutations=permutations, rng=rng)
+            test = matrix_permutation_test(similarities, labels, permutations=permutations, rng=rng, groups=groups)
             found = replace(found, p_value=test.p_value)
         if classified is not None:
             found = replace(found, **_accuracy(cohort, tokens, there, np.hstack(vectors), classified))
         kinds[name] = found
-        effects[name] = [matrix_effect(_cosines(*one), labels) for one in zip(vectors, noise, strict=True)]
+        effects[name] = [
+            matrix_effect(_cosines(*one), labels, groups=groups) for one in zip(vectors, noise, strict=True)
+        ]
     rows = zip(tokens.layers, effects["observed"], effects["expected"], effects["residual"], strict=True)
     share = float(covered.sum() / tokens.rows.occurrences.sum())
     return Expectation(covered=share, **kinds, layers=tuple(LayerSeparation(*row) for row in rows))
@@ -172,8 +175,8 @@ def _cosines(vectors: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArra
     return np.asarray((vectors @ vectors.T - noise) / lengths[:, None] / lengths)
 
 
-def _separation(similarities: NDArray[np.float64], labels: Sequence[str]) -> Separation:
-    found = matrix_similarity(similarities, labels)
+def _separation(similarities: NDArray[np.float64], labels: Sequence[str], groups: Sequence[str] | None) -> Separation:
+    found = matrix_similarity(similarities, labels, groups=groups)
     return Separation(found.within.mean, found.across.mean, found.cohens_d, found.cohens_d_ci)
 
 

@@ -1,16 +1,17 @@
 """Tokens of one id compared with each other: within a category, and across categories."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.summaries import Interval
 from moexray.stats.tokens.pairs import CategorySums, IdPairs
 from moexray.stats.tokens.same_token import same_token_test
-from moexray.stats.tokens.sums import selections, token_rows
+from moexray.stats.tokens.sums import UnitRows, scaled_selections, token_rows
 from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort
 from moexray.studies.limits import LIMITS
@@ -88,6 +89,7 @@ def same_token(cohort: Cohort, tokens: Tokens) -> SameToken:
         permutations=min(cohort.permutations, limits.gain_permutations_of_many if many else limits.gain_permutations),
         rng=cohort.rng("token_identity.same_token"),
         groups=tokens.groups,
+        top_k=tokens.top_k,
     )
     by_layer = zip(tokens.layers, found.by_layer, found.null_by_layer, found.p_values, found.adjusted, strict=True)
     return SameToken(
@@ -117,44 +119,62 @@ def streamed_gains(
     """Return each layer's gain of the same-token test over all prompts.
 
     Memory: numbers for ids × categories × experts in each layer that is summed; as many layers as fit `most_bytes`
-    are summed in one reading of the trace.
+    are summed in one reading of the trace. Beside them, the selections of the groups whose prompts do not follow each
+    other in the file are held until the last of these prompts.
     """
-    numbers = category_numbers(trace.signatures.prompts.categories)
-    ids = np.zeros(0, dtype=np.int64)
-    for block in trace.blocks():
-        ids = np.union1d(ids, block.select(tokens).token_ids)
-    categories = int(numbers.max()) + 1
+    prompts = trace.signatures.prompts
+    units = units_of(prompts.categories, prompts.groups)
+    ids, last = np.zeros(0, dtype=np.int64), np.zeros(len(units), dtype=np.int64)
+    for number, block in enumerate(trace.blocks()):
+        chosen = block.select(tokens)
+        ids = np.union1d(ids, chosen.token_ids)
+        last[units.units[chosen.prompts]] = number
     layers, width = len(trace.signatures.layers), trace.width
-    together = max(1, most_bytes // (len(ids) * categories * (width + 3) * 8))
+    together = max(1, most_bytes // (max(1, len(ids)) * len(units.names) * (width + 5) * 8))
     gains: list[float | None] = []
     for start in range(0, layers, together):
         some = range(start, min(start + together, layers))
-        sums = [_no_sums(len(ids), categories, width) for _ in some]
-        for block in trace.blocks():
-            _add(sums, block.select(tokens), some, ids=ids, numbers=numbers)
-        pairs = [one.pairs(int(trace.signatures.top_k[layer])) for one, layer in zip(sums, some, strict=True)]
-        gains += [_gain(one) for one in pairs]
+        k = trace.signatures.top_k[some.start : some.stop].tolist()
+        sums = [_no_sums(len(ids), len(units.names), width) for _ in some]
+        for chosen in _whole_units(trace, tokens, last[units.units]):
+            _add(sums, chosen, some, k, ids=ids, units=units)
+        gains += [_gain(one.pairs(of_layer)) for one, of_layer in zip(sums, k, strict=True)]
     return gains
 
 
+def _whole_units(trace: Trace, tokens: str, last: NDArray[np.integer]) -> Iterator[RoutedTokens]:
+    """Yield the tokens of units at the last of their blocks; `last` is its number for each prompt ``(prompts,)``."""
+    held: dict[int, list[RoutedTokens]] = defaultdict(list)
+    for number, block in enumerate(trace.blocks()):
+        chosen = block.select(tokens)
+        ends = last[chosen.prompts]
+        for end in np.unique(ends).tolist():
+            held[end].append(chosen.take(ends == end))
+        if number in held:
+            yield RoutedTokens.joined(held.pop(number))
+
+
 def _no_sums(ids: int, categories: int, width: int) -> CategorySums:
-    empty = np.zeros((4, ids, categories))
-    return CategorySums(empty[0], np.zeros((ids, categories, width)), empty[1], empty[2])
+    empty = np.zeros((4, ids))
+    return CategorySums(np.zeros((ids, categories)), np.zeros((ids, categories, width)), *empty)
 
 
 def _add(
     sums: Sequence[CategorySums],
-    block: RoutedTokens,
+    tokens: RoutedTokens,
     layers: range,
+    k: Sequence[int],
     *,
     ids: NDArray[np.int64],
-    numbers: NDArray[np.integer],
+    units: Units,
 ) -> None:
-    rows = token_rows(block.token_ids, block.prompts)
-    where = np.searchsorted(ids, rows.token_ids)
-    for one, layer in zip(sums, layers, strict=True):
-        counts = selections(rows, block.experts[:, layer], one.selections.shape[2])
-        more = CategorySums.of(rows, counts, numbers, one.occurrences.shape[1])
+    every = UnitRows.of(token_rows(tokens.token_ids, units.parts[tokens.prompts]), units)
+    where = np.searchsorted(ids, every.parts.token_ids)
+    for one, layer, of_layer in zip(sums, layers, k, strict=True):
+        chosen = tokens.experts[:, layer]
+        rows = every.only(np.any(chosen >= 0, axis=1))
+        counts = scaled_selections(rows.parts, chosen, one.selections.shape[2], of_layer)
+        more = CategorySums.of(rows, counts, units.part_categories, one.occurrences.shape[1])
         for part in fields(CategorySums):
             getattr(one, part.name)[where] += getattr(more, part.name)
 

@@ -1,11 +1,9 @@
 """The control of token identity: how much of a finding the tokens themselves explain."""
 
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.labels import category_numbers, group_numbers
+from moexray.stats.inference.units import units_of
 from moexray.stats.tokens.expected import OtherBlocks
 from moexray.stats.tokens.information import Bits, routing_information
 from moexray.stats.tokens.share import TokenShare, token_share
@@ -90,7 +88,8 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
     gain = notes.attempt("same_token", lambda: same_token(some, tokens))
     if gain is not None and not some.complete:
         gain = with_every_prompt(gain, cohort, trace)
-    other_prompts = OtherBlocks(tokens.rows, group_numbers(len(some), tokens.groups))
+    units = units_of(tokens.labels, tokens.groups)
+    other_prompts = OtherBlocks(tokens.rows, units.units, units.units)
     main = notes.attempt("expected", lambda: expectation(some, tokens, other_prompts, classified=notes))
     return TokenIdentity(
         same_token=gain,
@@ -99,8 +98,10 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
         expected=None if main is None else main.expected,
         residual=None if main is None else _tested(main.residual, some, tokens, notes),
         layers=None if main is None else main.layers,
-        other_categories=notes.attempt("other_categories", lambda: _from_other_categories(some, tokens)),
-        share=notes.attempt("share", lambda: token_share(other_prompts, tokens.by_layer, tokens.labels)),
+        other_categories=notes.attempt("other_categories", lambda: _from_other_categories(some, tokens, notes)),
+        share=notes.attempt(
+            "share", lambda: token_share(other_prompts, tokens.by_layer, tokens.labels, groups=tokens.groups)
+        ),
         information=notes.attempt("information", lambda: _information(tokens)),
     )
 
@@ -109,10 +110,17 @@ def _tested(residual: Separation, cohort: Cohort, tokens: Tokens, notes: Notes) 
     return notes.attempt("residual", lambda: with_residual_test(residual, cohort, tokens)) or residual
 
 
-def _from_other_categories(cohort: Cohort, tokens: Tokens) -> Expectation:
-    """Leave classifiers out: what is expected lacks a prompt's own category, and they could read it from that."""
-    blocks = category_numbers(tokens.labels).astype(np.int64)
-    return expectation(cohort, tokens, OtherBlocks(tokens.rows, blocks))
+def _from_other_categories(cohort: Cohort, tokens: Tokens, notes: Notes) -> Expectation:
+    """Leave classifiers and the p of expected signatures out.
+
+    What is expected of a prompt lacks its own category: a classifier could read the category from that, and permuted
+    labels would be labels that had no part in making the signatures that they are tested on.
+    """
+    units = units_of(tokens.labels, tokens.groups)
+    found = expectation(cohort, tokens, OtherBlocks(tokens.rows, units.categories, units.units))
+    note = "labels chose the prompts from which routing is expected, so permuted labels are no null of it"
+    notes.add("other_categories.expected.p_value", note)
+    return replace(found, expected=replace(found.expected, p_value=None))
 
 
 def _information(tokens: Tokens) -> tuple[LayerInformation, ...]:

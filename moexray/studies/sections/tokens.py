@@ -21,8 +21,8 @@ class Tokens:
         The tokens, with prompts numbered as in the cohort.
     labels, groups
         The category and the group of each prompt.
-    layers, width
-        Index of each layer, and experts of the widest.
+    layers, width, top_k
+        Index of each layer, experts of the widest, and experts that a token selects in each layer.
     rows, by_layer
         A row for each token id and prompt, and for each layer its selections ``(rows, experts)``.
     """
@@ -32,6 +32,7 @@ class Tokens:
     groups: Sequence[str] | None
     layers: Sequence[int]
     width: int
+    top_k: Sequence[int]
     rows: TokenRows
     by_layer: list[NDArray[np.float64]]
 
@@ -47,6 +48,7 @@ def tokens_of(cohort: Cohort, trace: Trace) -> Tokens:
         groups=prompts.groups,
         layers=cohort.layers,
         width=trace.width,
+        top_k=trace.signatures.top_k.tolist(),
         rows=rows,
         by_layer=[selections(rows, chosen, trace.width) for chosen in routed.experts.swapaxes(0, 1)],
     )

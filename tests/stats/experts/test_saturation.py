@@ -14,9 +14,35 @@ def test_it_is_the_share_of_experts_that_both_select_every_prompt_counting_once(
     assert found.by_layer == ((0.75 + 0) / 2,)
 
 
-def test_a_place_that_is_not_used_is_not_common() -> None:
-    found = router_saturation(np.array([[[0, -1]]]), np.array([[[0, -1]]]), np.array([0]), ["a"])
-    assert found.by_layer == (0.5,)
+def test_layers_of_different_k_and_dropped_selections_are_divided_by_what_was_selected() -> None:
+    """In common are 1 of 1, and 1 of √(1 · 2); a token that neither router sends anywhere is left out."""
+    first = np.array([[[0, -1], [0, 1]], [[0, -1], [2, 3]], [[-1, -1], [4, 5]]])
+    second = np.array([[[0, -1], [0, 1]], [[0, 1], [2, 3]], [[-1, -1], [4, 5]]])
+    found = router_saturation(first, second, np.array([0, 0, 1]), ["a", "a"])
+    assert found.by_layer == pytest.approx([(1 + 1 / np.sqrt(2)) / 2, 1])
+    assert router_saturation(first, first, np.array([0, 0, 1]), ["a", "a"]).by_layer == (1, 1)
+    assert router_saturation(first[:2], second[:2, :, :1], np.array([0, 1]), ["a", "a"]).by_layer[0] == 1
+
+
+def test_a_layer_without_selections_is_refused() -> None:
+    none = np.full((2, 1, 2), -1)
+    with pytest.raises(NotComputable, match="neither router selects"):
+        router_saturation(none, none, np.array([0, 1]), ["a", "a"])
+
+
+def test_an_interval_is_over_groups() -> None:
+    """Of ten groups of two equal prompts it is that of ten prompts."""
+    rng = np.random.default_rng(1)
+    first, second = np.argsort(rng.random((2, 1000, 1, 16)), axis=3)[..., :4]
+    whole = router_saturation(first, second, np.arange(1000) // 100, [*"aaaabbbbbb"])
+    torn = router_saturation(
+        first.repeat(2, axis=0),
+        second.repeat(2, axis=0),
+        2 * (np.arange(2000) // 200) + np.arange(2000) % 2,
+        [label for label in "aaaabbbbbb" for _ in range(2)],
+        groups=[f"{i // 2}" for i in range(20)],
+    )
+    assert torn.intervals[0] == pytest.approx(whole.intervals[0])
 
 
 def test_a_router_agrees_with_itself_and_by_chance_with_k_over_experts() -> None:

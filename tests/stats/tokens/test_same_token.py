@@ -1,7 +1,7 @@
 """One token is compared with itself in other prompts, and with nothing else."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -10,9 +10,10 @@ import pytest
 from scipy.stats import kstest
 
 from moexray.errors import NotComputable
+from moexray.stats.inference.units import Units, units_of
 from moexray.stats.tokens.pairs import CategorySums, layer_gain, pair_matrix
 from moexray.stats.tokens.same_token import SameTokenTest, same_token_test, shuffled_gains
-from moexray.stats.tokens.sums import selections, token_rows
+from moexray.stats.tokens.sums import UnitRows, scaled_selections, token_rows
 
 from ..simulations import simulated
 
@@ -34,18 +35,27 @@ def same_token(found: Routed, permutations: int = 99, **options: Any) -> SameTok
     )
 
 
+def rows_of(found: Routed, units: Units) -> UnitRows:
+    return UnitRows.of(token_rows(found.token_ids, units.parts[found.prompts]), units)
+
+
 def gain_by_pairs(found: Routed, layer: int, units: Sequence[int] | None = None, *, without: int = -1) -> float:
-    """Compare every two occurrences of every id that lie in different units, one pair after the other."""
+    """Compare every two occurrences of every id that lie in different units, one pair after the other.
+
+    A token without a selection in the layer is passed over.
+    """
     units = range(len(found.labels)) if units is None else units
+    selected = [set(row[row >= 0].tolist()) for row in found.experts[:, layer]]
     total = weights = 0.0
     for token in np.unique(found.token_ids):
-        places = [i for i in np.flatnonzero(found.token_ids == token) if units[found.prompts[i]] != without]
+        there = [i for i in np.flatnonzero(found.token_ids == token).tolist() if selected[i]]
+        places = [i for i in there if units[found.prompts[i]] != without]
         shares: dict[bool, list[float]] = {True: [], False: []}
         for i, j in combinations(places, 2):
             p, q = found.prompts[i], found.prompts[j]
             if units[p] != units[q]:
-                common = set(found.experts[i, layer]) & set(found.experts[j, layer])
-                shares[found.labels[p] == found.labels[q]].append(len(common) / found.experts.shape[2])
+                most = np.sqrt(len(selected[i]) * len(selected[j]))
+                shares[found.labels[p] == found.labels[q]].append(len(selected[i] & selected[j]) / most)
         if shares[True] and shares[False]:
             within = len(shares[True]) / (len(shares[True]) + len(shares[False]))
             weight = len(places) * within * (1 - within)
@@ -65,41 +75,110 @@ def test_the_gain_is_that_of_a_loop_over_pairs_of_occurrences(planted: Planted) 
 def test_the_gain_under_other_labels_is_that_of_a_loop_over_pairs(planted: Planted) -> None:
     """The matrix that shuffles are multiplied with holds no label."""
     drawn = planted(1, token=1, category=0.5, prompts=12)
-    rows = token_rows(drawn.token_ids, drawn.prompts)
-    matrices = np.stack([pair_matrix(rows, selections(rows, drawn.experts[:, i], 16), 4, prompts=12) for i in (0, 1)])
+    units = units_of(drawn.labels)
+    rows = rows_of(drawn, units)
+    counts = [scaled_selections(rows.parts, drawn.experts[:, layer], 16, 4) for layer in (0, 1)]
+    matrices = np.stack([pair_matrix(rows, one, 4, units=units) for one in counts])
     for seed in range(3):
-        numbers = np.random.default_rng(seed).permutation(np.arange(12) % 4)
-        found = shuffled_gains(rows, matrices, numbers, permutations=1, rng=0).gains[0]
-        relabelled = replace(drawn, labels=[str(number) for number in numbers])
+        labels = [str(number) for number in np.random.default_rng(seed).permutation(np.arange(12) % 4)]
+        found = shuffled_gains([rows, rows], matrices, units_of(labels), permutations=1, rng=0).gains[0]
+        relabelled = replace(drawn, labels=labels)
         expected = [gain_by_pairs(relabelled, layer) for layer in range(2)]
         assert found == pytest.approx([*expected, np.mean(expected)], abs=1e-12)
 
 
-def test_a_prompt_left_out_is_as_if_it_had_not_been_there(planted: Planted) -> None:
-
+@pytest.mark.parametrize("groups", [None, "nested", "crossed"])
+def test_a_unit_left_out_is_as_if_it_had_not_been_there(planted: Planted, groups: str | None) -> None:
     drawn = planted(2, token=1, prompts=12)
-    rows, numbers = token_rows(drawn.token_ids, drawn.prompts), np.arange(12) % 4
-    counts = selections(rows, drawn.experts[:, 0], 16)
-    found = layer_gain(rows, counts, 4, sums=CategorySums.of(rows, counts, numbers, 4), numbers=numbers)
-    expected = [gain_by_pairs(drawn, 0, without=prompt) for prompt in range(12)]
+    names = {"nested": [f"{i % 4}, {i // 8}" for i in range(12)], "crossed": [f"{i // 4}" for i in range(12)]}
+    units = units_of(drawn.labels, names.get(groups or ""))
+    rows = rows_of(drawn, units)
+    counts = scaled_selections(rows.parts, drawn.experts[:, 0], 16, 4)
+    sums = CategorySums.of(rows, counts, units.part_categories, 4)
+    found = layer_gain(rows, counts, 4, sums=sums, units=units)
+    expected = [gain_by_pairs(drawn, 0, units.units.tolist(), without=unit) for unit in range(len(units))]
     assert found.without_each == pytest.approx(expected, abs=1e-12)
 
 
-def test_prompts_of_one_group_make_no_pairs_with_each_other(planted: Planted) -> None:
+@pytest.mark.parametrize("design", ["nested", "crossed", "mixed"])
+def test_prompts_of_one_group_make_no_pairs_with_each_other(planted: Planted, design: str) -> None:
+    """Whether a group holds one category, or all four, or some groups the one and some the other."""
     drawn = planted(3, token=1, category=0.5)
-    groups = [f"{label}, {i // 8}" for i, label in enumerate(drawn.labels)]
-    units = [sorted(set(groups)).index(group) for group in groups]
-    assert same_token(drawn, groups=groups).by_layer[0] == pytest.approx(gain_by_pairs(drawn, 0, units), abs=1e-12)
+    nested = [f"{label}, {i // 8}" for i, label in enumerate(drawn.labels)]
+    crossed = [f"content {i // 8}" for i in range(len(drawn.labels))]
+    groups = {"nested": nested, "crossed": crossed, "mixed": [*crossed[:16], *nested[16:36], *["", "", "", ""]]}[design]
+    units = units_of(drawn.labels, groups).units.tolist()
+    found = same_token(drawn, groups=groups)
+    assert found.by_layer[0] == pytest.approx(gain_by_pairs(drawn, 0, units), abs=1e-12)
 
 
-def test_an_expert_that_no_layer_selected_is_shared_by_no_pair(planted: Planted) -> None:
-    """A router that uses fewer than k leaves places of −1; two of them are nothing in common."""
+def test_the_variance_of_the_gain_is_that_of_sums_over_two_units(planted: Planted) -> None:
+    """The statistic of the labels as they are, from a loop over pairs of groups that hold all categories."""
+    drawn = planted(4, token=1, prompts=16, layers=1)
+    units = units_of(drawn.labels, [f"{i // 4}" for i in range(16)])
+    rows = rows_of(drawn, units)
+    counts = scaled_selections(rows.parts, drawn.experts[:, 0], 16, 4)
+    matrix = pair_matrix(rows, counts, 4, units=units)
+    found = shuffled_gains([rows], matrix[None], units, permutations=1, rng=0)
+    every = CategorySums.of(rows, counts, units.part_categories, 4).pairs(4)
+    share = (every.occurrences * every.pairs_within / np.maximum(every.pairs, 1))[every.pairs > 0].sum()
+    share /= every.occurrences[every.pairs > 0].sum()
+    total = variance = 0.0
+    for u, v in combinations(range(4), 2):
+        of_units = [
+            ((units.part_categories[p] == units.part_categories[q]) - share, matrix[p, q])
+            for p in np.flatnonzero(units.part_units == u)
+            for q in np.flatnonzero(units.part_units == v)
+        ]
+        total += sum(weight * value for weight, value in of_units)
+        variance += sum(weight * value for weight, value in of_units) ** 2
+    assert found.scaled[0, 0] == pytest.approx(total / np.sqrt(variance))
+
+
+def mixed_k(seed: int) -> Routed:
+    """Return 10 prompts (4 and 6), 120 tokens of 12 ids, 6 experts, and two layers of k = 3 and k = 1."""
+    rng = np.random.default_rng(seed)
+    ids, prompts = rng.integers(12, size=120), np.sort(np.arange(120) % 10)
+    scores = 1.5 * rng.normal(size=(12, 2, 6))[ids] + rng.gumbel(size=(120, 2, 6))
+    chosen = np.argsort(-scores, axis=2)[:, :, :3].astype(np.int16)
+    chosen[:, 1, 1:] = -1
+    return Drawn(ids, prompts, chosen, [*"aaaa", *"bbbbbb"])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The same as `Routed` of conftest.py."""
+
+    token_ids: np.ndarray
+    prompts: np.ndarray
+    experts: np.ndarray
+    labels: list[str]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_layer_is_divided_by_its_own_k(seed: int) -> None:
+    drawn = mixed_k(seed)
+    found = same_token(drawn)
+    assert found.by_layer == pytest.approx([gain_by_pairs(drawn, layer) for layer in range(2)], abs=1e-12)
+    by_token = np.tile((drawn.token_ids[:, None, None] + np.arange(3)) % 6, (1, 2, 1))
+    by_token[:, 1, 1:] = -1
+    alike = same_token(replace(drawn, experts=by_token))
+    assert (alike.within, alike.gain) == (1, 0)
+
+
+def test_selections_that_were_dropped_are_shared_by_no_pair_and_divide_none(planted: Planted) -> None:
+    """Equal selections are all in common, however many they are; a token without any takes no part in its layer."""
     drawn = planted(4, category=0.5, prompts=12)
     fewer = drawn.experts.copy()
     fewer[::2, :, 3] = -1
-    names = np.where(fewer < 0, -1 - np.arange(len(fewer))[:, None, None], fewer)  # all different, so none is shared
-    expected = gain_by_pairs(replace(drawn, experts=names), 0)
-    assert same_token(replace(drawn, experts=fewer)).by_layer[0] == pytest.approx(expected)
+    fewer[::5, 0] = -1
+    some = replace(drawn, experts=fewer)
+    found = same_token(some)
+    assert found.by_layer == pytest.approx([gain_by_pairs(some, layer) for layer in range(2)], abs=1e-12)
+    without = np.ones(len(fewer), dtype=bool)
+    without[::5] = False
+    alone = Drawn(some.token_ids[without], some.prompts[without], fewer[without], some.labels)
+    assert found.by_layer[0] == pytest.approx(same_token(alone).by_layer[0], abs=1e-12)
 
 
 @simulated(40, nightly=200)
@@ -155,8 +234,3 @@ def test_tokens_that_occur_once_cannot_speak() -> None:
     experts = np.zeros((4, 1, 1), dtype=np.int16)
     with pytest.raises(NotComputable, match="no token id occurs in two prompts"):
         same_token_test(np.arange(4), np.arange(4), experts, list("aabb"), width=2, permutations=9, rng=0)
-
-
-def test_a_group_of_two_categories_is_refused(planted: Planted) -> None:
-    with pytest.raises(NotComputable, match="several categories"):
-        same_token(planted(9, token=1), groups=["one"] * 40)
