@@ -8,14 +8,27 @@ from moexray.signatures import Signatures
 
 # What makes two captures ones of different models, where both say it.
 _MODEL = ("model", "revision", "quantization")
+# What else changes the routing of the same prompt.
+_SETTINGS = ("dtype", "chat_template", "max_new_tokens", "do_sample", "temperature", "top_p")
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The prompts of a test that training does not hold, and the ids of those that it holds."""
+    """The prompts of a test that training does not hold.
+
+    Attributes
+    ----------
+    signatures
+        Of these prompts.
+    left_out
+        Ids of the prompts of the test that training holds.
+    settings
+        How the captures differ in settings that change routing; empty where they do not.
+    """
 
     signatures: Signatures
     left_out: tuple[str, ...]
+    settings: str
 
 
 def held_out(training: Signatures, test: Signatures) -> HeldOut:
@@ -67,4 +80,9 @@ def _unseen(training: Signatures, test: Signatures) -> HeldOut:
         message = "what is analyzed holds every prompt of `test`: name a capture of other prompts"
         raise AnalysisError(message)
     left_out = tuple(one for one, name in zip(test.prompts.ids, names, strict=True) if name in known)
-    return HeldOut(test.take(kept) if left_out else test, left_out)
+    settings = [
+        f"{key} {theirs!r}, not {ours!r}"
+        for key in _SETTINGS
+        if (theirs := test.meta.get(key)) != (ours := training.meta.get(key))
+    ]
+    return HeldOut(test.take(kept) if left_out else test, left_out, "; ".join(settings))

@@ -53,7 +53,7 @@ class Limits:
     named: int = 100
     balance_prompts: int = 500
     classifier_repeats: int = 10
-    classifier_rows: int = 5000
+    classifier_rows: int = 2000
     classifier_prompts: int = 500
     classifier_permutations: int = 500
     classifier_test_repeats: int = 4

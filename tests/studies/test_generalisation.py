@@ -169,6 +169,11 @@ def test_templates_that_training_knows_are_noted() -> None:
     assert found.notes["test.groups"].startswith("32 prompts are of groups that are in training, too")
 
 
+def test_settings_that_differ_are_noted() -> None:
+    found = analyze(capture(), test=capture(12, seed=1, name="q", meta={"max_new_tokens": 8}), **OPTIONS)
+    assert found.notes["test.settings"].endswith("max_new_tokens 8, not None")
+
+
 def test_a_test_of_one_category_says_why_it_has_no_p() -> None:
     found = analyze(capture(), test=capture(12, categories="b", seed=1, name="q"), **OPTIONS)
     assert found.test is not None

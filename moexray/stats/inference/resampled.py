@@ -40,7 +40,8 @@ def share_interval(
 
     Wilson's interval of an effective number of predictions, p(1 − p)/v · (V − 1)/V, with p the share, v its variance
     over units with the categories' sizes held fixed, and V the number of folds: see the module. The number is never
-    larger than if every unit were one prediction. The interval holds the share, and reaches 1 where all are right.
+    larger than if the prompts of a unit in one category were one prediction: 1 / Σ (their weight)² (L. Kish, Survey
+    Sampling, 1965). The interval holds the share, and reaches 1 where all are right.
 
     Parameters
     ----------
@@ -54,8 +55,7 @@ def share_interval(
         Folds of each partition; None for one classifier that was trained on other prompts, whose interval it is.
     """
     share = 1.0 if right.all() else float((right @ weights).mean())
-    of_category = np.bincount(units.categories, weights, minlength=len(units.names))
-    effective = 1 / float((of_category**2 / units.units_of_category).sum())
+    effective = 1 / float((np.bincount(units.parts, weights) ** 2).sum())
     variance = _variance(right.astype(np.float64), weights, units).value
     if variance > 0:
         effective = min(effective, share * (1 - share) / variance)

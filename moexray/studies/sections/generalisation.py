@@ -127,6 +127,8 @@ def tested(cohort: Cohort, notes: Notes) -> Tested:
         seed=cohort.seed,
         limits=cohort.limits,
     )
+    if usable.settings:
+        notes.add("settings", f"the test was captured with other settings: {usable.settings}")
     _note_prompts(cohort, other, usable.left_out, notes)
     groups = other.signatures.prompts.groups
     training, test = (cohort.vectors, cohort.labels), (other.vectors, other.labels)

@@ -13,6 +13,7 @@ from moexray.stats.inference.units import units_of
 from tests.stats.simulations import assert_share, simulated
 
 CATEGORIES = 4
+UNEQUAL = [size for size in (1, 2, 4, 6, 7) for _ in range(CATEGORIES)]
 
 
 def centres(dimensions: int) -> np.ndarray:
@@ -28,7 +29,9 @@ def independent(seeds: range, prompts: int, dimensions: int, separation: float, 
         yield classify(vectors, numbers.astype(str).tolist(), folds=folds)
 
 
-def in_groups(seeds: range, prompts: int, separation: float = 0.4, spread: float = 0.3) -> Iterator[Classification]:
+def in_groups(
+    seeds: range, prompts: int | list[int], separation: float = 0.4, spread: float = 0.3
+) -> Iterator[Classification]:
     """20 groups, each one draw around its category's centre, with its prompts close to it."""
     groups = np.repeat(np.arange(20), prompts)
     numbers = groups % CATEGORIES
@@ -48,9 +51,9 @@ def assert_covers(found: list[Classification], low: float, high: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prompts", [4, 10])
+@pytest.mark.parametrize("prompts", [4, 10, UNEQUAL], ids=["4", "10", "1 to 7"])
 @simulated(40, nightly=200)
-def test_accuracy_of_groups_is_covered(prompts: int, seeds: range) -> None:
+def test_accuracy_of_groups_is_covered(prompts: int | list[int], seeds: range) -> None:
     """An interval over prompts would cover it in about half of the studies."""
     assert_covers(list(in_groups(seeds, prompts)), 0.93, 0.97)
 
@@ -114,6 +117,16 @@ def test_prompts_of_a_group_that_are_right_or_wrong_together_count_as_one() -> N
     alone = units_of(labels[::10])
     found = share_interval(right, prompt_weights(units.categories)[0], units, folds=5)
     assert found == pytest.approx(share_interval(right[:, ::10], prompt_weights(alone.categories)[0], alone, folds=5))
+
+
+def test_one_large_group_among_four_small_ones_says_almost_nothing() -> None:
+    """Of 104 prompts 100 are one template: weights of 100, 1, 1, 1 and 1 are those of 1.08 equal units."""
+    groups = ["large"] * 100 + ["", "", "", ""]
+    units = units_of(["a"] * 104, groups)
+    right = np.ones((1, 104), dtype=bool)
+    found = share_interval(right, prompt_weights(units.categories)[0], units, folds=None)
+    assert found == pytest.approx(wilson_interval(104**2 / (100**2 + 4), 104**2 / (100**2 + 4)))
+    assert found[0] < 0.25
 
 
 def test_all_right_reaches_one_and_all_wrong_zero() -> None:
