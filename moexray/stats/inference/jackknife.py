@@ -11,7 +11,12 @@ LEAST_UNITS = 3
 
 
 def jackknife_interval(
-    estimate: float, left_out: NDArray[np.float64], strata: NDArray[np.integer], *, least: int = LEAST_UNITS
+    estimate: float,
+    left_out: NDArray[np.float64],
+    strata: NDArray[np.integer],
+    *,
+    least: int = LEAST_UNITS,
+    kept: float = 1.0,
 ) -> tuple[float, float] | None:
     """95 % jackknife interval of a statistic of several independent samples of units.
 
@@ -34,6 +39,8 @@ def jackknife_interval(
         The sample of each unit, `moexray.stats.inference.units.Units.strata`; its category, where units are prompts.
     least
         Every sample must have this many units.
+    kept
+        The share of the variance that is not counted twice: see `moexray.stats.pairs.interactions`.
 
     Returns
     -------
@@ -45,13 +52,19 @@ def jackknife_interval(
     found = np.flatnonzero(sizes)
     if not np.isfinite(left_out).all() or not len(found) or sizes[found].min() < least:
         return None
+    variance, freedom = jackknife_variance(left_out, strata)
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * float(np.sqrt(kept * variance)) if variance > 0 else 0.0
+    return float(estimate - half), float(estimate + half)
+
+
+def jackknife_variance(left_out: NDArray[np.float64], strata: NDArray[np.integer]) -> tuple[float, float]:
+    """Return the variance of `jackknife_interval`, and its degrees of freedom."""
+    sizes = np.bincount(strata)
+    found = np.flatnonzero(sizes > 1)
     variances = np.array([(sizes[c] - 1) * np.var(left_out[strata == c]) for c in found])
     total = float(variances.sum())
-    if total == 0:
-        return float(estimate), float(estimate)
-    freedom = total**2 / float((variances**2 / (sizes[found] - 1)).sum())
-    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * float(np.sqrt(total))
-    return float(estimate - half), float(estimate + half)
+    freedom = total**2 / float((variances**2 / (sizes[found] - 1)).sum()) if total > 0 else 1.0
+    return total, freedom
 
 
 def mean_interval(
@@ -90,7 +103,7 @@ def mean_interval(
 
 
 def logit_interval(
-    estimate: float, left_out: NDArray[np.float64], strata: NDArray[np.integer]
+    estimate: float, left_out: NDArray[np.float64], strata: NDArray[np.integer], *, kept: float = 1.0
 ) -> tuple[float, float] | None:
     """95 % jackknife interval of a probability on the logit scale, since near 0 or 1 it is far from symmetric.
 
@@ -100,5 +113,5 @@ def logit_interval(
 
     if not (0 < estimate < 1 and np.all((left_out > 0) & (left_out < 1))):
         return None
-    interval = jackknife_interval(float(logit(estimate)), logit(left_out), strata)
+    interval = jackknife_interval(float(logit(estimate)), logit(left_out), strata, kept=kept)
     return None if interval is None else (float(expit(interval[0])), float(expit(interval[1])))

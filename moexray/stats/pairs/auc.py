@@ -36,7 +36,7 @@ class Auc:
     error: float | None
 
 
-def exact_auc(directions: NDArray[np.float64], units: Units) -> Auc:
+def exact_auc(directions: NDArray[np.float64], units: Units, *, kept: float = 1.0) -> Auc:
     """Compare every pair within with every pair across, in O(P² log P) time.
 
     Leaving out a unit removes the comparisons of its pairs within and of its pairs across; those of both are
@@ -48,6 +48,8 @@ def exact_auc(directions: NDArray[np.float64], units: Units) -> Auc:
         Signatures of unit length ``(prompts, dimensions)``.
     units
         The categories and units of the prompts; there is a pair within and one across.
+    kept
+        The share of the jackknife variance that its interval takes: see `moexray.stats.pairs.interactions`.
     """
     gram = directions @ directions.T
     first, second = np.triu_indices(len(directions), 1)
@@ -74,7 +76,7 @@ def exact_auc(directions: NDArray[np.float64], units: Units) -> Auc:
     with np.errstate(divide="ignore", invalid="ignore"):
         left_out = (below.sum() - lost) / left
     value = float(below.sum() / (len(within) * len(across)))
-    return Auc(value, logit_interval(value, left_out, units.strata), None)
+    return Auc(value, logit_interval(value, left_out, units.strata, kept=kept), None)
 
 
 @dataclass(frozen=True)

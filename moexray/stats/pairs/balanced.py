@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.stats.inference.units import Units
+from moexray.stats.pairs.interactions import equal_weights_of_categories, kept_share
 from moexray.stats.pairs.pair_sums import PairSums
 
 Interval = tuple[float, float]
 # A variance below this share of the second moment is rounding.
+LEAST_BALANCED = (
+    10  # with fewer, intervals cover 98 to 99 % where categories do not differ, and 85 % with 3 against 200
+)
 _NO_SPREAD = 64 * np.finfo(np.float64).eps
 
 
@@ -60,14 +64,20 @@ class _Means:
             return np.asarray(self.within - self.across)
 
     @property
-    def cohens_d(self) -> NDArray[np.float64]:
-        """Effect size; NaN where nothing varies."""
-        with np.errstate(divide="ignore", invalid="ignore"):
+    def deviation(self) -> NDArray[np.float64]:
+        """What the effect size divides by; NaN where nothing varies."""
+        with np.errstate(invalid="ignore"):
             variance = self.within_squares - self.within**2
             variance = variance + (self.categories - 1) * (self.across_squares - self.across**2)
             size = self.within_squares + (self.categories - 1) * self.across_squares
-            d = self.difference / np.sqrt(np.where(variance > _NO_SPREAD * size, variance / self.categories, np.nan))
-        return np.asarray(d)
+            kept = np.where(variance > _NO_SPREAD * size, variance / self.categories, np.nan)
+        return np.asarray(np.sqrt(kept))
+
+    @property
+    def cohens_d(self) -> NDArray[np.float64]:
+        """Effect size; NaN where nothing varies."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.difference / self.deviation)
 
 
 def balanced_effect(sums: PairSums, units: Units) -> BalancedEffect | None:
@@ -92,11 +102,17 @@ def balanced_effect(sums: PairSums, units: Units) -> BalancedEffect | None:
         left = _without_crossed(sums, units) if units.design == "crossed" else _without_nested(sums, units)
     difference, d = float(whole.difference), float(whole.cohens_d)
     known = bool(np.isfinite(d))
+    weights, strata = equal_weights_of_categories(totals), units.strata
+
+    def interval(value: float, without: NDArray[np.float64], scale: float) -> Interval | None:
+        kept = kept_share(totals, weights, scale, without, strata)
+        return jackknife_interval(value, without, strata, least=LEAST_BALANCED, kept=kept)
+
     return BalancedEffect(
         difference=difference,
-        difference_ci=jackknife_interval(difference, left.difference, units.strata),
+        difference_ci=interval(difference, left.difference, 1.0),
         cohens_d=d if known else None,
-        ci=jackknife_interval(d, left.cohens_d, units.strata) if known else None,
+        ci=interval(d, left.cohens_d, float(whole.deviation)) if known else None,
     )
 
 

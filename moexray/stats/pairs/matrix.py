@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from moexray.stats.inference.permutation import PermutationTest, permutation_result
 from moexray.stats.inference.units import Units, units_of
-from moexray.stats.pairs.pair_sums import PairSums, PairTotals, numbers_of_pairs, second_sums
+from moexray.stats.pairs.pair_sums import PairSums, PairTotals, numbers_of_pairs, second_sums, squared_rows_of
 from moexray.stats.pairs.shuffled import difference_between
 from moexray.stats.pairs.similarity import Similarity, summarised
 from moexray.stats.pairs.summaries import PairSummary, cohens_d
@@ -36,7 +36,14 @@ def matrix_similarity(
     marks = np.eye(categories)[units.categories]
     first, squares = shifted @ marks, shifted**2 @ marks
     between = [marks.T @ part for part in (first, squares, pairs)]
-    totals = PairTotals(shift, between[0], between[1], between[2].astype(np.int64), between[1])
+    totals = PairTotals(
+        shift,
+        between[0],
+        between[1],
+        between[2].astype(np.int64),
+        between[1],
+        None if units.together is not None else squared_rows_of(first, units.categories),
+    )
     second = second_sums(squares, units.categories, categories)
     return summarised(PairSums(totals, first, second, pairs, squares), units, None)
 

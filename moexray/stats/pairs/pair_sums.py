@@ -31,6 +31,9 @@ class PairTotals:
         Number of pairs.
     magnitude
         Size of the terms of `second` before they cancel; its rounding error is proportional to this.
+    squared_rows
+        Sum over the prompts of one category of the square of their `PairSums.first` with the other; None where prompts
+        have groups.
     """
 
     shift: float
@@ -38,6 +41,7 @@ class PairTotals:
     second: NDArray[np.float64]
     pairs: NDArray[np.int64]
     magnitude: NDArray[np.float64]
+    squared_rows: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,19 @@ def _by_category(numbers: NDArray[np.integer]) -> Iterable[NDArray[np.intp]]:
         yield order[start : start + _BLOCK]
 
 
-def totals_of(between: NDArray[np.float64], reference: NDArray[np.float64]) -> PairTotals:
+def totals_of(
+    between: NDArray[np.float64], reference: NDArray[np.float64], squared_rows: NDArray[np.float64] | None
+) -> PairTotals:
     """Make the totals from `CategoryMoments.between`, summed over strips."""
     pairs, first, second, magnitude = between
-    return PairTotals(float(reference @ reference), first, second, pairs.astype(np.int64), magnitude)
+    return PairTotals(float(reference @ reference), first, second, pairs.astype(np.int64), magnitude, squared_rows)
+
+
+def squared_rows_of(
+    first: NDArray[np.float64], numbers: NDArray[np.integer]
+) -> NDArray[np.float64]:  # (categories, categories)
+    """Return `PairTotals.squared_rows`, or the part of some prompts, from their sums ``(prompts, categories)``."""
+    return np.asarray(np.eye(first.shape[1])[numbers].T @ first**2)
 
 
 def numbers_of_pairs(
@@ -155,7 +168,11 @@ def _from_matrix(
     sizes = np.array([sizes_of(rest[chosen], along[chosen]) for chosen in marks.astype(bool).T])
     between = np.stack([*(marks.T @ part for part in (pairs, first, squares)), magnitudes(sizes)])
     return PairSums(
-        totals_of(between, reference), first, second_sums(squares, numbers, categories), pairs, squares=squares
+        totals_of(between, reference, None if together is not None else squared_rows_of(first, numbers)),
+        first,
+        second_sums(squares, numbers, categories),
+        pairs,
+        squares=squares,
     )
 
 
@@ -177,4 +194,5 @@ def _from_moments(
             more = forms.sums(extended(*block, reference))
             first[rows] += more[0]
             second[rows] += more[1]
-    return PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, categories))
+    totals = totals_of(between, reference, squared_rows_of(first, numbers))
+    return PairSums(totals, first, second, numbers_of_pairs(numbers, categories))

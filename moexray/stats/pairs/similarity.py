@@ -1,7 +1,7 @@
 """Cosine similarity of pairs of signatures within and across categories, and the effect size between the two."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -11,7 +11,8 @@ from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.auc import EXACT_PROMPTS, Auc, auc_of_sample, exact_auc, sample_pairs
 from moexray.stats.pairs.balanced import BalancedEffect, balanced_effect
-from moexray.stats.pairs.pair_sums import PairSums, pair_sums
+from moexray.stats.pairs.interactions import equal_weights_of_pairs, kept_share
+from moexray.stats.pairs.pair_sums import PairSums, PairTotals, pair_sums
 from moexray.stats.pairs.summaries import (
     LEAST_WITHIN,
     Interval,
@@ -19,6 +20,7 @@ from moexray.stats.pairs.summaries import (
     PairSummary,
     cohens_d,
     effect_sizes_without_each,
+    pooled_deviation,
 )
 
 
@@ -38,6 +40,8 @@ class Similarity:
         Pairs within each category, and across each two categories (names sorted).
     balanced
         The effect with equal weights of categories; None where a category, or two, have no pair.
+    kept
+        See `moexray.stats.pairs.interactions.kept_share`.
     """
 
     within: PairSummary
@@ -48,6 +52,7 @@ class Similarity:
     by_category: dict[str, PairSummary]
     by_pair: dict[tuple[str, str], PairSummary]
     balanced: BalancedEffect | None
+    kept: float
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,12 @@ def similarity(
         Seed or generator of the pairs that the AUC samples, where there are too many prompts to compare all.
     """
     directions, units = unit_rows(vectors), units_of(labels, groups)
-    auc = None
-    if units.pairs_within and units.pairs_across:
-        auc = exact_auc(directions, units) if len(directions) <= EXACT_PROMPTS else _sampled_auc(directions, units, rng)
-    return summarised(pair_sums(directions, units.categories, len(units.names), units.together), units, auc)
+    found = summarised(pair_sums(directions, units.categories, len(units.names), units.together), units, None)
+    if not (units.pairs_within and units.pairs_across):
+        return found
+    if len(directions) > EXACT_PROMPTS:
+        return replace(found, auc=_sampled_auc(directions, units, rng))
+    return replace(found, auc=exact_auc(directions, units, kept=found.kept))
 
 
 def summarised(sums: PairSums, units: Units, auc: Auc | None) -> Similarity:
@@ -131,6 +138,9 @@ def summarised(sums: PairSums, units: Units, auc: Auc | None) -> Similarity:
     inside, outside = within.summary(strata, least=LEAST_WITHIN), across.summary(strata)
     d = cohens_d(inside, outside)
     without_each = effect_sizes_without_each(within, across, units.by_unit(sums.second[:, :2]))
+    kept = kept_share(
+        sums.totals, equal_weights_of_pairs(sums.totals), pooled_deviation(inside, outside), without_each, strata
+    )
     between = {
         (b, c): Pairs.chosen(sums, units, _marked(len(names), b, c)).summary(strata)
         for b, c in combinations_with_replacement(range(len(names)), 2)
@@ -139,11 +149,12 @@ def summarised(sums: PairSums, units: Units, auc: Auc | None) -> Similarity:
         within=inside,
         across=outside,
         cohens_d=d,
-        cohens_d_ci=None if d is None else jackknife_interval(d, without_each, strata),
+        cohens_d_ci=None if d is None else jackknife_interval(d, without_each, strata, kept=kept),
         auc=auc,
         by_category={name: between[c, c] for c, name in enumerate(names)},
         by_pair={(names[b], names[c]): summary for (b, c), summary in between.items() if b != c},
         balanced=balanced_effect(sums, units),
+        kept=kept,
     )
 
 
@@ -179,20 +190,24 @@ def category_effect(
     directions = unit_rows(vectors if present.all() else vectors[present])
     sums = pair_sums(directions, some.categories, len(units.names), some.together)
     own = np.eye(len(units.names), dtype=bool)
-    return effect_between(
-        Pairs.chosen(sums, some, own), Pairs.chosen(sums, some, ~own), some.by_unit(sums.second[:, :2]), units, present
-    )
+    both = Pairs.chosen(sums, some, own), Pairs.chosen(sums, some, ~own)
+    return effect_between(sums.totals, both, some.by_unit(sums.second[:, :2]), units, present)
 
 
 def effect_between(
-    within: Pairs, across: Pairs, own_second: NDArray[np.float64], units: Units, present: NDArray[np.bool_]
+    totals: PairTotals,
+    both: tuple[Pairs, Pairs],
+    own_second: NDArray[np.float64],
+    units: Units,
+    present: NDArray[np.bool_],
 ) -> CategoryEffect:
     """Measure the effect of category from sums over the pairs within and across.
 
     Parameters
     ----------
-    within, across
-        Sums over the pairs of the prompts that have a signature.
+    totals, both
+        Sums over the pairs of the prompts that have a signature: between categories, and of each unit within and
+        across.
     own_second
         See `moexray.stats.pairs.summaries.effect_sizes_without_each`.
     units
@@ -200,12 +215,14 @@ def effect_between(
     present
         Which prompts have a signature.
     """
+    within, across = both
     there = np.unique(units.units[present])
     strata = units.strata[there]
     inside, outside = within.summary(strata, least=LEAST_WITHIN), across.summary(strata)
     d = cohens_d(inside, outside)
     some = effect_sizes_without_each(within, across, own_second)
-    interval = None if d is None else jackknife_interval(d, some, strata)
+    kept = kept_share(totals, equal_weights_of_pairs(totals), pooled_deviation(inside, outside), some, strata)
+    interval = None if d is None else jackknife_interval(d, some, strata, kept=kept)
     without_each = np.full(len(units), np.nan if d is None else d)
     without_each[there] = some
     return CategoryEffect(inside.mean, outside.mean, d, interval, without_each, int(np.count_nonzero(present)))

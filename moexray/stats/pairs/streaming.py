@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.auc import Auc
 from moexray.stats.pairs.moments import CategoryMoments, PairForms, extended, strips
-from moexray.stats.pairs.pair_sums import PairSums, numbers_of_pairs, totals_of
+from moexray.stats.pairs.pair_sums import PairSums, numbers_of_pairs, squared_rows_of, totals_of
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, effect_between, summarised
 from moexray.stats.pairs.summaries import Pairs
 
@@ -60,7 +60,8 @@ def similarity_of_blocks(
             second[rows] += more[1]
             for place, layer in enumerate(in_first):
                 layer.sum(by_layer[:, place], numbers[rows], rows)
-    sums = PairSums(totals_of(between, reference), first, second, numbers_of_pairs(numbers, len(categories)))
+    totals = totals_of(between, reference, squared_rows_of(first, numbers))
+    sums = PairSums(totals, first, second, numbers_of_pairs(numbers, len(categories)))
     return summarised(sums, units, auc), [layer.effect(units) for layer in layers]
 
 
@@ -91,6 +92,7 @@ class _Layer:
         self.reference = units.mean(axis=0)
         self.moments = CategoryMoments(units.shape[1], categories, slice(0, units.shape[1] + 2))
         self.sums = np.zeros((prompts, 4))
+        self.squared_rows = np.zeros((categories, categories))
         self.present = np.zeros(prompts, dtype=bool)
 
     def add(self, units: NDArray[np.float64], numbers: NDArray[np.integer]) -> None:
@@ -101,12 +103,13 @@ class _Layer:
         present = units.any(axis=1)
         first, second = self._forms.sums(extended(units[present], numbers[present], self.reference))
         within = first[np.arange(len(first)), numbers[present]]
+        self.squared_rows += squared_rows_of(first, numbers[present])
         self.sums[rows][present] = np.column_stack([within, first.sum(axis=1) - within, second[:, :2]])
         self.present[rows] = present
 
     def effect(self, prompts: Units) -> CategoryEffect:
         numbers = prompts.categories
-        totals = totals_of(self.moments.between(), self.reference)
+        totals = totals_of(self.moments.between(), self.reference, self.squared_rows)
         among, sums = numbers[self.present], self.sums[self.present]
         sizes = np.bincount(among, minlength=len(totals.pairs))
         own = np.eye(len(sizes), dtype=bool)
@@ -114,7 +117,7 @@ class _Layer:
         within, across = (
             Pairs.of(totals, which, partners[part], sums[:, part]) for part, which in enumerate((own, ~own))
         )
-        return effect_between(within, across, sums[:, 2:], prompts, self.present)
+        return effect_between(totals, (within, across), sums[:, 2:], prompts, self.present)
 
     @cached_property
     def _forms(self) -> PairForms:

@@ -132,11 +132,19 @@ def cohens_d(first: PairSummary, second: PairSummary) -> float | None:
     ``(m1 - m2) / sqrt(((n1 - 1) s1² + (n2 - 1) s2²) / (n1 + n2 - 2))``: J. Cohen, *Statistical Power
     Analysis for the Behavioral Sciences*, 2nd ed. (1988), section 2.5. None where it is not defined.
     """
-    if first.mean is None or second.mean is None or first.std is None or second.std is None:
+    pooled = pooled_deviation(first, second)
+    if pooled is None or first.mean is None or second.mean is None:
+        return None
+    return float((first.mean - second.mean) / pooled)
+
+
+def pooled_deviation(first: PairSummary, second: PairSummary) -> float | None:
+    """Return the standard deviation that Cohen's d divides by; None where it is not defined or nothing varies."""
+    if first.std is None or second.std is None:
         return None
     squares = (first.pairs - 1) * first.std**2 + (second.pairs - 1) * second.std**2
-    pooled = np.sqrt(squares / (first.pairs + second.pairs - 2))
-    return float((first.mean - second.mean) / pooled) if pooled > _ROUNDING else None
+    pooled = float(np.sqrt(squares / (first.pairs + second.pairs - 2)))
+    return pooled if pooled > _ROUNDING else None
 
 
 def effect_sizes_without_each(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from moexray.formats import count
 from moexray.stats.inference.jackknife import LEAST_UNITS
-from moexray.stats.pairs.balanced import BalancedEffect
+from moexray.stats.pairs.balanced import LEAST_BALANCED, BalancedEffect
 from moexray.stats.pairs.summaries import LEAST_WITHIN, Interval, PairSummary
 from moexray.studies.codec import Pair
 from moexray.studies.cohort import Cohort
@@ -56,6 +56,8 @@ class PairSimilarity:
             yield "within.ci", f"an interval needs {LEAST_WITHIN} prompts, or groups, in each category"
         if self.balanced is None:
             yield "balanced", "it needs pairs within each category, and between each two"
+        elif self.balanced.difference_ci is None:
+            yield "balanced.ci", f"an interval needs {LEAST_BALANCED} prompts, or groups, in each category"
 
 
 def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
