@@ -73,8 +73,8 @@ def test_the_same_contents_in_every_category_make_no_small_p(seeds: range) -> No
 @pytest.mark.slow
 @simulated(30, nightly=100)
 def test_a_category_is_found_among_the_same_contents(seeds: range) -> None:
-    """The contents differ eight times as much as the categories: labels are permuted inside of each content."""
-    assert_power([_p(crossed_contents(np.random.default_rng(seed), 0.8, 0.1), seed) for seed in seeds])
+    """The contents differ five times as much as the categories: labels are permuted inside of each content."""
+    assert_power([_p(crossed_contents(np.random.default_rng(seed), 0.8, 0.15), seed) for seed in seeds])
 
 
 def _p(study: SimulatedStudy, seed: int) -> float:
