@@ -8,7 +8,6 @@ experts, layers, categories, then pairs, then inference.
 from moexray.stats.categories.alternatives import Specification, specifications
 from moexray.stats.categories.balance import Baseline, load_matched_baseline, uniform_baseline
 from moexray.stats.categories.classifier import Classification, classify
-from moexray.stats.categories.classifier_test import ClassifierTest, classifier_p_value, classifier_test
 from moexray.stats.categories.clusters import (
     CategorySilhouettes,
     CentroidDistance,
@@ -25,6 +24,7 @@ from moexray.stats.categories.other_prompts import (
 )
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
+from moexray.stats.categories.permuted_classifier import ClassifierTest, classifier_p_value, classifier_test
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
 from moexray.stats.categories.surface import PairedDifference, paired_difference, surface_similarities
 from moexray.stats.categories.word_classifier import classify_words

@@ -19,7 +19,7 @@ from moexray.trace import Trace
 
 if TYPE_CHECKING:
     from moexray.stats.categories.classifier import Classification
-    from moexray.stats.categories.classifier_test import ClassifierTest
+    from moexray.stats.categories.permuted_classifier import ClassifierTest
     from moexray.stats.pairs.cell_shuffles import ShuffledDifferences
 
 
@@ -242,7 +242,7 @@ class Cohort:
     @cached_property
     def classifier_test(self) -> "ClassifierTest":
         """The permutation test of that classifier, of a sample where there are too many prompts."""
-        from moexray.stats.categories.classifier_test import classifier_test
+        from moexray.stats.categories.permuted_classifier import classifier_test
 
         some = self.sample(self.limits.classifier_prompts, "classifier.p_value")
         options = {**some.fold_options, "repeats": self.limits.test_repeats_of(len(some))}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from moexray.stats.categories.classifier import Classification
-from moexray.stats.categories.classifier_test import ClassifierTest
+from moexray.stats.categories.permuted_classifier import ClassifierTest
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort

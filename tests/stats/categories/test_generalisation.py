@@ -5,8 +5,8 @@ import pytest
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import classify
-from moexray.stats.categories.classifier_test import classifier_p_value
 from moexray.stats.categories.generalisation import LeftOutGroups, folds_of_groups, leave_groups_out
+from moexray.stats.categories.permuted_classifier import classifier_p_value
 from tests.stats.recipes import SimulatedStudy, crossed_contents, nested_templates
 from tests.stats.simulations import assert_share, simulated
 

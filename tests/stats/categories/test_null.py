@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, kstest
 
-from moexray.stats.categories.classifier_test import classifier_p_value
 from moexray.stats.categories.partial import partial_effect
+from moexray.stats.categories.permuted_classifier import classifier_p_value
 from moexray.stats.inference.multiple import LayerPValues
 from moexray.stats.layers.by_layer import layer_p_values
 from moexray.stats.layers.depth import depth_trend

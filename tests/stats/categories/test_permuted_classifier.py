@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moexray.errors import NotComputable
-from moexray.stats.categories.classifier_test import classifier_p_value, classifier_test
+from moexray.stats.categories.permuted_classifier import classifier_p_value, classifier_test
 from tests.stats.categories.test_classifier import planted
 from tests.stats.recipes import SimulatedStudy, crossed_contents, nested_templates
 from tests.stats.simulations import assert_level, assert_power, simulated
