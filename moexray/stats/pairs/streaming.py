@@ -1,10 +1,14 @@
 """Similarity of any number of prompts, whole and layer by layer, in passes over blocks of signatures.
 
-Memory: D² numbers a category (or a strip of them) and about ten numbers a prompt and layer.
+Memory: D² numbers a category (or a strip of them) and about ten numbers a prompt and layer. The categories, and the
+layers, of a block are summed on all cores: each has sums of its own.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +42,8 @@ def similarity_of_blocks(
     auc
         The AUC of the pairs, which sums do not give; None if it is not known.
     """
+    from threadpoolctl import threadpool_limits
+
     units = units_of(labels)
     categories, numbers = units.names, units.categories
     whole, by_layer = unit_signatures(next(shares for shares in blocks if len(shares)))
@@ -45,21 +51,19 @@ def similarity_of_blocks(
     layers = [_Layer(of_layer, len(numbers), len(categories)) for of_layer in np.moveaxis(by_layer, 1, 0)]
     first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 3))
     between = np.zeros((4, len(categories), len(categories)))
-    for columns in strips(len(reference), len(categories)):
-        in_first = layers if columns.start == 0 else []  # a layer needs one strip only
-        moments = CategoryMoments(len(reference), len(categories), columns)
-        for rows, whole, by_layer in _placed(blocks):
-            moments.add(extended(whole, numbers[rows], reference))
-            for place, layer in enumerate(in_first):
-                layer.add(by_layer[:, place], numbers[rows])
-        between += moments.between()
-        forms = PairForms(moments)
-        for rows, whole, by_layer in _placed(blocks):
-            more = forms.sums(extended(whole, numbers[rows], reference))
-            first[rows] += more[0]
-            second[rows] += more[1]
-            for place, layer in enumerate(in_first):
-                layer.sum(by_layer[:, place], numbers[rows], rows)
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for columns in strips(len(reference), len(categories)):
+            in_first = layers if columns.start == 0 else []  # a layer needs one strip only
+            moments = CategoryMoments(len(reference), len(categories), columns)
+            for block in _placed(blocks, numbers):
+                tasks = [partial(layer.add, block, place) for place, layer in enumerate(in_first)]
+                _run(pool, [partial(_add, moments, part, reference) for part in block.by_category()] + tasks)
+            between += moments.between()
+            forms = PairForms(moments)
+            for block in _placed(blocks, numbers):
+                tasks = [partial(layer.sum, block, place) for place, layer in enumerate(in_first)]
+                sums_of = partial(_sum, forms, reference, first, second)
+                _run(pool, [partial(sums_of, part) for part in block.by_category()] + tasks)
     totals = totals_of(between, reference, squared_rows_of(first, numbers))
     sums = PairSums(totals, first, second, numbers_of_pairs(numbers, len(categories)))
     return summarised(sums, units, auc), [layer.effect(units) for layer in layers]
@@ -95,17 +99,17 @@ class _Layer:
         self.squared_rows = np.zeros((categories, categories))
         self.present = np.zeros(prompts, dtype=bool)
 
-    def add(self, units: NDArray[np.float64], numbers: NDArray[np.integer]) -> None:
-        present = units.any(axis=1)
-        self.moments.add(extended(units[present], numbers[present], self.reference))
+    def add(self, block: "_Block", place: int) -> None:
+        self.moments.add(extended(*block.layer(place), self.reference))
 
-    def sum(self, units: NDArray[np.float64], numbers: NDArray[np.integer], rows: slice) -> None:
-        present = units.any(axis=1)
-        first, second = self._forms.sums(extended(units[present], numbers[present], self.reference))
-        within = first[np.arange(len(first)), numbers[present]]
-        self.squared_rows += squared_rows_of(first, numbers[present])
-        self.sums[rows][present] = np.column_stack([within, first.sum(axis=1) - within, second[:, :2]])
-        self.present[rows] = present
+    def sum(self, block: "_Block", place: int) -> None:
+        units, numbers = block.layer(place)
+        first, second = self._forms.sums(extended(units, numbers, self.reference))
+        within = first[np.arange(len(first)), numbers]
+        self.squared_rows += squared_rows_of(first, numbers)
+        rows = block.rows[block.squares[:, place] > 0]
+        self.sums[rows] = np.column_stack([within, first.sum(axis=1) - within, second[:, :2]])
+        self.present[rows] = True
 
     def effect(self, prompts: Units) -> CategoryEffect:
         numbers = prompts.categories
@@ -125,8 +129,61 @@ class _Layer:
         return PairForms(self.moments)
 
 
-def _placed(blocks: Blocks) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
+@dataclass(frozen=True)
+class _Block:
+    """Some prompts: their places among all, categories, shares, and sums of squared shares by layer."""
+
+    rows: NDArray[np.int64]
+    numbers: NDArray[np.integer]
+    shares: NDArray[np.float64]
+    squares: NDArray[np.float64]  # (rows, layers)
+
+    def by_category(self) -> list["_Block"]:
+        """Return the prompts of each category that occurs."""
+        chosen = [self.numbers == category for category in np.unique(self.numbers)]
+        return [_Block(self.rows[some], self.numbers[some], self.shares[some], self.squares[some]) for some in chosen]
+
+    def whole(self) -> NDArray[np.float64]:
+        """Return unit signatures ``(rows, layers · experts)``."""
+        lengths = np.sqrt(self.squares.sum(axis=1))
+        if not lengths.all():
+            message = f"row {int(np.argmin(lengths))} is zero: a prompt without a token has no signature"
+            raise ValueError(message)
+        return np.asarray(self.shares.reshape(len(self.shares), -1) / lengths[:, None])
+
+    def layer(self, place: int) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+        """Return the unit signatures of a layer and the categories of the prompts that have one there."""
+        squares = self.squares[:, place]
+        present = squares > 0
+        return self.shares[present, place] / np.sqrt(squares[present])[:, None], self.numbers[present]
+
+
+def _placed(blocks: Blocks, numbers: NDArray[np.integer]) -> Iterator[_Block]:
     start = 0
     for shares in blocks:
-        yield slice(start, start + len(shares)), *unit_signatures(shares)
+        rows = np.arange(start, start + len(shares))
+        yield _Block(rows, numbers[rows], shares, np.einsum("ple,ple->pl", shares, shares))
         start += len(shares)
+
+
+def _add(moments: CategoryMoments, part: _Block, reference: NDArray[np.float64]) -> None:
+    """Add prompts of one category; tasks of other categories touch other moments."""
+    moments.add(extended(part.whole(), part.numbers, reference))
+
+
+def _sum(
+    forms: PairForms,
+    reference: NDArray[np.float64],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    part: _Block,
+) -> None:
+    more = forms.sums(extended(part.whole(), part.numbers, reference))
+    first[part.rows] += more[0]
+    second[part.rows] += more[1]
+
+
+def _run(pool: ThreadPoolExecutor, tasks: Sequence[Callable[[], None]]) -> None:
+    """Run tasks on all cores, and raise what one of them raises."""
+    for done in [pool.submit(task) for task in tasks]:
+        done.result()
