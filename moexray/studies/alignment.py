@@ -7,7 +7,7 @@ from moexray.signatures import Signatures
 
 
 def aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
-    """Return two captures with the same layers, and the same prompts in the same order.
+    """Return two captures with the same layers, and the same prompts in the same order and groups.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Sig
     Raises
     ------
     AnalysisError
-        If prompts, their texts, layers or experts are not the same.
+        If prompts, their texts or groups, layers or experts are not the same.
     """
     first, second = _same_layers(first, second, common=common)
     ids = [name for name in first.prompts.ids if name in set(second.prompts.ids)]
@@ -35,6 +35,21 @@ def aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Sig
         name = next(n for n, a, b in zip(ids, ours, theirs, strict=True) if a != b)
         message = f"prompt {name!r} is not the same text in both: capture the same prompts with either model"
         raise AnalysisError(message)
+    return _same_groups(one, other)
+
+
+def _same_groups(one: Signatures, other: Signatures) -> tuple[Signatures, Signatures]:
+    """Return both with the groups that either of them has."""
+    ours, theirs = one.prompts.groups, other.prompts.groups
+    if ours == theirs:
+        return one, other
+    if ours is None or theirs is None:
+        groups = ours or theirs
+        return one.replace(groups=groups), other.replace(groups=groups)
+    for name, first, second in zip(one.prompts.ids, ours, theirs, strict=True):
+        if first != second:
+            message = f"prompt {name!r} is of group {first!r} in one and {second!r} in the other: give both the same"
+            raise AnalysisError(message)
     return one, other
 
 

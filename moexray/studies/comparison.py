@@ -1,6 +1,6 @@
 """Two captures of the same prompts compared: what two models, checkpoints or precisions route differently."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
-from moexray.stats.experts.paired import PairedLayer, paired_routing
+from moexray.stats.experts.paired import PairedLayer, least_exchange_p, paired_routing
+from moexray.stats.inference.units import units_of
 from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.agreement import router_agreement
@@ -40,7 +41,9 @@ class ComparedLayer:
     corpus
         Whose loads, where tables of counts are compared.
     jensen_shannon, p_value
-        Divergence of the loads in bits, and its p-value from exchanging the two in prompts.
+        Divergence of the loads in bits, and its p-value from exchanging the two in units.
+    jensen_shannon_expected
+        Mean divergence over these exchanges: what chance alone makes of one router.
     similarity, similarity_ci
         Mean cosine of a prompt's two signatures, or the cosine of the loads of a corpus.
     moved
@@ -52,6 +55,7 @@ class ComparedLayer:
     layer: int
     corpus: str | None = optional()
     jensen_shannon: float
+    jensen_shannon_expected: float | None = optional()
     p_value: float | None = optional()
     similarity: float
     similarity_ci: Interval | None = optional(beside="p_value")
@@ -69,12 +73,15 @@ class Comparison(Result):
     ----------
     models
         The two models.
-    prompts, phase, permutations, seed
-        Prompts that are in both, which tokens, and the tests; None for tables of counts.
+    prompts, units, phase, permutations, seed
+        Prompts that are in both, groups of them and prompts without one, which tokens, and the tests; None for tables
+        of counts.
     layers
         Layer by layer; for tables of counts, corpus by corpus in each layer.
     fingerprints
         `Signatures.fingerprint` of the two.
+    notes
+        What the tests cannot show, and prompts that were left out, by the name of the part.
     """
 
     WHAT: ClassVar[str] = "a comparison"
@@ -83,11 +90,13 @@ class Comparison(Result):
 
     models: tuple[str | None, str | None]
     prompts: int | None = optional()
+    units: int | None = optional()
     phase: str | None = optional()
     layers: tuple[ComparedLayer, ...]
     permutations: int | None = optional()
     seed: int | None = optional()
     fingerprints: tuple[str, str] | None = optional()
+    notes: Mapping[str, str] | None = optional()
 
     def studied(self) -> tuple[str | None, ...]:
         """Return the fingerprints of the two signatures."""
@@ -99,7 +108,7 @@ class Comparison(Result):
         lines = [f"{first} and {second}, {len({one.layer for one in self.layers})} layers"]
         least, most = (of(self.layers, key=lambda one: one.jensen_shannon) for of in (min, max))
         for word, one in (("smallest", least), ("largest", most)):
-            found = f"{one.jensen_shannon:.4f} bits, cosine {one.similarity:.4f}"
+            found = f"{one.jensen_shannon:.4f} bits{_by_chance(one)}, cosine {one.similarity:.4f}"
             lines.append(f"{word} Jensen–Shannon divergence: layer {one.layer}, {found}")
         return lines
 
@@ -144,25 +153,30 @@ def compare(
         raise AnalysisError(message)
     one, other = one.take(there), other.take(there)
     shares = [each.vectors(tokens).reshape(len(there), *each.shape[2:]) for each in (one, other)]
+    prompts = one.prompts
     found = paired_routing(
         shares[0],
         shares[1],
-        one.prompts.categories,
+        prompts.categories,
+        groups=prompts.groups,
         permutations=permutations,
         rng=seed,
         experts=one.experts,
     )
     layers = [_layer(layer, of_layer) for layer, of_layer in zip(one.layers.tolist(), found, strict=True)]
+    units = len(units_of(prompts.categories, prompts.groups))
     if traces is not None:
         layers = _with_agreement(layers, traces, one, tokens)
     return Comparison(
         models=(_model(first), _model(second)),
         prompts=len(there),
+        units=units,
         phase=tokens,
         layers=tuple(layers),
         permutations=permutations,
         seed=seed,
         fingerprints=(first.fingerprint, second.fingerprint),
+        notes=_notes(found, layers, least_p=max(least_exchange_p(units), 1 / (1 + permutations))) or None,
     )
 
 
@@ -204,11 +218,36 @@ def _layer(layer: int, found: PairedLayer) -> ComparedLayer:
     return ComparedLayer(
         layer=layer,
         jensen_shannon=found.jensen_shannon,
+        jensen_shannon_expected=found.expected,
         p_value=found.p_value,
         similarity=found.similarity,
         similarity_ci=found.similarity_ci,
         moved=tuple(moved[:_MOST_MOVED]),
     )
+
+
+def _notes(found: Sequence[PairedLayer], layers: Sequence[ComparedLayer], *, least_p: float) -> dict[str, str]:
+    """Return why p cannot be small, or that of a single expert, and how many prompts layers leave out."""
+    prompts = max(of_layer.prompts for of_layer in found)
+    notes = {
+        f"layers.{layer.layer}": f"of {of_layer.prompts:,} of the prompts: a router dropped every token of the others"
+        for layer, of_layer in zip(layers, found, strict=True)
+        if of_layer.prompts < prompts
+    }
+    tests = sum(int(np.count_nonzero(~np.isnan(of_layer.adjusted))) for of_layer in found)
+    if least_p > LEVEL:
+        notes["layers.p_value"] = f"so few prompts or groups can be exchanged that p cannot be below {least_p:.2g}"
+    if min(1.0, least_p * tests) > LEVEL:
+        notes["layers.moved"] = (
+            f"p of {tests:,} experts cannot be below {least_p:.2g} before its adjustment: "
+            "an expert that moved alone cannot be told from chance"
+        )
+    return notes
+
+
+def _by_chance(layer: ComparedLayer) -> str:
+    expected = layer.jensen_shannon_expected
+    return "" if expected is None else f" ({expected:.4f} by chance)"
 
 
 def _with_agreement(

@@ -62,8 +62,8 @@ def test_a_prompt_that_goes_on_as_it_began_is_found_to_do_so() -> None:
 
 def test_only_prompts_with_tokens_in_both_phases_are_compared_and_their_groups_go_with_them() -> None:
     groups = tuple(f"g{i // 2}" for i in range(32))
-    made = signatures(32, empty=(3, 8)).replace(groups=groups)
-    kept = made.take([i for i, name in enumerate(made.prompts.ids) if name not in {"p3", "p8"}])
+    made = signatures(32, empty=(2, 3)).replace(groups=groups)
+    kept = made.take([i for i, name in enumerate(made.prompts.ids) if name not in {"p2", "p3"}])
     found, notes = with_notes(made)
     assert (found, {}) == with_notes(kept)
     assert notes["phases.prompts"].startswith("compares 30 of 32 prompts")
@@ -98,3 +98,31 @@ def test_what_a_handful_of_prompts_cannot_give_is_none_with_its_reason() -> None
     assert found.other_categories is None
     assert (found.difference.cohens_d, found.difference.ci) == (None, None)
     assert {"phases.other_categories", "phases.cohens_d", "phases.accuracy"} <= set(notes)
+
+
+def test_a_prompt_whose_phase_the_router_dropped_is_left_out_and_named() -> None:
+    whole = signatures(12)
+    counts = whole.counts.copy()
+    counts[4, 0] = counts[9, 1] = 0
+    found, notes = with_notes(whole.replace(counts=counts, meta={"router_may_drop": True}))
+    kept = whole.take([i for i in range(12) if i not in {4, 9}])
+    assert found == phases(kept)
+    assert notes["phases.prompts"].startswith("compares 10 of 12 prompts")
+    assert notes["phases.prompts"].endswith("the router dropped every token of a phase of p4, p9")
+
+
+def test_p_that_cannot_be_small_says_so() -> None:
+    """Two prompts of each of two categories: 2! · 2! = 4 arrangements."""
+    found, notes = with_notes(signatures(4))
+    assert found.p_value >= 0.25 - 0.1
+    assert "cannot be below 0.25" in notes["phases.p_value"]
+
+
+def test_groups_decide_what_is_exchanged() -> None:
+    """Groups of two prompts: 2 ** 10 arrangements of 20 prompts, and an own similarity as before."""
+    plain = signatures()
+    grouped = plain.replace(groups=tuple(f"g{i % 2}{i // 4}" for i in range(20)))
+    found, without = phases(grouped, permutations=999), phases(plain, permutations=999)
+    assert found.own.mean == without.own.mean
+    assert found.same_category != without.same_category
+    assert found.p_value < 0.05

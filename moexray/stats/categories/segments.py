@@ -1,16 +1,30 @@
-"""Routing of two segments of the same prompts compared: the prompt's and the generated tokens, or any two others."""
+"""Routing of two segments of the same prompts compared: the prompt's and the generated tokens, or any two others.
 
+Whether the second segment follows the prompt *itself*, and not only its category or its unit (a template, a content),
+is tested by exchanging second signatures where nothing but the prompt tells them apart:
+
+- prompts of one unit and category, among themselves;
+- prompts that are units of their own, among those of their category;
+- of units that hold one prompt in each of several categories (the same contents posed in every category), their
+  prompts' deviations from the unit's mean, as a whole, among the units of the same categories. What a content and a
+  category add to the signatures drops out of the deviations or is common to all units, so the deviations of two units
+  can be exchanged.
+"""
+
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp, lgamma
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.intervals import bounded, clipped
-from moexray.stats.inference.jackknife import jackknife_interval, mean_interval
-from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.stats.inference.permutation import p_value
+from moexray.stats.inference.unit_means import mean_over_units
+from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.similarity import CategoryEffect, category_effect, unit_rows
 from moexray.stats.pairs.summaries import COSINES, Interval
 
@@ -29,7 +43,7 @@ class SegmentEffect:
 
 @dataclass(frozen=True)
 class SegmentComparison:
-    """Two segments of the same prompts. Intervals are of 95 %, over prompts.
+    """Two segments of the same prompts. Intervals are of 95 %, over units.
 
     Attributes
     ----------
@@ -42,11 +56,13 @@ class SegmentComparison:
     own, own_ci
         Mean similarity of a prompt's signatures in the two segments.
     same_category, other_categories
-        Mean over prompts of the mean similarity of its first signature with the second signatures of the other
-        prompts of its category, and of the prompts of other categories; None where there are none.
+        Mean over prompts of the mean similarity of its first signature with the second signatures of the prompts of
+        other units: those of its category, and those of other categories. None where there are none.
     p_value
-        Of `own`, one-sided, with the second signatures permuted within categories; None where no category has two
-        prompts.
+        Of `own`, one-sided, with second signatures exchanged where only the prompt tells them apart; None where no two
+        can be exchanged.
+    least_p
+        The smallest p that so many exchanges can give.
     permutations
         Number of permutations.
     """
@@ -61,6 +77,7 @@ class SegmentComparison:
     same_category: float | None
     other_categories: float | None
     p_value: float | None
+    least_p: float | None
     permutations: int
 
 
@@ -69,6 +86,7 @@ def compare_segments(
     second: NDArray[np.float64],
     labels: Sequence[str],
     *,
+    groups: Sequence[str] | None = None,
     permutations: int,
     rng: int | np.random.Generator,
 ) -> SegmentComparison:
@@ -80,8 +98,10 @@ def compare_segments(
         Signatures in each segment ``(prompts, dimensions)``, of the same prompts in the same order, none of them zero.
     labels
         The category of each prompt.
+    groups
+        The group of each prompt: see `moexray.stats.inference.units.units_of`.
     permutations
-        Number of permutations; each reads one number a prompt, from a matrix of similarities for every category.
+        Number of permutations; each reads one number a prompt, from a matrix of similarities for every set.
     rng
         Seed or generator of the permutations.
 
@@ -93,27 +113,28 @@ def compare_segments(
     if len(labels) == 0:
         message = "no prompt has tokens in both segments"
         raise NotComputable(message)
-    numbers = category_numbers(labels)
+    units = units_of(labels, groups)
     before, after = category_effect(first, labels), category_effect(second, labels)
     difference = None if before.cohens_d is None or after.cohens_d is None else after.cohens_d - before.cohens_d
     with np.errstate(invalid="ignore"):  # without a spread both are infinite, and there is no interval
         moved = after.without_each - before.without_each
-    units, others = unit_rows(first), unit_rows(second)
-    similarities = np.einsum("ij,ij->i", units, others)
-    own = bounded(similarities.mean(), COSINES)
-    same_category, other_categories = _means_with_others(units, others, numbers)
-    null = _permuted_means(units, others, numbers, permutations=permutations, rng=rng)
+    one, other = unit_rows(first), unit_rows(second)
+    own, own_ci = mean_over_units(np.einsum("ij,ij->i", one, other), units)
+    same_category, other_categories = _means_with_others(one, other, units)
+    sets = _exchangeable(units)
+    observed, null = _exchanged(one, other, sets, permutations=permutations, rng=rng)
     return SegmentComparison(
         prompts=len(labels),
         first=_effect(before),
         second=_effect(after),
         difference=difference,
-        difference_ci=None if difference is None else jackknife_interval(difference, moved, numbers),
-        own=own,
-        own_ci=clipped(mean_interval(similarities, numbers), COSINES),
+        difference_ci=None if difference is None else jackknife_interval(difference, moved, units.categories),
+        own=bounded(own, COSINES),
+        own_ci=clipped(own_ci, COSINES),
         same_category=same_category,
         other_categories=other_categories,
-        p_value=None if same_category is None else p_value(own, null),
+        p_value=p_value(observed, null) if sets else None,
+        least_p=_least_p(sets) if sets else None,
         permutations=permutations,
     )
 
@@ -123,44 +144,81 @@ def _effect(effect: CategoryEffect) -> SegmentEffect:
 
 
 def _means_with_others(
-    first: NDArray[np.float64], second: NDArray[np.float64], numbers: NDArray[np.integer]
+    first: NDArray[np.float64], second: NDArray[np.float64], units: Units
 ) -> tuple[float | None, float | None]:
-    """Return mean similarity with other prompts of the same category, and of others, from sums of vectors.
+    """Return mean similarity with prompts of other units: of the same category, and of others, from sums of vectors.
 
     Every prompt counts once, as in the mean of its own similarity. A mean over pairs would give large categories more
     weight, and the two means could not be compared.
     """
-    sizes = np.bincount(numbers)
-    marks = np.eye(len(sizes))[:, numbers]  # (categories, prompts)
-    firsts, seconds = marks @ first, marks @ second
-    every = firsts @ seconds.sum(axis=0)
-    together = np.einsum("ij,ij->i", firsts, seconds)
-    own = marks @ np.einsum("ij,ij->i", first, second)
-    company = sizes > 1
-    same = others = None
-    if company.any():
-        same = bounded(((together - own)[company] / (sizes[company] - 1)).sum() / sizes[company].sum(), COSINES)
-    if len(sizes) > 1:
-        others = bounded(((every - together) / (len(numbers) - sizes)).sum() / len(numbers), COSINES)
-    return same, others
+    numbers = (units.categories, units.parts, units.units)
+    sizes = [np.bincount(one)[one] for one in numbers]
+    with_category, with_part, with_unit = (np.einsum("ij,ij->i", first, _sums(second, one)[one]) for one in numbers)
+    with_all = first @ second.sum(axis=0)
+    same = _mean_of(with_category - with_part, sizes[0] - sizes[1])
+    rest = with_all - with_category - with_unit + with_part
+    return same, _mean_of(rest, len(first) - sizes[0] - sizes[2] + sizes[1])
 
 
-def _permuted_means(
+def _sums(vectors: NDArray[np.float64], numbers: NDArray[np.integer]) -> NDArray[np.float64]:  # (numbers, dimensions)
+    """Sum the rows of each number."""
+    found = np.zeros((int(numbers.max()) + 1, vectors.shape[1]))
+    np.add.at(found, numbers, vectors)
+    return found
+
+
+def _mean_of(sums: NDArray[np.float64], sizes: NDArray[np.integer]) -> float | None:
+    """Return the mean of the means of the prompts that have company; None if none has."""
+    company = sizes > 0
+    return bounded((sums[company] / sizes[company]).mean(), COSINES) if company.any() else None
+
+
+def _exchangeable(units: Units) -> list[NDArray[np.intp]]:  # (items, prompts of an item) each
+    """Return the sets of items, each of a prompt or of a unit's prompts, whose second signatures can be exchanged."""
+    prompts = np.bincount(units.units)
+    alone = prompts[units.units] == 1
+    found = [np.flatnonzero(alone & (units.categories == c))[:, None] for c in range(len(units.names))]
+    found += [np.flatnonzero(units.parts == part)[:, None] for part in np.flatnonzero(np.bincount(units.parts) > 1)]
+    of_categories: dict[tuple[int, ...], list[NDArray[np.intp]]] = defaultdict(list)
+    for unit in np.flatnonzero(prompts > 1):
+        rows = np.flatnonzero(units.units == unit)
+        rows = rows[np.argsort(units.categories[rows])]
+        held = tuple(units.categories[rows].tolist())
+        if len(set(held)) == len(held):
+            of_categories[held].append(rows)
+    found += [np.stack(rows) for rows in of_categories.values()]
+    return [one for one in found if len(one) > 1]
+
+
+def _exchanged(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
-    numbers: NDArray[np.integer],
+    sets: Sequence[NDArray[np.intp]],
     *,
     permutations: int,
     rng: int | np.random.Generator,
-) -> NDArray[np.float64]:  # (permutations,)
-    """Return the mean similarity of rows of `first` with rows of `second` permuted within categories."""
+) -> tuple[float, NDArray[np.float64]]:  # null (permutations,)
+    """Return the sum of similarity of items with themselves, and with those that permutations put in their place."""
     generator = np.random.default_rng(rng)
-    sums = np.zeros(permutations)
-    for category in range(int(numbers.max()) + 1):
-        similarities = first[numbers == category] @ second[numbers == category].T
-        rows = np.arange(len(similarities))
+    observed, sums = 0.0, np.zeros(permutations)
+    for items in sets:
+        similarities = _deviations(first[items]) @ _deviations(second[items]).T
+        rows = np.arange(len(items))
+        observed += float(np.trace(similarities))
         size = max(1, _MOST_NUMBERS // len(rows))
         for start in range(0, permutations, size):
             orders = np.tile(rows, (min(size, permutations - start), 1))
             sums[start : start + size] += similarities[rows, generator.permuted(orders, axis=1)].sum(axis=1)
-    return np.asarray(sums / len(numbers))
+    return observed / len(first), sums / len(first)
+
+
+def _deviations(of_items: NDArray[np.float64]) -> NDArray[np.float64]:  # (items, prompts of an item * dimensions)
+    """Return the vectors of an item, minus their mean where there are several."""
+    if of_items.shape[1] > 1:
+        of_items = of_items - of_items.mean(axis=1, keepdims=True)
+    return of_items.reshape(len(of_items), -1)
+
+
+def _least_p(sets: Sequence[NDArray[np.intp]]) -> float:
+    """Return one over the number of arrangements of these sets."""
+    return exp(-sum(lgamma(len(items) + 1) for items in sets))

@@ -14,6 +14,7 @@ from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.cohort import Cohort
+from moexray.studies.limits import LEVEL
 from moexray.studies.notes import Notes
 
 LEAST_PROMPTS = 4
@@ -41,7 +42,7 @@ class EffectDifference:
 
 @dataclass(frozen=True)
 class MeanSimilarity:
-    """A mean similarity and its 95 % interval over prompts."""
+    """A mean similarity and its 95 % interval over units."""
 
     mean: float
     ci: Interval | None
@@ -56,9 +57,9 @@ class Phases:
     own
         Similarity of a prompt's signatures in the two phases.
     same_category, other_categories
-        Mean similarity of a prompt's signature with those of other prompts in the other phase.
+        Mean similarity of a prompt's signature with those of prompts of other units in the other phase.
     p_value, permutations
-        Of `own`, with the generated signatures permuted within categories.
+        Of `own`, with generated signatures exchanged where only the prompt tells them apart.
     """
 
     prompts: int
@@ -77,9 +78,11 @@ class Phases:
         if effect is None:
             yield "cohens_d", "it needs, in both phases, pairs within and across categories that vary"
         if self.own.ci is None or (effect is not None and self.difference.ci is None):
-            yield "ci", "an interval needs two prompts in each category, left out in turn"
+            yield "ci", "an interval needs two prompts, or groups, of each category, left out in turn"
         if self.same_category is None:
-            yield from ((name, "no two prompts share a category") for name in ("same_category", "p_value"))
+            yield "same_category", "no two prompts share a category, or they are all of one group"
+        if self.p_value is None:
+            yield "p_value", "no two prompts of one category, and of one group if they have any, can be exchanged"
         if self.other_categories is None:
             yield "other_categories", "there is one category only"
 
@@ -93,17 +96,24 @@ def compare_phases(cohort: Cohort, notes: Notes) -> Phases:
         If a phase has no token, or fewer than four prompts have tokens in both.
     """
     rows = _in_both(cohort.signatures)
-    if len(rows) < len(cohort):
-        note = f"compares {len(rows):,} of {len(cohort):,} prompts: those with tokens in both phases"
-        notes.add("prompts", note)
-    prompt, generated = (replace(cohort, tokens=phase).take(rows) for phase in ("prompt", "generated"))
+    phases = [replace(cohort, tokens=phase) for phase in ("prompt", "generated")]
+    routed = np.all([phase.take(rows).vectors.any(axis=1) for phase in phases], axis=0)
+    if len(rows) < len(cohort) or not routed.all():
+        note = f"compares {int(routed.sum()):,} of {len(cohort):,} prompts: those with tokens in both phases"
+        notes.add("prompts", note + _dropped(cohort, rows[~routed]))
+    rows = rows[routed]
+    _check_number(rows)
+    prompt, generated = (phase.take(rows) for phase in phases)
     found = compare_segments(
         prompt.vectors,
         generated.vectors,
         prompt.labels,
+        groups=prompt.signatures.prompts.groups,
         permutations=min(cohort.permutations, cohort.limits.phase_permutations),
         rng=cohort.rng("phases"),
     )
+    if found.least_p is not None and found.least_p > LEVEL:
+        notes.add("p_value", f"so few prompts can be exchanged that p cannot be below {found.least_p:.2g}")
     classified = [notes.attempt("accuracy", partial(_classified, one)) for one in (prompt, generated)]
     return _phases(found, *classified)
 
@@ -147,7 +157,20 @@ def _in_both(signatures: Signatures) -> NDArray[np.int64]:  # (rows,)
             message = f"no token {words} was recorded, so there is one phase only"
             raise NotComputable(message)
     both = np.flatnonzero(there["prompt"] & there["generated"])
-    if len(both) < LEAST_PROMPTS:
-        message = f"{count(len(both), 'prompt')} with tokens in both phases: at least {LEAST_PROMPTS} are needed"
-        raise NotComputable(message)
+    _check_number(both)
     return both
+
+
+def _check_number(rows: NDArray[np.integer]) -> None:
+    if len(rows) < LEAST_PROMPTS:
+        message = f"{count(len(rows), 'prompt')} with tokens in both phases: at least {LEAST_PROMPTS} are needed"
+        raise NotComputable(message)
+
+
+def _dropped(cohort: Cohort, rows: NDArray[np.integer]) -> str:
+    """Return the end of a note that names prompts whose selections a router dropped in every layer of a phase."""
+    if not len(rows):
+        return ""
+    names = [cohort.signatures.prompts.ids[row] for row in rows[: cohort.limits.named].tolist()]
+    more = f" and {len(rows) - len(names):,} more" if len(names) < len(rows) else ""
+    return f"; the router dropped every token of a phase of {', '.join(names)}{more}"

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from moexray.formats import MISSING, number, p_value
 from moexray.studies.comparison import ComparedLayer, Comparison
 from moexray.views.tables.table import Column, Page, Table
+from moexray.views.wording import note_lines
 
 _MOST_NAMED = 3
 
 
 def comparison_page(comparison: Comparison) -> Page:
-    """Return the two models and the table of layers."""
+    """Return the two models, the table of layers, and the notes."""
     first, second = (model or "unknown model" for model in comparison.models)
-    return Page(f"{first} and {second}", comparison_table(comparison))
+    return Page(f"{first} and {second}", comparison_table(comparison), *note_lines(comparison.notes or {}))
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -38,6 +39,11 @@ _COLUMNS: tuple[tuple[str, Column, Callable[[ComparedLayer], str]], ...] = (
     ("agreement", Column("agreement", numeric=True), lambda layer: number(layer.agreement, 3)),
     ("similarity", Column("cosine", numeric=True), lambda layer: number(layer.similarity, 4)),
     ("jensen_shannon", Column("JS (bits)", numeric=True), lambda layer: number(layer.jensen_shannon, 4)),
+    (
+        "jensen_shannon_expected",
+        Column("by chance", numeric=True),
+        lambda layer: number(layer.jensen_shannon_expected, 4),
+    ),
     ("p_value", Column("p", numeric=True), lambda layer: p_value(layer.p_value)),
     ("moved", Column("experts that moved"), _moved),
 )

@@ -148,7 +148,8 @@ def test_a_comparison_shows_agreement_and_tests_only_where_there_are_some() -> N
     page = comparison_page(compare(first, second, permutations=19))
     assert page.title == "made-up and other"
     (table,) = tables(page)
-    assert [column.name for column in table.columns] == ["layer", "cosine", "JS (bits)", "p", "experts that moved"]
+    names = ["layer", "cosine", "JS (bits)", "by chance", "p", "experts that moved"]
+    assert [column.name for column in table.columns] == names
 
 
 def test_experts_are_shown_by_layer_or_one_by_one() -> None:
