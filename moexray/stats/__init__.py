@@ -49,7 +49,7 @@ from moexray.stats.layers.by_layer import (
 )
 from moexray.stats.layers.depth import DepthTrend, depth_trend
 from moexray.stats.layers.load import LayerLoad, layer_loads
-from moexray.stats.layers.peak import peak_layer_interval
+from moexray.stats.layers.peak import peak_layer_interval, peak_layers
 from moexray.stats.pairs.auc import Auc, exact_auc
 from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.shuffled import permutation_test
@@ -131,6 +131,7 @@ __all__ = [
     "paired_routing",
     "partial_effect",
     "peak_layer_interval",
+    "peak_layers",
     "permutation_test",
     "principal_components",
     "residual_test",

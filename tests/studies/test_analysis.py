@@ -72,7 +72,9 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
         *("layer", "within", "across", "cohens_d", "cohens_d_ci", "p_value", "p_value_corrected"),
         *("accuracy", "accuracy_ci"),
     }
-    assert set(document["depth"]) == {"spearman", "p_value", "peak_layer", "peak_layer_ci"}
+    assert set(document["depth"]) == {
+        *("spearman", "p_value", "peak_layer", "peak_layer_ci", "slope", "slope_ci", "peak_layers")
+    }
     assert set(document["load"][0]) == {"layer", "entropy", "gini", "cv", "max_over_mean", "dead_experts", "selections"}
     assert document["signatures"]["categories"] == {"a": 10, "b": 10}
     assert set(document["notes"]) == {"controls.token_identity", "generalisation"}  # they take a trace, and groups

@@ -1,5 +1,7 @@
 """Two captures compared: the groups of the prompts are those of both, and what a test cannot show is noted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,7 @@ def test_prompts_that_a_layer_leaves_out_are_counted() -> None:
     assert np.isfinite([layer.jensen_shannon for layer in found.layers]).all()
 
 
-def test_a_comparison_of_before_is_read_and_a_new_one_reads_back(tmp_path) -> None:
+def test_a_comparison_of_before_is_read_and_a_new_one_reads_back(tmp_path: Path) -> None:
     found = compare(*captures(groups=5), permutations=99)
     found.save(tmp_path / "compared.json")
     assert Comparison.load(tmp_path / "compared.json") == found

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.intervals import bounded, clipped
-from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.stats.inference.jackknife import jackknife_interval, mean_interval
 from moexray.stats.inference.permutation import p_value
-from moexray.stats.inference.unit_means import mean_over_units
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.similarity import CategoryEffect, category_effect, unit_rows
 from moexray.stats.pairs.summaries import COSINES, Interval
@@ -114,12 +113,13 @@ def compare_segments(
         message = "no prompt has tokens in both segments"
         raise NotComputable(message)
     units = units_of(labels, groups)
-    before, after = category_effect(first, labels), category_effect(second, labels)
+    before, after = (category_effect(segment, labels, groups=groups) for segment in (first, second))
     difference = None if before.cohens_d is None or after.cohens_d is None else after.cohens_d - before.cohens_d
     with np.errstate(invalid="ignore"):  # without a spread both are infinite, and there is no interval
         moved = after.without_each - before.without_each
     one, other = unit_rows(first), unit_rows(second)
-    own, own_ci = mean_over_units(np.einsum("ij,ij->i", one, other), units)
+    similarities = np.einsum("ij,ij->i", one, other)
+    own_ci = mean_interval(similarities, units.categories, units=units)
     same_category, other_categories = _means_with_others(one, other, units)
     sets = _exchangeable(units)
     observed, null = _exchanged(one, other, sets, permutations=permutations, rng=rng)
@@ -128,8 +128,8 @@ def compare_segments(
         first=_effect(before),
         second=_effect(after),
         difference=difference,
-        difference_ci=None if difference is None else jackknife_interval(difference, moved, units.categories),
-        own=bounded(own, COSINES),
+        difference_ci=None if difference is None else jackknife_interval(difference, moved, units.strata),
+        own=bounded(similarities.mean(), COSINES),
         own_ci=clipped(own_ci, COSINES),
         same_category=same_category,
         other_categories=other_categories,

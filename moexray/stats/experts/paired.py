@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.intervals import bounded, clipped
+from moexray.stats.inference.jackknife import mean_interval
 from moexray.stats.inference.multiple import benjamini_hochberg
 from moexray.stats.inference.permutation import p_value
-from moexray.stats.inference.unit_means import mean_over_units
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.summaries import COSINES
@@ -90,7 +90,7 @@ def paired_routing(
     NotComputable
         If no prompt has a signature of both in some layer.
     """
-    there = first.any(axis=2) & second.any(axis=2)
+    there = np.asarray(first.any(axis=2) & second.any(axis=2))
     if not there.all():
         first, second = (np.where(there[..., None], one, 0) for one in (first, second))
     prompts = there.sum(axis=0)
@@ -99,7 +99,7 @@ def paired_routing(
         message = f"no prompt has a selection by both routers in {place}"
         raise NotComputable(message)
     units = units_of(labels, groups)
-    changes = _over_units(second - first, units) / prompts[:, None]
+    changes = units.by_unit(second - first) / prompts[:, None]
     middle, observed = (first + second).sum(axis=0) / prompts[:, None] / 2, changes.sum(axis=0)
     distances = [_distances(middle, observed[None])]
     reached = np.zeros_like(observed)
@@ -138,14 +138,6 @@ def least_exchange_p(units: int) -> float:
     return float(min(1.0, 2.0 ** (1 - units)))
 
 
-def _over_units(values: NDArray[np.float64], units: Units) -> NDArray[np.float64]:  # (units, …)
-    if units.design == "independent":
-        return values
-    found = np.zeros((len(units), *values.shape[1:]))
-    np.add.at(found, units.units, values)
-    return found
-
-
 def _distances(middle: NDArray[np.float64], differences: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the divergences of pairs of mean shares, given by the middle of a pair and its difference."""
     halves = differences / 2
@@ -156,5 +148,6 @@ def _similarity(
     first: NDArray[np.float64], second: NDArray[np.float64], units: Units
 ) -> tuple[float, tuple[float, float] | None]:
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    mean, interval = mean_over_units(np.einsum("pe,pe->p", first, second) / lengths, units)
-    return bounded(mean, COSINES), clipped(interval, COSINES)
+    cosines = np.einsum("pe,pe->p", first, second) / lengths
+    interval = mean_interval(cosines, units.categories, units=units)
+    return bounded(float(cosines.mean()), COSINES), clipped(interval, COSINES)

@@ -1,4 +1,4 @@
-"""Interval of the layer with the largest category effect."""
+"""Where the category effect peaks: an interval of the layer, and the set of layers that may be the peak."""
 
 from collections.abc import Sequence
 
@@ -6,35 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.intervals import LEVEL
+from moexray.stats.layers.covariance import LayerCovariance, layer_covariance
 
 _DRAWS = 2000
+# Differences of effect size, and shares of a variance, below this are rounding.
+_ROUNDING = 1e-9
 
 
 def peak_layer_interval(
     effect_sizes: Sequence[float | None],
     without_each: NDArray[np.float64],
-    labels: Sequence[str],
+    strata: NDArray[np.integer],
     layers: Sequence[int],
     *,
     rng: int | np.random.Generator,
 ) -> tuple[int, int]:
     """Interval of the layer where Cohen's d peaks: the central 95 % over new samples of prompts.
 
-    The influence of a prompt of a category of n on the d of a layer is I = (n − 1)/n · (mean θ_(·) − θ_(p)), with θ_(p)
-    the d without it. In a new sample, the d of all layers are to first order the observed ones plus a normal deviate
-    with the covariance Σ I I' (B. Efron, *The Jackknife, the Bootstrap and Other Resampling Plans*, 1982, chapter 6).
-    The covariance keeps the dependence of layers, which share the prompts; unlike in a bootstrap, no prompt is paired
+    In a new sample, the d of all layers are to first order the observed ones plus a normal deviate with their jackknife
+    covariance. This keeps the dependence of layers, which share the prompts; unlike in a bootstrap, no prompt is paired
     with a copy of itself.
 
     Parameters
     ----------
     effect_sizes
         Cohen's d of each layer.
-    without_each
-        Cohen's d without each prompt ``(prompts, layers)``.
-    labels
-        The category of each prompt.
+    without_each, strata
+        Cohen's d without each unit ``(units, layers)``, and the sample of each unit ``(units,)``.
     layers
         The layers' indices in the model.
     rng
@@ -43,16 +42,66 @@ def peak_layer_interval(
     Raises
     ------
     NotComputable
-        If a layer has no effect size, with all prompts or without one of them.
+        If a layer has no effect size, with all units or without one of them, or a category fewer than three units.
     """
-    if None in effect_sizes or not np.isfinite(without_each).all():
-        message = "the peak needs an effect size in each layer, whichever prompt is left out"
-        raise NotComputable(message)
-    numbers = category_numbers(labels)
-    sizes = np.bincount(numbers)
-    means = np.stack([without_each[numbers == c].mean(axis=0) for c in range(len(sizes))])
-    influences = ((sizes - 1) / sizes)[numbers, None] * (means[numbers] - without_each)
-    effects = np.asarray(effect_sizes, dtype=np.float64)
-    drawn = np.random.default_rng(rng).multivariate_normal(effects, influences.T @ influences, _DRAWS, method="eigh")
+    effects, covariance = _known(effect_sizes, without_each, strata)
+    drawn = effects + _deviates(covariance, rng)
     low, high = np.quantile(np.asarray(layers)[drawn.argmax(axis=1)], [0.025, 0.975], method="inverted_cdf")
     return int(low), int(high)
+
+
+def peak_layers(
+    effect_sizes: Sequence[float | None],
+    without_each: NDArray[np.float64],
+    strata: NDArray[np.integer],
+    layers: Sequence[int],
+    *,
+    rng: int | np.random.Generator,
+) -> tuple[int, ...]:
+    """Return the layers whose Cohen's d cannot be told from the largest: in 95 % of samples the peak is among them.
+
+    Multiple comparisons with the best (J. Hsu, Ann. Stat. 9, 1981). A layer l is left out if another one exceeds it
+    by more than chance allows: if max_j (d_j − d_l) / s_jl is above c_l, with s_jl the standard error of the difference
+    from the joint jackknife covariance, and c_l the 95 % quantile of that maximum for layers of equal effect, which
+    are drawn from Student's distribution with the same covariance.
+
+    Parameters
+    ----------
+    effect_sizes, without_each, strata, layers, rng
+        See `peak_layer_interval`.
+
+    Raises
+    ------
+    NotComputable
+        If a layer has no effect size, with all units or without one of them, or a category fewer than three units.
+    """
+    effects, covariance = _known(effect_sizes, without_each, strata)
+    generator, total = np.random.default_rng(rng), covariance.total
+    drawn = _deviates(covariance, generator)
+    if np.isfinite(covariance.freedom):
+        drawn /= np.sqrt(generator.chisquare(covariance.freedom, size=(len(drawn), 1)) / covariance.freedom)
+    spread = np.diag(total)
+    kept = []
+    for place, layer in enumerate(layers):
+        variances = spread + spread[place] - 2 * total[place]
+        varies = variances > _ROUNDING * (spread + spread[place])
+        errors, ahead = np.sqrt(variances[varies]), effects - effects[place]
+        behind = (ahead[~varies] > _ROUNDING).any()  # by a difference that no sample changes
+        chance = ((drawn[:, varies] - drawn[:, [place]]) / errors).max(axis=1, initial=0)
+        if not behind and (ahead[varies] / errors).max(initial=0) <= np.quantile(chance, LEVEL):
+            kept.append(int(layer))
+    return tuple(kept)
+
+
+def _known(
+    effect_sizes: Sequence[float | None], without_each: NDArray[np.float64], strata: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], LayerCovariance]:
+    if None in effect_sizes:
+        message = "the peak needs an effect size in each layer"
+        raise NotComputable(message)
+    return np.asarray(effect_sizes, dtype=np.float64), layer_covariance(without_each, strata)
+
+
+def _deviates(covariance: LayerCovariance, rng: int | np.random.Generator) -> NDArray[np.float64]:  # (draws, layers)
+    total = covariance.total
+    return np.random.default_rng(rng).multivariate_normal(np.zeros(len(total)), total, _DRAWS, method="eigh")

@@ -78,7 +78,7 @@ class Phases:
         if effect is None:
             yield "cohens_d", "it needs, in both phases, pairs within and across categories that vary"
         if self.own.ci is None or (effect is not None and self.difference.ci is None):
-            yield "ci", "an interval needs two prompts, or groups, of each category, left out in turn"
+            yield "ci", "an interval needs three prompts, or groups, of each category, left out in turn"
         if self.same_category is None:
             yield "same_category", "no two prompts share a category, or they are all of one group"
         if self.p_value is None:
@@ -108,7 +108,7 @@ def compare_phases(cohort: Cohort, notes: Notes) -> Phases:
         prompt.vectors,
         generated.vectors,
         prompt.labels,
-        groups=prompt.signatures.prompts.groups,
+        groups=prompt.groups,
         permutations=min(cohort.permutations, cohort.limits.phase_permutations),
         rng=cohort.rng("phases"),
     )

@@ -1,6 +1,6 @@
 """The headline of an analysis: each finding in a row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from moexray.formats import count, estimate, interval, number, p_text, percent, points
 from moexray.stats.pairs.summaries import PairSummary
@@ -175,9 +175,28 @@ def _components(analysis: Analysis) -> Iterator[Row]:
 
 def _depth(analysis: Analysis) -> Iterator[Row]:
     depth = analysis.depth
-    if depth is not None:
-        yield "depth", f"Spearman {number(depth.spearman, signed=True)} ({p_text(depth.p_value)})"
-        yield "peak layer", estimate(depth.peak_layer, depth.peak_layer_ci, 0)
+    if depth is None:
+        return
+    spearman = f"Spearman {number(depth.spearman, signed=True)}"
+    if depth.slope is None:  # of a version whose p was that of the rank correlation
+        yield "depth", f"{spearman} ({p_text(depth.p_value)})"
+    else:
+        slope = estimate(depth.slope, depth.slope_ci, 3, signed=True)
+        yield "depth", f"d {slope} a layer: {p_text(depth.p_value)}; {spearman}"
+    yield "peak layer", estimate(depth.peak_layer, depth.peak_layer_ci, 0)
+    if depth.peak_layers is not None:
+        yield "peak may be in", _in_runs(depth.peak_layers)
+
+
+def _in_runs(layers: Sequence[int]) -> str:
+    """Return numbers with runs of neighbours joined: ``1-3, 7``."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _tested(p: float | None, permutations: int) -> str:

@@ -20,7 +20,6 @@ from moexray.stats.categories.partial import partial_effect
 from moexray.stats.categories.permuted_classifier import classifier_p_value
 from moexray.stats.inference.multiple import LayerPValues
 from moexray.stats.layers.by_layer import layer_p_values
-from moexray.stats.layers.depth import depth_trend
 from moexray.stats.pairs.shuffled import permutation_test
 
 from ..simulations import simulated
@@ -66,11 +65,6 @@ def partial_p_where_categories_follow_words(rng: np.random.Generator) -> float:
     return partial_effect(similarities, labels, [words], permutations=PERMUTATIONS, rng=rng).p_value
 
 
-def depth_p(rng: np.random.Generator) -> float:
-    """Two orders of 32 layers have the same rank correlation about once in a thousand times: as good as never."""
-    return depth_trend(range(32), rng.normal(size=32).tolist(), permutations=PERMUTATIONS, rng=rng).p_value
-
-
 def least_layer_p(rng: np.random.Generator) -> float:
     """Eight layers of one model: they share much of their routing, and differ in how much it varies."""
     common, own = rng.random((len(LABELS), 1, 6)), rng.random((len(LABELS), 8, 6))
@@ -103,7 +97,7 @@ def most_likely_shares(alpha: float, studies: int) -> tuple[float, float]:
 @STUDIES
 @pytest.mark.parametrize(
     "simulation",
-    [permutation_p, partial_p, partial_p_where_categories_follow_words, depth_p, least_layer_p],
+    [permutation_p, partial_p, partial_p_where_categories_follow_words, least_layer_p],
     ids=lambda simulation: simulation.__name__,
 )
 def test_labels_that_mean_nothing_give_uniform_p(simulation: Simulation, seeds: range) -> None:

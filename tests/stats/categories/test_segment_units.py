@@ -1,5 +1,6 @@
 """Phases of prompts that share templates or contents: what a unit has in common is not a prompt's own."""
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 
 from moexray.stats.categories.segments import SegmentComparison, compare_segments
 from moexray.stats.inference.jackknife import mean_interval
+from moexray.stats.inference.units import units_of
 
-from ..simulations import assert_level, assert_power, simulated
+from ..simulations import assert_level, assert_power, assert_share, simulated
+
+Drawn = tuple[np.ndarray, np.ndarray, list[str], list[str]]
 
 
-def templates(seed: int, own: float = 0.0, prompts: int = 5) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+def templates(seed: int, own: float = 0.0, prompts: int = 5) -> Drawn:
     """Two categories of four templates, which both phases follow; of the prompt itself they follow `own`."""
     rng = np.random.default_rng([1, seed])
     of_template = np.repeat(np.arange(8), prompts)
@@ -20,9 +24,7 @@ def templates(seed: int, own: float = 0.0, prompts: int = 5) -> tuple[np.ndarray
     return first, second, ["ab"[t // 4] for t in of_template], [f"t{t}" for t in of_template]
 
 
-def contents(
-    seed: int, own: float = 0.0, number: int = 20, each: int = 1
-) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+def contents(seed: int, own: float = 0.0, number: int = 20, each: int = 1) -> Drawn:
     """Every content `each` times in four categories: both phases follow content and category."""
     rng = np.random.default_rng([2, seed])
     content, category, _ = (part.ravel() for part in np.indices((number, 4, each)))
@@ -32,22 +34,24 @@ def contents(
     return first, second, ["abcd"[c] for c in category], [f"c{c}" for c in content]
 
 
-def compared(
-    drawn: tuple[np.ndarray, np.ndarray, list[str], list[str]], *, seed: int = 0, number: int = 199
-) -> SegmentComparison:
+def compared(drawn: Drawn, *, seed: int = 0, number: int = 199) -> SegmentComparison:
     first, second, labels, groups = drawn
     return compare_segments(first, second, labels, groups=groups, permutations=number, rng=seed)
 
 
 @simulated(60, nightly=600)
 @pytest.mark.parametrize("draw", [templates, contents], ids=["templates", "contents"])
-def test_routing_that_follows_the_template_is_not_taken_for_the_prompts_own(draw, seeds: range) -> None:
+def test_routing_that_follows_the_template_is_not_taken_for_the_prompts_own(
+    draw: Callable[..., Drawn], seeds: range
+) -> None:
     assert_level([compared(draw(seed), seed=seed).p_value for seed in seeds])
 
 
 @simulated(30, nightly=200)
 @pytest.mark.parametrize("draw", [templates, contents], ids=["templates", "contents"])
-def test_routing_that_follows_the_prompt_itself_is_found_among_its_templates(draw, seeds: range) -> None:
+def test_routing_that_follows_the_prompt_itself_is_found_among_its_templates(
+    draw: Callable[..., Drawn], seeds: range
+) -> None:
     assert_power([compared(draw(seed, 0.5), seed=seed).p_value for seed in seeds])
 
 
@@ -56,7 +60,7 @@ def cosine(u: np.ndarray, v: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("drawn", [templates(0), contents(0, number=5), contents(0, number=4, each=3)])
-def test_means_with_others_leave_out_the_prompts_of_ones_own_unit(drawn) -> None:
+def test_means_with_others_leave_out_the_prompts_of_ones_own_unit(drawn: Drawn) -> None:
     first, second, labels, groups = drawn
     found, every = compared(drawn, number=9), range(len(labels))
     for mean, of_same in ((found.same_category, True), (found.other_categories, False)):
@@ -74,10 +78,10 @@ def test_means_with_others_leave_out_the_prompts_of_ones_own_unit(drawn) -> None
 def test_contents_posed_once_in_each_category_exchange_their_deviations_as_a_whole() -> None:
     """Four contents: 4! = 24 arrangements, each measured by its definition."""
     first, second, labels, groups = drawn = contents(3, number=4, own=0.2)
-    units = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (first, second)]
+    units = [np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)) for vectors in (first, second)]
     one, other = (part.reshape(4, 4, 20) - part.reshape(4, 4, 20).mean(axis=1, keepdims=True) for part in units)
     sums = [sum(float((one[i] * other[j]).sum()) for i, j in enumerate(order)) for order in permutations(range(4))]
-    p = np.mean(np.array(sums) >= sums[0] - 1e-12)
+    p = float(np.mean(np.array(sums) >= sums[0] - 1e-12))
     found = compared(drawn, number=20_000)
     assert found.p_value == pytest.approx(p, abs=4 * np.sqrt(max(p * (1 - p), 0.01) / 20_000))
     assert found.least_p == pytest.approx(1 / 24)
@@ -93,12 +97,10 @@ def test_what_a_content_adds_to_its_prompts_changes_no_p_where_lengths_are_equal
     angles = np.repeat(rng.uniform(0, 2 * np.pi, size=4), 3)
     added = np.sqrt(0.75) * np.column_stack([np.cos(angles), np.sin(angles)])
     plain = np.sqrt(0.75) * np.column_stack([np.ones(12), np.zeros(12)])
-    found = {
-        compare_segments(
-            *(np.hstack([one, extra]) for one in vectors), labels, groups=groups, permutations=99, rng=0
-        ).p_value
-        for extra in (added, plain)
-    }
+    found = set()
+    for extra in (added, plain):
+        first, second = (np.hstack([one, extra]) for one in vectors)
+        found.add(compared((first, second, labels, groups), number=99).p_value)
     assert len(found) == 1
 
 
@@ -131,3 +133,25 @@ def test_the_interval_of_own_similarity_is_that_of_the_means_of_templates() -> N
     means = np.array(values).reshape(8, 5).mean(axis=1)
     expected = mean_interval(means, np.repeat([0, 1], 4))
     assert compared((first, second, labels, groups), number=1).own_ci == pytest.approx(expected)
+
+
+DESIGNS = {
+    "templates of one size": (np.repeat(np.arange(16), 5), np.repeat(np.arange(4), 20)),
+    "templates of unequal size": (np.repeat(np.arange(20), [2, 4, 6, 8] * 5), np.repeat(np.arange(4), 25)),
+    "contents": (np.repeat(np.arange(20), 4), np.tile(np.arange(4), 20)),
+}
+
+
+@simulated(300, nightly=4000)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_the_interval_of_a_mean_over_units_holds_the_true_mean_as_often_as_it_should(design: str, seeds: range) -> None:
+    """Values have a part of the prompt's own and one of its unit; the categories' means differ."""
+    units, categories = DESIGNS[design]
+    studied = units_of(["abcd"[c] for c in categories], [f"u{u}" for u in units])
+    inside = []
+    for seed in seeds:
+        rng = np.random.default_rng([5, seed])
+        values = categories + rng.normal(size=units.max() + 1)[units] + rng.normal(size=len(units))
+        low, high = mean_interval(values, studied.categories, units=studied)
+        inside.append(low <= categories.mean() <= high)
+    assert_share(np.array(inside), 0.93, 0.97)

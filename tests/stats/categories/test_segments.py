@@ -29,10 +29,10 @@ def routing(seed: int, labels: list[str], *, shared: float = 0.0) -> tuple[np.nd
     return first, second
 
 
-@pytest.mark.parametrize("prompts", [13, 65])
+@pytest.mark.parametrize("prompts", [14, 70])
 def test_every_mean_is_that_of_an_explicit_loop(prompts: int) -> None:
     """With fewer prompts than dimensions, and with more."""
-    labels = UNEQUAL * (prompts // 13)
+    labels = UNEQUAL * (prompts // 14)
     first, second = routing(0, labels, shared=0.5)
     found = compare_segments(first, second, labels, permutations=9, rng=0)
     every = range(prompts)
