@@ -6,7 +6,13 @@ experts, layers, categories, then pairs, then inference.
 """
 
 from moexray.stats.categories.alternatives import Specification, specifications
-from moexray.stats.categories.balance import Baseline, load_matched_baseline, uniform_baseline
+from moexray.stats.categories.balance import (
+    AcrossUnderNull,
+    Baseline,
+    WithinUnderNull,
+    load_matched_baseline,
+    uniform_baseline,
+)
 from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.clusters import (
     CategorySilhouettes,
@@ -63,6 +69,7 @@ from moexray.stats.tokens.share import TokenShare, token_share
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
 
 __all__ = [
+    "AcrossUnderNull",
     "Auc",
     "Baseline",
     "Bits",
@@ -99,6 +106,7 @@ __all__ = [
     "Specification",
     "TokenRows",
     "TokenShare",
+    "WithinUnderNull",
     "category_effect",
     "category_silhouettes",
     "centroid_distance",

@@ -21,8 +21,9 @@ class Limits:
         Up to `in_memory` prompts all are held in memory; of more, `sample` are drawn at random for what needs that.
     named
         Ids of prompts without tokens that a note names.
-    balance_prompts
-        Prompts whose tokens the nulls of load balancing draw anew, a hundred times.
+    balance_prompts, balance_picks
+        Prompts whose tokens the nulls of load balancing draw anew, some hundred times, and the selections of those
+        tokens in all layers.
     classifier_repeats, classifier_rows
         Partitions into folds of each classifier: so many, or fewer, down to one, where prompts times partitions would
         be more than `classifier_rows`.
@@ -52,6 +53,7 @@ class Limits:
     sample: int = 2000
     named: int = 100
     balance_prompts: int = 500
+    balance_picks: int = 4_000_000
     classifier_repeats: int = 10
     classifier_rows: int = 2000
     classifier_prompts: int = 500

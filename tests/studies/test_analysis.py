@@ -61,7 +61,8 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     }
     assert set(document["similarity"]["within"]) == {"mean", "std", "pairs", "ci"}
     assert set(document["permutation"]) == {"observed", "null_mean", "null_std", "p_value", "permutations"}
-    assert set(document["balance"]["uniform"]) == {"mean", "ci", "within_above", "across_below"}
+    assert set(document["balance"]["uniform"]) == {"mean", "ci", "within_above", "across_below", "within", "across"}
+    assert set(document["balance"]["uniform"]["within"]) == {"mean", "ci", "observed", "observed_above"}
     assert {"accuracy", "chance", "p_value", "labels", "confusion"} <= set(document["classifier"])
     assert set(document["controls"]) == {"length", "lexical", "partial", "near_duplicates", "token_identity"}
     assert set(document["controls"]["length"]) == {"accuracy", "signatures_less_this"}

@@ -1,48 +1,99 @@
-"""Null distributions of similarity under load balancing alone: uniform load, and the observed load."""
+"""Null distributions of similarity under load balancing alone: uniform load, and the observed load.
 
-from collections.abc import Callable
+Both say what the mean similarity within and across categories would be if a prompt's tokens selected k distinct experts
+without regard to the prompt. Each draw is summarised as the observed counts are: pairs within and across the observed
+categories, of the observed numbers of tokens, weighted alike. Short prompts have noisier signatures, so the mean over
+all pairs would not do where categories differ in length.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
+from moexray.errors import NotComputable
+from moexray.stats.categories.token_draws import counts_of_selections, uniform_counts
+from moexray.stats.categories.token_trades import TokenTrades
 from moexray.stats.inference.intervals import bounded
-from moexray.stats.pairs.similarity import Similarity, unit_rows
-from moexray.stats.pairs.summaries import COSINES
+from moexray.stats.inference.units import Units, units_of
+from moexray.stats.pairs.similarity import unit_rows
+from moexray.stats.pairs.summaries import COSINES, Interval
 
-DRAWS = 100
+# The ends of the interval are the 10th draw from either side: a further draw lies beyond an end in 10 of 400 cases.
+DRAWS, _BEYOND = 399, 1 / 40
 # More than the rounding error of a mean of cosines. Where all draws have the same similarity, as when a token goes to
 # all experts, the observed one must be neither above nor below.
 _ROUNDING = 1e-12
-# A binomial draw takes about as long as ten picks of an expert.
-_PICKS_AN_OFFER = 10
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """Mean similarity of all pairs under a null.
+class WithinUnderNull:
+    """Mean similarity of pairs within categories under a null.
 
     Attributes
     ----------
     mean, ci
-        Mean over draws, and the central 95 % of the draws.
-    within_above, across_below
-        Whether the observed mean within lies above that interval, and the observed mean across below it.
+        Mean over draws, and the interval that holds the central 95 % of them.
+    observed, observed_above
+        The observed mean of these pairs, and whether it lies above the interval. If the null were true it would in
+        2.5 % of studies: the observed mean varies as one more draw does, so its own interval has no part in this.
     """
 
     mean: float
-    ci: tuple[float, float]
+    ci: Interval
+    observed: float
+    observed_above: bool
+
+
+@dataclass(frozen=True)
+class AcrossUnderNull:
+    """Mean similarity of pairs across categories under a null.
+
+    Attributes
+    ----------
+    mean, ci
+        Mean over draws, and the interval that holds the central 95 % of them.
+    observed, observed_below
+        The observed mean of these pairs, and whether it lies below the interval.
+    """
+
+    mean: float
+    ci: Interval
+    observed: float
+    observed_below: bool
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Mean similarity of pairs of prompts under a null.
+
+    Attributes
+    ----------
+    mean, ci
+        Of all pairs: mean over draws, and the interval that holds the central 95 % of them.
+    within_above, across_below
+        Whether the observed mean within lies above the null's interval of pairs within, and the observed mean across
+        below that of pairs across; false where there are no such pairs.
+    within, across
+        The same of pairs within and across categories; None where there are no such pairs.
+    """
+
+    mean: float
+    ci: Interval
     within_above: bool
     across_below: bool
+    within: WithinUnderNull | None = None
+    across: AcrossUnderNull | None = None
 
 
 def uniform_baseline(
+    counts: NDArray[np.integer],
     tokens: NDArray[np.integer],
-    top_k: NDArray[np.integer],
     experts: int | NDArray[np.integer],
     *,
-    observed: Similarity,
+    labels: Sequence[str],
+    groups: Sequence[str] | None = None,
     rng: int | np.random.Generator,
     draws: int = DRAWS,
 ) -> Baseline:
@@ -50,131 +101,123 @@ def uniform_baseline(
 
     Parameters
     ----------
+    counts
+        Selections ``(prompts, layers, experts)``; every prompt has some. A prompt without a selection in a layer has
+        none in the draws. Where a prompt has fewer than tokens times k, they are spread evenly over its tokens.
     tokens
         Routed tokens of each prompt ``(prompts,)``, none zero.
-    top_k
-        Experts of a token in each layer ``(layers,)``.
     experts
         Number of experts of each layer ``(layers,)``, or one number for all layers.
-    observed
-        The similarity to compare with the null.
+    labels, groups
+        Category and group of each prompt; prompts of one group make no pair.
     rng
         Seed or generator of the draws.
     draws
         How many sets of signatures are drawn.
+
+    Raises
+    ------
+    NotComputable
+        If all draws have the same similarity, as where a token goes to every expert.
     """
     generator = np.random.default_rng(rng)
-    return _baseline(lambda: uniform_counts(tokens, top_k, experts, rng=generator), observed, draws)
-
-
-def load_matched_baseline(
-    counts: NDArray[np.integer], *, observed: Similarity, rng: int | np.random.Generator, draws: int = DRAWS
-) -> Baseline:
-    """Null of the observed load: each expert's total is kept, and which prompts selected it is random.
-
-    In each layer a random table with the observed margins is drawn: every prompt's number of selections and every
-    expert's total. Selections are independent, so a token may select an expert twice, which a router never does.
-
-    Parameters
-    ----------
-    counts
-        Selections ``(prompts, layers, experts)``; every prompt has some.
-    observed
-        The similarity to compare with the null.
-    rng
-        Seed or generator of the draws.
-    draws
-        How many sets of tables are drawn.
-    """
-    from scipy.stats import random_table
-
-    generator = np.random.default_rng(rng)
-    tables = [random_table(counts[:, layer].sum(axis=1), counts[:, layer].sum(axis=0)) for layer in _layers(counts)]
-
-    def draw() -> NDArray[np.int64]:
-        return np.stack([table.rvs(random_state=generator) for table in tables], axis=1).astype(np.int64)
-
-    return _baseline(draw, observed, draws)
-
-
-def uniform_counts(
-    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: int | NDArray[np.integer], *, rng: Generator
-) -> NDArray[np.int64]:  # (prompts, layers, experts of the largest layer)
-    """Draw how often each prompt selects each expert, when every token picks k of a layer's experts at random.
-
-    Token by token, or, where prompts are long, expert by expert: the distribution is the same, the time is the
-    shorter one.
-    """
-    sizes = np.broadcast_to(experts, top_k.shape)
-    picks, offers = int(tokens.sum()) * int(top_k.sum()), len(tokens) * int((sizes * top_k).sum())
-    draw = counts_by_token if picks < _PICKS_AN_OFFER * offers else counts_by_expert
-    return draw(tokens, top_k, sizes, rng=rng)
-
-
-def counts_by_token(
-    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: NDArray[np.integer], *, rng: Generator
-) -> NDArray[np.int64]:  # (prompts, layers, experts)
-    """Draw the k experts of every token (R. Floyd, in J. Bentley, Commun. ACM 30, 1987).
-
-    For each m from E − k to E − 1, with E the number of experts, draw one of the experts 0 to m; take it if it is
-    new, and otherwise take m, which cannot have been drawn. Every set of k is equally likely.
-    """
-    prompt = np.repeat(np.arange(len(tokens)), tokens)
-    counts = np.zeros((len(tokens), len(top_k), int(experts.max())), dtype=np.int64)
-    for layer, (k, size) in enumerate(zip(top_k.tolist(), experts.tolist(), strict=True)):
-        chosen: list[NDArray[np.int16]] = []
-        for most in range(size - k, size):
-            drawn = rng.integers(most + 1, size=len(prompt), dtype=np.int16)
-            for other in chosen:
-                drawn[drawn == other] = most
-            chosen.append(drawn)
-        places = np.concatenate([prompt * size + drawn for drawn in chosen])
-        counts[:, layer, :size] = np.bincount(places, minlength=len(tokens) * size).reshape(len(tokens), size)
-    return counts
-
-
-def counts_by_expert(
-    tokens: NDArray[np.integer], top_k: NDArray[np.integer], experts: NDArray[np.integer], *, rng: Generator
-) -> NDArray[np.int64]:  # (prompts, layers, experts)
-    """Draw how many tokens select each expert, in a time that does not grow with the number of tokens.
-
-    Experts are offered one after another. A token that still needs r of the m experts left takes the next one with
-    probability r/m, so the number of takers among the tokens that need r is binomial.
-    """
-    most = int(top_k.max())
-    needing = np.zeros((most + 1, len(tokens), len(top_k)), dtype=np.int64)  # tokens that still need 0, 1, … k
-    for layer, k in enumerate(top_k):
-        needing[k, :, layer] = tokens
-    counts = np.zeros((len(tokens), len(top_k), int(experts.max())), dtype=np.int64)
-    for expert in range(counts.shape[2]):
-        left = experts - expert  # none, or fewer than none, in layers that have offered all their experts
-        for r in range(1, min(most, int(left.max())) + 1):
-            takers = rng.binomial(needing[r], np.minimum(r / np.maximum(left, 1), 1))
-            needing[r] -= takers
-            needing[r - 1] += takers
-            counts[:, :, expert] += takers
-    return counts
-
-
-def _baseline(draw: Callable[[], NDArray[np.int64]], observed: Similarity, draws: int) -> Baseline:
-    means = [_mean_similarity(draw()) for _ in range(draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    within, across = observed.within.mean, observed.across.mean
-    return Baseline(
-        mean=float(np.mean(means)),
-        ci=(float(low), float(high)),
-        within_above=within is not None and bool(within > high + _ROUNDING),
-        across_below=across is not None and bool(across < low - _ROUNDING),
+    sizes, selections = np.broadcast_to(experts, counts.shape[1]), counts.sum(axis=2)
+    top_k = selections.max(axis=0) // tokens[selections.argmax(axis=0)]
+    if (selections == tokens[:, None] * top_k).all():
+        return _baseline(lambda: uniform_counts(tokens, top_k, sizes, rng=generator), counts, labels, groups, draws)
+    return _baseline(
+        lambda: counts_of_selections(selections, tokens, sizes, rng=generator), counts, labels, groups, draws
     )
 
 
-def _mean_similarity(counts: NDArray[np.int64]) -> float:
-    """Mean cosine over all pairs of prompts, from the sum of their unit signatures: (|Σu|² − P) / (P (P − 1))."""
-    shares = counts / counts.sum(axis=2, keepdims=True)
-    units = unit_rows(shares.reshape(len(counts), -1))
-    total = units.sum(axis=0)
-    return bounded((total @ total - len(units)) / (len(units) * (len(units) - 1)), COSINES)
+def load_matched_baseline(
+    counts: NDArray[np.integer],
+    tokens: NDArray[np.integer],
+    *,
+    labels: Sequence[str],
+    groups: Sequence[str] | None = None,
+    rng: int | np.random.Generator,
+    draws: int = DRAWS,
+) -> Baseline:
+    """Null of the observed load: how many tokens selected an expert is kept, and which tokens is random.
+
+    In each layer all tables of tokens by experts are equally likely that have the observed number of tokens and of
+    selections of every prompt, the observed load of every expert, and distinct experts in every token; see
+    `moexray.stats.categories.token_trades`.
+
+    Parameters
+    ----------
+    counts, tokens, labels, groups, rng, draws
+        See `uniform_baseline`.
+
+    Raises
+    ------
+    NotComputable
+        If all draws have the same similarity, or a prompt selected an expert more often than it has tokens.
+    """
+    walk = TokenTrades.of(counts, tokens, np.random.default_rng(rng))
+    return _baseline(walk.draw, counts, labels, groups, draws)
 
 
-def _layers(counts: NDArray[np.integer]) -> range:
-    return range(counts.shape[1])
+@dataclass(frozen=True)
+class MeanSimilarities:
+    """Mean cosine of all pairs of prompts of different units, of those within categories, and of those across.
+
+    All three follow from sums of unit signatures: |Σu|² of a set of prompts is the sum over all its pairs, twice, and
+    its size.
+    """
+
+    units: Units
+
+    def of(self, counts: NDArray[np.integer]) -> NDArray[np.float64]:  # (3,), not finite where there is no such pair
+        """Return the three means of counts ``(prompts, layers, experts)``; a layer without a selection counts zero."""
+        shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
+        rows = unit_rows(shares.reshape(len(counts), -1))
+        units = self.units
+        of_category, total = _squares(rows, units.categories), rows.sum(axis=0) @ rows.sum(axis=0)
+        of_part, of_unit = _squares(rows, units.parts), _squares(rows, units.units)
+        sums = np.array([total - of_unit, of_category - of_part, total - of_category - of_unit + of_part]) / 2
+        pairs = np.array([units.pairs_within + units.pairs_across, units.pairs_within, units.pairs_across])
+        means = np.divide(sums, pairs, out=np.full(3, np.nan), where=pairs > 0)
+        return np.asarray(means.clip(*COSINES))
+
+
+def _squares(rows: NDArray[np.float64], numbers: NDArray[np.integer]) -> float:
+    """Return the sum of |Σu|² over sets of rows with one number."""
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    if len(starts) == len(rows):
+        return float(len(rows))
+    sums = np.add.reduceat(rows[order], starts, axis=0)
+    return float(np.vdot(sums, sums))
+
+
+def _baseline(
+    draw: Callable[[], NDArray[np.int64]],
+    counts: NDArray[np.integer],
+    labels: Sequence[str],
+    groups: Sequence[str] | None,
+    draws: int,
+) -> Baseline:
+    similarities = MeanSimilarities(units_of(labels, groups))
+    observed, within, across = similarities.of(counts)
+    if np.isnan(observed):
+        message = "no two prompts are of different groups, so there is no pair"
+        raise NotComputable(message)
+    drawn = np.sort([similarities.of(draw()) for _ in range(draws)], axis=0)
+    if not (np.ptp(drawn, axis=0) > _ROUNDING).any():
+        message = "all draws have the same similarity: the numbers of tokens, experts and selections leave no choice"
+        raise NotComputable(message)
+    beyond = max(1, int(_BEYOND * (draws + 1)))  # draws at and beyond either end of the interval
+    means = [bounded(float(one), COSINES) for one in drawn.mean(axis=0)]
+    ends = [(float(low), float(high)) for low, high in zip(drawn[beyond - 1], drawn[-beyond], strict=True)]
+    above = bool(within > ends[1][1] + _ROUNDING)
+    below = bool(across < ends[2][0] - _ROUNDING)
+    return Baseline(
+        mean=means[0],
+        ci=ends[0],
+        within_above=above,
+        across_below=below,
+        within=None if np.isnan(within) else WithinUnderNull(means[1], ends[1], float(within), above),
+        across=None if np.isnan(across) else AcrossUnderNull(means[2], ends[2], float(across), below),
+    )

@@ -64,9 +64,13 @@ def _balance(analysis: Analysis) -> Iterator[Row]:
         return
     nulls = {"balanced routing": analysis.balance.uniform, "same load, random": analysis.balance.load_matched}
     for name, null in nulls.items():
-        within = "above" if null.within_above else "not above"
-        across = "below" if null.across_below else "not below"
-        yield name, f"{estimate(null.mean, null.ci, 4)}: within {within}, across {across}"
+        within = "within above" if null.within_above else "within not above"
+        across = "across below" if null.across_below else "across not below"
+        if null.within is None or null.across is None:  # or it was analyzed by an earlier version
+            yield name, f"{estimate(null.mean, null.ci, 4)}: {within}, {across}"
+        else:
+            ends = number(null.within.ci[1], 4), number(null.across.ci[0], 4)
+            yield name, f"{number(null.mean, 4)}: {within} {ends[0]}, {across} {ends[1]}"
 
 
 def _classifier(analysis: Analysis) -> Iterator[Row]:
