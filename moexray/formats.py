@@ -80,6 +80,23 @@ def estimate(
     return " ".join(filter(None, (text, interval(ends, digits, signed=signed, write=write))))
 
 
+def span(
+    first: tuple[float | None, Sequence[float] | None],
+    second: tuple[float | None, Sequence[float] | None],
+    *,
+    write: Callable[[float | None], str],
+) -> str:
+    """Return the two ends of a range, each with its interval, the smaller first; the first alone if no second is known.
+
+    Examples
+    --------
+    >>> span((0.39, (0.3, 0.5)), (0.17, None), write=percent)
+    '17.0 % to 39.0 % [30.0 %, 50.0 %]'
+    """
+    ends = [one for one in (first, second) if one[0] is not None]
+    return " to ".join(estimate(*one, write=write) for one in sorted(ends, key=lambda one: one[0] or 0.0))
+
+
 def p_text(p: float | None) -> str:
     """Return ``p < 0.001`` or ``p = `` with three decimals."""
     if p is None:

@@ -19,7 +19,7 @@ from scipy.stats import entropy
 from moexray.corpus_counts import CorpusCounts, read_counts
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.pairs.divergence import jensen_shannon
-from moexray.stats.tokens.information import table_information
+from moexray.stats.tokens.entropy import table_information
 
 
 def shares_of(counts: CorpusCounts, corpora: list[str], layer: int) -> NDArray[np.float64]:  # (corpora, experts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from moexray.formats import estimate, p_text, percent
+from moexray.formats import p_text, percent, span
 from moexray.studies.analysis import Analysis
 from moexray.studies.sections.token_identity import TokenIdentity
 
@@ -16,7 +16,7 @@ def token_remark(kind: str, analysis: Analysis) -> str | None:
 def _separation(found: TokenIdentity) -> str | None:
     if found.share is None:
         return None
-    share = estimate(found.share.share, found.share.ci, write=percent)
+    share = span((found.share.share, found.share.ci), (found.share.high, found.share.high_ci), write=percent)
     return f"token identity is {share} of the separation, on {_covered(found)}"
 
 

@@ -61,8 +61,9 @@ from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.stats.pairs.summaries import PairSummary, cohens_d
+from moexray.stats.tokens.entropy import Bits, table_information
 from moexray.stats.tokens.expected import ExpectedRouting, OtherBlocks, expected_routing
-from moexray.stats.tokens.information import Bits, RoutingInformation, routing_information, table_information
+from moexray.stats.tokens.information import RoutingInformation, routing_information
 from moexray.stats.tokens.residual import ResidualTest, residual_test
 from moexray.stats.tokens.same_token import SameTokenTest, same_token_test
 from moexray.stats.tokens.share import TokenShare, token_share

@@ -41,8 +41,8 @@ class Limits:
         Prompts of the token-identity control, which has matrices of prompts by prompts for every layer.
     gain_permutations, gain_permutations_of_many, gain_many
         Of the same-token test, and fewer where there are more than `gain_many` prompts.
-    expected_permutations, residual_permutations
-        Of expected signatures, and of residual ones.
+    expected_permutations, residual_permutations, information_permutations
+        Of expected signatures, of residual ones, and of the bits of each layer.
     token_bytes
         Memory for the layers that are summed in one reading of a trace.
     plane_permutations
@@ -71,6 +71,7 @@ class Limits:
     gain_many: int = 100
     expected_permutations: int = 10_000
     residual_permutations: int = 1000
+    information_permutations: int = 1000
     token_bytes: int = 2**30
     plane_permutations: int = 1000
 

@@ -302,14 +302,14 @@ def test_what_is_the_tokens_themselves_stands_beside_the_headline_claims_and_mov
     effect = dict.fromkeys(("within", "across", "cohens_d", "cohens_d_ci"))
     found = with_token_identity(
         covered=0.626,
-        share={"share": 0.166, "ci": [0.1, 0.232], "by_layer": []},
+        share={"share": 0.166, "ci": [0.1, 0.232], "by_layer": [], "high": 0.395, "high_ci": [0.296, 0.494]},
         expected={**effect, "accuracy": 0.388},
         residual={**effect, "accuracy": 0.7, "p_value": 0.0005},
     )
     plain, traced = checked(document()), checked(found)
     said = {name: claim.tokens for name, claim in traced.items() if claim.tokens is not None}
     assert said == {
-        "C5": "token identity is 16.6 % [10.0 %, 23.2 %] of the separation, "
+        "C5": "token identity is 16.6 % [10.0 %, 23.2 %] to 39.5 % [29.6 %, 49.4 %] of the separation, "
         "on the 62.6 % of tokens that occur often elsewhere",
         "C10": "what tokens leave: p < 0.001, on the 62.6 % of tokens that occur often elsewhere",
         "C11": "expected by token 38.8 %, what tokens leave 70.0 %, on the 62.6 % of tokens that occur often elsewhere",
@@ -317,6 +317,11 @@ def test_what_is_the_tokens_themselves_stands_beside_the_headline_claims_and_mov
     assert traced["C5"].explanation == f"{plain['C5'].explanation}; {said['C5']}"
     assert {name: replace(claim, tokens=None) for name, claim in traced.items()} == plain
     assert said["C5"] in markdown_page(claims_document(report(found)))
+
+
+def test_the_share_of_an_earlier_version_is_said_without_a_second_end() -> None:
+    found = with_token_identity(covered=0.626, share={"share": 0.166, "ci": [0.1, 0.232], "by_layer": []})
+    assert str(checked(found)["C5"].tokens).startswith("token identity is 16.6 % [10.0 %, 23.2 %] of the separation")
 
 
 def test_what_a_control_could_not_compute_is_not_said() -> None:

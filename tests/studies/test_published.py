@@ -20,7 +20,7 @@ from moexray.corpus_counts import CorpusCounts, read_counts
 from moexray.stats.experts.specialisation import domain_specialisation, vocabulary_specialisation
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.pairs.similarity import similarity
-from moexray.stats.tokens.information import table_information
+from moexray.stats.tokens.entropy import table_information
 
 pytestmark = pytest.mark.published
 

@@ -12,7 +12,7 @@ from moexray.studies.analysis import analyze
 from moexray.studies.cohort import Cohort
 from moexray.studies.limits import Limits
 from moexray.studies.notes import Notes
-from moexray.studies.sections.same_token import same_token, streamed_gains
+from moexray.studies.sections.same_token import same_context, same_token, streamed_gains
 from moexray.studies.sections.token_identity import TokenIdentity, token_identity
 from moexray.studies.sections.tokens import tokens_of
 from moexray.trace import Trace
@@ -84,6 +84,27 @@ def test_a_capture_agrees_with_itself_in_every_layer(
     signatures = write_trace(path, k=k)
     trace = Trace.open(path, signatures)
     assert router_agreement((trace, trace), signatures)[0].by_layer == (1, 1, 1)
+
+
+def test_the_same_context_is_two_tokens_in_a_row_whichever_tokens_are_selected(
+    write_trace: Write, tmp_path: Path
+) -> None:
+    """The token before the first generated one is the last of the prompt."""
+    path = tmp_path / "trace.parquet"
+    signatures = write_trace(path, prompts=40, vocabulary=4, category=2.0)
+    trace = Trace.open(path, signatures)
+    every, generated = (
+        tokens_of(Cohort.of(signatures, tokens=phase, trace=trace), trace) for phase in ("all", "generated")
+    )
+    first = np.flatnonzero(every.routed.positions == 0)
+    assert set(every.before[first]) == {-1}
+    assert (every.before[1:] == every.routed.token_ids[:-1])[np.diff(every.routed.prompts) == 0].all()
+    np.testing.assert_array_equal(generated.before, every.before[every.routed.generated])
+    cohort = Cohort.of(signatures, permutations=199, trace=trace)
+    found = same_context(cohort, every)
+    assert found.p_value <= 0.01
+    assert found.contexts == 16
+    assert 0.8 < found.covered < 1
 
 
 def test_what_is_expected_from_other_categories_has_no_p(write_trace: Write, tmp_path: Path) -> None:

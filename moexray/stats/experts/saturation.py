@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.intervals import bounded, clipped
-from moexray.stats.inference.jackknife import jackknife_interval, mean_interval
-from moexray.stats.inference.units import Units, units_of
+from moexray.stats.inference.jackknife import mean_interval
+from moexray.stats.inference.units import units_of
 
 _SHARES = (0.0, 1.0)
 
@@ -69,7 +69,8 @@ def router_saturation(
         held = np.flatnonzero(sizes)
         by_prompt = np.bincount(prompts[there], shares[there], minlength=len(labels))[held] / sizes[held]
         means.append(bounded(float(by_prompt.mean()), _SHARES))
-        intervals.append(clipped(_interval(by_prompt, units.take(held)), _SHARES))
+        some = units.take(held)
+        intervals.append(clipped(mean_interval(by_prompt, some.categories, units=some), _SHARES))
     return Saturation(tuple(means), tuple(intervals))
 
 
@@ -86,17 +87,3 @@ def shares_in_common(one: NDArray[np.integer], other: NDArray[np.integer]) -> ND
     # An integer under the root: for equal numbers it is exact, and equal selections share exactly 1.
     shares = common / np.sqrt(np.maximum(made[0] * made[1], 1))
     return np.where(made[0] + made[1] > 0, shares, np.nan)
-
-
-def _interval(values: NDArray[np.float64], units: Units) -> tuple[float, float] | None:
-    """Jackknife interval of a mean over prompts, with the share of each category held fixed."""
-    if units.design == "independent":
-        return mean_interval(values, units.categories)
-    cells = [np.zeros((len(units), len(units.names))) for _ in range(2)]
-    for cell, part in zip(cells, (np.ones(len(values)), values), strict=True):
-        np.add.at(cell, (units.units, units.categories), part)
-    numbers, sums = (cell.sum(axis=0) - cell for cell in cells)
-    shares = cells[0].sum(axis=0) / len(values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left_out = (np.where(shares > 0, sums / numbers, 0) * shares).sum(axis=1)
-    return jackknife_interval(float(values.mean()), left_out, units.strata)

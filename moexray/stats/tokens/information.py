@@ -7,20 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.jackknife import jackknife_interval
-from moexray.stats.inference.labels import category_numbers
+from moexray.stats.inference.units import units_of
+from moexray.stats.tokens.entropy import Bits, corrected, sums_without, table_information
+from moexray.stats.tokens.given_token import GivenToken, given_token_p
 
 # The bias of rarer ids is not removed: see `routing_information`.
 LEAST_OCCURRENCES = 20
-
-
-@dataclass(frozen=True)
-class Bits:
-    """A bias-corrected estimate in bits, its 95 % interval over prompts, and the uncorrected (plug-in) estimate."""
-
-    bits: float
-    ci: tuple[float, float] | None
-    uncorrected: float
 
 
 @dataclass(frozen=True)
@@ -31,8 +23,9 @@ class RoutingInformation:
     ----------
     token, category, position
         Of the expert and the token's id, its prompt's category, and its position in the prompt.
-    category_given_token
-        Of the expert and the category given the token's id; None where no token is covered for it.
+    category_given_token, category_given_token_p
+        Of the expert and the category given the token's id, and the p of a permutation test of it; None where no token
+        is covered for it.
     entropy
         Entropy of the expert, an upper bound of the others.
     covered
@@ -45,6 +38,7 @@ class RoutingInformation:
     token: Bits
     category: Bits
     category_given_token: Bits | None
+    category_given_token_p: float | None
     position: Bits
     entropy: float
     covered: float
@@ -59,7 +53,10 @@ def routing_information(
     labels: Sequence[str],
     *,
     width: int,
+    permutations: int = 1000,
+    rng: int | np.random.Generator = 0,
     least: int = LEAST_OCCURRENCES,
+    groups: Sequence[str] | None = None,
 ) -> RoutingInformation:
     """Estimate the mutual information between the expert of a token and its id, category and position.
 
@@ -69,11 +66,15 @@ def routing_information(
     Plug-in estimates are too large, for N independent draws by about (rows − 1)(columns − 1)/2N. Here draws depend on
     each other: the k experts of a token are distinct, and tokens of a prompt are similar. The Miller–Madow correction
     assumes independence, and permuting labels measures the bias of a table without information, which is larger than
-    that of a table with it. So the bias is estimated by the jackknife over prompts within categories,
-    (n − 1)(mean I without one prompt − I), summed over categories of n prompts (M. Quenouille, Biometrika 43, 1956; S.
+    that of a table with it. So the bias is estimated by the jackknife over units within categories,
+    (n − 1)(mean I without one unit − I), summed over categories of n units (M. Quenouille, Biometrika 43, 1956; S.
     Zahl, Ecology 58, 1977, for entropies); the same values give the interval. The jackknife removes the bias of order
     1/n. That of rare ids is of higher order, so only ids that occur often enough are used, and given the id only those
     that do so in two categories.
+
+    Given the id the tables are small, and what the jackknife leaves can be larger than the interval. It is measured
+    where there is no information, in tables whose categories are exchanged within each id, and subtracted:
+    see `moexray.stats.tokens.given_token`. That also tests it.
 
     Parameters
     ----------
@@ -85,33 +86,47 @@ def routing_information(
         The category of each prompt.
     width
         Number of experts of the layer.
+    permutations, rng
+        Number of permutations of the test, and their seed or generator.
     least
         An id must occur this often.
+    groups
+        The group of each prompt; an empty name is no group.
 
     Raises
     ------
     NotComputable
         If no id occurs so often.
     """
-    numbers, which = category_numbers(labels), prompts.astype(np.int64)
+    units = units_of(labels, groups)
+    which, categories = units.units[prompts], units.categories[prompts]
     ids = np.unique(token_ids, return_inverse=True)[1]
     kept = _often(ids, least)
     if not kept.any():
         message = f"no token id occurs {least} times"
         raise NotComputable(message)
 
-    def about(rows: NDArray[np.int64], present: NDArray[np.bool_]) -> NDArray[np.float64]:  # (1 + prompts,)
-        return _information(rows[present], which[present], chosen[present], width=width, prompts=len(labels))
+    def about(rows: NDArray[np.int64]) -> Bits:
+        found = _information(rows[kept], which[kept], chosen[kept], width=width, units=len(units))
+        return corrected(found, units.strata)
 
-    cells = ids * (int(numbers.max()) + 1) + numbers[which]
+    cells = ids * len(units.names) + categories
     told = _often(cells, least)
     told[told] = _in_several(ids[told], cells[told])
-    given = _bits(about(cells, told) - about(ids, told), numbers) if told.any() else None
+    parts, generator = units.parts[prompts], np.random.default_rng(rng)
+    given = p = None
+    if told.any():
+        table = GivenToken.of(ids[told], parts[told], chosen[told], units=units, width=width)
+        given = table.bits(generator)
+        p = given_token_p(
+            ids[kept], parts[kept], chosen[kept], units=units, width=width, permutations=permutations, rng=generator
+        )
     return RoutingInformation(
-        token=_bits(about(ids, kept), numbers),
-        category=_bits(about(numbers[which].astype(np.int64), kept), numbers),
+        token=about(ids),
+        category=about(categories),
         category_given_token=given,
-        position=_bits(about(np.frexp(positions)[1].astype(np.int64), kept), numbers),
+        category_given_token_p=p,
+        position=about(np.frexp(positions)[1].astype(np.int64)),
         entropy=table_information(np.diag(np.bincount(chosen[kept][chosen[kept] >= 0], minlength=width))),
         covered=float(np.mean(kept)),
         covered_given_token=float(np.mean(told)),
@@ -131,58 +146,18 @@ def _in_several(ids: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(number[ids] > 1)
 
 
-def table_information(counts: NDArray[np.integer]) -> float:
-    """Return the mutual information of the rows and columns of a table of counts, in bits, without bias correction.
-
-    Parameters
-    ----------
-    counts
-        Table of counts ``(rows, columns)``.
-    """
-    total = float(counts.sum())
-    sides = [_n_log_n(counts.sum(axis=axis)).sum() for axis in (0, 1)]
-    return float((_n_log_n(counts).sum() - sum(sides) + _n_log_n(np.asarray(total))) / total)
-
-
-def _n_log_n(counts: NDArray[np.number]) -> NDArray[np.float64]:
-    """Return n log2 n, elementwise."""
-    values = counts.astype(np.float64)
-    return np.asarray(values * np.log2(np.where(values > 0, values, 1)))
-
-
 def _information(
-    rows: NDArray[np.int64], which: NDArray[np.int64], experts: NDArray[np.integer], *, width: int, prompts: int
-) -> NDArray[np.float64]:  # (1 + prompts,)
-    """Return the mutual information of the tokens' rows and experts, over all prompts and without each.
+    rows: NDArray[np.int64], which: NDArray[np.int64], experts: NDArray[np.integer], *, width: int, units: int
+) -> NDArray[np.float64]:  # (1 + units,)
+    """Return the mutual information of the tokens' rows and experts, over all units and without each.
 
-    It is (Σ n log n over cells − over rows − over columns + N log N) / N. Leaving out a prompt changes only the terms
-    in which that prompt occurs.
+    It is (Σ n log n over cells − over rows − over columns + N log N) / N.
     """
     present = experts >= 0
     rows, which, columns = (
         np.broadcast_to(part, experts.shape)[present] for part in (rows[:, None], which[:, None], experts)
     )
     cells, every = rows * width + columns.astype(np.int64), np.zeros_like(which)
-    terms = [_sums_without(part, which, prompts) for part in (cells, rows, columns.astype(np.int64), every)]
-    totals = len(which) - np.concatenate([[0], np.bincount(which, minlength=prompts)])
+    terms = [sums_without(part, which, units) for part in (cells, rows, columns.astype(np.int64), every)]
+    totals = len(which) - np.concatenate([[0], np.bincount(which, minlength=units)])
     return np.asarray((terms[0] - terms[1] - terms[2] + terms[3]) / np.maximum(totals, 1))
-
-
-def _sums_without(
-    places: NDArray[np.int64], which: NDArray[np.int64], prompts: int
-) -> NDArray[np.float64]:  # (1 + prompts,)
-    """Sum n log n over places, with n the selections there, over all prompts and without each."""
-    keys, own = np.unique(places * prompts + which, return_counts=True)
-    known, of_key = np.unique(keys // prompts, return_inverse=True)
-    counts = np.bincount(of_key, own, minlength=len(known))
-    total = _n_log_n(counts).sum()
-    moved = np.bincount(keys % prompts, _n_log_n(counts[of_key] - own) - _n_log_n(counts[of_key]), minlength=prompts)
-    return np.concatenate([[total], total + moved])
-
-
-def _bits(found: NDArray[np.float64], numbers: NDArray[np.integer]) -> Bits:
-    sizes, without = np.bincount(numbers), found[1:]
-    means = np.bincount(numbers, without) / np.maximum(sizes, 1)
-    bias = float(((sizes - 1) * (means - found[0])).sum())
-    bits = float(found[0] - bias)
-    return Bits(bits, jackknife_interval(bits, without, numbers), float(found[0]))

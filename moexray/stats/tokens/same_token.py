@@ -37,8 +37,8 @@ class SameTokenTest:
         The central 95 % of each layer's gains under permuted labels.
     p_values, adjusted
         Of each layer, by itself and adjusted for the number of layers.
-    ids
-        Number of token ids with pairs within and across.
+    ids, covered
+        Number of token ids with pairs within and across, and the share of tokens that have such an id.
     permutations
         Number of permutations.
     """
@@ -54,6 +54,7 @@ class SameTokenTest:
     p_values: tuple[float, ...]
     adjusted: tuple[float, ...]
     ids: int
+    covered: float
     permutations: int
 
 
@@ -126,16 +127,17 @@ def same_token_test(
     every_token = UnitRows.of(token_rows(token_ids, units.parts[prompts]), units)
     if top_k is None:
         top_k = np.count_nonzero(experts >= 0, axis=2).max(axis=0, initial=1).tolist()
-    gains, matrices, layers, ids = [], [], [], 0
+    gains, matrices, layers, ids, covered = [], [], [], 0, 0.0
     for chosen, k in zip(experts.swapaxes(0, 1), top_k, strict=True):
         rows = every_token.only(np.any(chosen >= 0, axis=1))
         counts = scaled_selections(rows.parts, chosen, width, k)
         sums = CategorySums.of(rows, counts, units.part_categories, len(units.names))
-        with_pairs = int(np.count_nonzero(sums.pairs(k).weights))
-        if with_pairs == 0:
+        with_pairs = sums.pairs(k).weights > 0
+        if not with_pairs.any():
             message = "no token id occurs in two prompts of one category and in one of another"
             raise NotComputable(message)
-        ids = max(ids, with_pairs)
+        ids = max(ids, int(np.count_nonzero(with_pairs)))
+        covered = max(covered, float(sums.occurrences[with_pairs].sum()) / len(token_ids))
         layers.append(rows)
         gains.append(layer_gain(rows, counts, k, sums=sums, units=units))
         matrices.append(pair_matrix(rows, counts, k, units=units))
@@ -155,6 +157,7 @@ def same_token_test(
         p_values=tuple(tests.p_values),
         adjusted=tuple(tests.adjusted),
         ids=ids,
+        covered=covered,
         permutations=permutations,
     )
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.errors import NotComputable
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.summaries import Interval
 from moexray.stats.tokens.pairs import CategorySums, IdPairs
-from moexray.stats.tokens.same_token import same_token_test
+from moexray.stats.tokens.same_token import SameTokenTest, same_token_test
 from moexray.stats.tokens.sums import UnitRows, scaled_selections, token_rows
 from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort
@@ -36,6 +37,28 @@ class GainOfAll:
 
     gain: float | None
     by_layer: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class SameContext:
+    """The same gain, between occurrences of one token id after one and the same other token.
+
+    Attributes
+    ----------
+    gain, ci, p_value, permutations
+        As of `SameToken`, mean over layers.
+    contexts
+        How many of two tokens in a row make pairs.
+    covered
+        The share of tokens that are in one of them.
+    """
+
+    gain: float
+    ci: Interval | None
+    p_value: float
+    permutations: int
+    contexts: int
+    covered: float
 
 
 @dataclass(frozen=True)
@@ -78,19 +101,7 @@ def same_token(cohort: Cohort, tokens: Tokens) -> SameToken:
     NotComputable
         If no token id makes pairs within and across categories.
     """
-    limits = cohort.limits
-    many = len(tokens.labels) > limits.gain_many
-    found = same_token_test(
-        tokens.routed.token_ids,
-        tokens.routed.prompts,
-        tokens.routed.experts,
-        tokens.labels,
-        width=tokens.width,
-        permutations=min(cohort.permutations, limits.gain_permutations_of_many if many else limits.gain_permutations),
-        rng=cohort.rng("token_identity.same_token"),
-        groups=tokens.groups,
-        top_k=tokens.top_k,
-    )
+    found = _test(cohort, tokens, tokens.routed, "token_identity.same_token")
     by_layer = zip(tokens.layers, found.by_layer, found.null_by_layer, found.p_values, found.adjusted, strict=True)
     return SameToken(
         gain=found.gain,
@@ -102,6 +113,42 @@ def same_token(cohort: Cohort, tokens: Tokens) -> SameToken:
         permutations=found.permutations,
         ids=found.ids,
         by_layer=tuple(LayerGain(*of_layer) for of_layer in by_layer),
+    )
+
+
+def same_context(cohort: Cohort, tokens: Tokens) -> SameContext:
+    """Test the gain of tokens after the same token: a router that sees both cannot make it from a choice of either.
+
+    Raises
+    ------
+    NotComputable
+        If no two tokens in a row make pairs within and across categories.
+    """
+    later = tokens.before >= 0
+    both = np.stack([tokens.before, tokens.routed.token_ids])[:, later]
+    contexts = np.unique(both, axis=1, return_inverse=True)[1].ravel()
+    try:
+        found = _test(cohort, tokens, replace(tokens.routed.take(later), token_ids=contexts), "token_identity.context")
+    except NotComputable as reason:
+        message = "no two tokens in a row occur in two prompts of one category and in one of another"
+        raise NotComputable(message) from reason
+    covered = found.covered * float(np.mean(later))
+    return SameContext(found.gain, found.gain_ci, found.p_value, found.permutations, found.ids, covered)
+
+
+def _test(cohort: Cohort, tokens: Tokens, routed: RoutedTokens, name: str) -> SameTokenTest:
+    limits = cohort.limits
+    many = len(tokens.labels) > limits.gain_many
+    return same_token_test(
+        routed.token_ids,
+        routed.prompts,
+        routed.experts,
+        tokens.labels,
+        width=tokens.width,
+        permutations=min(cohort.permutations, limits.gain_permutations_of_many if many else limits.gain_permutations),
+        rng=cohort.rng(name),
+        groups=tokens.groups,
+        top_k=tokens.top_k,
     )
 
 

@@ -1,12 +1,15 @@
 """The control of token identity: how much of a finding the tokens themselves explain."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.units import units_of
+from moexray.stats.tokens.entropy import Bits
 from moexray.stats.tokens.expected import OtherBlocks
-from moexray.stats.tokens.information import Bits, routing_information
+from moexray.stats.tokens.information import routing_information
 from moexray.stats.tokens.share import TokenShare, token_share
+from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 from moexray.studies.sections.expectation import (
@@ -16,7 +19,7 @@ from moexray.studies.sections.expectation import (
     expectation,
     with_residual_test,
 )
-from moexray.studies.sections.same_token import SameToken, same_token, with_every_prompt
+from moexray.studies.sections.same_token import SameContext, SameToken, same_context, same_token, with_every_prompt
 from moexray.studies.sections.tokens import Tokens, tokens_of
 
 
@@ -35,6 +38,7 @@ class LayerInformation:
     entropy: float
     covered: float
     covered_given_token: float
+    category_given_token_p: float | None = optional()
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,11 @@ class TokenIdentity:
     other_categories
         Expected from the same ids in other categories.
     share
-        Share of the separation of categories that token identity explains.
+        Share of the separation of categories that token identity explains, as a range.
     information
         Bits, layer by layer.
+    same_context
+        The same id after the same other id, in prompts of one category, and of different ones.
     """
 
     same_token: SameToken | None
@@ -64,6 +70,7 @@ class TokenIdentity:
     other_categories: Expectation | None
     share: TokenShare | None
     information: tuple[LayerInformation, ...] | None
+    same_context: SameContext | None = optional(beside="same_token")
 
 
 def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
@@ -102,7 +109,8 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
         share=notes.attempt(
             "share", lambda: token_share(other_prompts, tokens.by_layer, tokens.labels, groups=tokens.groups)
         ),
-        information=notes.attempt("information", lambda: _information(tokens)),
+        information=notes.attempt("information", lambda: _information(some, tokens)),
+        same_context=notes.attempt("same_context", lambda: same_context(some, tokens)),
     )
 
 
@@ -123,14 +131,20 @@ def _from_other_categories(cohort: Cohort, tokens: Tokens, notes: Notes) -> Expe
     return replace(found, expected=replace(found.expected, p_value=None))
 
 
-def _information(tokens: Tokens) -> tuple[LayerInformation, ...]:
+def _information(cohort: Cohort, tokens: Tokens) -> tuple[LayerInformation, ...]:
     routed = tokens.routed
+    options: dict[str, Any] = {
+        "width": tokens.width,
+        "permutations": min(cohort.permutations, cohort.limits.information_permutations),
+        "rng": cohort.rng("token_identity.information"),
+        "groups": tokens.groups,
+    }
     return tuple(
         LayerInformation(
             layer=layer,
             **vars(
                 routing_information(
-                    routed.token_ids, routed.prompts, routed.positions, chosen, tokens.labels, width=tokens.width
+                    routed.token_ids, routed.prompts, routed.positions, chosen, tokens.labels, **options
                 )
             ),
         )

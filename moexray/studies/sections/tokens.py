@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.segments import places
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
 from moexray.studies.cohort import Cohort
 from moexray.trace import RoutedTokens, Trace
@@ -17,8 +18,8 @@ class Tokens:
 
     Attributes
     ----------
-    routed
-        The tokens, with prompts numbered as in the cohort.
+    routed, before
+        The tokens, with prompts numbered as in the cohort, and the id of the token before each, −1 for none.
     labels, groups
         The category and the group of each prompt.
     layers, width, top_k
@@ -28,6 +29,7 @@ class Tokens:
     """
 
     routed: RoutedTokens
+    before: NDArray[np.int64]
     labels: Sequence[str]
     groups: Sequence[str] | None
     layers: Sequence[int]
@@ -39,11 +41,15 @@ class Tokens:
 
 def tokens_of(cohort: Cohort, trace: Trace) -> Tokens:
     """Read the tokens of the prompts that a cohort holds in memory."""
-    places, prompts = trace.signatures.prompts.place_of(), cohort.signatures.prompts
-    routed = trace.tokens(np.array([places[name] for name in prompts.ids]), cohort.tokens)
+    place_of, prompts = trace.signatures.prompts.place_of(), cohort.signatures.prompts
+    every = trace.tokens(np.array([place_of[name] for name in prompts.ids]))
+    before = np.where(every.positions > 0, np.roll(every.token_ids, 1), -1)
+    selected = np.isin(every.segments, places(cohort.tokens, every.segment_names))
+    routed = every.take(selected)
     rows = token_rows(routed.token_ids, routed.prompts)
     return Tokens(
         routed=routed,
+        before=before[selected],
         labels=prompts.categories,
         groups=prompts.groups,
         layers=cohort.layers,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from moexray.formats import estimate, percent
+from moexray.formats import percent, span
 from moexray.stats.tokens.share import TokenShare
 from moexray.studies.analysis import Analysis
 from moexray.studies.sections.same_token import SameToken
@@ -24,7 +24,7 @@ from moexray.views.figures.style import (
 
 
 def token_identity(analysis: Analysis, ax: Panels | None = None) -> Panels:
-    """Draw the gain of the same-token test above, with its null, and the share that token identity explains below.
+    """Draw the gain of the same-token test above, with its null, and the range of what token identity explains below.
 
     Parameters
     ----------
@@ -67,7 +67,14 @@ def _gains(axes: Axes, found: SameToken) -> None:
 
 
 def _shares(axes: Axes, index: Sequence[int], found: TokenShare) -> None:
-    axes.plot(index, np.array(found.by_layer, dtype=np.float64), marker="s", markersize=4, color=COLOURS[1])
+    low = np.array(found.by_layer, dtype=np.float64)
+    axes.plot(index, low, marker="s", markersize=4, color=COLOURS[1])
     axes.axhline(0, color="0.6", linewidth=0.6)
     axes.axhline(found.share, color="0.35", linewidth=0.8, linestyle="--")
-    note_above(axes, f"dashed: all layers, {estimate(found.share, found.ci, write=percent)}")
+    if found.high is not None and found.high_by_layer is not None:
+        high = np.array(found.high_by_layer, dtype=np.float64)
+        axes.fill_between(index, low, high, color=COLOURS[1], alpha=0.25, linewidth=0)
+        axes.plot(index, high, marker="^", markersize=4, color=COLOURS[1])
+        axes.axhline(found.high, color="0.35", linewidth=0.8, linestyle="--")
+    ends = span((found.share, found.ci), (found.high, found.high_ci), write=percent)
+    note_above(axes, f"squares: tokens alone, triangles: with the context that goes with them; dashed: {ends}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from moexray.formats import count, estimate, interval, number, p_text, percent, points
+from moexray.formats import count, estimate, interval, number, p_text, percent, points, span
 from moexray.stats.pairs.summaries import PairSummary
 from moexray.studies.analysis import Analysis
 from moexray.studies.sections.controls import Control
@@ -142,8 +142,9 @@ def _token_identity(analysis: Analysis) -> Iterator[Row]:
         gain = f"{estimate(same.gain, same.ci, 4)} of {number(same.within, 3)} shared"
         yield "same token", f"{gain}: {p_text(same.p_value)} ({count(same.ids, 'id')})"
     if found.share is not None:
-        share = estimate(found.share.share, found.share.ci, write=percent)
-        yield "token identity", f"{share} of the separation ({percent(found.covered)} of tokens)"
+        share = span((found.share.share, found.share.ci), (found.share.high, found.share.high_ci), write=percent)
+        yield "token identity", share
+        yield "tokens covered", f"{percent(found.covered)}: of their separation that is the share"
     for name, part in (("token expectation", found.expected), ("token residual", found.residual)):
         if part is not None and part.cohens_d is not None:
             yield name, _separation(part)

@@ -109,3 +109,47 @@ def _routed(
         [f"kind {one}" for one in labels],
         [f"group {one}" for one in groups],
     )
+
+
+def word_order(
+    rng: np.random.Generator, mixtures: Sequence[float], *, ids: int = 40, prompts: int = 40, tokens: int = 50
+) -> TokenStudy:
+    """Draw prompts of a Markov chain of ids, routed by the token and the one before it.
+
+    A category's chain mixes two transition matrices, by its number of `mixtures`.
+    """
+    chains = rng.dirichlet(np.full(ids, 0.05), size=(2, ids))
+    of_token, of_previous = rng.normal(size=(2, ids, EXPERTS))
+    labels = np.arange(prompts) % len(mixtures)
+    steps = np.array([one * chains[0] + (1 - one) * chains[1] for one in mixtures]).cumsum(axis=2)
+    token_ids = np.empty((prompts, tokens), dtype=np.int64)
+    token_ids[:, 0] = rng.integers(ids, size=prompts)
+    for place in range(1, tokens):
+        likely = steps[labels, token_ids[:, place - 1]]
+        token_ids[:, place] = (rng.random((prompts, 1)) > likely).sum(axis=1).clip(0, ids - 1)
+    scores = of_token[token_ids] + rng.gumbel(size=(*token_ids.shape, EXPERTS))
+    scores[:, 1:] += of_previous[token_ids[:, :-1]]
+    chosen = np.argpartition(-scores, K - 1, axis=2)[:, :, :K].reshape(-1, 1, K)
+    which = np.repeat(np.arange(prompts), tokens)
+    return TokenStudy(token_ids.ravel(), which, chosen.astype(np.int16), [f"kind {one}" for one in labels], None)
+
+
+def frequent_words(
+    rng: np.random.Generator, *, k: int, prompts: int, tokens: int, category: float = 0.0, router: int | None = None
+) -> TokenStudy:
+    """Draw prompts of 20 ids, which 4 categories use unlike often, routed to k of 32 experts by id and prompt.
+
+    With `router` the words and what ids and categories prefer stay the same whatever the generator.
+    """
+    ids, experts, categories = 20, 32, 4
+    of_router = rng if router is None else np.random.default_rng(router)
+    words = of_router.gamma(1.0, size=(categories, ids)) / np.arange(1, ids + 1)
+    words /= words.sum(axis=1, keepdims=True)
+    by_id, by_category = of_router.normal(size=(ids, experts)), category * of_router.normal(size=(categories, experts))
+    labels = np.arange(prompts) % categories
+    token_ids = np.array([rng.choice(ids, tokens, p=words[label]) for label in labels])
+    preferences = by_category[labels] + 0.4 * rng.normal(size=(prompts, experts))
+    scores = by_id[token_ids] + preferences[:, None] + rng.gumbel(size=(prompts, tokens, experts))
+    chosen = np.argpartition(-scores, k - 1, axis=2)[:, :, :k].reshape(-1, 1, k)
+    which = np.repeat(np.arange(prompts), tokens)
+    return TokenStudy(token_ids.ravel(), which, chosen.astype(np.int16), [f"kind {one}" for one in labels], None)

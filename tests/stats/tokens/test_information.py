@@ -1,12 +1,16 @@
 """Bits are those of the probabilities that experts were drawn with, and no more than chance where there are none."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from moexray.errors import NotComputable
-from moexray.stats.tokens.information import RoutingInformation, _information, routing_information, table_information
+from moexray.stats.tokens.entropy import table_information
+from moexray.stats.tokens.information import RoutingInformation, _information, routing_information
 
-from ..simulations import simulated
+from ..simulations import assert_level, assert_power, assert_share, simulated
+from .studies import TokenStudy, frequent_words
 
 CATEGORIES, PROMPTS, LENGTH = 4, 100, 50
 
@@ -53,6 +57,7 @@ class Router:
             np.concatenate(chosen),
             [f"kind {i % CATEGORIES}" for i in range(PROMPTS)],
             width=self.experts,
+            permutations=1,
         )
 
 
@@ -90,6 +95,63 @@ def test_what_is_uncorrected_is_what_counts_give_and_is_too_large_where_there_is
     assert found[0].entropy == pytest.approx(4, abs=0.01)
 
 
+def given_token(study: TokenStudy, permutations: int = 1) -> RoutingInformation:
+    return routing_information(
+        study.token_ids,
+        study.prompts,
+        np.zeros(len(study.token_ids), dtype=int),
+        study.experts[:, 0],
+        study.labels,
+        width=32,
+        permutations=permutations,
+    )
+
+
+@simulated(30, nightly=400)
+@pytest.mark.parametrize("size", [{"k": 1, "prompts": 40, "tokens": 32}, {"k": 4, "prompts": 20, "tokens": 64}])
+def test_small_tables_without_information_given_the_token_hold_none(size: dict[str, int], seeds: range) -> None:
+    """Which categories use an id how often does not tell where it goes, however few tokens there are."""
+    found = [given_token(frequent_words(np.random.default_rng([seed, 6]), **size), 99) for seed in seeds]
+    bits = [one.category_given_token for one in found if one.category_given_token is not None]
+    error = np.std([one.bits for one in bits]) / np.sqrt(len(bits))
+    assert abs(np.mean([one.bits for one in bits])) < 0.01 + 3 * error
+    assert np.mean([one.uncorrected for one in bits]) > 0.05
+    assert_level([float(one.category_given_token_p or 0) for one in found])
+    intervals = [one.ci for one in bits if one.ci is not None]
+    assert len(intervals) == (len(bits) if size["prompts"] >= 40 else 0)
+    if intervals:
+        assert_share(np.array([low <= 0 <= high for low, high in intervals]), 0.93, 0.98)
+
+
+@pytest.mark.slow
+@simulated(20, nightly=200)
+def test_what_the_category_adds_in_small_tables_is_found_and_lies_in_the_interval(seeds: range) -> None:
+    options: dict[str, Any] = {"k": 1, "tokens": 32, "category": 0.5, "router": 1}
+    everything = frequent_words(np.random.default_rng(0), prompts=8000, **options)
+    kinds = np.array([int(label[-1]) for label in everything.labels])[everything.prompts]
+    table = np.zeros((20, 4, 32))
+    np.add.at(table, (everything.token_ids, kinds, everything.experts[:, 0, 0]), 1)
+    p_values, held = [], []
+    for seed in seeds:
+        study = frequent_words(np.random.default_rng([seed, 7]), prompts=40, **options)
+        found = given_token(study, 99)
+        often = np.zeros((20, 4))
+        np.add.at(often, (study.token_ids, study.prompts % 4), 1)
+        told = (often >= 20) & ((often >= 20).sum(axis=1) > 1)[:, None]
+        truth = information_given_rows(table * told[:, :, None])
+        assert found.category_given_token is not None
+        assert found.category_given_token.ci is not None
+        p_values.append(float(found.category_given_token_p or 1))
+        held.append(found.category_given_token.ci[0] <= truth <= found.category_given_token.ci[1])
+    assert_power(p_values)
+    assert_share(np.array(held), 0.93, 0.97)
+
+
+def information_given_rows(table: np.ndarray) -> float:
+    """Average the information of the second and third axis over the first."""
+    return float(sum(one.sum() * table_information(one) for one in table if one.any()) / table.sum())
+
+
 def test_a_table_holds_the_bits_of_its_definition() -> None:
     """Σ p(x, y) log2 p(x, y) / p(x) p(y)."""
     counts = np.random.default_rng(1).poisson(3, size=(7, 5))
@@ -104,7 +166,7 @@ def test_a_table_holds_the_bits_of_its_definition() -> None:
 def test_a_prompt_left_out_is_as_if_it_had_not_been_there() -> None:
     rng = np.random.default_rng(2)
     rows, which, chosen = rng.integers(5, size=60), rng.integers(4, size=60), rng.integers(-1, 6, size=(60, 2))
-    found = _information(rows, which, chosen, width=6, prompts=4)
+    found = _information(rows, which, chosen, width=6, units=4)
     for prompt in range(-1, 4):
         table = np.zeros((5, 6), dtype=int)
         for row, owner, experts in zip(rows, which, chosen, strict=True):

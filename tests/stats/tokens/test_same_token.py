@@ -15,7 +15,8 @@ from moexray.stats.tokens.pairs import CategorySums, layer_gain, pair_matrix
 from moexray.stats.tokens.same_token import SameTokenTest, same_token_test, shuffled_gains
 from moexray.stats.tokens.sums import UnitRows, scaled_selections, token_rows
 
-from ..simulations import simulated
+from ..simulations import assert_level, assert_share, simulated
+from .studies import word_order
 
 # Token ids, prompts, experts and labels of a made-up router: see conftest.py.
 Routed = Any
@@ -193,6 +194,27 @@ def test_routing_by_token_alone_gives_uniform_p(
     uniform = kstest(p - np.random.default_rng(1).random(len(p)) / 100, "uniform").pvalue
     print(f"own words {own_words}, prompt {prompt}: KS p = {uniform:.3f}, p ≤ 0.05 in {np.mean(p <= 0.05):.1%}")
     assert uniform > 0.001
+
+
+@simulated(15, nightly=100)
+def test_word_order_alone_is_a_gain_of_the_same_token_and_none_of_the_same_context(seeds: range) -> None:
+    """A router that sees the token before tells categories apart that order the same words otherwise."""
+    studies = [word_order(np.random.default_rng([seed, 8]), (0.3, 0.7)) for seed in seeds]
+    assert_share(np.array([same_token(study).p_value <= 0.05 for study in studies]), 0.6, 0.9)
+    assert_level([same_token(contexts_of(study)).p_value for study in studies])
+
+
+@simulated(15, nightly=200)
+def test_the_same_order_of_words_is_no_gain_of_the_same_token(seeds: range) -> None:
+    studies = [word_order(np.random.default_rng([seed, 9]), (0.5, 0.5)) for seed in seeds]
+    assert_level([same_token(study).p_value for study in studies])
+
+
+def contexts_of(study: Routed) -> Routed:
+    """Take two tokens in a row as one id, and leave the first token of each prompt out."""
+    later = np.flatnonzero(np.diff(study.prompts, prepend=-1) == 0)
+    contexts = study.token_ids[later - 1] * 1000 + study.token_ids[later]
+    return replace(study, token_ids=contexts, prompts=study.prompts[later], experts=study.experts[later])
 
 
 def test_routing_by_category_alone_is_found_in_every_layer(planted: Planted) -> None:

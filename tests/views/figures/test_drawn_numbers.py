@@ -112,6 +112,8 @@ def test_token_identity_draws_gains_their_null_and_shares(traced: Analysis) -> N
     assert {(one.layer, end) for one in found.same_token.by_layer for end in one.null_ci} <= band(upper)
     np.testing.assert_array_equal(lower.lines[0].get_ydata(), floats(found.share.by_layer))
     assert set(lower.lines[2].get_ydata()) == {found.share.share}
+    np.testing.assert_array_equal(lower.lines[3].get_ydata(), floats(found.share.high_by_layer))
+    assert set(lower.lines[4].get_ydata()) == {found.share.high}
 
 
 @pytest.mark.parametrize("part", ["same_token", "share"])
