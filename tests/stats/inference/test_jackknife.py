@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from moexray.stats.inference.intervals import clipped
-from moexray.stats.inference.jackknife import jackknife_interval, logit_interval
+from moexray.stats.inference.jackknife import jackknife_interval, logit_interval, mean_interval
+from moexray.stats.inference.units import units_of
 from moexray.stats.pairs.similarity import Similarity, category_effect, similarity, unit_rows
 
-from ..simulations import simulated
+from ..simulations import assert_share, simulated
 
 CATEGORIES = 4
 
@@ -94,9 +95,72 @@ def test_intervals_cover_an_effect_that_is_there_about_95_times_in_100(strength:
 
 @simulated(60, nightly=500)
 def test_where_there_is_no_effect_intervals_are_wide_enough(seeds: range) -> None:
-    """Then the influence of each prompt on d all but vanishes, and the jackknife overestimates it."""
+    """Then the influence of each prompt on d all but vanishes, and pairs, counted once, make the width."""
     shares = coverage(0.0, len(seeds))
-    assert all(share >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / len(seeds)) for share in shares.values()), shares
+    error = np.sqrt(0.95 * 0.05 / len(seeds))
+    assert all(0.93 - 2 * error <= share <= 0.97 + 2 * error for share in shares.values()), shares
+
+
+SMALL_AND_UNEQUAL = [
+    *([3] * 4, [5] * 4, [10] * 4, [10, 60]),
+    *(pytest.param(sizes, marks=pytest.mark.nightly) for sizes in ([3, 200], [5, 100], [200, 200])),
+]
+
+
+@pytest.mark.slow
+@simulated(60, nightly=500)
+@pytest.mark.parametrize("sizes", SMALL_AND_UNEQUAL, ids=str)
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_intervals_of_small_and_unequal_categories_cover_or_are_not_given(
+    sizes: list[int], strength: float, seeds: range
+) -> None:
+    """The truth is the mean of the estimates over all studies, so that only the width is in question."""
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    centres = np.random.default_rng(5).random((CATEGORIES, 24))[numbers]
+    scatter = np.array([0.6, 0.8, 1.0, 1.2])[numbers, None]
+    found: dict[str, list[tuple[float, tuple[float, float] | None]]] = {}
+    for seed in seeds:
+        noise = np.random.default_rng([31, seed]).random((len(numbers), 24))
+        one = similarity(1 + strength * centres + scatter * noise, [f"c{number}" for number in numbers])
+        balanced = one.balanced
+        assert balanced is not None
+        found.setdefault("balanced d", []).append((balanced.cohens_d, balanced.ci))
+        found.setdefault("balanced difference", []).append((balanced.difference, balanced.difference_ci))
+        for name, value in values(one).items():
+            found.setdefault(name, []).append(value)
+    for name, studies in found.items():
+        truth = np.mean([value for value, _ in studies])
+        given = [ends for _, ends in studies if ends is not None]
+        if given:
+            print(name, end=": ")
+            assert_share(np.array([low <= truth <= high for low, high in given]), 0.9, 0.98)
+
+
+@pytest.mark.parametrize("sizes", [[2, 200], [2, 2, 2, 2]], ids=str)
+def test_with_two_prompts_in_a_category_nothing_that_depends_on_it_has_an_interval(sizes: list[int]) -> None:
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    vectors = np.random.default_rng(0).random((len(numbers), 24)) + 0.2 * np.eye(24)[numbers]
+    found = similarity(vectors, [f"c{number}" for number in numbers])
+    assert found.cohens_d_ci is None
+    assert found.within.ci is None
+    assert found.across.ci is None
+    assert found.auc is not None
+    assert found.auc.ci is None
+    assert found.balanced is not None
+    assert found.balanced.ci is None
+    assert (found.by_category["c1"].ci is None) == (sizes[1] < 3)
+
+
+def test_a_mean_over_prompts_of_groups_leaves_out_whole_groups() -> None:
+    labels, groups = list("aaaaaabbbbbb"), list("ppqqrrstuuvv")
+    units, measured = units_of(labels, groups), np.random.default_rng(3).random(12)
+    left_out = []
+    for unit in range(len(units)):
+        kept = units.units != unit
+        means = [measured[kept & (units.categories == c)].mean() for c in (0, 1)]
+        left_out.append(np.mean(means))  # six prompts of each: shares of categories stay
+    found = mean_interval(measured, units.categories, units=units)
+    assert found == pytest.approx(jackknife_interval(measured.mean(), np.array(left_out), units.strata))
 
 
 def test_signatures_that_are_the_same_have_no_effect_size() -> None:
