@@ -18,17 +18,17 @@ def left_out(study: SimulatedStudy, repeats: int = 2) -> LeftOutGroups:
 
 
 @pytest.mark.slow
-@simulated(8, nightly=100)
+@simulated(5, nightly=100)
 def test_templates_alone_are_learnt_only_where_folds_ignore_them(seeds: range) -> None:
     """4 categories of 4 templates of 5 prompts: nothing tells a category but which templates it has."""
     found = [left_out(nested_templates(np.random.default_rng(seed), 0.6)) for seed in seeds]
     assert np.mean([one.ignoring_groups.mean for one in found]) > 0.9
-    assert np.mean([one.accuracy.mean for one in found]) == pytest.approx(0.25, abs=0.3 / np.sqrt(len(found)))
+    assert np.mean([one.accuracy.mean for one in found]) == pytest.approx(0.25, abs=0.4 / np.sqrt(len(found)))
     assert all(one.drop_ci is not None and one.drop_ci[0] > 0 for one in found)
 
 
 @pytest.mark.slow
-@simulated(8, nightly=100)
+@simulated(5, nightly=100)
 def test_a_category_is_told_in_templates_that_were_left_out(seeds: range) -> None:
     found = [left_out(nested_templates(np.random.default_rng(seed), 0.15, category=0.6)) for seed in seeds]
     assert np.mean([one.accuracy.mean for one in found]) > 0.9
@@ -36,7 +36,7 @@ def test_a_category_is_told_in_templates_that_were_left_out(seeds: range) -> Non
 
 
 @pytest.mark.slow
-@simulated(10, nightly=200)
+@simulated(6, nightly=200)
 def test_the_drop_is_covered(seeds: range) -> None:
     """The truth is the mean drop over studies of one population: its categories and templates are drawn anew."""
     drops, ends = [], []

@@ -58,20 +58,20 @@ def test_too_little_to_fold_is_not_computable() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("template", [0.0, 0.15, 0.3])
-@simulated(30, nightly=300)
+@simulated(12, nightly=300)
 def test_templates_alone_make_no_small_p(template: float, seeds: range) -> None:
     """4 categories of 4 templates of 5 prompts, and nothing but templates differs."""
     assert_level([_p(nested_templates(np.random.default_rng(seed), template), seed) for seed in seeds])
 
 
 @pytest.mark.slow
-@simulated(30, nightly=300)
+@simulated(12, nightly=300)
 def test_the_same_contents_in_every_category_make_no_small_p(seeds: range) -> None:
     assert_level([_p(crossed_contents(np.random.default_rng(seed), 0.8, 0.0), seed) for seed in seeds])
 
 
 @pytest.mark.slow
-@simulated(30, nightly=100)
+@simulated(12, nightly=100)
 def test_a_category_is_found_among_the_same_contents(seeds: range) -> None:
     """The contents differ five times as much as the categories: labels are permuted inside of each content."""
     assert_power([_p(crossed_contents(np.random.default_rng(seed), 0.8, 0.15), seed) for seed in seeds])
@@ -79,5 +79,5 @@ def test_a_category_is_found_among_the_same_contents(seeds: range) -> None:
 
 def _p(study: SimulatedStudy, seed: int) -> float:
     return classifier_p_value(
-        study.vectors, study.labels, permutations=99, folds=4, groups=study.groups, seed=seed, repeats=2
+        study.vectors, study.labels, permutations=39, folds=4, groups=study.groups, seed=seed, repeats=2
     )

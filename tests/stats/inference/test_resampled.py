@@ -52,7 +52,7 @@ def assert_covers(found: list[Classification], low: float, high: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prompts", [4, 10, UNEQUAL], ids=["4", "10", "1 to 7"])
-@simulated(40, nightly=200)
+@simulated(20, nightly=200)
 def test_accuracy_of_groups_is_covered(prompts: int | list[int], seeds: range) -> None:
     """An interval over prompts would cover it in about half of the studies."""
     assert_covers(list(in_groups(seeds, prompts)), 0.93, 0.97)
@@ -72,7 +72,7 @@ def test_accuracy_of_groups_is_covered(prompts: int | list[int], seeds: range) -
         (200, 60, 0.4, 5, 0.93, 0.98),
     ],
 )
-@simulated(10, nightly=300)
+@simulated(6, nightly=300)
 def test_accuracy_is_covered(  # noqa: PLR0917
     prompts: int, dimensions: int, separation: float, folds: int, low: float, high: float, seeds: range
 ) -> None:
@@ -81,7 +81,7 @@ def test_accuracy_is_covered(  # noqa: PLR0917
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 0.7])
-@simulated(20, nightly=300)
+@simulated(8, nightly=300)
 def test_the_difference_of_two_equally_good_views_covers_zero(shared: float, seeds: range) -> None:
     """Two views of 80 prompts in 40 dimensions; `shared` is the part of the noise that both see."""
     numbers = np.arange(80) % CATEGORIES
