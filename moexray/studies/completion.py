@@ -8,6 +8,7 @@ from moexray.studies.analysis import Analysis
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 from moexray.studies.sections.alternatives import alternatives
+from moexray.studies.sections.controls import token_ids_alone
 from moexray.studies.sections.token_identity import token_identity
 from moexray.trace import Trace
 
@@ -41,6 +42,11 @@ def completed(
         notes.found.pop(part.prefix, None)
         identity = part.attempt("", lambda: token_identity(cohort, part))
         controls = replace(analysis.controls, token_identity=identity)
+        if controls.lexical is not None and controls.lexical.of is not None:
+            part = notes.under("controls.lexical.token_ids")
+            notes.found.pop(part.prefix, None)
+            alone = part.attempt("", lambda: token_ids_alone(cohort))
+            controls = replace(controls, lexical=replace(controls.lexical, token_ids=alone))
         analysis = replace(analysis, controls=controls, settings=replace(analysis.settings, trace=True))
     return replace(analysis, notes=notes.sorted())
 

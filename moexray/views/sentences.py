@@ -80,22 +80,39 @@ def _controls(analysis: Analysis) -> str | None:
         missing = next(key for key in ("length", "lexical", "partial") if getattr(found, key) is None)
         reason = analysis.reason(f"controls.{missing}") or "no reason given"
         return f"Words and length were not both controlled for ({reason})."
-    gain, partial = found.lexical.signatures_less_this, found.partial
+    lexical, partial = found.lexical, found.partial
+    further = (("characters alone", lexical.characters), ("token ids alone", lexical.token_ids))
+    texts = [("words", lexical), *((name.removesuffix(" alone"), one) for name, one in further if one is not None)]
+    name, strongest = min(texts, key=lambda one: one[1].signatures_less_this.difference)
+    gain = strongest.signatures_less_this
     ends = "" if gain.ci is None else f", 95 % interval {points(gain.ci[0])} to {points(gain.ci[1])}"
+    accuracies = "".join(f", {name} {percent(one.accuracy.mean)}" for name, one in further if one is not None)
+    text = "" if lexical.of is None else f" (of {lexical.of})"
     return (
-        f"Words alone name {percent(found.lexical.accuracy.mean)} of the prompts and length alone "
-        f"{percent(found.length.accuracy.mean)}; signatures minus words: {points(gain.difference)} points{ends}. "
+        f"Words{text} alone name {percent(lexical.accuracy.mean)} of the prompts{accuracies} and length alone "
+        f"{percent(found.length.accuracy.mean)}; signatures minus {name}: {points(gain.difference)} points{ends}. "
         f"With both held fixed, {number(partial.category_effect, 3)} of the {number(partial.unadjusted, 3)} between "
         f"pairs within and across remains ({p_text(partial.p_value)}). {verdict(found)}"
     )
 
 
 def verdict(controls: Controls) -> str:
-    """Say whether routing says more than words and length: by classifier, by similarity, by both or by neither."""
-    intervals = [one.signatures_less_this.ci if one else None for one in (controls.length, controls.lexical)]
+    """Say whether routing says more than words and length: by classifier, by similarity, by both or by neither.
+
+    Signatures must name categories better than every control does; there is no verdict where one is missing.
+    """
+    length, lexical, partial = controls.length, controls.lexical, controls.partial
+    if length is None or lexical is None or partial is None:
+        return "So there is no verdict on words and length."
+    if lexical.of is None:
+        return (
+            "So there is no verdict on words and length: this analysis was made by a version whose controls read "
+            "prompts, whatever the tokens; analyze again."
+        )
+    texts = [one for one in (lexical, lexical.words, lexical.characters, lexical.token_ids) if one is not None]
+    intervals = [one.signatures_less_this.ci for one in (length, *texts)]
     better = all(interval is not None and interval[0] > 0 for interval in intervals)
-    partial = controls.partial
-    similar = partial is not None and partial.category_effect > 0 and partial.p_value < LEVEL
+    similar = partial.category_effect > 0 and partial.p_value < LEVEL
     if better and similar:
         return "So routing tells categories apart beyond words and length."
     if similar:

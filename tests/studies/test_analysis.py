@@ -27,6 +27,7 @@ def signatures(prompts: int = 20, categories: str = "ab", seed: int = 0) -> Sign
         preferences=np.log([1, 2, 3])[:, None] * own,
         length=(5, 14),
         texts=texts,
+        outputs=texts[::-1],
         seed=seed,
     )
 
@@ -78,7 +79,11 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     }
     assert set(document["load"][0]) == {"layer", "entropy", "gini", "cv", "max_over_mean", "dead_experts", "selections"}
     assert document["signatures"]["categories"] == {"a": 10, "b": 10}
-    assert set(document["notes"]) == {"controls.token_identity", "generalisation"}  # they take a trace, and groups
+    assert set(document["controls"]["lexical"]) == {
+        *("accuracy", "signatures_less_this", "of", "words", "characters", "token_ids")
+    }
+    takes_a_trace = {"controls.lexical.token_ids", "controls.token_identity"}
+    assert set(document["notes"]) == {*takes_a_trace, "generalisation"}  # that takes groups
 
 
 @pytest.mark.parametrize("phase", ["prompt", "generated", "all"])

@@ -13,7 +13,7 @@ from moexray.stats.pairs.summaries import PairSummary
 from moexray.studies.analysis import Analysis
 from moexray.studies.sections.balance import Balance
 from moexray.studies.sections.classifier import Accuracy, Classifier
-from moexray.studies.sections.controls import Control, Controls
+from moexray.studies.sections.controls import Control, Controls, LexicalControl
 from moexray.studies.sections.depth import Depth
 from moexray.views.sentences import CAVEATS, summarize
 
@@ -21,7 +21,7 @@ TEST = PermutationTest(0.22, 0.0, 0.01, 1 / 10_001, 10_000)
 DEPTH = Depth(0.9, 0.001, 4, (2, 4))
 CONTROLS = Controls(
     length=Control(Accuracy(0.3, 0.0, (0.2, 0.4), (0.3,)), PairedDifference(0.625, (0.5, 0.7))),
-    lexical=Control(Accuracy(0.8, 0.0, (0.7, 0.9), (0.8,)), PairedDifference(0.125, (0.02, 0.2))),
+    lexical=LexicalControl(Accuracy(0.8, 0.0, (0.7, 0.9), (0.8,)), PairedDifference(0.125, (0.02, 0.2)), of="prompt"),
     partial=PartialEffect(0.15, 0.22, 0.0005, 2000),
     near_duplicates=(),
     token_identity=None,
@@ -93,9 +93,25 @@ def test_what_the_controls_mean_for_the_headline_is_told(found: Analysis, low: f
     controls = replace(CONTROLS, lexical=lexical, partial=replace(CONTROLS.partial, p_value=p))
     told = text(found, controls=controls)
     assert words in told
-    assert "Words alone name 80.0 % of the prompts and length alone 30.0 %" in told
+    assert "Words (of prompt) alone name 80.0 % of the prompts and length alone 30.0 %" in told
     assert f"signatures minus words: +12.5 points, 95 % interval {100 * low:+.1f} to +20.0" in told
     assert "0.150 of the 0.220 between pairs within and across remains" in told
+
+
+def test_the_strongest_text_control_is_the_one_that_signatures_must_beat(found: Analysis) -> None:
+    characters = Control(Accuracy(0.9, 0.0, (0.8, 0.95), (0.9,)), PairedDifference(0.025, (-0.05, 0.1)))
+    lexical = replace(CONTROLS.lexical, words=None, characters=characters)
+    told = text(found, controls=replace(CONTROLS, lexical=lexical))
+    assert "of the prompts, characters alone 90.0 % and length alone 30.0 %" in told
+    assert "signatures minus characters: +2.5 points, 95 % interval -5.0 to +10.0" in told
+    assert "but names categories no better than they do." in told
+
+
+def test_an_analysis_of_before_has_no_verdict(found: Analysis) -> None:
+    """Its controls read the words of prompts, whatever the tokens under study."""
+    told = text(found, controls=replace(CONTROLS, lexical=replace(CONTROLS.lexical, of=None)))
+    assert "So there is no verdict on words and length: this analysis was made by a version" in told
+    assert "beyond words" not in told
 
 
 def test_a_control_that_is_missing_is_told_with_its_reason(found: Analysis) -> None:

@@ -1,17 +1,22 @@
 """The category effect on similarity, adjusted for other similarities of the prompts, such as that of words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.labels import category_numbers
+from moexray.stats.categories.pair_fit import PairFit
 from moexray.stats.inference.permutation import p_value
+from moexray.stats.inference.units import Units, units_of
 
-_BLOCK = 50
+# Numbers in the matrices that are permuted together.
+_TOGETHER = 2**18
+# Sums of squares below this share are rounding.
+_NEGLIGIBLE = 1e-18
+# Labelings that make the same pairs give a t that differs by rounding only.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class PartialEffect:
     category_effect
         With the covariates held fixed.
     unadjusted
-        Without covariates: mean within minus mean across.
+        Without covariates: mean within minus mean across, where categories have the same number of prompts.
     p_value
         One-sided, of `category_effect`.
     permutations
@@ -43,92 +48,141 @@ def partial_effect(
     *,
     permutations: int,
     rng: int | np.random.Generator,
+    groups: Sequence[str] | None = None,
+    features: NDArray[np.float64] | None = None,
 ) -> PartialEffect:
-    """Regress similarity on "same category" and on covariates, over pairs; p by double semi-partialling.
+    """Regress similarity on "same category" and on covariates, over pairs of prompts of different units.
 
-    The entries of similarity matrices depend on each other. So the residuals of "same category" on the covariates are
-    permuted over prompts, rows and columns together, and their t statistic is compared with the observed one
-    (D. Dekker, D. Krackhardt and T. Snijders, Psychometrika 72, 2007).
+    Each prompt may be more similar, or less, to all others alike, so that a constant added to all signatures changes
+    nothing (`PairFit`). With y and x the residuals of similarity and of "same category" on all that is held fixed, the
+    effect is b = Σ x y / Σ x², over pairs.
+
+    Pairs depend on each other through the units that they share, so b is divided by its dyadic-robust standard error:
+    with s(u, v) the sum of x (y − b x) over the pairs of units u and v, the variance of Σ x y is
+    Σ_u (Σ_v s(u, v))² − Σ_{u<v} s(u, v)² (M. Fafchamps and F. Gubert, Journal of Development Economics 83, 2007;
+    P. Aronow, C. Samii and V. Assenova, Political Analysis 23, 2015), and at least half of the first sum, which is what
+    it is where pairs alone vary and units do not. That ratio is compared with its values under permuted labels. Being
+    studentised, it holds where permuted labels, unlike those at hand, have nothing to do with the covariates, and
+    where categories differ in spread (A. Janssen, Statistics and Probability Letters 36, 1997).
 
     Parameters
     ----------
     similarities
-        Similarities of signatures ``(prompts, prompts)``, symmetric; the diagonal is ignored.
+        Similarities of signatures ``(prompts, prompts)``, symmetric; the diagonal is ignored. For a test that unequal
+        spread or length does not mislead, inner products: `moexray.stats.categories.surface.signature_products`.
     labels
         The category of each prompt.
     covariates
         Symmetric matrices ``(prompts, prompts)`` to hold fixed, such as the similarity of words.
     permutations, rng
         Number of permutations, and their seed or generator.
+    groups
+        The group of each prompt; an empty name is no group. Two prompts of one group make no pair.
+    features
+        Of single prompts, such as length ``(prompts, features)``: a linear effect on signatures is held fixed.
 
     Raises
     ------
     NotComputable
-        If the categories are a linear function of the covariates, or there are fewer pairs than terms.
+        If the categories are a linear function of the covariates, there are fewer pairs than terms, or nothing is left
+        of the similarities.
     """
-    upper = np.triu_indices(len(labels), 1)
-    numbers = category_numbers(labels)
-    same = (numbers[:, None] == numbers[None]).astype(np.float64)
-    held_fixed = np.column_stack([np.ones(len(upper[0])), *(covariate[upper] for covariate in covariates)])
-    freedom = len(upper[0]) - held_fixed.shape[1] - 1
-    if freedom < 1 or np.ptp(same[upper]) == 0:
+    units = units_of(labels, groups)
+    units.check_pairs()
+    fit = PairFit.of(units.units, np.zeros((len(labels), 0)) if features is None else features)
+    basis = _basis(fit, covariates)
+    freedom = fit.pairs.sum() / 2 - fit.terms - len(basis) - 1
+    if freedom < 1:
         message = "it needs pairs within and across categories, and more pairs than covariates"
         raise NotComputable(message)
-    basis = _basis(held_fixed)
-    outcome = similarities[upper] - basis @ (basis.T @ similarities[upper])
-    rest = same[upper] - basis @ (basis.T @ same[upper])
-    if rest @ rest < 1e-12 * len(rest):
+    outcome = _without(fit.residuals(similarities)[None], basis)[0]
+    if (outcome**2).sum() <= _NEGLIGIBLE * ((similarities * fit.pairs) ** 2).sum():
+        message = "nothing is left of the similarities when the covariates are held fixed"
+        raise NotComputable(message)
+    same = _same(units.categories[None], fit)
+    rest = _without(fit.residuals(same), basis)[0]
+    if (rest**2).sum() <= 1e-12 * fit.pairs.sum():
         message = "the categories are a linear function of the covariates"
         raise NotComputable(message)
-    effect = float(rest @ outcome / (rest @ rest))
-    observed = _t(rest @ outcome, rest @ rest, float(outcome @ outcome), freedom)
-    fixed = [_square(values, upper) for values in (outcome, *basis.T)]
-    generator = np.random.default_rng(rng)
-    orders = (generator.permutation(len(labels)) for _ in range(permutations))
-    null = _shuffled_t(_square(rest, upper), fixed, orders, freedom)
     return PartialEffect(
-        category_effect=effect,
-        unadjusted=float(similarities[upper][same[upper] == 1].mean() - similarities[upper][same[upper] == 0].mean()),
-        p_value=p_value(float(observed), null),
+        category_effect=float((rest * outcome).sum() / (rest**2).sum()),
+        unadjusted=_unadjusted(similarities, same[0], units),
+        p_value=_permuted(fit, basis, outcome, units=units, permutations=permutations, rng=rng),
         permutations=permutations,
     )
 
 
-def _shuffled_t(
-    rest: NDArray[np.float64],
-    fixed: Sequence[NDArray[np.float64]],
-    orders: Iterator[NDArray[np.int64]],
-    freedom: int,
-) -> NDArray[np.float64]:  # (orders,)
-    """Permute rows and columns of `rest`, project out the basis, and compute t, for each order.
+def _unadjusted(similarities: NDArray[np.float64], same: NDArray[np.float64], units: Units) -> float:
+    fit = PairFit.of(units.units, np.zeros((len(same), 0)))
+    rest = fit.residuals(same)
+    return float((rest * fit.residuals(similarities)).sum() / (rest**2).sum())
 
-    `fixed` holds the outcome and the basis. All matrices are symmetric with a zero diagonal, so a sum over pairs is
-    half of that over all entries.
-    """
-    columns = np.column_stack([matrix.ravel() for matrix in fixed])
-    norm, variation = float((rest**2).sum()) / 2, float((fixed[0] ** 2).sum()) / 2
+
+def _permuted(
+    fit: PairFit,
+    basis: NDArray[np.float64],
+    outcome: NDArray[np.float64],
+    *,
+    units: Units,
+    permutations: int,
+    rng: int | np.random.Generator,
+) -> float:
+    """Return the share of labelings whose t is at least that of the labels as they are, themselves among them."""
+    together = max(1, _TOGETHER // outcome.size)
     found = []
-    while block := list(islice(orders, _BLOCK)):
-        products = np.stack([rest[np.ix_(order, order)].ravel() for order in block]) @ columns / 2
-        found.append(_t(products[:, 0], norm - (products[:, 1:] ** 2).sum(axis=1), variation, freedom))
-    return np.concatenate(found)
+    for block in units.labelings(permutations, rng, first=True):
+        for start in range(0, len(block), together):
+            labeled = block[start : start + together][:, units.parts]
+            found.append(_t(_without(fit.residuals(_same(labeled, fit)), basis), outcome, units))
+    t = np.concatenate(found)
+    return p_value(float(t[0]) - _ROUNDING * (1 + abs(float(t[0]))), t[1:])
 
 
-def _t(
-    product: NDArray[np.float64], norm: NDArray[np.float64] | float, variation: float, freedom: int
-) -> NDArray[np.float64]:
-    """Return the t statistic of a slope from sums over pairs: x'y, x'x and y'y, of residuals."""
-    return np.asarray(product / np.sqrt(norm * np.maximum(variation - product**2 / norm, 1e-300) / freedom))
+def _t(rest: NDArray[np.float64], outcome: NDArray[np.float64], units: Units) -> NDArray[np.float64]:  # (labelings,)
+    """Divide the effects of residuals of "same category" ``(labelings, prompts, prompts)`` by their standard errors.
+
+    Both sums run over every pair twice. Labels that the covariates explain have no effect.
+    """
+    norm = np.einsum("bij,bij->b", rest, rest)
+    product = np.einsum("bij,ij->b", rest, outcome)
+    defined = norm > 1e-12 * outcome.size
+    norm = np.where(defined, norm, 1)
+    effect = product / norm
+    scores = rest * (outcome - effect[:, None, None] * rest)
+    if units.design != "independent":
+        scores = _sums(scores, units)
+    of_units = (scores.sum(axis=2) ** 2).sum(axis=1)
+    of_pairs = np.einsum("bij,bij->b", scores, scores) / 2
+    variance = np.maximum(of_units - of_pairs, of_units / 2)
+    return np.asarray(np.where(defined, product / (2 * np.sqrt(np.maximum(variance, 1e-300))), 0))
 
 
-def _basis(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Orthonormal columns of the same span; linearly dependent columns are dropped."""
-    left, lengths, _ = np.linalg.svd(columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-300), full_matrices=False)
-    return np.asarray(left[:, lengths > 1e-9 * lengths.max()])
+def _sums(scores: NDArray[np.float64], units: Units) -> NDArray[np.float64]:  # (labelings, units, units)
+    """Sum the scores of pairs of prompts over the pairs of their units."""
+    marks = np.eye(len(units))[units.units]
+    return np.asarray(marks.T @ scores @ marks)
 
 
-def _square(values: NDArray[np.float64], upper: tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float64]:
-    size = int(upper[1].max()) + 1
-    square = np.zeros((size, size))
-    square[upper] = values
-    return square + square.T
+def _same(categories: NDArray[np.integer], fit: PairFit) -> NDArray[np.float64]:  # (labelings, prompts, prompts)
+    return np.asarray((categories[:, :, None] == categories[:, None]) * fit.pairs)
+
+
+def _without(values: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Subtract the projections of matrices ``(…, prompts, prompts)`` on a basis ``(covariates, prompts, prompts)``."""
+    flat, columns = values.reshape(len(values), -1), basis.reshape(len(basis), values[0].size)
+    return np.asarray((flat - (flat @ columns.T) @ columns).reshape(values.shape))
+
+
+def _basis(fit: PairFit, covariates: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Orthonormal matrices of the same span as covariates without what the fit explains; dependent ones are dropped."""
+    prompts = len(fit.pairs)
+    left = []
+    for covariate in covariates:
+        residuals = fit.residuals(covariate)
+        length = float(np.linalg.norm(residuals))
+        if length > _ROUNDING * float(np.linalg.norm(covariate * fit.pairs)):
+            left.append(residuals.ravel() / length)
+    if not left:
+        return np.zeros((0, prompts, prompts))
+    directions, lengths, _ = np.linalg.svd(np.column_stack(left), full_matrices=False)
+    return np.asarray(directions[:, lengths > _ROUNDING * lengths.max()].T.reshape(-1, prompts, prompts))

@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import Classification
-from moexray.stats.categories.words import word_similarities
+from moexray.stats.categories.predicted import predicted_products
+from moexray.stats.categories.words import character_similarities, word_similarities
 from moexray.stats.inference.resampled import gain_interval
-from moexray.stats.pairs.similarity import unit_rows
-
-_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+from moexray.stats.inference.units import Units
 
 
 @dataclass(frozen=True)
@@ -35,72 +34,80 @@ def paired_difference(first: Classification, second: Classification) -> PairedDi
     return PairedDifference(float(gains.mean()), gain_interval(gains, first.units, folds=first.folds))
 
 
-def length_features(tokens: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, 2)
-    """Logarithm of each prompt's number of tokens, and its squared deviation, so that a middle length can predict."""
-    logarithms = np.log(np.maximum(tokens, 1).astype(np.float64))
-    return np.column_stack([logarithms, (logarithms - logarithms.mean()) ** 2])
+def log_lengths(tokens: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, parts)
+    """Logarithms of the number of tokens of each prompt, or of each part of each prompt ``(prompts, parts)``."""
+    return np.asarray(np.log(np.maximum(tokens.reshape(len(tokens), -1), 1).astype(np.float64)))
+
+
+def length_features(tokens: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, 2 * parts)
+    """Logarithms of numbers of tokens, and their squared deviations, so that a middle length can predict.
+
+    Parameters
+    ----------
+    tokens
+        Number of tokens ``(prompts,)``, or of tokens of each part ``(prompts, parts)``, such as prompt and output.
+    """
+    logarithms = log_lengths(tokens)
+    return np.column_stack([logarithms, (logarithms - logarithms.mean(axis=0)) ** 2])
+
+
+def signature_products(vectors: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
+    """Inner products of every two signatures, divided by the mean square of their length.
+
+    Where all signatures have one length these are cosines. But a cosine divides by each signature's own length, in
+    which there is the noise of few tokens, so that the mean cosine of two categories depends on their lengths and
+    spreads. The mean of an inner product of two prompts does not: it is that of what is expected of them.
+    """
+    scale = float((vectors**2).sum(axis=1).mean())
+    return np.asarray(vectors @ vectors.T) / (scale if scale > 0 else 1.0)
 
 
 def surface_similarities(
-    vectors: NDArray[np.float64], texts: Sequence[str], tokens: NDArray[np.integer]
+    vectors: NDArray[np.float64],
+    texts: Sequence[str],
+    tokens: NDArray[np.integer],
+    *,
+    units: Units,
+    rng: int | np.random.Generator,
 ) -> list[NDArray[np.float64]]:  # (prompts, prompts) each
     """Compute similarities of prompts in words and length, to be held fixed in `moexray.stats.partial_effect`.
 
-    They are: similarity of words by counts, and by TF-IDF; difference of log length; and the similarity of the
-    signatures predicted from words and length, each from those of all other prompts. The last covers words that
-    routers treat similarly without being equal, which overlap of words misses.
+    They are: similarity of words by counts, and by TF-IDF; of runs of characters; and the product of the signatures
+    predicted from all of these and from length. The last covers words that routers treat similarly without being
+    equal, which overlap of words misses.
 
     Parameters
     ----------
     vectors
         Signatures ``(prompts, dimensions)``.
     texts
-        The prompts.
+        The texts of the tokens that the signatures are of.
     tokens
-        Number of tokens of each prompt.
+        Number of tokens of each prompt ``(prompts,)``, or of each part of each prompt ``(prompts, parts)``.
+    units
+        Prompts that belong together.
+    rng
+        Seed or generator of the folds of predictions.
 
     Raises
     ------
     NotComputable
-        If there are fewer than three prompts, or none holds a word.
+        If no text holds a word, or there are fewer than three prompts, or groups of prompts.
     """
-    if len(texts) < 3:
-        message = "it needs at least three prompts"
+    if len(units) < 3:
+        message = "it needs at least three prompts, or groups of prompts"
         raise NotComputable(message)
     counted, weighted = word_similarities(texts)
-    length = length_features(tokens)[:, 0]
-    apart = np.abs(length[:, None] - length[None])
-    spread = length.std()
-    near = np.exp(-((apart / spread) ** 2) / 2) if spread > 0 else np.ones_like(apart)
-    predicted = unit_rows(predicted_without_itself(unit_rows(vectors), counted + near))
-    return [counted, weighted, apart, predicted @ predicted.T]
+    characters = character_similarities(texts)
+    kernel = counted + characters + _nearness(log_lengths(tokens))
+    return [counted, weighted, characters, predicted_products(vectors, kernel, units, rng=rng)]
 
 
-def predicted_without_itself(
-    values: NDArray[np.float64], kernel: NDArray[np.float64]
-) -> NDArray[np.float64]:  # as values
-    """Predict each row from all others by kernel ridge regression, with the penalty of least prediction error.
-
-    Leave-one-out predictions need no refit: with H the matrix that maps values to fitted values, the prediction of row
-    i is ((H y)_i − h_ii y_i) / (1 − h_ii) (G. Golub, M. Heath and G. Wahba, Technometrics 21, 1979).
-
-    Parameters
-    ----------
-    values
-        ``(rows, dimensions)``.
-    kernel
-        Kernel matrix of the rows ``(rows, rows)``, symmetric and positive semidefinite.
-    """
-    rows = len(values)
-    centre = np.eye(rows) - 1 / rows
-    roots, directions = np.linalg.eigh(centre @ kernel @ centre)
-    roots = np.maximum(roots, 0)
-    best, least = values, np.inf
-    for penalty in _PENALTIES:
-        fitted = (directions * (roots / (roots + penalty))) @ directions.T + 1 / rows
-        own = np.diag(fitted)[:, None]
-        predicted = (fitted @ values - own * values) / (1 - own)
-        error = float(((predicted - values) ** 2).sum())
-        if error < least:
-            best, least = predicted, error
-    return best
+def _nearness(points: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompts, prompts)
+    """Gaussian kernel of points, as wide as they are spread; 1 for all where they do not differ."""
+    apart = points - points.mean(axis=0)
+    spread = float((apart**2).sum(axis=1).mean())
+    if spread == 0:
+        return np.ones((len(points), len(points)))
+    squares = ((apart[:, None] - apart[None]) ** 2).sum(axis=2)
+    return np.asarray(np.exp(-squares / spread / 2))

@@ -1,13 +1,14 @@
-"""The classifier on words: how well a prompt's text alone predicts its category."""
+"""Classifiers on bags: how well a text's words, its characters or its token ids alone predict its category."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import REPEATS, Classification, cross_validated
 from moexray.stats.categories.cross_validation import Coordinates, along_axes
-from moexray.stats.categories.words import WORD
+from moexray.stats.categories.words import character_counts, word_counts
 from moexray.stats.inference.folds import Split
 
 
@@ -20,36 +21,114 @@ def classify_words(
     seed: int = 0,
     repeats: int = REPEATS,
 ) -> Classification:
-    """Predict every prompt's category from its words, in the folds that `classify` makes of the same labels.
-
-    Logistic regression (L2, C = 1) on TF-IDF weights, with vocabulary and document frequencies from the training
-    folds. TF-IDF rows have unit length and are not standardised, which would give rare words the most weight.
-
-    Parameters
-    ----------
-    texts
-        The text of each prompt.
-    labels, folds, groups, seed, repeats
-        See `moexray.stats.classify`.
+    """Predict every prompt's category from its words: see `classify_bags`.
 
     Raises
     ------
     NotComputable
         As `moexray.stats.classify`, or if no text holds a word.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    return classify_bags(word_counts(texts), labels, folds=folds, groups=groups, seed=seed, repeats=repeats)
 
-    if not any(WORD.search(text) for text in texts):
-        message = "no prompt holds a word"
-        raise NotComputable(message)
-    every = np.asarray(texts, dtype=object)
+
+def classify_characters(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    folds: int = 5,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    repeats: int = REPEATS,
+) -> Classification:
+    """Predict every prompt's category from its runs of two to four characters, with 1 + log of their counts.
+
+    Raises
+    ------
+    NotComputable
+        As `moexray.stats.classify`, or if every text is empty.
+    """
+    counts = character_counts(texts).astype(np.float64)
+    counts.data = 1 + np.log(counts.data)
+    return classify_bags(counts, labels, folds=folds, groups=groups, seed=seed, repeats=repeats)
+
+
+def classify_token_ids(
+    token_ids: NDArray[np.integer],
+    prompts: NDArray[np.integer],
+    labels: Sequence[str],
+    *,
+    folds: int = 5,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    repeats: int = REPEATS,
+) -> Classification:
+    """Predict every prompt's category from its token ids, as from words.
+
+    Parameters
+    ----------
+    token_ids, prompts
+        The id of each token, and the place of its prompt among `labels` ``(tokens,)``.
+    labels, folds, groups, seed, repeats
+        See `moexray.stats.classify`.
+    """
+    from scipy.sparse import csr_array
+
+    columns = np.unique(token_ids, return_inverse=True)[1]
+    shape = len(labels), int(columns.max(initial=0)) + 1
+    counts = csr_array((np.ones(len(columns)), (prompts, columns)), shape=shape)
+    counts.sum_duplicates()
+    return classify_bags(counts, labels, folds=folds, groups=groups, seed=seed, repeats=repeats)
+
+
+def classify_bags(
+    counts: Any,
+    labels: Sequence[str],
+    *,
+    folds: int = 5,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    repeats: int = REPEATS,
+) -> Classification:
+    """Predict every prompt's category from a bag of terms, in the folds that `classify` makes of the same labels.
+
+    Logistic regression (L2, C = 1) on TF-IDF weights, with terms and document frequencies from the training folds.
+    TF-IDF rows have unit length and are not standardised, which would give rare terms the most weight.
+
+    Parameters
+    ----------
+    counts
+        How often, or with which weight, each prompt holds each term: sparse ``(prompts, terms)``.
+    labels, folds, groups, seed, repeats
+        See `moexray.stats.classify`.
+
+    Raises
+    ------
+    NotComputable
+        As `moexray.stats.classify`.
+    """
+    from scipy.sparse import csr_array
+
+    held = csr_array(counts, dtype=np.float64)
+    marks = held.copy()
+    marks.data[:] = 1
 
     def features(split: Split) -> Coordinates:
-        training, test = (every[rows] for rows in split)
-        if not any(WORD.search(text) for text in training):
-            return np.zeros((len(training), 1)), np.zeros((len(test), 1))
-        words = TfidfVectorizer(token_pattern=WORD.pattern).fit(training)
-        known, unseen = words.transform(training), words.transform(test)
+        training, test = split
+        frequencies = np.asarray(marks[training].sum(axis=0)).ravel()
+        # A term that no training prompt holds is unknown. The weights are those of scikit-learn's TfidfTransformer.
+        weights = np.where(frequencies > 0, np.log((1 + len(training)) / (1 + frequencies)) + 1, 0)
+        known, unseen = (_unit_rows(held[rows], weights) for rows in (training, test))
         return along_axes((known @ known.T).toarray(), (unseen @ known.T).toarray())
 
     return cross_validated(features, labels, folds=folds, groups=groups, seed=seed, repeats=repeats)
+
+
+def _unit_rows(counts: Any, weights: NDArray[np.float64]) -> Any:
+    """Multiply the terms of rows by their weights, and scale each row to unit length."""
+    from scipy.sparse import csr_array
+
+    values = counts.data * weights[counts.indices]
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    lengths = np.sqrt(np.bincount(rows, values**2, minlength=counts.shape[0]))
+    values = values / np.where(lengths > 0, lengths, 1)[rows]
+    return csr_array((values, counts.indices, counts.indptr), shape=counts.shape)

@@ -1,7 +1,8 @@
-"""Similarity of texts by their words, and near-duplicates."""
+"""Words and runs of characters of texts: their counts, the similarity of texts by them, and near-duplicates."""
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,40 @@ WORD = re.compile(r"\w+")
 NEAR_DUPLICATE = 0.7
 # Above this, comparing every two texts would take longer than the rest of an analysis.
 MOST_PROMPTS = 5000
+
+
+def word_counts(texts: Sequence[str]) -> Any:  # sparse (texts, words)
+    """Count the words of each text.
+
+    Raises
+    ------
+    NotComputable
+        If no text holds a word.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    if not any(WORD.search(text) for text in texts):
+        message = "no prompt holds a word"
+        raise NotComputable(message)
+    return CountVectorizer(token_pattern=WORD.pattern).fit_transform(texts)
+
+
+def character_counts(texts: Sequence[str]) -> Any:  # sparse (texts, runs of characters)
+    """Count the runs of two to four characters inside words, and at their ends, of each text.
+
+    They tell parts of words, and what a text without spaces holds, which is one word for `word_counts`.
+
+    Raises
+    ------
+    NotComputable
+        If every text is empty.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    if not any(text.strip() for text in texts):
+        message = "no prompt holds a character"
+        raise NotComputable(message)
+    return CountVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(texts)
 
 
 def word_similarities(texts: Sequence[str]) -> list[NDArray[np.float64]]:  # (prompts, prompts) each
@@ -25,15 +60,26 @@ def word_similarities(texts: Sequence[str]) -> list[NDArray[np.float64]]:  # (pr
     NotComputable
         If no text holds a word.
     """
-    if not any(WORD.search(text) for text in texts):
-        message = "no prompt holds a word"
-        raise NotComputable(message)
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+    from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize
 
-    counts = CountVectorizer(token_pattern=WORD.pattern).fit_transform(texts)
+    counts = word_counts(texts)
     rows = normalize(counts.astype(np.float64)), TfidfTransformer().fit_transform(counts)
     return [np.asarray((row @ row.T).todense()) for row in rows]
+
+
+def character_similarities(texts: Sequence[str]) -> NDArray[np.float64]:  # (prompts, prompts)
+    """Cosine similarity of every two texts, by TF-IDF weights of 1 + log of the counts of runs of characters.
+
+    Raises
+    ------
+    NotComputable
+        If every text is empty.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    rows = TfidfTransformer(sublinear_tf=True).fit_transform(character_counts(texts))
+    return np.asarray((rows @ rows.T).todense())
 
 
 def near_duplicates(texts: Sequence[str], *, least: float = NEAR_DUPLICATE) -> list[tuple[int, int, float]]:

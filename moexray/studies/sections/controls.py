@@ -1,19 +1,30 @@
 """Controls: what words, length and token identity alone explain."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.partial import PartialEffect, partial_effect
-from moexray.stats.categories.surface import PairedDifference, length_features, paired_difference, surface_similarities
-from moexray.stats.categories.word_classifier import classify_words
+from moexray.stats.categories.surface import (
+    PairedDifference,
+    length_features,
+    log_lengths,
+    paired_difference,
+    signature_products,
+    surface_similarities,
+)
+from moexray.stats.categories.word_classifier import classify_characters, classify_token_ids, classify_words
 from moexray.stats.categories.words import MOST_PROMPTS, near_duplicates
-from moexray.stats.pairs.similarity import unit_rows
+from moexray.stats.inference.units import units_of
+from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 from moexray.studies.section import section
 from moexray.studies.sections.classifier import Accuracy
+from moexray.studies.sections.studied_text import lengths_by_phase, studied_text
 from moexray.studies.sections.token_identity import TokenIdentity, token_identity
 
 # Ids of two prompts, and the Jaccard index of their words and pairs of words.
@@ -34,36 +45,88 @@ class Control:
     signatures_less_this: PairedDifference
 
 
+@dataclass(frozen=True)
+class LexicalControl(Control):
+    """Classifiers of the text of the tokens under study; that of its words is the first.
+
+    Attributes
+    ----------
+    of
+        Which text: ``prompt``, ``output`` or ``prompt and output``; None in an analysis of before, which read prompts
+        whatever the tokens.
+    words, characters, token_ids
+        Bags of words, of runs of two to four characters, and of token ids; the last needs a trace.
+    """
+
+    of: str | None = optional()
+    words: Control | None = optional(beside="of")
+    characters: Control | None = optional(beside="of")
+    token_ids: Control | None = optional(beside="of")
+
+
 def length_alone(cohort: Cohort, _notes: Notes) -> Control:
-    """Classify prompts by their number of tokens."""
-    features = length_features(cohort.signatures.lengths("prompt"))
+    """Classify prompts by the number of the tokens under study."""
+    features = length_features(lengths_by_phase(cohort))
     return _beside_signatures(cohort, classify(features, cohort.labels, **cohort.fold_options))
 
 
-def words_alone(cohort: Cohort, _notes: Notes) -> Control:
-    """Classify prompts by their words."""
-    return _beside_signatures(cohort, classify_words(_texts(cohort), cohort.labels, **cohort.fold_options))
+def text_alone(cohort: Cohort, notes: Notes) -> LexicalControl:
+    """Classify prompts by the text of the tokens under study: its words, its characters and its token ids."""
+    text = studied_text(cohort)
+    words = _beside_signatures(cohort, classify_words(text.texts, cohort.labels, **cohort.fold_options))
+    characters = classify_characters(text.texts, cohort.labels, **cohort.fold_options)
+    return LexicalControl(
+        accuracy=words.accuracy,
+        signatures_less_this=words.signatures_less_this,
+        of=text.of,
+        words=words,
+        characters=_beside_signatures(cohort, characters),
+        token_ids=notes.attempt("token_ids", lambda: token_ids_alone(cohort)),
+    )
+
+
+def token_ids_alone(cohort: Cohort) -> Control:
+    """Classify prompts by the ids of the tokens under study.
+
+    Raises
+    ------
+    NotComputable
+        If there is no trace.
+    """
+    if cohort.trace is None:
+        message = "it needs a trace: moexray analyze --trace signatures.trace.parquet"
+        raise NotComputable(message)
+    places = cohort.trace.signatures.prompts.place_of()
+    rows: NDArray[np.integer] = np.array([places[name] for name in cohort.signatures.prompts.ids])
+    routed = cohort.trace.tokens(rows, cohort.tokens)
+    found = classify_token_ids(routed.token_ids, routed.prompts, cohort.labels, **cohort.fold_options)
+    return _beside_signatures(cohort, found)
 
 
 def both_held_fixed(cohort: Cohort, notes: Notes) -> PartialEffect:
-    """Measure the category effect on similarity with words and length held fixed."""
-    _texts(cohort)
+    """Measure the category effect on similarity with words and length of the tokens under study held fixed."""
+    studied_text(cohort)
     some = cohort.sample(cohort.limits.partial_prompts, "controls.partial")
     notes.sampled(some, cohort)
-    vectors = some.vectors
-    units = unit_rows(vectors)
+    vectors, lengths, groups = some.vectors, lengths_by_phase(some), some.signatures.prompts.groups
+    rng = cohort.rng("controls.partial")
     return partial_effect(
-        units @ units.T,
+        signature_products(vectors),
         some.labels,
-        surface_similarities(vectors, _texts(some), some.signatures.lengths("prompt")),
+        surface_similarities(vectors, studied_text(some).texts, lengths, units=units_of(some.labels, groups), rng=rng),
         permutations=min(cohort.permutations, cohort.limits.partial_permutations),
-        rng=cohort.rng("controls.partial"),
+        rng=rng,
+        groups=groups,
+        features=log_lengths(lengths),
     )
 
 
 def near_duplicate_prompts(cohort: Cohort, notes: Notes) -> tuple[NearDuplicate, ...]:
     """Find prompts with almost the same words."""
-    texts, ids = _texts(cohort), cohort.signatures.prompts.ids
+    texts, ids = cohort.signatures.prompts.texts, cohort.signatures.prompts.ids
+    if texts is None:
+        message = "the signatures hold no texts"
+        raise NotComputable(message)
     if len(texts) > MOST_PROMPTS:
         message = f"every two of more than {MOST_PROMPTS:,} prompts are not compared"
         raise NotComputable(message)
@@ -84,7 +147,7 @@ class Controls:
     Attributes
     ----------
     length, lexical
-        Classifiers of the number of prompt tokens, and of the words of the prompt.
+        Classifiers of the number of the tokens under study, and of their text.
     partial
         The category effect on similarity with words and length held fixed.
     near_duplicates
@@ -94,7 +157,7 @@ class Controls:
     """
 
     length: Control | None = section(length_alone)
-    lexical: Control | None = section(words_alone)
+    lexical: LexicalControl | None = section(text_alone)
     partial: PartialEffect | None = section(both_held_fixed)
     near_duplicates: tuple[NearDuplicate, ...] | None = section(near_duplicate_prompts)
     token_identity: TokenIdentity | None = section(token_identity)
@@ -102,10 +165,3 @@ class Controls:
 
 def _beside_signatures(cohort: Cohort, control: Classification) -> Control:
     return Control(Accuracy.of(control), paired_difference(cohort.classification, control))
-
-
-def _texts(cohort: Cohort) -> Sequence[str]:
-    if cohort.signatures.prompts.texts is None:
-        message = "the signatures hold no texts"
-        raise NotComputable(message)
-    return cohort.signatures.prompts.texts

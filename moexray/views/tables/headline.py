@@ -118,9 +118,13 @@ def _test(analysis: Analysis) -> Iterator[Row]:
 
 def _controls(analysis: Analysis) -> Iterator[Row]:
     found = analysis.controls
-    for name, control in (("words alone", found.lexical), ("length alone", found.length)):
-        if control is not None:
-            yield name, _control(control)
+    if found.lexical is not None:
+        yield "words alone", _control(found.lexical)
+        for name, control in (("characters", found.lexical.characters), ("token ids", found.lexical.token_ids)):
+            if control is not None:
+                yield f"{name} alone", _control(control)
+    if found.length is not None:
+        yield "length alone", _control(found.length)
     if found.partial is not None:
         partial = found.partial
         left = f"{number(partial.category_effect, 4, signed=True)} of {number(partial.unadjusted, 4, signed=True)} left"
