@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
+from moexray.formats import listed
 from moexray.signatures import Signatures
 from moexray.stats.experts.coactivation import Coactivation, coactivation
 from moexray.stats.experts.specialisation import (
@@ -68,6 +69,8 @@ def describe_experts(
     )
     tests = notes.attempt("categories", lambda: _tests(there, tokens, permutations, seed))
     if tests is not None:
+        if tests.untested:
+            notes.add("categories", f"{listed(tests.untested)}: fewer than three prompts or groups, so no test")
         layers = [_with_tests(layer, tests, place, there.shape[3], names) for place, layer in enumerate(layers)]
     if trace is not None:
         texts = trace.texts()
@@ -132,7 +135,12 @@ def _described_layer(
 def _tests(there: Signatures, tokens: str, permutations: int, seed: int) -> SpecialisationTests:
     exists = np.arange(there.shape[3]) < there.experts[:, None]
     return specialisation_tests(
-        there.vectors(tokens), there.prompts.categories, permutations=permutations, rng=seed, exists=exists.ravel()
+        there.vectors(tokens),
+        there.prompts.categories,
+        groups=there.prompts.groups,
+        permutations=permutations,
+        rng=seed,
+        exists=exists.ravel(),
     )
 
 
