@@ -20,6 +20,7 @@ from moexray.stats.categories.clusters import (
     category_silhouettes,
     centroid_distance,
 )
+from moexray.stats.categories.dispersion import DispersionTest, Spread, dispersion_test
 from moexray.stats.categories.generalisation import LeftOutGroups, leave_groups_out
 from moexray.stats.categories.location import LocationTest, location_test
 from moexray.stats.categories.other_prompts import (
@@ -81,6 +82,7 @@ __all__ = [
     "ClassifierTest",
     "Coactivation",
     "DepthTrend",
+    "DispersionTest",
     "ExpectedRouting",
     "LayerLoad",
     "LayerPValues",
@@ -105,6 +107,7 @@ __all__ = [
     "SimilarityToTraining",
     "SpecialisationTests",
     "Specification",
+    "Spread",
     "TokenRows",
     "TokenShare",
     "WithinUnderNull",
@@ -120,6 +123,7 @@ __all__ = [
     "cohens_d",
     "compare_segments",
     "depth_trend",
+    "dispersion_test",
     "domain_specialisation",
     "exact_auc",
     "expected_routing",

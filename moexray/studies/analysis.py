@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from moexray.formats import categories_text, count, estimate, number, p_text, percent, tokens_text
 from moexray.signatures import Signatures, Weighting
 from moexray.stats.categories.alternatives import Specification
+from moexray.stats.categories.dispersion import DispersionTest
 from moexray.stats.categories.location import LocationTest
 from moexray.stats.inference.permutation import PermutationTest
 from moexray.studies.cohort import Cohort, about_prompts
@@ -22,6 +23,7 @@ from moexray.studies.sections.balance import Balance, load_balancing
 from moexray.studies.sections.classifier import Classifier, classifier
 from moexray.studies.sections.controls import Controls
 from moexray.studies.sections.depth import Depth, effect_by_depth
+from moexray.studies.sections.dispersion import dispersion
 from moexray.studies.sections.generalisation import Generalisation, Tested, generalisation, tested
 from moexray.studies.sections.layers import LayerEffect, layer_by_layer
 from moexray.studies.sections.load import LoadBalance, load_by_layer
@@ -60,6 +62,7 @@ class Analysis(Result):
     similarity: PairSimilarity = section(pair_similarity)
     permutation: PermutationTest | None = section(label_permutation)
     location: LocationTest | None = section(location, added=True)
+    dispersion: DispersionTest | None = section(dispersion, added=True)
     balance: Balance | None = section(load_balancing)
     classifier: Classifier | None = section(classifier)
     controls: Controls = group(Controls)
@@ -82,6 +85,7 @@ class Analysis(Result):
             "signatures": len(layers) == len(about.top_k) > 0,
             "similarity.by_category": sorted(found.by_category) == categories,
             "similarity.by_pair": set(found.by_pair) == set(combinations(categories, 2)),
+            "dispersion": self.dispersion is None or sorted(self.dispersion.by_category) == categories,
             "layers": tuple(one.layer for one in self.layers) == layers,
             "load": not loads or (tuple(one.layer for one in loads) == layers and max(sizes) <= about.experts),
             "depth": self.depth is None or self.depth.peak_layer in layers,

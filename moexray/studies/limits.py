@@ -30,7 +30,8 @@ class Limits:
     classifier_prompts, classifier_permutations, classifier_test_repeats, classifier_test_rows
         Of the classifier's permutation test, and the same of its partitions.
     location_products
-        Products of the test of location, which for each permutation takes some for every two prompts and category.
+        Products of the tests of location and of dispersion, which for each permutation take one for every two prompts
+        and category.
     partial_prompts, partial_permutations
         Of the effect with words and length held fixed, whose permutations reorder a matrix of prompts by prompts.
     phase_permutations

@@ -50,6 +50,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
             "similarity",
             "permutation",
             "location",
+            "dispersion",
             "balance",
             "classifier",
             "controls",
@@ -140,8 +141,8 @@ def test_every_step_is_announced_before_it_runs() -> None:
     steps: list[str] = []
     analyze(signatures(), permutations=5, on_step=steps.append)
     controls = [f"controls.{name}" for name in ("length", "lexical", "partial", "near_duplicates", "token_identity")]
-    steps_of_analysis = ["units", "similarity", "permutation", "location", "balance", "classifier", *controls]
-    assert steps == [*steps_of_analysis, "phases", "pca", "layers", "depth", "load", "generalisation"]
+    steps_of_analysis = ["units", "similarity", "permutation", "location", "dispersion", "balance", "classifier"]
+    assert steps == [*steps_of_analysis, *controls, "phases", "pca", "layers", "depth", "load", "generalisation"]
 
 
 def test_planted_structure_that_grows_with_depth_is_found_to_do_so() -> None:

@@ -11,22 +11,18 @@ prompts drops out where units are of equal size, and elsewhere adds a term of th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from moexray.errors import NotComputable
+from moexray.stats.categories.centred_layers import EQUAL, centred_prompts, p_value_of, permuted
 from moexray.stats.categories.pair_means import CategoryPairs
-from moexray.stats.inference.units import Units, units_of
+from moexray.stats.inference.units import Units
 
-LEAST_UNITS = 3
-# Signatures that differ by less than this share of their length are equal up to rounding.
-_EQUAL = 1e-12
-# Standard errors below this share of the signatures' variance are rounding; so are differences of t below that share.
-_LEAST_ERROR, _ROUNDING = 1e-8, 1e-9
-# Numbers in one array of a block of labelings.
-_MOST_NUMBERS = 2**19
+# A standard error below this share of the signatures' variance is rounding.
+_LEAST_ERROR = 1e-8
 
 
 @dataclass(frozen=True)
@@ -100,74 +96,32 @@ def location_test(
     NotComputable
         If there is one category only, one of them has fewer than three units, or all signatures are equal.
     """
-    units = units_of(labels, groups)
-    routed = np.flatnonzero(shares.any(axis=(1, 2)))
-    if len(routed) < len(shares):
-        shares, units = shares[routed], units.take(routed)
-    check_units(units)
-    layers, scale = _layers(shares, units)
-    found = [
-        _statistics(layers, rows, scale)
-        for block in units.labelings(permutations, rng, first=True)
-        for rows in _split(block, _MOST_NUMBERS // layers[0].numbers)
-    ]
+    prompts = centred_prompts(shares, labels, groups)
+    units = prompts.units
+    layers = [CategoryPairs.of(one.vectors, units, one.present) for one in prompts.layers]
+    blocks = permuted(units, permutations, rng, numbers=layers[0].numbers)
+    labelings = chain([units.part_categories.astype(np.int32)[None]], blocks)
+    found = [_statistics(layers, block, prompts.variance) for block in labelings]
     distances, errors, statistics = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    observed = float(statistics[0])
-    reached = np.count_nonzero(statistics[1:] >= observed - _ROUNDING * max(1.0, abs(observed)))
     return LocationTest(
         squared_distance=float(distances[0]),
         error=float(errors[0]),
-        statistic=observed,
-        p_value=float((1 + reached) / (1 + permutations)),
+        statistic=float(statistics[0]),
+        p_value=p_value_of(float(statistics[0]), statistics[1:]),
         permutations=permutations,
-        share_of_difference=_share_of_difference(shares, units),
+        share_of_difference=_share_of_difference(prompts.shares, units),
     )
 
 
-def check_units(units: Units, least: int = LEAST_UNITS) -> None:
-    """Raise NotComputable if there is one category only, or one has fewer units than that."""
-    if len(units.names) < 2:
-        message = "there is one category only"
-        raise NotComputable(message)
-    smallest = int(units.units_of_category.argmin())
-    number = int(units.units_of_category[smallest])
-    if number < least:
-        of = "prompts" if units.design == "independent" else "groups"
-        message = f"category {units.names[smallest]!r} has {number} {of}; {least} are needed"
-        raise NotComputable(message)
-
-
-def _layers(shares: NDArray[np.float64], units: Units) -> tuple[list[CategoryPairs], float]:
-    """Return the pairs of the layers that the same prompts have, and the mean squared distance from the centre."""
-    present = np.asarray(shares.any(axis=2))
-    patterns, of_layer = np.unique(present, axis=1, return_inverse=True)
-    counted = present.sum(axis=0).clip(1)[:, None]
-    centred = (shares - shares.sum(axis=0) / counted) * present[:, :, None]
-    scale, length = float((centred**2).sum()) / len(shares), float((shares**2).sum()) / len(shares)
-    if scale <= _EQUAL**2 * length:
-        message = "all signatures are equal"
-        raise NotComputable(message)
-    layers = [
-        CategoryPairs.of(centred[:, of_layer.ravel() == i].reshape(len(shares), -1), units, patterns[:, i])
-        for i in range(patterns.shape[1])
-        if patterns[:, i].any()
-    ]
-    return layers, scale
-
-
 def _statistics(
-    layers: Sequence[CategoryPairs], labelings: NDArray[np.int32], scale: float
+    layers: Sequence[CategoryPairs], labelings: NDArray[np.integer], variance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # (labelings,) each
     """Return θ, its standard error and t for each labeling."""
     parts = [one.distances(labelings) for one in layers]
     distances = np.sum([distance for distance, _ in parts], axis=0)
     changes = np.sum([change for _, change in parts], axis=0)
     errors = np.sqrt(layers[0].variances(changes, labelings))
-    return distances, errors, distances / np.hypot(errors, _LEAST_ERROR * scale)
-
-
-def _split(labelings: NDArray[np.int32], rows: int) -> list[NDArray[np.int32]]:
-    return [labelings[start : start + max(1, rows)] for start in range(0, len(labelings), max(1, rows))]
+    return distances, errors, distances / np.hypot(errors, _LEAST_ERROR * variance)
 
 
 def _share_of_difference(shares: NDArray[np.float64], units: Units) -> float | None:
@@ -184,7 +138,7 @@ def _share_of_difference(shares: NDArray[np.float64], units: Units) -> float | N
         return None
     first, second = np.triu_indices(len(within), 1)
     difference = float(((within[first] + within[second]) / 2 - means[first, second]).sum())
-    if difference <= _EQUAL:
+    if difference <= EQUAL:
         return None
     of_lengths = float(((np.sqrt(within[first]) - np.sqrt(within[second])) ** 2).sum()) / 2
     return min(max(1 - of_lengths / difference, 0.0), 1.0)

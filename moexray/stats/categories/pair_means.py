@@ -25,19 +25,21 @@ class CategoryPairs:
     ----------
     units
         What no two prompts of are a pair.
-    sums, sizes
-        The sum of the vectors of each part ``(parts, dimensions)`` and the number of its prompts ``(parts,)``; both are
-        zero where no prompt of it has one.
+    sums, squares, sizes
+        The sum of the vectors of each part ``(parts, dimensions)``, of their squared lengths and the number of its
+        prompts ``(parts,)``; all are zero where no prompt of it has one.
     """
 
     units: Units
     sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
     sizes: NDArray[np.float64]
 
     @staticmethod
     def of(vectors: NDArray[np.float64], units: Units, present: NDArray[np.bool_]) -> "CategoryPairs":
         """Return the pairs of the prompts that are present; the vectors of the others are zero."""
-        return CategoryPairs(units, units.sums(vectors), units.sums(present.astype(np.float64)))
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        return CategoryPairs(units, *map(units.sums, (vectors, squares, present.astype(np.float64))))
 
     @property
     def numbers(self) -> int:
@@ -61,11 +63,31 @@ class CategoryPairs:
         marks = self._marks(labelings)
         products, pairs = self._products(marks), self._pairs(marks)
         totals, numbers = _between(marks, products), _between(marks, pairs)
-        enough = (np.einsum("alc,a->lc", marks, (self.sizes > 0).astype(np.float64)) >= _LEAST_UNITS).all(axis=1)
-        numbers[~enough] = np.inf
+        numbers[~self._enough(marks)] = np.inf
         change = self._crossed_changes if self.units.design == "crossed" else self._nested_changes
         changes = change(labelings, (products, pairs), totals, numbers)
         return _distance(totals / numbers), changes
+
+    def spreads(
+        self, labelings: NDArray[np.integer]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # (labelings, categories), (parts, labelings)
+        """Return the variance of each category, and that of each part's own category without the part.
+
+        The variance is half the mean squared distance over the pairs within a category, |p|²/2 + |q|²/2 − p·q. All are
+        zero for labelings that leave a category fewer than three units with vectors.
+        """
+        marks, own, every = self._marks(labelings), labelings.T, np.arange(len(labelings))
+        products = (marks * self._products(marks)).sum(axis=2)
+        sizes, squares = self.sizes[:, None], self.squares[:, None]
+        others, squares_of_others = (
+            np.einsum("alc,a->lc", marks, values)[every, own] - values[:, None] for values in (self.sizes, self.squares)
+        )
+        halves = (squares * others + sizes * squares_of_others) / 2 - products
+        pairs = sizes * others
+        totals, numbers = (np.einsum("alc,al->lc", marks, values) for values in (halves, pairs))
+        numbers[~self._enough(marks)] = np.inf
+        without = (totals[every, own] - 2 * halves) / (numbers[every, own] - 2 * pairs)
+        return totals / numbers, without
 
     def variances(self, changes: NDArray[np.float64], labelings: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return the jackknife variance ``(labelings,)`` of a statistic from how each unit left out changes it."""
@@ -106,6 +128,11 @@ class CategoryPairs:
 
     def _marks(self, labelings: NDArray[np.integer]) -> NDArray[np.float64]:  # (parts, labelings, categories)
         return np.asarray(labelings.T[:, :, None] == np.arange(len(self.units.names)), dtype=np.float64)
+
+    def _enough(self, marks: NDArray[np.float64]) -> NDArray[np.bool_]:  # (labelings,)
+        """Whether each category has three units with vectors."""
+        units = np.einsum("alc,a->lc", marks, (self.sizes > 0).astype(np.float64))
+        return np.asarray((units >= _LEAST_UNITS).all(axis=1))
 
     def _products(self, marks: NDArray[np.float64]) -> NDArray[np.float64]:  # (parts, labelings, categories)
         """Sum the products of each part with the parts of each category in other units."""

@@ -59,6 +59,14 @@ def _location(analysis: Analysis) -> Iterator[Row]:
         yield "location", f"t = {number(test.statistic)}: {_tested(test.p_value, test.permutations)}{of_means}"
 
 
+def _dispersion(analysis: Analysis) -> Iterator[Row]:
+    test = analysis.dispersion
+    if test is not None:
+        spreads = sorted((spread.mean, name) for name, spread in test.by_category.items())
+        least, most = (f"{number(mean, 3)} ({name})" for mean, name in (spreads[0], spreads[-1]))
+        yield "dispersion", f"{least} to {most}: {p_text(test.p_value)}"
+
+
 def _balance(analysis: Analysis) -> Iterator[Row]:
     if analysis.balance is None:
         return
@@ -218,6 +226,7 @@ _ROWS = {
     "similarity": _similarity,
     "permutation": _permutation,
     "location": _location,
+    "dispersion": _dispersion,
     "balance": _balance,
     "classifier": _classifier,
     "generalisation": _generalisation,
