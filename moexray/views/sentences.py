@@ -12,7 +12,7 @@ CAVEATS = (
     "Routers read the token first: what remains after the controls for words and length may still be a shared "
     "template, or tokens that the controls did not model.",
     "Pairs of prompts are not independent, so p-values come from permuting labels over prompts, and intervals from "
-    "leaving out one prompt at a time.",
+    "leaving out one prompt at a time; over groups, where prompts are declared to have them.",
 )
 
 
@@ -25,20 +25,57 @@ def summarize(analysis: Analysis) -> list[str]:
     return [visible(sentence) for sentence in [*sentences, *CAVEATS]]
 
 
-def _permutation(analysis: Analysis) -> str | None:
-    found, test = analysis.similarity, analysis.permutation
+def _location(analysis: Analysis) -> str | None:
+    """Tell the headline by the test of location, or, where there is none, by permuted labels alone."""
+    similarity, test, location = analysis.similarity, analysis.permutation, analysis.location
     if test is None:
         return None
-    means = f"mean similarity {number(found.within.mean, 3)} within and {number(found.across.mean, 3)} across"
-    effect = "" if found.cohens_d is None else f", Cohen's d = {number(found.cohens_d)}"
-    if found.cohens_d_ci is not None:
-        effect += f" (95 % interval {_from_to(found.cohens_d_ci)})"
-    p = f"{p_text(test.p_value)}, {count(test.permutations, 'permutation')} of the labels"
-    if test.p_value < LEVEL:
-        return (
-            f"Prompts of one category are routed more similarly than prompts of different ones: {means}{effect}; {p}."
-        )
-    return f"The routing of the categories cannot be told from that of permuted labels: {means}{effect}; {p}."
+    means = f"mean similarity {number(similarity.within.mean, 3)} within and {number(similarity.across.mean, 3)} across"
+    effect = "" if similarity.cohens_d is None else f", Cohen's d = {number(similarity.cohens_d)}"
+    if similarity.cohens_d_ci is not None:
+        effect += f" (95 % interval {_from_to(similarity.cohens_d_ci)})"
+    permuted = f"{p_text(test.p_value)}, {count(test.permutations, 'permutation')} of the labels{_of_groups(analysis)}"
+    if location is None:
+        reason = analysis.reason("location") or "no reason given"
+        told = f"{_difference(found=test.p_value < LEVEL)}: {means}{effect}; {permuted}."
+        return f"{told} Mean routing was not tested by itself ({reason}).{_too_few(analysis)}"
+    tested = f"test of location t = {number(location.statistic)}, {p_text(location.p_value)}"
+    told = f"{_difference(found=location.p_value < LEVEL)}: {means}{effect}; {tested}"
+    if (location.p_value < LEVEL) == (test.p_value < LEVEL):
+        return f"{told}; permutation test of similarity {permuted}.{_too_few(analysis)}"
+    return f"{told}. {_disagreement(analysis, permuted)}"
+
+
+def _difference(*, found: bool) -> str:
+    if found:
+        return "Prompts of one category are routed more similarly than prompts of different ones"
+    return "The mean routing of the categories cannot be told from that of permuted labels"
+
+
+def _disagreement(analysis: Analysis, permuted: str) -> str:
+    """Say what it means that similarity, as the study tests it, and location differ."""
+    test = analysis.permutation
+    if test is None or test.p_value >= LEVEL:
+        return f"The study's own statistic, similarity within minus across, does not show it ({permuted})."
+    return (
+        "The study's own statistic, similarity within minus across, is larger than under permuted labels "
+        f"({permuted}): categories of unequal spread or unequal length do that without a difference of means."
+    )
+
+
+def _too_few(analysis: Analysis) -> str:
+    units = analysis.units
+    if units is None or units.least_p <= LEVEL:
+        return ""
+    of = "prompts" if units.design == "independent" else "groups"
+    return f" So few {of} allow no p-value below {number(units.least_p, 3)}."
+
+
+def _of_groups(analysis: Analysis) -> str:
+    units = analysis.units
+    if units is None or units.design == "independent":
+        return ""
+    return f" {'over' if units.design == 'nested' else 'inside'} {count(units.units, 'group')}"
 
 
 def _balance(analysis: Analysis) -> str | None:
@@ -143,7 +180,7 @@ def _from_to(ends: tuple[float, float], digits: int = 2) -> str:
 
 # Sentences by the section of the analysis that they tell.
 _SENTENCES: Mapping[str, Callable[[Analysis], str | None]] = {
-    "permutation": _permutation,
+    "permutation": _location,
     "balance": _balance,
     "classifier": _classifier,
     "controls": _controls,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from moexray.stats.categories.balance import Baseline
+from moexray.stats.categories.location import LocationTest
 from moexray.stats.categories.partial import PartialEffect
 from moexray.stats.categories.surface import PairedDifference
 from moexray.stats.inference.permutation import PermutationTest
@@ -15,9 +16,11 @@ from moexray.studies.sections.balance import Balance
 from moexray.studies.sections.classifier import Accuracy, Classifier
 from moexray.studies.sections.controls import Control, Controls, LexicalControl
 from moexray.studies.sections.depth import Depth
+from moexray.studies.sections.units import UnitsOfAnalysis
 from moexray.views.sentences import CAVEATS, summarize
 
 TEST = PermutationTest(0.22, 0.0, 0.01, 1 / 10_001, 10_000)
+LOCATION = LocationTest(0.5, 0.1, 5.2, 1 / 10_001, 10_000, 0.99)
 DEPTH = Depth(0.9, 0.001, 4, (2, 4))
 CONTROLS = Controls(
     length=Control(Accuracy(0.3, 0.0, (0.2, 0.4), (0.3,)), PairedDifference(0.625, (0.5, 0.7))),
@@ -48,6 +51,7 @@ def found(analysis: Analysis) -> Analysis:
         analysis,
         similarity=similarity,
         permutation=TEST,
+        location=LOCATION,
         balance=nulls(),
         classifier=classifier,
         controls=CONTROLS,
@@ -65,18 +69,45 @@ def test_an_effect_is_told_with_its_numbers(found: Analysis) -> None:
     told = text(found)
     assert "Prompts of one category are routed more similarly" in told
     assert "0.843 within and 0.623 across" in told.replace("0.844", "0.843").replace("0.622", "0.623")
-    assert "Cohen's d = 1.44 (95 % interval 1.10 to 1.80); p < 0.001, 10,000 permutations" in told
+    assert "Cohen's d = 1.44 (95 % interval 1.10 to 1.80); test of location t = 5.20, p < 0.001" in told
+    assert "permutation test of similarity p < 0.001, 10,000 permutations of the labels." in told
     assert "92.5 % of the prompts from the signature alone (± 6.1 % over 5 folds; chance 25.0 %, p = 0.002)" in told
     assert "grows with depth (Spearman +0.90, p = 0.001) and is largest in layer 4 (d = 2.50; 95 % interval" in told
     assert "interval of the peak: layers 2 to 4" in told
 
 
 def test_a_null_result_is_told_as_one(found: Analysis) -> None:
-    told = text(found, permutation=replace(TEST, p_value=0.4, permutations=999))
+    nothing = replace(LOCATION, p_value=0.3)
+    told = text(found, permutation=replace(TEST, p_value=0.4, permutations=999), location=nothing)
     assert "cannot be told from that of permuted labels" in told
     assert "routed more similarly" not in told
     assert "no clear trend" in text(found, depth=Depth(0.1, 0.5, 4, None))
     assert "falls with depth" in text(found, depth=Depth(-0.9, 0.01, 4, None))
+
+
+def test_the_headline_follows_the_test_of_location_and_says_where_the_statistic_of_the_study_does_not(
+    found: Analysis,
+) -> None:
+    spread_only = text(found, location=replace(LOCATION, p_value=0.6))
+    assert "The mean routing of the categories cannot be told from that of permuted labels" in spread_only
+    assert "unequal spread or unequal length" in spread_only
+    assert "routed more similarly" not in spread_only
+    hidden = text(found, permutation=replace(TEST, p_value=0.4))
+    assert "Prompts of one category are routed more similarly" in hidden
+    assert "similarity within minus across, does not show it (p = 0.400" in hidden
+
+
+def test_without_a_test_of_location_the_headline_says_so(found: Analysis) -> None:
+    reason = "category 'a' has 2 prompts; 3 are needed"
+    told = text(found, location=None, notes={"location": reason})
+    assert f"Mean routing was not tested by itself ({reason})." in told
+
+
+def test_groups_are_named_in_the_headline_and_too_few_of_them_as_well(found: Analysis) -> None:
+    units = UnitsOfAnalysis(units=4, design="nested", pairs_left_out=300, least_p=1 / 3)
+    told = text(found, units=units)
+    assert "permutations of the labels over 4 groups" in told
+    assert "So few groups allow no p-value below 0.333." in told
 
 
 @pytest.mark.parametrize(
