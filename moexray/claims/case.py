@@ -63,8 +63,21 @@ class Case:
         return tuple(categories[name] for name in self.known(self.analysis.pca, "pca").prompt_ids)
 
     @cached_property
+    def groups(self) -> tuple[str, ...] | None:
+        """The group of each prompt of the plane; None where there are none."""
+        prompts = self.signatures.prompts
+        if prompts.groups is None:
+            return None
+        groups = dict(zip(prompts.ids, prompts.groups, strict=True))
+        return tuple(groups[name] for name in self.known(self.analysis.pca, "pca").prompt_ids)
+
+    @cached_property
     def silhouettes(self) -> CategorySilhouettes:
         """The silhouettes of the categories in the plane."""
         return category_silhouettes(
-            self.plane, self.labels, permutations=self.permutations, rng=self.rng("silhouettes")
+            self.plane,
+            self.labels,
+            groups=self.groups,
+            permutations=self.permutations,
+            rng=self.rng("silhouettes"),
         )

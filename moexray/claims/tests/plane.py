@@ -58,7 +58,12 @@ def adjacent(claim: Claim, case: Case) -> Finding:
     """
     first, second = claim.values["categories"]
     found = centroid_distance(
-        case.plane, case.labels, (first, second), permutations=case.permutations, rng=case.rng("adjacent")
+        case.plane,
+        case.labels,
+        (first, second),
+        groups=case.groups,
+        permutations=case.permutations,
+        rng=case.rng("adjacent"),
     )
     near, differ = found.rank <= _CLOSEST, found.p_value < LEVEL
     verdict = (Verdict.reproduced if differ else Verdict.direction_only) if near else Verdict.not_reproduced

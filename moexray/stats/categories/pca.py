@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
+from moexray.stats.categories.clusters import silhouette
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class PrincipalComponents:
         ``(prompts, 2)``; each component's sign makes its largest weight positive.
     silhouette
         Mean silhouette of the categories in these two coordinates, from −1 to 1 (P. Rousseeuw,
-        J. Comput. Appl. Math. 20, 1987); None unless there are two categories, one of them with two prompts.
+        J. Comput. Appl. Math. 20, 1987); None unless there are two categories, one of them with two prompts of
+        different units.
     """
 
     explained_variance_ratio: NDArray[np.float64]
@@ -29,7 +31,9 @@ class PrincipalComponents:
     silhouette: float | None
 
 
-def principal_components(vectors: NDArray[np.float64], labels: Sequence[str]) -> PrincipalComponents:
+def principal_components(
+    vectors: NDArray[np.float64], labels: Sequence[str], *, groups: Sequence[str] | None = None
+) -> PrincipalComponents:
     """Project the centred signatures onto their first two principal components.
 
     Parameters
@@ -38,6 +42,8 @@ def principal_components(vectors: NDArray[np.float64], labels: Sequence[str]) ->
         Signatures ``(prompts, dimensions)``.
     labels
         The category of each prompt.
+    groups
+        The group of each prompt: distances inside a group do not count in the silhouette.
 
     Raises
     ------
@@ -59,13 +65,5 @@ def principal_components(vectors: NDArray[np.float64], labels: Sequence[str]) ->
     return PrincipalComponents(
         explained_variance_ratio=np.asarray(lengths[:2] ** 2 / total),
         coordinates=np.asarray(coordinates),
-        silhouette=_silhouette(coordinates, labels),
+        silhouette=silhouette(coordinates, labels, groups),
     )
-
-
-def _silhouette(coordinates: NDArray[np.float64], labels: Sequence[str]) -> float | None:
-    if not 2 <= len(set(labels)) < len(labels):
-        return None
-    from sklearn.metrics import silhouette_score
-
-    return float(silhouette_score(coordinates, list(labels)))

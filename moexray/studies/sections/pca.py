@@ -22,12 +22,15 @@ class Components:
     def missing(self) -> Iterator[tuple[str, str]]:
         """Yield what one category leaves out."""
         if self.silhouette is None:
-            yield "silhouette", "it needs two categories, one of them with two prompts"
+            yield (
+                "silhouette",
+                "it needs two categories, one of them with two prompts, of different groups if they have any",
+            )
 
 
 def plane(cohort: Cohort, _notes: Notes) -> Components:
     """Project signatures onto their first two principal components."""
-    found = principal_components(cohort.vectors, cohort.labels)
+    found = principal_components(cohort.vectors, cohort.labels, groups=cohort.groups)
     return Components(
         explained_variance_ratio=tuple(found.explained_variance_ratio.tolist()),
         coordinates=tuple(map(tuple, found.coordinates.tolist())),
