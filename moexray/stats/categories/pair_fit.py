@@ -44,13 +44,21 @@ class PairFit:
 
     def residuals(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (…, prompts, prompts)
         """Return what the fit leaves of symmetric matrices ``(…, prompts, prompts)``; 0 where there is no pair."""
-        prompts, features = self.features.shape
         held = values * self.pairs
-        sides = np.swapaxes(held @ self.features, -1, -2)
-        numbers = sides.reshape(*sides.shape[:-2], features * prompts) @ self.inverse
-        fitted = self.features @ numbers.reshape(sides.shape)
-        held -= (fitted + np.swapaxes(fitted, -1, -2)) * self.pairs
+        fitted = self.fitted(held)
+        fitted *= self.pairs
+        held -= fitted
         return np.asarray(held)
+
+    def fitted(self, values: NDArray[np.float64]) -> NDArray[np.float64]:  # (…, prompts, prompts)
+        """Return the fit to symmetric matrices that are 0 where there is no pair; there, too, it has some value."""
+        prompts, features = self.features.shape
+        sides = np.swapaxes(values @ self.features, -1, -2)
+        numbers = (sides.reshape(*sides.shape[:-2], features * prompts) @ self.inverse).reshape(sides.shape)
+        rows = np.broadcast_to(self.features, (*values.shape[:-1], features))
+        left = np.concatenate([rows, np.swapaxes(numbers, -1, -2)], axis=-1)
+        right = np.concatenate([numbers, np.swapaxes(rows, -1, -2)], axis=-2)
+        return np.asarray(left @ right)
 
 
 def _standardised(features: NDArray[np.float64]) -> NDArray[np.float64]:

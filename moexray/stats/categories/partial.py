@@ -11,8 +11,8 @@ from moexray.stats.categories.pair_fit import PairFit
 from moexray.stats.inference.permutation import p_value
 from moexray.stats.inference.units import Units, units_of
 
-# Numbers in the matrices that are permuted together.
-_TOGETHER = 2**18
+# Numbers in the matrices that are permuted together: few enough to stay in a processor's cache.
+_TOGETHER = 2**15
 # Sums of squares below this share are rounding.
 _NEGLIGIBLE = 1e-18
 # Labelings that make the same pairs give a t that differs by rounding only.
@@ -148,7 +148,9 @@ def _t(rest: NDArray[np.float64], outcome: NDArray[np.float64], units: Units) ->
     defined = norm > 1e-12 * outcome.size
     norm = np.where(defined, norm, 1)
     effect = product / norm
-    scores = rest * (outcome - effect[:, None, None] * rest)
+    scores = effect[:, None, None] * rest
+    np.subtract(outcome, scores, out=scores)
+    scores *= rest
     if units.design != "independent":
         scores = _sums(scores, units)
     of_units = (scores.sum(axis=2) ** 2).sum(axis=1)
@@ -170,7 +172,9 @@ def _same(categories: NDArray[np.integer], fit: PairFit) -> NDArray[np.float64]:
 def _without(values: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Subtract the projections of matrices ``(…, prompts, prompts)`` on a basis ``(covariates, prompts, prompts)``."""
     flat, columns = values.reshape(len(values), -1), basis.reshape(len(basis), values[0].size)
-    return np.asarray((flat - (flat @ columns.T) @ columns).reshape(values.shape))
+    projected = (flat @ columns.T) @ columns
+    np.subtract(flat, projected, out=projected)
+    return np.asarray(projected.reshape(values.shape))
 
 
 def _basis(fit: PairFit, covariates: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

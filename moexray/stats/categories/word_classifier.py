@@ -111,24 +111,19 @@ def classify_bags(
     held = csr_array(counts, dtype=np.float64)
     marks = held.copy()
     marks.data[:] = 1
+    terms = marks.T.tocsr()
 
     def features(split: Split) -> Coordinates:
         training, test = split
-        frequencies = np.asarray(marks[training].sum(axis=0)).ravel()
+        known = np.zeros(len(labels))
+        known[training] = 1
+        frequencies = terms @ known
         # A term that no training prompt holds is unknown. The weights are those of scikit-learn's TfidfTransformer.
         weights = np.where(frequencies > 0, np.log((1 + len(training)) / (1 + frequencies)) + 1, 0)
-        known, unseen = (_unit_rows(held[rows], weights) for rows in (training, test))
-        return along_axes((known @ known.T).toarray(), (unseen @ known.T).toarray())
+        weighted = csr_array((held.data * weights[held.indices], held.indices, held.indptr), shape=held.shape)
+        products = (weighted @ weighted.T).toarray()
+        lengths = np.sqrt(np.maximum(np.diag(products), 1e-300))
+        products /= np.multiply.outer(lengths, lengths)
+        return along_axes(products[np.ix_(training, training)], products[np.ix_(test, training)])
 
     return cross_validated(features, labels, folds=folds, groups=groups, seed=seed, repeats=repeats)
-
-
-def _unit_rows(counts: Any, weights: NDArray[np.float64]) -> Any:
-    """Multiply the terms of rows by their weights, and scale each row to unit length."""
-    from scipy.sparse import csr_array
-
-    values = counts.data * weights[counts.indices]
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    lengths = np.sqrt(np.bincount(rows, values**2, minlength=counts.shape[0]))
-    values = values / np.where(lengths > 0, lengths, 1)[rows]
-    return csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
