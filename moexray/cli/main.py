@@ -22,6 +22,7 @@ COMMANDS = {
     "claims": "Check published claims: the value here, the test that decides, and a verdict.",
     "experts": "Describe what experts do: their load, the categories they get more of, their tokens and partners.",
     "compare": "Compare the routing of two models, checkpoints or precisions on the same prompts, layer by layer.",
+    "power": "Find how many prompts, groups or tokens a study needs to tell categories apart, by simulation.",
     "info": "Describe a file: model, prompts, layers, tokens, and how it was made.",
     "merge": "Join captures of different prompts into one file.",
     "models": "List the MoE architectures that can be recorded, or describe one model without reading its weights.",

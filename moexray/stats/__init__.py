@@ -32,6 +32,8 @@ from moexray.stats.categories.other_prompts import (
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
 from moexray.stats.categories.permuted_classifier import ClassifierTest, classifier_p_value, classifier_test
+from moexray.stats.categories.population import Population, StudyDesign, estimated_population, population_of_effect
+from moexray.stats.categories.power import simulated_power
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
 from moexray.stats.categories.surface import PairedDifference, paired_difference, surface_similarities
 from moexray.stats.categories.word_classifier import classify_words
@@ -96,6 +98,7 @@ __all__ = [
     "PairedLayer",
     "PartialEffect",
     "PermutationTest",
+    "Population",
     "PrincipalComponents",
     "ResidualTest",
     "RoutingInformation",
@@ -108,6 +111,7 @@ __all__ = [
     "SpecialisationTests",
     "Specification",
     "Spread",
+    "StudyDesign",
     "TokenRows",
     "TokenShare",
     "WithinUnderNull",
@@ -125,6 +129,7 @@ __all__ = [
     "depth_trend",
     "dispersion_test",
     "domain_specialisation",
+    "estimated_population",
     "exact_auc",
     "expected_routing",
     "jackknife_interval",
@@ -146,6 +151,7 @@ __all__ = [
     "peak_layer_interval",
     "peak_layers",
     "permutation_test",
+    "population_of_effect",
     "principal_components",
     "residual_test",
     "router_saturation",
@@ -154,6 +160,7 @@ __all__ = [
     "selections",
     "similarity",
     "similarity_to_training",
+    "simulated_power",
     "specialisation_tests",
     "specifications",
     "surface_similarities",

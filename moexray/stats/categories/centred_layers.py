@@ -69,7 +69,7 @@ def centred_prompts(shares: NDArray[np.float64], labels: Sequence[str], groups: 
     routed = np.flatnonzero(shares.any(axis=(1, 2)))
     if len(routed) < len(shares):
         shares, units = shares[routed], units.take(routed)
-    _check(units)
+    check_units(units)
     present = np.asarray(shares.any(axis=2))
     patterns, of_layer = np.unique(present, axis=1, return_inverse=True)
     counted = present.sum(axis=0).clip(1)[:, None]
@@ -100,7 +100,8 @@ def p_value_of(observed: float, null: NDArray[np.float64]) -> float:
     return float((1 + reached) / (1 + len(null)))
 
 
-def _check(units: Units) -> None:
+def check_units(units: Units) -> None:
+    """Raise NotComputable if there is one category only, or one has fewer than three units."""
     if len(units.names) < 2:
         message = "there is one category only"
         raise NotComputable(message)
