@@ -98,6 +98,9 @@ def specialisation_tests(
     * that of |D| / √(m(1 − m) · ΣV / Σ m(1 − m)), from the normal distribution, since of a few prompts that differ much
       one alone may hold most of an expert's selections, and permutations that move it say little.
 
+    An expert whose share varies more, in one category alone, than m(1 − m) and the other experts say has a p that is
+    too small.
+
     Labels are permuted over units, not tokens, since the tokens of a prompt depend on each other; see
     `moexray.stats.inference.units`. p-values are adjusted over all categories and experts (Y. Benjamini and Y.
     Hochberg, J. Roy. Stat. Soc. B 57, 1995). The smallest possible p-value is 1 / (1 + permutations), so this many
