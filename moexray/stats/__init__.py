@@ -22,6 +22,7 @@ from moexray.stats.categories.clusters import (
 )
 from moexray.stats.categories.dispersion import DispersionTest, Spread, dispersion_test
 from moexray.stats.categories.generalisation import LeftOutGroups, leave_groups_out
+from moexray.stats.categories.joint import SpecificationTest, specification_test
 from moexray.stats.categories.location import LocationTest, location_test
 from moexray.stats.categories.other_prompts import (
     OtherPrompts,
@@ -110,6 +111,7 @@ __all__ = [
     "SimilarityToTraining",
     "SpecialisationTests",
     "Specification",
+    "SpecificationTest",
     "Spread",
     "StudyDesign",
     "TokenRows",
@@ -162,6 +164,7 @@ __all__ = [
     "similarity_to_training",
     "simulated_power",
     "specialisation_tests",
+    "specification_test",
     "specifications",
     "surface_similarities",
     "table_information",

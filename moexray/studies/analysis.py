@@ -9,6 +9,7 @@ from moexray.formats import categories_text, count, estimate, number, p_text, pe
 from moexray.signatures import Signatures, Weighting
 from moexray.stats.categories.alternatives import Specification
 from moexray.stats.categories.dispersion import DispersionTest
+from moexray.stats.categories.joint import SpecificationTest
 from moexray.stats.categories.location import LocationTest
 from moexray.stats.inference.permutation import PermutationTest
 from moexray.studies.cohort import Cohort, about_prompts
@@ -18,7 +19,7 @@ from moexray.studies.limits import LIMITS, Limits
 from moexray.studies.notes import Notes
 from moexray.studies.results import Result
 from moexray.studies.section import compute_sections, group, section, sections_of
-from moexray.studies.sections.alternatives import alternatives
+from moexray.studies.sections.alternatives import NOT_ASKED, all_alternatives, alternatives
 from moexray.studies.sections.balance import Balance, load_balancing
 from moexray.studies.sections.classifier import Classifier, classifier
 from moexray.studies.sections.controls import Controls
@@ -48,6 +49,8 @@ class Analysis(Result):
         The key ``load`` of the file.
     specifications
         The headline under every other sensible choice, where they were asked for.
+    specifications_p
+        The test of all of these together.
     notes
         Why something is None, or what it looked at, by its name: ``classifier.p_value``.
     """
@@ -74,6 +77,7 @@ class Analysis(Result):
     generalisation: Generalisation | None = section(generalisation, added=True)
     test: Tested | None = section(tested, when_asked=True)
     specifications: tuple[Specification, ...] | None = section(alternatives, when_asked=True)
+    specifications_p: SpecificationTest | None = section(all_alternatives, when_asked=True, beside="similarity")
     notes: Mapping[str, str]
 
     def disagreement(self) -> str | None:
@@ -189,6 +193,11 @@ def analyze(
     if test is not None:
         held_out(signatures, test)
     notes = Notes({**about_prompts(cohort)})
-    asked = [name for name, wanted in (("specifications", specifications), ("test", test is not None)) if wanted]
+    asked = [
+        *(("specifications", "specifications_p") if specifications else ()),
+        *(("test",) if test is not None else ()),
+    ]
+    if not specifications:
+        notes.add("specifications_p", NOT_ASKED)
     found = compute_sections(Analysis, cohort, notes, asked=asked, announce=on_step)
     return Analysis(signatures=header_of(cohort), settings=settings_of(cohort), **found, notes=notes.sorted())

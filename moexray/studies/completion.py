@@ -7,7 +7,7 @@ from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
-from moexray.studies.sections.alternatives import alternatives
+from moexray.studies.sections.alternatives import all_alternatives, alternatives
 from moexray.studies.sections.controls import token_ids_alone
 from moexray.studies.sections.token_identity import token_identity
 from moexray.trace import Trace
@@ -36,7 +36,10 @@ def completed(
     if specifications:
         part = notes.under("specifications")
         found = part.attempt("", lambda: alternatives(cohort, part))
-        analysis = replace(analysis, specifications=found)
+        part = notes.under("specifications_p")
+        notes.found.pop(part.prefix, None)
+        together = part.attempt("", lambda: all_alternatives(cohort, part))
+        analysis = replace(analysis, specifications=found, specifications_p=together)
     if trace is not None:
         part = notes.under("controls.token_identity")
         notes.found.pop(part.prefix, None)

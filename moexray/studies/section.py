@@ -34,7 +34,14 @@ class Section:
     when_asked: bool
 
 
-def section(compute: Compute[R], *, key: str | None = None, when_asked: bool = False, added: bool = False) -> R:
+def section(
+    compute: Compute[R],
+    *,
+    key: str | None = None,
+    when_asked: bool = False,
+    beside: str | None = None,
+    added: bool = False,
+) -> R:
     """Return a field that `compute` fills; None where that raises `NotComputable`, with the reason in the notes.
 
     Parameters
@@ -45,10 +52,12 @@ def section(compute: Compute[R], *, key: str | None = None, when_asked: bool = F
         Its key in the JSON, by default its name.
     when_asked
         Compute it only where it is asked for; else it has no key in the JSON.
+    beside
+        Another field: where that is not None, it has its key even with null.
     added
         Files of earlier versions lack it; read from them, it is None.
     """
-    made: R = _field(compute, key=key, when_asked=when_asked, added=added)
+    made: R = _field(compute, key=key, when_asked=when_asked, beside=beside, added=added)
     return made
 
 
@@ -58,8 +67,10 @@ def group(of: type[R]) -> R:
     return made
 
 
-def _field(compute: Any, *, key: str | None, when_asked: bool = False, added: bool = False) -> Any:
-    metadata = {"compute": compute, "optional": when_asked, "beside": None, **({} if key is None else {"key": key})}
+def _field(
+    compute: Any, *, key: str | None, when_asked: bool = False, beside: str | None = None, added: bool = False
+) -> Any:
+    metadata = {"compute": compute, "optional": when_asked, "beside": beside, **({} if key is None else {"key": key})}
     return field(default=None, metadata=metadata) if when_asked or added else field(metadata=metadata)
 
 

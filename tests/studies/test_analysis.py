@@ -55,7 +55,7 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
             "classifier",
             "controls",
         ),
-        *("phases", "pca", "layers", "depth", "load", "generalisation", "notes"),
+        *("phases", "pca", "layers", "depth", "load", "generalisation", "specifications_p", "notes"),
     ]
     assert set(document["similarity"]) == {
         *("within", "across", "cohens_d", "cohens_d_ci", "auc", "auc_ci", "by_category", "by_pair"),
@@ -84,7 +84,8 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
         *("accuracy", "signatures_less_this", "of", "words", "characters", "token_ids")
     }
     takes_a_trace = {"controls.lexical.token_ids", "controls.token_identity"}
-    assert set(document["notes"]) == {*takes_a_trace, "generalisation"}  # that takes groups
+    not_asked = {"generalisation", "specifications_p"}  # the first takes groups
+    assert set(document["notes"]) == {*takes_a_trace, *not_asked}
 
 
 @pytest.mark.parametrize("phase", ["prompt", "generated", "all"])

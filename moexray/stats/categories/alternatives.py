@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.labels import category_numbers
-from moexray.stats.inference.permutation import p_value, shuffled_labels
 from moexray.stats.pairs.divergence import jensen_shannon
-from moexray.stats.pairs.shuffled import mean_differences
+from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import similarity, unit_rows
 
 EVERY = "none"
@@ -33,7 +31,7 @@ class Specification:
     left_out
         The category that was left out, or ``none``.
     cohens_d, auc, p_value
-        Effect size, AUC, and permutation p-value, not adjusted.
+        Effect size, AUC, and the p-value from permuting the labels of the prompts that it looks at, not adjusted.
     """
 
     measure: str
@@ -49,6 +47,7 @@ def specifications(
     loads: Mapping[str, NDArray[np.integer]],
     labels: Sequence[str],
     *,
+    groups: Sequence[str] | None = None,
     masses: Mapping[str, NDArray[np.floating]] | None = None,
     permutations: int,
     rng: int | np.random.Generator,
@@ -61,6 +60,8 @@ def specifications(
         For each segment the selections ``(prompts, layers, experts)``; prompts without any are left out of it.
     labels
         The category of each prompt.
+    groups
+        The group of each prompt: see `moexray.stats.inference.units.units_of`.
     masses
         For each segment the sums of the selections' gate weights, where these were recorded.
     permutations
@@ -76,15 +77,17 @@ def specifications(
     seed = int(np.random.default_rng(rng).integers(2**32))
     found = []
     for tokens, counts in loads.items():
-        present = counts.sum(axis=(1, 2)) > 0
-        names = np.asarray(labels, dtype=object)
+        present = np.flatnonzero(counts.sum(axis=(1, 2)) > 0)
+        names = np.asarray(labels, dtype=object)[present]
+        of_groups = None if groups is None else [groups[row] for row in present.tolist()]
+        measured = list(representations(counts[present], None if masses is None else masses[tokens][present]))
         for left_out in (EVERY, *sorted(set(labels))):
-            chosen = present & (names != left_out) if left_out != EVERY else present
+            chosen = np.flatnonzero(names != left_out) if left_out != EVERY else np.arange(len(names))
             if len(set(names[chosen])) < 2:
                 continue
-            mass = None if masses is None else masses[tokens][chosen]
-            for measure, layers, vectors in representations(counts[chosen], mass):
-                answer = _answer(vectors, names[chosen].tolist(), permutations, seed)
+            some = None if of_groups is None else [of_groups[row] for row in chosen.tolist()]
+            for measure, layers, vectors in measured:
+                answer = _answer(vectors[chosen], names[chosen].tolist(), some, permutations=permutations, seed=seed)
                 found.append(Specification(measure, layers, tokens, left_out, *answer))
     return found
 
@@ -93,6 +96,8 @@ def representations(
     counts: NDArray[np.integer], mass: NDArray[np.floating] | None = None
 ) -> Iterator[tuple[str, str, NDArray[np.float64]]]:  # vectors (prompts, dimensions)
     """Yield vectors whose cosine is the similarity, for each measure and way to combine layers.
+
+    Shares are centred on the mean of these prompts, also where a category is left out afterwards.
 
     The mean of the layers' cosines is the cosine of their concatenated unit vectors. 1 − Jensen–Shannon divergence
     (in bits) is positive definite (M. Hein and O. Bousquet, AISTATS 2005), so it is the inner product of the rows of a
@@ -130,18 +135,21 @@ def _divergences(shares: NDArray[np.float64]) -> NDArray[np.float64]:  # (prompt
 
 
 def _answer(
-    vectors: NDArray[np.float64], labels: Sequence[str], permutations: int, seed: int
+    vectors: NDArray[np.float64],
+    labels: Sequence[str],
+    groups: Sequence[str] | None,
+    *,
+    permutations: int,
+    seed: int,
 ) -> tuple[float | None, float | None, float | None]:
     if not np.linalg.norm(vectors, axis=1).all():
         return None, None, None
-    found = similarity(vectors, labels)
+    found = similarity(vectors, labels, groups=groups)
     try:
-        observed = float(mean_differences(vectors, category_numbers(labels)[None])[0])
+        test = permutation_test(vectors, labels, groups=groups, permutations=permutations, rng=seed)
     except NotComputable:
         return found.cohens_d, None, None
-    blocks = shuffled_labels(labels, permutations=permutations, rng=seed)
-    null = np.concatenate([mean_differences(vectors, block) for block in blocks])
-    return found.cohens_d, found.auc.value if found.auc else None, p_value(observed, null)
+    return found.cohens_d, found.auc.value if found.auc else None, test.p_value
 
 
 def _shares(loads: NDArray[np.number]) -> NDArray[np.float64]:

@@ -2,29 +2,54 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.segments import selectors
 from moexray.stats.categories.alternatives import Specification, specifications
+from moexray.stats.categories.joint import SpecificationTest, specification_test
 from moexray.studies.cohort import Cohort
 from moexray.studies.limits import LEVEL
 from moexray.studies.notes import Notes
 
+NOT_ASKED = "it is of specifications, which `moexray analyze --specifications` computes"
 CHOICES = ("measure", "layers", "phase", "left_out")
 
 
 def alternatives(cohort: Cohort, _notes: Notes) -> tuple[Specification, ...]:
     """Compute every specification, for prompt tokens, generated tokens and all of them."""
+    return tuple(specifications(*_loads(cohort), **_options(cohort), rng=cohort.seed))
+
+
+def all_alternatives(cohort: Cohort, _notes: Notes) -> SpecificationTest:
+    """Test all of them together.
+
+    Raises
+    ------
+    NotComputable
+        If there is no pair within a category, or none across, or labels change no specification.
+    """
+    return specification_test(*_loads(cohort), **_options(cohort), rng=cohort.rng("specifications"))
+
+
+def _loads(cohort: Cohort) -> tuple[dict[str, NDArray[np.integer]], Sequence[str]]:
     signatures = cohort.signatures
-    chosen = [name for name in ("prompt", "generated") if name in selectors(signatures.segments)] + ["all"]
-    loads: dict[str, NDArray[np.integer]] = {tokens: signatures.loads(tokens) for tokens in chosen}
-    masses: dict[str, NDArray[np.floating]] | None = (
-        {tokens: signatures.masses(tokens) for tokens in chosen} if signatures.has_mass else None
-    )
-    permutations = min(cohort.permutations, cohort.limits.specification_permutations)
-    return tuple(specifications(loads, cohort.labels, masses=masses, permutations=permutations, rng=cohort.seed))
+    return {tokens: signatures.loads(tokens) for tokens in _tokens(cohort)}, cohort.labels
+
+
+def _tokens(cohort: Cohort) -> list[str]:
+    return [name for name in ("prompt", "generated") if name in selectors(cohort.signatures.segments)] + ["all"]
+
+
+def _options(cohort: Cohort) -> dict[str, Any]:
+    signatures = cohort.signatures
+    return {
+        "groups": cohort.groups,
+        "masses": {tokens: signatures.masses(tokens) for tokens in _tokens(cohort)} if signatures.has_mass else None,
+        "permutations": min(cohort.permutations, cohort.limits.specification_permutations),
+    }
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from moexray.errors import FigureError
+from moexray.formats import p_text
 from moexray.stats.categories.alternatives import Specification
 from moexray.studies.analysis import Analysis
 from moexray.studies.limits import LEVEL
@@ -18,7 +19,8 @@ from moexray.views.wording import choice_text
 def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
     """Draw Cohen's d of every specification, the smallest first, over marks that say what was chosen.
 
-    Filled circles have p < 0.05, open ones have not. (U. Simonsohn, J. Simmons and L. Nelson, Nature Human
+    Filled circles have p < 0.05, open ones have not; the p of all specifications together stands above them.
+    (U. Simonsohn, J. Simmons and L. Nelson, Nature Human
     Behaviour 4, 2020.)
 
     Parameters
@@ -47,6 +49,9 @@ def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
         title = title_of("Effect size under every choice", analysis.signatures, sample=analysis.signatures.sample)
         set_title(upper, title, own_figure=ax is None)
         _effects(upper, known)
+        if analysis.specifications_p is not None:
+            together = f"all together: {p_text(analysis.specifications_p.p_value)}"
+            upper.text(0.99, 0.03, together, transform=upper.transAxes, ha="right", va="bottom", fontsize=7)
         for row, (choice, value) in enumerate(rows):
             chosen = [i for i, one in enumerate(known) if getattr(one, choice) == value]
             lower.plot(chosen, [row] * len(chosen), "|", markersize=5, color="black", markeredgewidth=0.7)

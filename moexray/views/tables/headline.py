@@ -205,6 +205,13 @@ def _depth(analysis: Analysis) -> Iterator[Row]:
         yield "peak may be in", _in_runs(depth.peak_layers)
 
 
+def _specifications(analysis: Analysis) -> Iterator[Row]:
+    found = analysis.specifications_p
+    if found is not None:
+        together = f"all {count(found.specifications, 'specification')} together"
+        yield "other choices", f"{together}: {_tested(found.p_value, found.permutations)}"
+
+
 def _in_runs(layers: Sequence[int]) -> str:
     """Return numbers with runs of neighbours joined: ``1-3, 7``."""
     runs: list[list[int]] = []
@@ -236,5 +243,6 @@ _ROWS = {
     "phases": _phases,
     "pca": _components,
     "depth": _depth,
+    "specifications_p": _specifications,
 }
 HEADLINE_SECTIONS = frozenset(_ROWS)
