@@ -34,6 +34,8 @@ class Limits:
         and category.
     partial_prompts, partial_permutations
         Of the effect with words and length held fixed, whose permutations reorder a matrix of prompts by prompts.
+    layer_permutations
+        Of the tests of single layers.
     phase_permutations
         Of the comparison of phases.
     specification_permutations
@@ -64,6 +66,7 @@ class Limits:
     location_products: int = 10**11
     partial_prompts: int = 500
     partial_permutations: int = 2000
+    layer_permutations: int = 2000
     phase_permutations: int = 2000
     specification_permutations: int = 1000
     token_prompts: int = 500

@@ -88,10 +88,15 @@ def centred_prompts(shares: NDArray[np.float64], labels: Sequence[str], groups: 
 
 def permuted(units: Units, permutations: int, rng: int | Generator, *, numbers: int) -> Iterator[NDArray[np.int32]]:
     """Yield permuted labelings of the parts in blocks that fit memory, where each takes so many numbers."""
-    rows = max(1, _MOST_NUMBERS // numbers)
     for block in units.labelings(permutations, rng):
-        for start in range(0, len(block), rows):
-            yield block[start : start + rows]
+        yield from in_rows(block, numbers)
+
+
+def in_rows(labelings: NDArray[np.int32], numbers: int) -> Iterator[NDArray[np.int32]]:
+    """Split labelings into blocks that fit memory, where each takes so many numbers."""
+    rows = max(1, _MOST_NUMBERS // numbers)
+    for start in range(0, len(labelings), rows):
+        yield labelings[start : start + rows]
 
 
 def p_value_of(observed: float, null: NDArray[np.float64]) -> float:

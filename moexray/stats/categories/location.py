@@ -17,12 +17,21 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from moexray.stats.categories.centred_layers import EQUAL, centred_prompts, p_value_of, permuted
+from moexray.stats.categories.centred_layers import (
+    EQUAL,
+    centred_prompts,
+    check_units,
+    in_rows,
+    p_value_of,
+    permuted,
+)
 from moexray.stats.categories.pair_means import CategoryPairs
-from moexray.stats.inference.units import Units
+from moexray.stats.inference.units import Units, units_of
 
 # A standard error below this share of the signatures' variance is rounding.
 _LEAST_ERROR = 1e-8
+# Digits of t: labelings that split the units alike differ beyond them, by rounding.
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,44 @@ def location_test(
         permutations=permutations,
         share_of_difference=_share_of_difference(prompts.shares, units),
     )
+
+
+def layer_locations(
+    shares: NDArray[np.float64],
+    labels: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    permutations: int,
+    rng: int | Generator,
+) -> NDArray[np.float64]:  # (1 + permutations, layers)
+    """Return the statistic of `location_test` for each layer alone; all layers share the permutations.
+
+    The first row is of the labels as they are. A layer in which all signatures are equal has zeros.
+
+    Parameters
+    ----------
+    shares, labels, groups, permutations, rng
+        See `location_test`.
+
+    Raises
+    ------
+    NotComputable
+        If there is one category only, or one of them has fewer than three units.
+    """
+    units = units_of(labels, groups)
+    check_units(units)
+    blocks = list(units.labelings(permutations, rng, first=True))
+    found = np.zeros((1 + permutations, shares.shape[1]))
+    for place in range(shares.shape[1]):
+        layer = shares[:, place]
+        present = np.asarray(layer.any(axis=1))
+        centred = (layer - layer.sum(axis=0) / max(1, int(present.sum()))) * present[:, None]
+        variance, length = (float((values**2).sum()) / len(shares) for values in (centred, layer))
+        if variance > EQUAL**2 * length:
+            pairs = CategoryPairs.of(centred, units, present)
+            rows = (part for block in blocks for part in in_rows(block, pairs.numbers))
+            found[:, place] = np.concatenate([_statistics([pairs], part, variance)[2] for part in rows])
+    return np.round(found, _DIGITS)
 
 
 def _statistics(

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.stats.categories.classifier import REPEATS, Classification, classify
+from moexray.stats.categories.location import layer_locations
 from moexray.stats.inference.multiple import LayerPValues, max_t_p_values
-from moexray.stats.inference.units import units_of
-from moexray.stats.pairs.shuffled import differences_of_labelings
 from moexray.stats.pairs.similarity import CategoryEffect
 
 
@@ -92,21 +91,26 @@ def layer_p_values(
     rng: int | np.random.Generator,
     groups: Sequence[str] | None = None,
 ) -> LayerPValues:
-    """Compute the permutation p-value of each layer's category effect; all layers share the permutations.
+    """Test in each layer whether categories differ in mean routing; all layers share the permutations.
 
-    Adjusted for the number of layers by `moexray.stats.inference.multiple.max_t_p_values`. Labels are permuted over the
-    units that groups make, as in `moexray.stats.permutation_test`.
+    The statistic is that of `moexray.stats.location_test`, which neither unequal length nor unequal spread of the
+    categories can raise. p-values are adjusted for the number of layers by
+    `moexray.stats.inference.multiple.max_t_p_values`.
+
+    Parameters
+    ----------
+    vectors
+        Signatures ``(prompts, layers, experts)``.
+    labels
+        The category of each prompt.
+    permutations, rng
+        Number of permutations, and their seed or generator.
+    groups
+        The group of each prompt: labels are permuted over the units that groups make.
 
     Raises
     ------
     NotComputable
-        If there is no pair within a category, or none across.
+        If there is one category only, or one of them has fewer than three units.
     """
-    units = units_of(labels, groups)
-    units.check_pairs()
-    layers = range(vectors.shape[1])
-    differences = [
-        np.column_stack([differences_of_labelings(vectors[:, layer], units, block) for layer in layers])
-        for block in units.labelings(permutations, rng, first=True)
-    ]
-    return max_t_p_values(np.concatenate(differences))
+    return max_t_p_values(layer_locations(vectors, labels, groups=groups, permutations=permutations, rng=rng))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from moexray.stats.inference.multiple import LayerPValues, max_t_p_values
+from moexray.stats.inference.multiple import LayerPValues
 from moexray.stats.layers.by_layer import layer_accuracies, layer_p_values, layer_statistics
 from moexray.stats.pairs.similarity import CategoryEffect
 from moexray.stats.pairs.summaries import Interval
@@ -32,6 +32,8 @@ def layer_by_layer(cohort: Cohort, notes: Notes) -> tuple[LayerEffect, ...]:
     rows = layer_statistics(cohort.layers, cohort.layer_effects, accuracies)
     _note_dropped(cohort, cohort.layer_effects, notes)
     tests = notes.attempt("p_value", lambda: _p_values(cohort))
+    if tests is not None and not cohort.complete:
+        notes.add("p_value", str(cohort.sampled()))
     none = [None] * len(rows)
     p_values: Iterable[tuple[float | None, float | None]] = (
         zip(none, none, strict=True) if tests is None else zip(tests.p_values, tests.adjusted, strict=True)
@@ -43,11 +45,12 @@ def layer_by_layer(cohort: Cohort, notes: Notes) -> tuple[LayerEffect, ...]:
 
 
 def _p_values(cohort: Cohort) -> LayerPValues:
-    if cohort.streamed:
-        return max_t_p_values(cohort.permuted.layers)
-    rng = cohort.rng("layers")
     return layer_p_values(
-        cohort.by_layer, cohort.labels, permutations=cohort.permutations, rng=rng, groups=cohort.groups
+        cohort.by_layer,
+        cohort.labels,
+        permutations=min(cohort.permutations, cohort.limits.layer_permutations),
+        rng=cohort.rng("layers"),
+        groups=cohort.groups,
     )
 
 

@@ -5,11 +5,13 @@ import pytest
 from scipy.stats import kstest
 
 from moexray.stats.categories.classifier import classify
-from moexray.stats.inference.labels import category_numbers
-from moexray.stats.inference.permutation import shuffled_labels
+from moexray.stats.categories.location import location_test
+from moexray.stats.inference.units import units_of
 from moexray.stats.layers.by_layer import LayerStatistics, layer_accuracies, layer_p_values, layer_statistics
-from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import category_effect, similarity
+
+from ..recipes import EQUAL_MEANS, equal_means
+from ..simulations import assert_share, simulated
 
 LABELS = ["code", "math"] * 10
 LAYERS = (0, 2, 5)
@@ -42,7 +44,7 @@ def test_each_layer_equals_the_statistics_of_its_own_part() -> None:
 
 def test_p_values_are_those_of_each_layer_alone_and_find_the_planted_layer() -> None:
     found = layer_p_values(vectors(), LABELS, permutations=499, rng=1)
-    alone = [permutation_test(vectors()[:, i], LABELS, permutations=499, rng=1).p_value for i in range(3)]
+    alone = [location_test(vectors()[:, [i]], LABELS, permutations=499, rng=1).p_value for i in range(3)]
     assert found.p_values == alone
     assert found.p_values[1] == pytest.approx(1 / 500)
     assert min(found.p_values[0], found.p_values[2]) > 1 / 500
@@ -57,8 +59,8 @@ def test_corrected_p_values_are_never_smaller_and_keep_the_planted_layer() -> No
 def test_the_correction_counts_the_shuffles_in_which_any_layer_differs_as_much() -> None:
     """By its definition, layer by layer and shuffle by shuffle."""
     made = vectors()
-    rows = [category_numbers(LABELS), *np.concatenate(list(shuffled_labels(LABELS, permutations=99, rng=4)))]
-    differences = np.array([[statistic(made[:, layer], row) for layer in range(3)] for row in rows])
+    rows = np.concatenate(list(units_of(LABELS).labelings(99, 4, first=True)))
+    differences = np.array([[statistic(made[:, [layer]], row) for layer in range(3)] for row in rows])
     scaled = (differences - differences.mean(axis=0)) / differences.std(axis=0)
     found = layer_p_values(made, LABELS, permutations=99, rng=4).adjusted
     reached = [(1 + sum(max(row) >= scaled[0][layer] - 1e-9 for row in scaled[1:])) / 100 for layer in range(3)]
@@ -66,8 +68,7 @@ def test_the_correction_counts_the_shuffles_in_which_any_layer_differs_as_much()
 
 
 def statistic(vectors: np.ndarray, numbers: np.ndarray) -> float:
-    found = similarity(vectors, [str(n) for n in numbers])
-    return found.within.mean - found.across.mean
+    return location_test(vectors, [str(n) for n in numbers], permutations=1, rng=0).statistic
 
 
 def test_among_layers_that_mean_nothing_the_least_corrected_p_is_uniform() -> None:
@@ -80,6 +81,15 @@ def test_among_layers_that_mean_nothing_the_least_corrected_p_is_uniform() -> No
         least.append(min(layer_p_values(made, ["a", "b"] * 12, permutations=199, rng=rng).adjusted))
     assert kstest(least, "uniform").pvalue > 0.01
     assert abs(np.mean(np.array(least) <= 0.05) - 0.05) < 3.3 * np.sqrt(0.05 * 0.95 / 500)
+
+
+@simulated(30, nightly=500)
+@pytest.mark.parametrize("name", ["10 short, 60 long", "10 loose, 60 tight", "60 loose, 10 tight"])
+def test_length_and_spread_alone_single_out_no_layer(name: str, seeds: range) -> None:
+    """Where layers were tested by their similarity, short beside long prompts singled out a layer in every study."""
+    studies = [equal_means(np.random.default_rng([41, seed]), EQUAL_MEANS[name]) for seed in seeds]
+    least = [min(layer_p_values(one.shares, one.labels, permutations=199, rng=0).adjusted) for one in studies]
+    assert_share(np.array(least) <= 0.05, 0.02, 0.07)
 
 
 def test_too_few_prompts_to_fold_leave_the_rest_of_a_layer() -> None:
