@@ -248,9 +248,12 @@ class Trace:
         wrong = np.argwhere(tokens != found.tokens[which])
         if len(wrong):
             prompt, segment = which[wrong[0, 0]], wrong[0, 1]
+            held, known = tokens[tuple(wrong[0])], found.tokens[prompt, segment]
+            cut = held < known and prompt in block.prompts[[0, -1]]
+            cause = "perhaps a row group ends inside the prompt: each must hold whole prompts. " if cut else ""
             message = (
-                f"{self.path}: prompt {found.prompts.ids[prompt]!r} has {tokens[tuple(wrong[0])]} "
-                f"{short_names(found.segments)[segment]} tokens, its signature {found.tokens[prompt, segment]}: {_CURE}"
+                f"{self.path}: prompt {found.prompts.ids[prompt]!r} has {held} "
+                f"{short_names(found.segments)[segment]} tokens, its signature {known}: {cause}{_CURE}"
             )
             raise TraceError(message)
         if not found.in_memory and len(found) > MOST_IN_MEMORY:

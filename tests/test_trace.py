@@ -47,6 +47,15 @@ def test_tokens_are_those_that_were_written(write_trace: Write, path: Path) -> N
     assert trace.texts() == {row["token_id"]: row["token"] for row in rows}
 
 
+def test_a_row_group_that_ends_inside_a_prompt_is_named_as_the_cause(write_trace: Write, tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    signatures = write_trace(path)
+    table = parquet.read_table(path)
+    parquet.write_table(table, path, row_group_size=3 * 11)
+    with pytest.raises(TraceError, match=r"prompt 'p0' has .* tokens, .* each must hold whole prompts"):
+        list(Trace.open(path, signatures).blocks())
+
+
 def test_some_prompts_are_numbered_anew(write_trace: Write, path: Path) -> None:
     signatures = write_trace(path)
     found = Trace.open(path, signatures).tokens(np.array([5, 2]), "prompt")

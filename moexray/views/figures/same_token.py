@@ -52,7 +52,7 @@ def token_identity(analysis: Analysis, ax: Panels | None = None) -> Panels:
         upper.set(ylabel="experts in common,\nwithin - across")
         if found.share is not None:
             _shares(lower, analysis.signatures.layers, found.share)
-        lower.set(ylabel="token identity,\nshare of separation")
+        lower.set(ylabel="token identity, share of\nseparation, from - to")
         percent_beside(lower)
         layers_below(lower)
         return upper, lower
@@ -77,4 +77,4 @@ def _shares(axes: Axes, index: Sequence[int], found: TokenShare) -> None:
         axes.plot(index, high, marker="^", markersize=4, color=COLOURS[1])
         axes.axhline(found.high, color="0.35", linewidth=0.8, linestyle="--")
     ends = span((found.share, found.ci), (found.high, found.high_ci), write=percent)
-    note_above(axes, f"squares: tokens alone, triangles: with the context that goes with them; dashed: {ends}")
+    note_above(axes, f"dashed: all layers, {ends}")
