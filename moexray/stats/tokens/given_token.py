@@ -106,7 +106,8 @@ def given_token_p(
     N times the information is near Pearson's Σ (S(t,c,e) − n(t,c) s(t,e))² / n(t,c) s(t,e), with S the selections and n
     the occurrences of id t in category c, and s the share of the id's selections that expert e has. The squares of
     single parts in this sum are there whatever the labels say, so the statistic is the products of two parts of
-    different units in one category, studentised: the same-token test, with experts weighted by 1/√s.
+    different units in one category, studentised: the same-token test, with experts weighted by 1/√s. In s every expert
+    has one selection more, so that one that an id selected once does not outweigh all others.
 
     Parameters
     ----------
@@ -123,9 +124,9 @@ def given_token_p(
     """
     rows = UnitRows.of(token_rows(ids, parts), units).only(np.any(chosen >= 0, axis=1))
     counts = selections(rows.parts, chosen, width)
-    by_id = rows.parts.by_id(counts)
-    shares = by_id / np.maximum(by_id.sum(axis=1, keepdims=True), 1)
-    scaled = counts / np.sqrt(np.where(shares > 0, shares, 1))[rows.parts.ids]
+    by_id = rows.parts.by_id(counts) + 1
+    shares = by_id / by_id.sum(axis=1, keepdims=True)
+    scaled = counts / np.sqrt(shares)[rows.parts.ids]
     matrix = pair_matrix(rows, scaled, 1, units=units)
     found = shuffled_gains([rows], matrix[None], units, permutations=permutations, rng=rng).scaled[:, 0]
     return p_value(float(found[0]), found[1:])

@@ -9,7 +9,7 @@ from moexray.errors import NotComputable
 from moexray.stats.tokens.entropy import table_information
 from moexray.stats.tokens.information import RoutingInformation, _information, routing_information
 
-from ..simulations import assert_level, assert_power, assert_share, simulated
+from ..simulations import assert_power, assert_share, simulated
 from .studies import TokenStudy, frequent_words
 
 CATEGORIES, PROMPTS, LENGTH = 4, 100, 50
@@ -104,6 +104,7 @@ def given_token(study: TokenStudy, permutations: int = 1) -> RoutingInformation:
         study.labels,
         width=32,
         permutations=permutations,
+        rng=int(study.token_ids @ np.arange(len(study.token_ids))),
     )
 
 
@@ -116,7 +117,8 @@ def test_small_tables_without_information_given_the_token_hold_none(size: dict[s
     error = np.std([one.bits for one in bits]) / np.sqrt(len(bits))
     assert abs(np.mean([one.bits for one in bits])) < 0.01 + 3 * error
     assert np.mean([one.uncorrected for one in bits]) > 0.05
-    assert_level([float(one.category_given_token_p or 0) for one in found])
+    least = 0.03 if size["prompts"] >= 40 else 0.005  # with five prompts a category the test is cautious
+    assert_share(np.array([float(one.category_given_token_p or 0) <= 0.05 for one in found]), least, 0.07)
     intervals = [one.ci for one in bits if one.ci is not None]
     assert len(intervals) == (len(bits) if size["prompts"] >= 40 else 0)
     if intervals:
