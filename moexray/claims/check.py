@@ -17,10 +17,12 @@ from moexray.studies.analysis import Analysis
 def check_claims(signatures: Signatures, analysis: Analysis, study: Study | None = None) -> ClaimsReport:
     """Test every claim of a published study.
 
-    A claim is `reproduced` if its test holds, `direction only` if the value is another but points the same way,
-    and `not reproduced` otherwise; each test says what that means. It is `not applicable` where the signatures are of
-    another model, of other categories or other settings than the claim needs, or where the value cannot be computed.
-    In the first cases the value is given all the same, with what the test says of it.
+    A claim is `consistent` if the value here is shown to be close to the published one, `different` if it is shown to
+    be another, and then `direction only` if it points the same way; where the errors of both studies allow neither, it
+    is `inconclusive`. Each test says what that means, and which difference these data could have shown. A claim is
+    `not applicable` where the signatures are of another model, of other categories or other settings than the claim
+    needs, or where the value cannot be computed. In the first cases the value is given all the same, with what the test
+    says of it.
 
     Parameters
     ----------
@@ -55,7 +57,13 @@ def _checked(claim: Claim, study: Study, case: Case) -> CheckedClaim:
     except NotComputable as error:
         reason = blocked or f"not computed: {error}"
         return CheckedClaim(**about, here=None, shown=None, verdict=Verdict.not_applicable, reason=reason)
-    about |= {"here": found.here, "shown": found.shown, "tokens": token_remark(claim.kind, case.analysis)}
+    about |= {
+        "here": found.here,
+        "shown": found.shown,
+        "detectable": found.detectable,
+        "detects": found.detects,
+        "tokens": token_remark(claim.kind, case.analysis),
+    }
     if not blocked:
         return CheckedClaim(**about, verdict=found.verdict, reason=found.reason)
     return CheckedClaim(

@@ -9,9 +9,10 @@ from typing import Any
 class Verdict(StrEnum):
     """What a test makes of a claim."""
 
-    reproduced = "reproduced"
+    consistent = "consistent"
     direction_only = "direction only"
-    not_reproduced = "not reproduced"
+    inconclusive = "inconclusive"
+    different = "different"
     not_applicable = "not applicable"
 
 
@@ -31,6 +32,11 @@ class Claim:
         What the test takes of that value.
     needs
         Which of the study's settings the claim depends on.
+    margin
+        The largest difference from the published value that is of no importance; without it no value is consistent.
+    error
+        The error of the published value, one of ``se``, ``ci`` and ``prompts``, and its ``source``: see
+        `moexray.claims.published`. Without it every other value is inconclusive.
     """
 
     id: str
@@ -40,6 +46,8 @@ class Claim:
     published: str
     values: Mapping[str, Any]
     needs: tuple[str, ...]
+    margin: float | None = None
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,18 @@ class Study:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test finds: verdict and reason, the values here, and the same in words."""
+    """What a test finds: verdict and reason, the values here, and the same in words.
+
+    Attributes
+    ----------
+    detectable, detects
+        The smallest difference that these data could have shown, and the same in words; None where there is none, as
+        of a fact.
+    """
 
     verdict: Verdict
     reason: str
     here: Mapping[str, Any]
     shown: str
+    detectable: float | None = None
+    detects: str | None = None

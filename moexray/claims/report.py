@@ -25,7 +25,7 @@ class CheckedClaim:
 
     Attributes
     ----------
-    id, name, text, kind, needs, published, values
+    id, name, text, kind, needs, published, values, margin, error
         The claim: see `moexray.claims.claim.Claim`.
     test
         The rule that decides, in words.
@@ -35,6 +35,8 @@ class CheckedClaim:
         ``not applicable`` where the claim is about another model, other settings, or a value that there is not.
     as_if, as_if_reason
         What the test says nevertheless, where the verdict is ``not applicable`` and there is a value.
+    detectable, detects
+        The smallest difference that these data could have shown, and the same in words; None for a fact.
     tokens
         How much of the value token identity explains, where a trace told; the verdict does not depend on it.
     """
@@ -51,15 +53,20 @@ class CheckedClaim:
     shown: str | None
     verdict: Verdict
     reason: str
+    margin: float | None = None
+    error: Mapping[str, Any] | None = None
+    detectable: float | None = None
+    detects: str | None = None
     as_if: Verdict | None = None
     as_if_reason: str | None = None
     tokens: str | None = None
 
     @property
     def explanation(self) -> str:
-        """The reason of the test's verdict, whether the claim applies or not, and what token identity explains."""
+        """The reason of the test's verdict, the smallest difference it could have shown, and what tokens explain."""
         reason = self.reason if self.as_if_reason is None else self.as_if_reason
-        return reason if self.tokens is None else f"{reason}; {self.tokens}"
+        could = None if self.detects is None else f"detectable from {self.detects}"
+        return "; ".join(filter(None, (reason, could, self.tokens)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,6 +85,7 @@ class ClaimsReport(Result):
         How many claims have each verdict.
     """
 
+    SCHEMA: ClassVar[int] = 2  # 1 had the verdicts of a test of one study's error
     WHAT: ClassVar[str] = "a report on claims"
     MADE_BY: ClassVar[str] = "moexray claims --json"
     MARK: ClassVar[str] = "study"

@@ -21,6 +21,12 @@ _VALUES: Mapping[str, Callable[[Any], bool]] = {
     "two names": lambda value: _is_names(value) and len(set(value)) == len(value) == 2,
 }
 
+_ERRORS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "se": ("a number above zero", lambda value: _VALUES["number"](value) and value > 0),
+    "ci": ("two numbers, the lower first", lambda value: _is_interval(value)),  # noqa: PLW0108  # defined below
+    "prompts": ("a whole number above one", lambda value: _VALUES["count"](value) and value > 1),
+}
+
 
 def shipped_study() -> Study:
     """Return the claims of arXiv:2603.11114."""
@@ -93,7 +99,7 @@ def _settings(settings: object, where: str) -> dict[str, Any]:
 
 
 def _claim(entry: dict[str, Any], settings: Mapping[str, Any], where: str) -> Claim:
-    _check_keys(entry, _TEXTS, ("values", "needs"), where)
+    _check_keys(entry, _TEXTS, ("values", "needs", "margin", "error"), where)
     _check_texts(entry, _TEXTS, where)
     where = f"{where} ({entry['id']})"
     kind, values, needs = entry["kind"], entry.get("values", {}), entry.get("needs", list(settings))
@@ -109,7 +115,32 @@ def _claim(entry: dict[str, Any], settings: Mapping[str, Any], where: str) -> Cl
         isinstance(needs, list) and all(isinstance(name, str) and name in settings for name in needs),
         f"{where}: needs is {needs!r}: list names of [study.settings], which are {', '.join(settings)}",
     )
-    return Claim(**{key: entry[key] for key in _TEXTS}, values=values, needs=tuple(needs))
+    margin = _margin(entry["margin"], kind, where) if "margin" in entry else None
+    error = _error(entry["error"], kind, where) if "error" in entry else None
+    return Claim(**{key: entry[key] for key in _TEXTS}, values=values, needs=tuple(needs), margin=margin, error=error)
+
+
+def _margin(margin: Any, kind: str, where: str) -> float:
+    _require(CLAIM_TESTS[kind].tolerates, f"{where}: the test {kind} knows no margin: leave it out")
+    _require(_VALUES["number"](margin) and margin > 0, f"{where}: margin is {margin!r}: it must be a number above zero")
+    return float(margin)
+
+
+def _error(error: Any, kind: str, where: str) -> dict[str, Any]:
+    """Return the error of a published value: a table of one of `_ERRORS`, and its source."""
+    _require(
+        CLAIM_TESTS[kind].compares, f"{where}: the test {kind} knows no error of the published value: leave it out"
+    )
+    _require(isinstance(error, dict), f"{where}: error must be a table: write error = {{ … }}")
+    given = [key for key in _ERRORS if key in error]
+    _require(len(given) == 1, f"{where}: error must give one of {', '.join(_ERRORS)}, and its source")
+    _check_keys(error, (given[0], "source"), (), f"{where}, error")
+    _check_texts(error, ("source",), f"{where}, error")
+    wanted, good = _ERRORS[given[0]]
+    _require(good(error[given[0]]), f"{where}: error {given[0]} is {error[given[0]]!r}: it must be {wanted}")
+    ranges = given[0] == "ci" and "low" in CLAIM_TESTS[kind].values
+    _require(not ranges, f"{where}: a range has no interval of its own: give se or prompts")
+    return dict(error)
 
 
 def _check_keys(table: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...], where: str) -> None:
@@ -132,6 +163,10 @@ def _require(fulfilled: object, message: str) -> None:
 
 def _article(kind: str) -> str:
     return {"two names": "a list of two names", "count": "a whole number from zero up"}.get(kind, f"a {kind}")
+
+
+def _is_interval(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_VALUES["number"], value)) and value[0] < value[1]
 
 
 def _is_names(value: object) -> bool:

@@ -33,6 +33,7 @@ from moexray.stats.categories.other_prompts import (
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.pca import PrincipalComponents, principal_components
 from moexray.stats.categories.permuted_classifier import ClassifierTest, classifier_p_value, classifier_test
+from moexray.stats.categories.plane_intervals import closeness_of_pair, silhouette_intervals
 from moexray.stats.categories.population import Population, StudyDesign, estimated_population, population_of_effect
 from moexray.stats.categories.power import simulated_power
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
@@ -51,6 +52,7 @@ from moexray.stats.experts.specialisation import (
 from moexray.stats.inference.jackknife import jackknife_interval, logit_interval, mean_interval
 from moexray.stats.inference.multiple import LayerPValues
 from moexray.stats.inference.permutation import PermutationTest, p_value
+from moexray.stats.inference.replication import Estimate, StudyDifference, study_difference
 from moexray.stats.layers.by_layer import (
     LayerStatistics,
     layer_accuracies,
@@ -86,6 +88,7 @@ __all__ = [
     "Coactivation",
     "DepthTrend",
     "DispersionTest",
+    "Estimate",
     "ExpectedRouting",
     "LayerLoad",
     "LayerPValues",
@@ -114,6 +117,7 @@ __all__ = [
     "SpecificationTest",
     "Spread",
     "StudyDesign",
+    "StudyDifference",
     "TokenRows",
     "TokenShare",
     "WithinUnderNull",
@@ -125,6 +129,7 @@ __all__ = [
     "classify",
     "classify_others",
     "classify_words",
+    "closeness_of_pair",
     "coactivation",
     "cohens_d",
     "compare_segments",
@@ -160,12 +165,14 @@ __all__ = [
     "routing_information",
     "same_token_test",
     "selections",
+    "silhouette_intervals",
     "similarity",
     "similarity_to_training",
     "simulated_power",
     "specialisation_tests",
     "specification_test",
     "specifications",
+    "study_difference",
     "surface_similarities",
     "table_information",
     "token_rows",

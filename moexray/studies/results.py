@@ -72,6 +72,12 @@ class Result:
         if not isinstance(document, dict) or cls.MARK not in document or "schema" not in document:
             message = f"{path} is not {cls.WHAT}: `{cls.MADE_BY}` makes one"
             raise AnalysisError(message)
+        if document["schema"] in range(1, cls.SCHEMA):
+            message = (
+                f"{path} has schema {document['schema']}, of an earlier moexray, whose values meant something else: "
+                f"make it anew with `{cls.MADE_BY}`"
+            )
+            raise AnalysisError(message)
         if document["schema"] != cls.SCHEMA:
             message = (
                 f"{path} has schema {document['schema']!r}; this moexray reads schema {cls.SCHEMA}: update moexray"

@@ -67,6 +67,29 @@ def test_a_study_of_ones_own_is_read_and_its_claims_need_all_settings_unless_the
     assert parse_study(GOOD + "needs = []", where="x").claims[0].needs == ()
 
 
+def test_every_value_that_is_compared_has_a_margin_and_an_error_with_its_source() -> None:
+    for claim in shipped_study().claims:
+        compares = CLAIM_TESTS[claim.kind].compares
+        assert (claim.error is not None) == compares, claim.id
+        assert (claim.margin is not None) == (compares or claim.kind == "shuffled_labels"), claim.id
+        assert claim.error is None or (claim.error["prompts"], "assumed" in claim.error["source"]) == (80, True)
+
+
+def test_both_means_off_by_their_margins_leave_half_of_the_published_separation() -> None:
+    within, across = ({claim.id: claim for claim in shipped_study().claims}[name] for name in ("C3", "C4"))
+    separation = within.values["mean"] - across.values["mean"]
+    left = separation - (within.margin or 0) - (across.margin or 0)
+    assert left / separation == pytest.approx(0.5, abs=5e-3)
+
+
+@pytest.mark.parametrize("error", ["se = 0.1", "ci = [0.5, 1]", "prompts = 40"])
+def test_a_claim_may_state_the_error_of_its_value_in_three_ways(error: str) -> None:
+    text = GOOD + f'margin = 0.3\nerror = {{ {error}, source = "its table 2" }}\n'
+    (claim,) = parse_study(text, where="x").claims
+    assert claim.margin == 0.3
+    assert (claim.error or {})["source"] == "its table 2"
+
+
 CLAIM = GOOD[GOOD.index("[[claims]]") :]
 
 
@@ -92,6 +115,21 @@ CLAIM = GOOD[GOOD.index("[[claims]]") :]
         ("d = 0.8", "d = inf", "d is inf: it must be a number"),
         ("values = { d = 0.8 }", "values = 0.8", "values must be a table"),
         ("values =", "value =", "no key 'value' is known here"),
+        ("values =", "margin = 0\nvalues =", "margin is 0: it must be a number above zero"),
+        ('"effect_size"\npublished = "0.8"\nvalues = { d = 0.8 }', '"above_balance"\npublished = "0.8"\nmargin = 1',
+         "the test above_balance knows no margin"),
+        ('"effect_size"\npublished = "0.8"\nvalues = { d = 0.8 }',
+         '"shuffled_labels"\npublished = "0.8"\nerror = { se = 1, source = "x" }', "knows no error"),
+        ("values =", "error = 0.1\nvalues =", "error must be a table"),
+        ("values =", 'error = { source = "x" }\nvalues =', "error must give one of"),
+        ("values =", 'error = { se = 1, prompts = 9, source = "x" }\nvalues =', "error must give one of"),
+        ("values =", "error = { se = 1 }\nvalues =", "error: source is missing: add it"),
+        ("values =", 'error = { se = 0, source = "x" }\nvalues =', "se is 0: it must be a number above zero"),
+        ("values =", 'error = { ci = [1, 0], source = "x" }\nvalues =', "two numbers, the lower first"),
+        ("values =", 'error = { prompts = 1, source = "x" }\nvalues =', "it must be a whole number above one"),
+        ('"effect_size"\npublished = "0.8"\nvalues = { d = 0.8 }',
+         '"similarity_of_pairs"\npublished = "0.8"\nvalues = { low = 0, high = 1 }\n'
+         'error = { ci = [0, 1], source = "x" }', "a range has no interval of its own"),
         ("values =", 'needs = ["speed"]\nvalues =', "list names of .* model, categories, dtype"),
         ("values =", "needs = [[]]\nvalues =", "list names of"),
         (CLAIM, CLAIM + CLAIM, "two claims have the id '1'"),

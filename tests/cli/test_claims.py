@@ -30,6 +30,7 @@ text = "The effect is enormous"
 kind = "effect_size"
 published = "99"
 values = { d = 99 }
+error = { se = 1, source = "its table 1" }
 """
 
 
@@ -55,11 +56,17 @@ def test_every_published_claim_is_on_screen_and_of_another_model_none_applies(ru
 def test_json_holds_figure_verdict_and_what_the_test_says_of_another_model(run: Run) -> None:
     document = json.loads(run("claims", "--json", "--permutations", 99).stdout)
     assert document["study"]["source"] == "arXiv:2603.11114v1"
-    assert document["verdicts"] == {"reproduced": 0, "direction only": 0, "not reproduced": 0, "not applicable": 16}
+    assert document["verdicts"] == {
+        "consistent": 0,
+        "direction only": 0,
+        "inconclusive": 0,
+        "different": 0,
+        "not applicable": 16,
+    }
     effect = next(claim for claim in document["claims"] if claim["id"] == "C5")
     assert effect["verdict"] == "not applicable"
     assert effect["reason"].startswith("another model: made-up; other categories: there is no code")
-    assert effect["as_if"] in {"reproduced", "direction only", "not reproduced"}
+    assert effect["as_if"] in {"direction only", "inconclusive"}
     assert effect["here"]["ci"][0] < effect["here"]["d"] < effect["here"]["ci"][1]
     assert effect["values"] == {"d": 1.44}
 
@@ -75,10 +82,10 @@ def test_json_is_the_same_for_the_same_seed_and_another_for_another_phase(run: R
 def test_claims_of_ones_own_are_judged(run: Run) -> None:
     finished = run("claims", "--claims", "mine.toml", "--json", "--permutations", 99)
     found = {claim["id"]: (claim["verdict"], claim["as_if"]) for claim in json.loads(finished.stdout)["claims"]}
-    assert found == {"effect": ("reproduced", None), "size": ("direction only", None)}
+    assert found == {"effect": ("consistent", None), "size": ("direction only", None)}
     shown = run("claims", "--claims", "mine.toml", "--permutations", 99).stdout
     assert "[red] effect" in shown
-    assert shown.splitlines()[-1] == "Of 2 claims: 1 reproduced and 1 direction only."
+    assert shown.splitlines()[-1] == "Of 2 claims: 1 consistent and 1 direction only."
 
 
 def test_markdown_is_one_table_and_its_sentence(run: Run) -> None:
@@ -87,7 +94,7 @@ def test_markdown_is_one_table_and_its_sentence(run: Run) -> None:
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 4
     assert len({line.count("|") for line in table}) == 1
-    assert lines[-1] == "Of 2 claims: 1 reproduced and 1 direction only."
+    assert lines[-1] == "Of 2 claims: 1 consistent and 1 direction only."
 
 
 def test_two_outputs_at_once_are_wrong_usage(run: Run) -> None:

@@ -9,7 +9,7 @@ from moexray.segments import selectors
 
 @claim_test(
     "layout",
-    rule="layers, experts and k are equal",
+    rule="consistent: layers, experts and k are equal",
     values={"layers": "count", "experts": "count", "top_k": "count"},
 )
 def layout(claim: Claim, case: Case) -> Finding:
@@ -24,11 +24,13 @@ def layout(claim: Claim, case: Case) -> Finding:
     texts = {name: ", ".join(map(str, values)) for name, values in here.items()}
     differing = "; ".join(f"{name} is {texts[name]}, not {claim.values[name]}" for name in other)
     values = {name: values[0] if len(values) == 1 else values for name, values in here.items()}
-    verdict = Verdict.not_reproduced if other else Verdict.reproduced
+    verdict = Verdict.different if other else Verdict.consistent
     return Finding(verdict, differing or "layers, experts and k are the same", values, " / ".join(texts.values()))
 
 
-@claim_test("generated_tokens", rule="the setting is equal, and no prompt ended before", values={"tokens": "count"})
+@claim_test(
+    "generated_tokens", rule="consistent: the setting is equal, and no prompt ended before", values={"tokens": "count"}
+)
 def generated_tokens(claim: Claim, case: Case) -> Finding:
     """Compare the tokens generated: the setting must be the same, and every prompt must have made use of it.
 
@@ -43,8 +45,8 @@ def generated_tokens(claim: Claim, case: Case) -> Finding:
     short, shortest = int((routed + 1 < wanted).sum()), int(routed.min(initial=wanted)) + 1
     here = {"max_new_tokens": setting, "prompts": len(routed), "ended_before": short}
     if setting != wanted:
-        return Finding(Verdict.not_reproduced, f"max_new_tokens is {setting}, not {wanted}", here, str(setting))
+        return Finding(Verdict.different, f"max_new_tokens is {setting}, not {wanted}", here, str(setting))
     if short:
         reason = f"{short} of {len(routed)} prompts ended before {wanted} tokens, the shortest after {shortest}"
-        return Finding(Verdict.not_reproduced, reason, here, f"{setting}; {short} ended before")
-    return Finding(Verdict.reproduced, f"every prompt generated {wanted} tokens", here, str(setting))
+        return Finding(Verdict.different, reason, here, f"{setting}; {short} ended before")
+    return Finding(Verdict.consistent, f"every prompt generated {wanted} tokens", here, str(setting))

@@ -11,9 +11,10 @@ from moexray.formats import MISSING, count, listed, tokens_text
 from moexray.views.tables.table import Cell, Column, Page, Table, Tone
 
 _TONES: dict[str, Tone] = {
-    Verdict.reproduced: "good",
+    Verdict.consistent: "good",
     Verdict.direction_only: "fair",
-    Verdict.not_reproduced: "bad",
+    Verdict.inconclusive: "fair",
+    Verdict.different: "bad",
     Verdict.not_applicable: "faint",
 }
 
