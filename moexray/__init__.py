@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from moexray.studies.analysis import Analysis, analyze
     from moexray.studies.comparison import compare
     from moexray.studies.experts import describe_experts
+    from moexray.studies.pooling import pool
     from moexray.trace import Trace
     from moexray.views import figures
 
@@ -42,6 +43,7 @@ _HOME = {
     "example": "moexray.examples",
     "figures": "moexray.views",
     "merge": "moexray.merging",
+    "pool": "moexray.studies.pooling",
     "read_prompts": "moexray.prompts",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "example",
     "figures",
     "merge",
+    "pool",
     "read_prompts",
 ]
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "experts": "Describe what experts do: their load, the categories they get more of, their tokens and partners.",
     "compare": "Compare the routing of two models, checkpoints or precisions on the same prompts, layer by layer.",
     "power": "Find how many prompts, groups or tokens a study needs to tell categories apart, by simulation.",
+    "pool": "Summarise several captures of the same prompts, as of several models, seeds or checkpoints.",
     "info": "Describe a file: model, prompts, layers, tokens, and how it was made.",
     "merge": "Join captures of different prompts into one file.",
     "models": "List the MoE architectures that can be recorded, or describe one model without reading its weights.",

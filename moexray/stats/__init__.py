@@ -52,6 +52,7 @@ from moexray.stats.experts.specialisation import (
 from moexray.stats.inference.jackknife import jackknife_interval, logit_interval, mean_interval
 from moexray.stats.inference.multiple import LayerPValues
 from moexray.stats.inference.permutation import PermutationTest, p_value
+from moexray.stats.inference.pooling import PooledEffect, pooled_effect
 from moexray.stats.inference.replication import Estimate, StudyDifference, study_difference
 from moexray.stats.layers.by_layer import (
     LayerStatistics,
@@ -102,6 +103,7 @@ __all__ = [
     "PairedLayer",
     "PartialEffect",
     "PermutationTest",
+    "PooledEffect",
     "Population",
     "PrincipalComponents",
     "ResidualTest",
@@ -158,6 +160,7 @@ __all__ = [
     "peak_layer_interval",
     "peak_layers",
     "permutation_test",
+    "pooled_effect",
     "population_of_effect",
     "principal_components",
     "residual_test",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from moexray.stats.categories.centred_layers import (
     EQUAL,
+    CentredPrompts,
     centred_prompts,
     check_units,
     in_rows,
@@ -106,20 +107,31 @@ def location_test(
         If there is one category only, one of them has fewer than three units, or all signatures are equal.
     """
     prompts = centred_prompts(shares, labels, groups)
-    units = prompts.units
-    layers = [CategoryPairs.of(one.vectors, units, one.present) for one in prompts.layers]
-    blocks = permuted(units, permutations, rng, numbers=layers[0].numbers)
-    labelings = chain([units.part_categories.astype(np.int32)[None]], blocks)
-    found = [_statistics(layers, block, prompts.variance) for block in labelings]
-    distances, errors, statistics = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    distances, errors, statistics = location_statistics(prompts, permutations=permutations, rng=rng)
     return LocationTest(
         squared_distance=float(distances[0]),
         error=float(errors[0]),
         statistic=float(statistics[0]),
         p_value=p_value_of(float(statistics[0]), statistics[1:]),
         permutations=permutations,
-        share_of_difference=_share_of_difference(prompts.shares, units),
+        share_of_difference=_share_of_difference(prompts.shares, prompts.units),
     )
+
+
+def location_statistics(
+    prompts: CentredPrompts, *, permutations: int, rng: int | Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # (1 + permutations,) each
+    """Return the distance, its standard error and t of the labels as they are, and under each permutation of them.
+
+    Prompts of the same units have the same permutations for the same seed, whatever their signatures.
+    """
+    units = prompts.units
+    layers = [CategoryPairs.of(one.vectors, units, one.present) for one in prompts.layers]
+    blocks = permuted(units, permutations, rng, numbers=layers[0].numbers)
+    labelings = chain([units.part_categories.astype(np.int32)[None]], blocks)
+    found = [_statistics(layers, block, prompts.variance) for block in labelings]
+    distances, errors, statistics = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return distances, errors, statistics
 
 
 def layer_locations(

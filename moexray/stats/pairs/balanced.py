@@ -116,6 +116,16 @@ def balanced_effect(sums: PairSums, units: Units) -> BalancedEffect | None:
     )
 
 
+def balanced_without_each(sums: PairSums, units: Units) -> tuple[float, NDArray[np.float64]]:
+    """Return the effect size of `balanced_effect`, and without each unit ``(units,)``; NaN where there is none."""
+    if len(units.names) < 2 or not sums.totals.pairs.all():
+        return float("nan"), np.full(len(units), np.nan)
+    whole = _of_totals(sums.totals.pairs, sums.totals.first, sums.totals.second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = _without_crossed(sums, units) if units.design == "crossed" else _without_nested(sums, units)
+        return float(whole.cohens_d), left.cohens_d
+
+
 def _of_totals(
     pairs: NDArray[np.number], first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> _Means:  # of (…, categories, categories)
