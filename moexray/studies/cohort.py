@@ -306,8 +306,8 @@ def about_prompts(cohort: Cohort) -> Mapping[str, str]:
     if not cohort.complete:
         drawn = f"at {len(cohort):,} of the {len(cohort.all_labels):,} prompts, drawn at random"
         notes["signatures.sample"] = (
-            f"classifiers, controls, phases, components and specifications look {drawn}; similarity, its permutations, "
-            "layers and load at all of them"
+            "location, dispersion, tests of layers, classifiers, controls, phases, components and specifications look "
+            f"{drawn}; similarity, its permutations, the effects of layers and load at all of them"
             if cohort.streamed
             else f"everything but load looks {drawn} in whole groups, since pairs inside groups are left out"
         )
