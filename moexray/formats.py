@@ -80,6 +80,17 @@ def estimate(
     return " ".join(filter(None, (text, interval(ends, digits, signed=signed, write=write))))
 
 
+def runs(layers: Sequence[int]) -> str:
+    """Return numbers with runs of neighbours joined: ``1-3, 7``."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
 def span(
     first: tuple[float | None, Sequence[float] | None],
     second: tuple[float | None, Sequence[float] | None],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from moexray.formats import count, number, p_text, percent, points, visible
+from moexray.formats import count, number, p_text, percent, points, runs, visible
 from moexray.stats.categories.balance import Baseline
 from moexray.studies.analysis import Analysis
 from moexray.studies.limits import LEVEL
@@ -82,6 +82,8 @@ def _balance(analysis: Analysis) -> str | None:
     if analysis.balance is None:
         return None
     uniform, matched = analysis.balance.uniform, analysis.balance.load_matched
+    if len(analysis.signatures.categories) < 2:
+        return None
     above = [null.within_above for null in (uniform, matched)]
     below = [null.across_below for null in (uniform, matched)]
     return (
@@ -104,11 +106,30 @@ def _classifier(analysis: Analysis) -> str | None:
     found = analysis.classifier
     if found is None:
         return None
-    spread = f"± {percent(found.accuracy.std)} over {count(len(found.accuracy.folds), 'fold')}"
-    return (
+    ends = f"95 % interval {percent(found.accuracy.ci[0])} to {percent(found.accuracy.ci[1])}"
+    told = (
         f"A linear classifier names the category of {percent(found.accuracy.mean)} of the prompts from the signature "
-        f"alone ({spread}; chance {percent(found.chance)}, {p_text(found.p_value)})."
+        f"alone ({ends}; chance {percent(found.chance)}, {p_text(found.p_value)})."
     )
+    return told + _left_out_groups(analysis) + _other_prompts(analysis)
+
+
+def _left_out_groups(analysis: Analysis) -> str:
+    found = analysis.generalisation
+    if found is None:
+        return ""
+    return (
+        " It is trained on other groups than it is tested on; folds that ignore groups would give "
+        f"{percent(found.ignoring_groups.mean)}."
+    )
+
+
+def _other_prompts(analysis: Analysis) -> str:
+    found = analysis.test
+    if found is None:
+        return ""
+    accuracy = f"{percent(found.accuracy.mean)} of {count(found.prompts, 'prompt')}"
+    return f" Of the other capture it names {accuracy} (chance {percent(found.chance)}, {p_text(found.p_value)})."
 
 
 def _controls(analysis: Analysis) -> str | None:
@@ -164,13 +185,15 @@ def _depth(analysis: Analysis) -> str | None:
     if trend is None or analysis.layers is None:
         return None
     peak = next(layer for layer in analysis.layers if layer.layer == trend.peak_layer)
-    rank = f"Spearman {number(trend.spearman, signed=True)}, {p_text(trend.p_value)}"
-    course = f"{'grows' if trend.spearman > 0 else 'falls'} with depth ({rank})"
+    direction, slope = trend.spearman, f"Spearman {number(trend.spearman, signed=True)}"
+    if trend.slope is not None:
+        direction, slope = trend.slope, f"d {number(trend.slope, 3, signed=True)} a layer"
+    course = f"{'grows' if direction > 0 else 'falls'} with depth ({slope}, {p_text(trend.p_value)})"
     if trend.p_value >= LEVEL:
-        course = f"shows no clear trend with depth ({rank})"
-    ends = (
-        "" if trend.peak_layer_ci is None else f"; 95 % interval of the peak: layers {_from_to(trend.peak_layer_ci, 0)}"
-    )
+        course = f"shows no clear trend with depth ({slope}, {p_text(trend.p_value)})"
+    ends = ""
+    if trend.peak_layers is not None:
+        ends = f"; layers that cannot be told from the largest: {runs(trend.peak_layers)}"
     return f"The effect {course} and is largest in layer {peak.layer} (d = {number(peak.cohens_d)}{ends})."
 
 

@@ -20,7 +20,7 @@ RESULTS = sorted(name for name, listed in LISTED.items() if inspect.isclass(list
 # Each folder may import from those to its right, and from itself.
 ORDER = ("tokens", "experts", "layers", "categories", "pairs", "inference")
 # What may hold what: Optional, Sequence[str], tuple[float, float] and the like.
-PLAIN = {int, float, str, type(None), type(Ellipsis), np.ndarray, np.random.Generator}
+PLAIN = {int, float, str, type(None), Ellipsis, np.ndarray, np.random.Generator}
 
 
 def leaves(hint: object) -> Iterator[object]:

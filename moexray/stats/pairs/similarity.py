@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,9 @@ def similarity(
         return found
     if len(directions) > EXACT_PROMPTS:
         return replace(found, auc=_sampled_auc(directions, units, rng))
-    return replace(found, auc=exact_auc(directions, units, kept=found.kept))
+    # Ranks of pairs move less with a single pair than means do: half the correction, on the scale of logarithms, makes
+    # intervals cover 95 % where categories do not differ; the whole of it makes them cover 91 %.
+    return replace(found, auc=exact_auc(directions, units, kept=sqrt(found.kept)))
 
 
 def summarised(sums: PairSums, units: Units, auc: Auc | None) -> Similarity:

@@ -58,7 +58,7 @@ class Classifier:
         Categories, and the number of predictions ``[true category][predicted category]`` in all partitions into folds.
     repeats
         Number of partitions into folds; None in a file of before, which had one.
-    balanced
+    balanced_accuracy
         With the same weight for every category.
     """
 
@@ -69,7 +69,7 @@ class Classifier:
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     repeats: int | None = optional()
-    balanced: BalancedAccuracy | None = optional()
+    balanced_accuracy: BalancedAccuracy | None = optional()
 
 
 def classifier(cohort: Cohort, notes: Notes) -> Classifier:
@@ -84,7 +84,7 @@ def classifier(cohort: Cohort, notes: Notes) -> Classifier:
         labels=found.labels,
         confusion=tuple(map(tuple, found.confusion.tolist())),
         repeats=len(found.right),
-        balanced=BalancedAccuracy(
+        balanced_accuracy=BalancedAccuracy(
             mean=found.balanced_accuracy,
             ci=found.balanced_accuracy_ci,
             chance=1 / len(found.labels),

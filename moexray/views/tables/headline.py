@@ -1,8 +1,8 @@
 """The headline of an analysis: each finding in a row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from moexray.formats import count, estimate, interval, number, p_text, percent, points, span
+from moexray.formats import count, estimate, interval, number, p_text, percent, points, runs, span
 from moexray.stats.pairs.summaries import PairSummary
 from moexray.studies.analysis import Analysis
 from moexray.studies.sections.controls import Control
@@ -94,7 +94,7 @@ def _classifier(analysis: Analysis) -> Iterator[Row]:
     )
     yield "classifier", f"{spread} {interval(accuracy.ci, write=percent)}"
     yield "chance", f"{percent(found.chance)}: {_tested(found.p_value, found.permutations)}"
-    balanced = found.balanced
+    balanced = found.balanced_accuracy
     if balanced is not None and balanced.chance != found.chance:
         share = estimate(balanced.mean, balanced.ci, write=percent)
         yield "balanced accuracy", f"{share}, chance {percent(balanced.chance)}: {p_text(balanced.p_value)}"
@@ -202,7 +202,7 @@ def _depth(analysis: Analysis) -> Iterator[Row]:
         yield "depth", f"d {slope} a layer: {p_text(depth.p_value)}; {spearman}"
     yield "peak layer", estimate(depth.peak_layer, depth.peak_layer_ci, 0)
     if depth.peak_layers is not None:
-        yield "peak may be in", _in_runs(depth.peak_layers)
+        yield "peak may be in", runs(depth.peak_layers)
 
 
 def _specifications(analysis: Analysis) -> Iterator[Row]:
@@ -210,17 +210,6 @@ def _specifications(analysis: Analysis) -> Iterator[Row]:
     if found is not None:
         together = f"all {count(found.specifications, 'specification')} together"
         yield "other choices", f"{together}: {_tested(found.p_value, found.permutations)}"
-
-
-def _in_runs(layers: Sequence[int]) -> str:
-    """Return numbers with runs of neighbours joined: ``1-3, 7``."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _tested(p: float | None, permutations: int) -> str:

@@ -105,7 +105,10 @@ def test_templates_that_differ_are_no_effect_of_category(template: float, seeds:
     """Permuted over prompts, the labels of such studies were called significant in 4, 89 and 100 % of them."""
     studies = [nested_templates(np.random.default_rng([11, seed]), template) for seed in seeds]
     assert_level(
-        [permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=0).p_value for s in studies]
+        [
+            permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=seed).p_value
+            for seed, s in zip(seeds, studies, strict=True)
+        ]
     )
 
 
@@ -114,7 +117,10 @@ def test_templates_that_differ_are_no_effect_of_category(template: float, seeds:
 def test_templates_that_differ_single_out_no_layer(template: float, seeds: range) -> None:
     studies = [nested_templates(np.random.default_rng([12, seed]), template) for seed in seeds]
     assert_level(
-        [min(layer_p_values(s.shares, s.labels, groups=s.groups, permutations=199, rng=0).adjusted) for s in studies]
+        [
+            min(layer_p_values(s.shares, s.labels, groups=s.groups, permutations=199, rng=seed).adjusted)
+            for seed, s in zip(seeds, studies, strict=True)
+        ]
     )
 
 
@@ -122,7 +128,10 @@ def test_templates_that_differ_single_out_no_layer(template: float, seeds: range
 def test_an_effect_of_category_beside_that_of_templates_is_found(seeds: range) -> None:
     studies = [nested_templates(np.random.default_rng([13, seed]), 0.3, category=0.45) for seed in seeds]
     assert_power(
-        [permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=0).p_value for s in studies]
+        [
+            permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=seed).p_value
+            for seed, s in zip(seeds, studies, strict=True)
+        ]
     )
 
 
@@ -130,7 +139,10 @@ def test_an_effect_of_category_beside_that_of_templates_is_found(seeds: range) -
 def test_contents_that_differ_are_no_effect_of_category(seeds: range) -> None:
     studies = [crossed_contents(np.random.default_rng([14, seed]), 0.8, 0.0) for seed in seeds]
     assert_level(
-        [permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=0).p_value for s in studies]
+        [
+            permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=seed).p_value
+            for seed, s in zip(seeds, studies, strict=True)
+        ]
     )
 
 
@@ -138,6 +150,9 @@ def test_contents_that_differ_are_no_effect_of_category(seeds: range) -> None:
 def test_a_small_effect_within_contents_that_differ_much_is_found(seeds: range) -> None:
     """Where pairs of one content counted, no such study was significant, and d was −0.11."""
     studies = [crossed_contents(np.random.default_rng([15, seed]), 0.8, 0.1) for seed in seeds]
-    found = [permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=0) for s in studies]
+    found = [
+        permutation_test(s.vectors, s.labels, groups=s.groups, permutations=199, rng=seed)
+        for seed, s in zip(seeds, studies, strict=True)
+    ]
     assert all(test.observed > 0 for test in found)
     assert_power([test.p_value for test in found])
