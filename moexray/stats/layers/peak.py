@@ -24,9 +24,9 @@ def peak_layer_interval(
 ) -> tuple[int, int]:
     """Interval of the layer where Cohen's d peaks: the central 95 % over new samples of prompts.
 
-    In a new sample, the d of all layers are to first order the observed ones plus a normal deviate with their jackknife
-    covariance. This keeps the dependence of layers, which share the prompts; unlike in a bootstrap, no prompt is paired
-    with a copy of itself.
+    In a new sample, the d of all layers are to first order the observed ones plus a deviate with their jackknife
+    covariance, which is drawn from Student's distribution. This keeps the dependence of layers, which share the
+    prompts; unlike in a bootstrap, no prompt is paired with a copy of itself.
 
     Parameters
     ----------
@@ -76,10 +76,7 @@ def peak_layers(
         If a layer has no effect size, with all units or without one of them, or a category fewer than three units.
     """
     effects, covariance = _known(effect_sizes, without_each, strata)
-    generator, total = np.random.default_rng(rng), covariance.total
-    drawn = _deviates(covariance, generator)
-    if np.isfinite(covariance.freedom):
-        drawn /= np.sqrt(generator.chisquare(covariance.freedom, size=(len(drawn), 1)) / covariance.freedom)
+    total, drawn = covariance.total, _deviates(covariance, rng)
     spread = np.diag(total)
     kept = []
     for place, layer in enumerate(layers):
@@ -103,5 +100,9 @@ def _known(
 
 
 def _deviates(covariance: LayerCovariance, rng: int | np.random.Generator) -> NDArray[np.float64]:  # (draws, layers)
-    total = covariance.total
-    return np.random.default_rng(rng).multivariate_normal(np.zeros(len(total)), total, _DRAWS, method="eigh")
+    """Draw from Student's distribution with this covariance, and the degrees of freedom that it was estimated with."""
+    generator, total, freedom = np.random.default_rng(rng), covariance.total, covariance.freedom
+    drawn = generator.multivariate_normal(np.zeros(len(total)), total, _DRAWS, method="eigh")
+    if np.isfinite(freedom):
+        drawn /= np.sqrt(generator.chisquare(freedom, size=(_DRAWS, 1)) / freedom)
+    return drawn
