@@ -7,6 +7,9 @@ from math import sqrt
 
 import numpy as np
 
+from moexray.stats.inference.units import units_of
+from moexray.stats.pairs.shuffled import differences_of_labelings
+
 
 def similarities_of_pairs(vectors: np.ndarray, labels: Sequence[str]) -> dict[str, list[float]]:
     """Cosine similarities of the pairs within, across, of each category and of each two, one pair after another."""
@@ -33,3 +36,12 @@ def sums_of_pairs(units: np.ndarray, numbers: np.ndarray, shift: float) -> tuple
     np.fill_diagonal(similarities, 0)
     marks = np.eye(numbers.max() + 1)[numbers]
     return similarities @ marks, similarities**2 @ marks
+
+
+def mean_differences(vectors: np.ndarray, numbers: np.ndarray) -> np.ndarray:  # (labelings,)
+    """Mean similarity within minus across for category numbers ``(labelings, prompts)``, where every prompt is a unit.
+
+    No oracle: it is the product, whose own tests compare it with loops over pairs.
+    """
+    units = units_of([str(number) for number in numbers[0]])
+    return differences_of_labelings(vectors, units, numbers)

@@ -89,26 +89,6 @@ def difference_between(
     return np.where((within_pairs > 0) & (across_pairs > 0), means, 0.0)
 
 
-def mean_differences(vectors: NDArray[np.float64], numbers: NDArray[np.int32]) -> NDArray[np.float64]:  # (labelings,)
-    """Return mean cosine similarity within minus across categories, for each labeling of prompts without groups.
-
-    Parameters
-    ----------
-    vectors
-        Signatures ``(prompts, dimensions)``; a row of zeros, a prompt without a signature, is in no pair.
-    numbers
-        Category numbers ``(labelings, prompts)``.
-
-    Raises
-    ------
-    NotComputable
-        If there is no pair within a category, or none across.
-    """
-    units = units_of([str(number) for number in numbers[0]])
-    units.check_pairs()
-    return differences_of_labelings(vectors, units, numbers)
-
-
 def check_pairs(sizes: NDArray[np.integer]) -> None:
     """Raise NotComputable if categories of these sizes have no pair within, or none across."""
     prompts = int(sizes.sum())

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from moexray.stats.inference.permutation import p_value, permutation_result, shuffled_labels
+from moexray.stats.inference.permutation import p_value, permutation_result
+from moexray.stats.inference.units import units_of
 
 
 def test_every_permutation_keeps_the_size_of_every_category() -> None:
-    rows = np.concatenate(list(shuffled_labels(["a", "a", "b", "c", "c", "c"], permutations=50, rng=0)))
+    rows = np.concatenate(list(units_of(["a", "a", "b", "c", "c", "c"]).labelings(50, 0)))
     assert (np.sort(rows, axis=1) == [0, 0, 1, 2, 2, 2]).all()
     assert len({tuple(row) for row in rows}) > 20
 

@@ -10,8 +10,9 @@ from moexray.stats.inference.multiple import max_t_p_values
 from moexray.stats.inference.permutation import permutation_result
 from moexray.stats.pairs.cell_shuffles import _places as places
 from moexray.stats.pairs.cell_shuffles import shuffled_differences
-from moexray.stats.pairs.shuffled import mean_differences, permutation_test
+from moexray.stats.pairs.shuffled import permutation_test
 
+from ..loops import mean_differences
 from ..simulations import simulated
 
 

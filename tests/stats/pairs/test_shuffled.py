@@ -8,9 +8,11 @@ from scipy.stats import kstest
 from scipy.stats import permutation_test as scipy_permutation_test
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.permutation import shuffled_labels
-from moexray.stats.pairs.shuffled import mean_differences, permutation_test
+from moexray.stats.inference.units import units_of
+from moexray.stats.pairs.shuffled import permutation_test
 from moexray.stats.pairs.similarity import similarity
+
+from ..loops import mean_differences
 
 
 def clustered(seed: int, prompts: int = 24, strength: float = 0.0) -> tuple[np.ndarray, list[str]]:
@@ -30,7 +32,7 @@ def statistic(vectors: np.ndarray, labels: list[str]) -> float:
 
 def test_the_statistic_of_every_labeling_is_that_of_the_pair_summaries() -> None:
     vectors, labels = clustered(1)
-    numbers = np.concatenate(list(shuffled_labels(labels, permutations=20, rng=0)))
+    numbers = np.concatenate(list(units_of(labels).labelings(20, 0)))
     expected = [statistic(vectors, [str(n) for n in row]) for row in numbers]
     np.testing.assert_allclose(mean_differences(vectors, numbers), expected, atol=1e-14)
 
@@ -40,7 +42,7 @@ def test_more_prompts_than_dimensions_or_fewer_give_the_same_statistic(dimension
     """The first from sums of vectors, the second from the matrix of similarities."""
     rng = np.random.default_rng(2)
     vectors, labels = rng.random((24, dimensions)), ["ab"[i % 2] for i in range(24)]
-    numbers = np.concatenate(list(shuffled_labels(labels, permutations=5, rng=0)))
+    numbers = np.concatenate(list(units_of(labels).labelings(5, 0)))
     expected = [statistic(vectors, [str(n) for n in row]) for row in numbers]
     np.testing.assert_allclose(mean_differences(vectors, numbers), expected, atol=1e-13)
 
