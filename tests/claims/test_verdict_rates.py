@@ -6,6 +6,7 @@ category. The published study has 20 prompts of each of four categories and stre
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -110,17 +111,22 @@ def subsample(recorded: Signatures, number: int, seed: int) -> Signatures:
 
 @pytest.mark.nightly
 def test_fewer_prompts_of_one_model_make_no_claim_consistent() -> None:
-    """The prompts of the example, subsampled: what 5 of a category leave open, 20 may decide, and not the reverse."""
+    """The prompts of the example, subsampled: what 5 of a category leave open, 20 may decide, and not the reverse.
+
+    Facts of the setup do not count: whether a prompt ended early depends on which are drawn.
+    """
     recorded, _ = mx.example()
     limits = Limits(classifier_permutations=99, partial_permutations=9, phase_permutations=9)
-    found: dict[int, float] = {}
+    found: list[np.ndarray] = []
     for number in (5, 6, 10, 20):
         of = []
         for seed in range(12 if number < PUBLISHED else 1):
             some = subsample(recorded, number, seed)
-            report = check_claims(some, analyze(some, permutations=500, limits=limits))
-            of.append(sum(claim.as_if == "consistent" for claim in report.claims))
-        found[number] = float(np.mean(of))
-    print(found)
-    means = [found[number] for number in sorted(found)]
-    assert means == sorted(means)
+            claims = check_claims(some, analyze(some, permutations=500, limits=limits)).claims
+            of.append(sum(claim.as_if == "consistent" and claim.id not in {"C1", "C2"} for claim in claims))
+        found.append(np.array(of))
+    print([part.mean() for part in found])
+    for few, many in pairwise(found):
+        errors = np.sqrt(sum(part.var(ddof=1) / len(part) for part in (few, many) if len(part) > 1))
+        assert few.mean() <= many.mean() + 2 * errors
+    assert all(part.mean() <= found[-1].mean() for part in found)
