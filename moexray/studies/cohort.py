@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
 from moexray.signatures import WEIGHTINGS, Signatures, Weighting, check_weighting
-from moexray.stats.inference.labels import group_numbers
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
 from moexray.studies.limits import LIMITS, Limits
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
     from moexray.stats.categories.classifier import Classification
     from moexray.stats.categories.permuted_classifier import ClassifierTest
     from moexray.stats.pairs.cell_shuffles import ShuffledDifferences
+
+
+# A sample has at least this many units of each category, where there are as many: enough for five folds.
+_LEAST_DRAWN = 5
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Cohort:
     ) -> "Cohort":
         """Select the prompts that have a selected token, and a sample of them where there are too many for memory.
 
-        A sample is of whole groups.
+        A sample holds every category, and as many groups as fit.
 
         Raises
         ------
@@ -108,9 +111,10 @@ class Cohort:
             message = f"no prompt has a token in the phase {tokens!r}: there is nothing to analyze"
             raise AnalysisError(message)
         if len(kept) > limits.in_memory:
-            groups = signatures.prompts.groups
+            groups, labels = signatures.prompts.groups, signatures.prompts.categories
             some = None if groups is None else [groups[i] for i in kept.tolist()]
-            kept = kept[_drawn(len(kept), some, limits.sample, np.random.default_rng([seed, len(kept)]))]
+            rng = np.random.default_rng([seed, len(kept)])
+            kept = kept[_drawn([labels[i] for i in kept.tolist()], some, limits.sample, rng)]
         return Cohort(
             all=signatures,
             signatures=signatures.take(kept),
@@ -149,7 +153,7 @@ class Cohort:
 
         With groups it is of the sample, since the pairs inside groups cannot be left out block by block.
         """
-        return not self.complete and self.groups is None
+        return not self.complete and not self._share_groups
 
     @property
     def vectors(self) -> NDArray[np.float64]:  # (prompts, layers * experts)
@@ -179,6 +183,16 @@ class Cohort:
         return len(self.signatures) == len(self.all_labels)
 
     @cached_property
+    def _share_groups(self) -> bool:
+        """Whether two prompts that have a selected token share a group, sampled or not."""
+        groups = self.all.prompts.groups
+        if groups is None:
+            return False
+        there = self.all.has_tokens(self.tokens)
+        named = [name for name, kept in zip(groups, there, strict=True) if kept and name]
+        return len(set(named)) < len(named)
+
+    @cached_property
     def all_labels(self) -> Sequence[str]:
         """The category of every prompt that has a selected token, whether sampled or not."""
         there = self.all.has_tokens(self.tokens)
@@ -193,10 +207,10 @@ class Cohort:
         return replace(self, signatures=self.signatures.take(rows))
 
     def sample(self, most: int, name: str) -> "Cohort":
-        """Return a cohort with at most `most` prompts in memory, drawn for the part of this name in whole groups."""
+        """Return a cohort with at most `most` prompts in memory, drawn for the part of this name: see `of`."""
         if len(self) <= most:
             return self
-        return self.take(_drawn(len(self), self.groups, most, self.rng(f"{name}.sample")))
+        return self.take(_drawn(self.labels, self.groups, most, self.rng(f"{name}.sample")))
 
     def sampled(self) -> str | None:
         """Return a sentence on how many prompts were drawn; None where none were left out."""
@@ -280,15 +294,42 @@ def stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
-def _drawn(prompts: int, groups: Sequence[str] | None, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the rows of at most `most` prompts, ascending: whole groups, where there are groups, of at least two."""
-    if groups is None or not any(groups):
-        return np.sort(rng.choice(prompts, most, replace=False))
-    numbers = group_numbers(prompts, groups)
-    order = rng.permutation(int(numbers.max()) + 1)
-    held = np.cumsum(np.bincount(numbers)[order])
-    kept = order[: max(2, int(np.searchsorted(held, most, "right")))]
-    return np.flatnonzero(np.isin(numbers, kept))
+def _drawn(
+    labels: Sequence[str], groups: Sequence[str] | None, most: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the rows of at most `most` prompts, ascending, and a few more where a category would have too few.
+
+    Where prompts share groups, as many as fit of each group and category are drawn. Only if one of each is too many,
+    groups are left out.
+    """
+    units = units_of(labels, groups)
+    if units.design == "independent":
+        kept = rng.choice(len(labels), most, replace=False)
+        rows, some = np.arange(len(labels)), np.asarray(kept)
+    else:
+        rows = _rows_of_parts(units, most, rng)
+        order = rng.permutation(len(units))
+        held = np.cumsum(np.bincount(units.units[rows], minlength=len(units))[order])
+        some = order[: int(np.searchsorted(held, most, "right"))]
+    least = min(_LEAST_DRAWN, max(1, most // (2 * len(units.names))))
+    for category in range(len(units.names)):
+        holding = units.part_units[units.part_categories == category]
+        missing = least - int(np.isin(holding, some).sum())
+        if missing > 0:
+            others = np.setdiff1d(holding, some)
+            some = np.concatenate([some, rng.permutation(others)[:missing]])
+    return np.sort(rows[np.isin(units.units[rows], some)])
+
+
+def _rows_of_parts(units: Units, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of as many prompts of each part, at least one, as leave `most` in all."""
+    sizes = np.bincount(units.parts)
+    held = np.cumsum(np.bincount(sizes)[:0:-1])[::-1]  # how many parts have at least 1, 2, … prompts
+    each = max(1, int(np.searchsorted(np.cumsum(held), most, "right")))
+    order = rng.permutation(len(units.parts))
+    by_part = order[np.argsort(units.parts[order], kind="stable")]
+    place = np.arange(len(by_part)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.asarray(by_part[place < each])
 
 
 def about_prompts(cohort: Cohort) -> Mapping[str, str]:
@@ -309,6 +350,6 @@ def about_prompts(cohort: Cohort) -> Mapping[str, str]:
             "location, dispersion, tests of layers, classifiers, controls, phases, components and specifications look "
             f"{drawn}; similarity, its permutations, the effects of layers and load at all of them"
             if cohort.streamed
-            else f"everything but load looks {drawn} in whole groups, since pairs inside groups are left out"
+            else f"everything but load looks {drawn} from as many groups as fit, since pairs inside groups are left out"
         )
     return notes

@@ -236,7 +236,7 @@ def power_of_pilot(
         prompts=_prompts_of_part(units) if prompts is None else prompts,
         tokens=float(1 / np.mean(1 / lengths)),
     )
-    interval = _interval(test.squared_distance, test.error, len(units) - len(units.names))
+    interval = _interval(test.squared_distance, test.error, len(units) - len(set(units.strata.tolist())))
 
     def curve(of: Population, name: str, number: int) -> tuple[PowerPoint, ...]:
         def announce(size: int) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
+from moexray.stats import location_test
 from moexray.studies.power import Power, power_of_effect, power_of_pilot
 
 from .. import made
@@ -96,3 +98,13 @@ def test_a_pilot_of_one_category_is_refused() -> None:
     with pytest.raises(AnalysisError, match="from 2 to 24 categories"):
         power_of_effect(0.3, categories=1)
     assert np.isfinite(power_of_effect(0.0, studies=10, most=3).curve[0].power)
+
+
+def test_the_interval_of_crossed_groups_has_their_number_less_one_degrees_of_freedom() -> None:
+    groups = [str(i // 3 % 4) for i in range(36)]
+    pilot = made.signatures(36, categories="abc", effect=0.3, groups=groups)
+    found, options = power_of_pilot(pilot, studies=4, most=4).pilot, {"permutations": 9, "rng": 0, "groups": groups}
+    assert found is not None
+    vectors = pilot.vectors("all").reshape(36, 3, -1)
+    error = location_test(vectors, pilot.prompts.categories, **options).error
+    assert found.ci[1] - found.ci[0] == pytest.approx(2 * student.ppf(0.975, 3) * error)

@@ -135,9 +135,9 @@ def specialisation_tests(
     contrasts = UnitContrasts.of(shares, units)
     differences = np.full((len(units.names), shares.shape[1]), np.nan)
     p_values = np.full_like(differences, np.nan)
-    errors = np.zeros(len(units.names))
+    errors = np.ones(len(units.names))
     reached = np.zeros_like(differences)
-    floor = _LEAST_ERROR * float((contrasts.sums**2).sum())
+    floor = max(_LEAST_ERROR * float((contrasts.sums**2).sum()), _LEAST_ERROR**2)
     for category in tested:
         observed, error = contrasts.compared(units.part_categories[None], category)
         differences[category], errors[category] = observed[0], error[0] + floor

@@ -112,6 +112,12 @@ def test_experts_that_do_not_vary_are_as_under_every_permutation() -> None:
     assert (found.p_values == 1).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_equal_shares_have_p_1_without_a_warning() -> None:
+    found = specialisation_tests(np.full((8, 4), 0.25), list("aabb" * 2), permutations=9, rng=0)
+    assert (found.p_values == 1).all()
+
+
 def test_planted_experts_are_discovered_and_nearly_no_others() -> None:
     rng = np.random.default_rng(1)
     shares = rng.normal(1, 0.1, size=(40, 64)) / 64
