@@ -463,3 +463,9 @@ def test_the_parts_of_a_value_stand_on_lines_of_their_own_and_intervals_are_whol
     )
     here = [row[3] for row in claims_table(replace(found, claims=claims)).rows]
     assert here == ["layer 2 [1, 15],\nSpearman -0.04", "0.752–0.885;\n2 of 4 meet it", "–"]
+
+
+def test_of_one_category_no_pair_of_categories_is_judged() -> None:
+    one = made.signatures(6, categories=["code"])
+    found = {claim.id: claim for claim in check_claims(one, analyze(one, permutations=9)).claims}["C7"]
+    assert (found.verdict, found.as_if) == ("not applicable", None)

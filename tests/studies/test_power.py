@@ -103,8 +103,8 @@ def test_a_pilot_of_one_category_is_refused() -> None:
 def test_the_interval_of_crossed_groups_has_their_number_less_one_degrees_of_freedom() -> None:
     groups = [str(i // 3 % 4) for i in range(36)]
     pilot = made.signatures(36, categories="abc", effect=0.3, groups=groups)
-    found, options = power_of_pilot(pilot, studies=4, most=4).pilot, {"permutations": 9, "rng": 0, "groups": groups}
+    found = power_of_pilot(pilot, studies=4, most=4).pilot
     assert found is not None
     vectors = pilot.vectors("all").reshape(36, 3, -1)
-    error = location_test(vectors, pilot.prompts.categories, **options).error
+    error = location_test(vectors, pilot.prompts.categories, groups=groups, permutations=9, rng=0).error
     assert found.ci[1] - found.ci[0] == pytest.approx(2 * student.ppf(0.975, 3) * error)

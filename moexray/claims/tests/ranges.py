@@ -53,6 +53,9 @@ def similarity_of_categories(claim: Claim, case: Case) -> Finding:
 def similarity_of_pairs(claim: Claim, case: Case) -> Finding:
     """Compare the similarity of each two categories with the published range: most of them must meet it."""
     found = {pair_name(*pair): one for pair, one in case.analysis.similarity.by_pair.items()}
+    if not found:
+        message = "there is one category only"
+        raise NotComputable(message)
     within = case.known(case.analysis.similarity.within.mean, "similarity.within.mean")
     means = {name: case.known(one.mean, f"similarity.by_pair.{name}") for name, one in found.items()}
     lower = sum(mean < within for mean in means.values())
