@@ -9,7 +9,7 @@ from moexray.stats.inference.permutation import p_value
 from moexray.stats.inference.units import Units
 from moexray.stats.tokens.entropy import Bits, corrected, sums_without
 from moexray.stats.tokens.pairs import pair_matrix
-from moexray.stats.tokens.same_token import shuffled_gains
+from moexray.stats.tokens.same_token import has_pairs, shuffled_gains
 from moexray.stats.tokens.sums import UnitRows, selections, token_rows
 
 # Exchanges of categories within ids that measure what the jackknife leaves of the bias.
@@ -100,7 +100,7 @@ def given_token_p(
     width: int,
     permutations: int,
     rng: np.random.Generator,
-) -> float:
+) -> float | None:
     """Test I(expert; category | id) = 0 by permuting labels over parts.
 
     N times the information is near Pearson's Σ (S(t,c,e) − n(t,c) s(t,e))² / n(t,c) s(t,e), with S the selections and n
@@ -121,8 +121,14 @@ def given_token_p(
         Number of experts of the layer.
     permutations, rng
         Number of permutations, and their generator.
+
+    Returns
+    -------
+    The p-value; None if no id makes a pair within a category and one across.
     """
     rows = UnitRows.of(token_rows(ids, parts), units).only(np.any(chosen >= 0, axis=1))
+    if not has_pairs(rows, units):
+        return None
     counts = selections(rows.parts, chosen, width)
     by_id = rows.parts.by_id(counts) + 1
     shares = by_id / by_id.sum(axis=1, keepdims=True)

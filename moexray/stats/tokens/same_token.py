@@ -198,15 +198,17 @@ def shuffled_gains(
     apart = units.part_units[first] != units.part_units[second]
     pairs = _Pairs.of(matrices[:, first[apart], second[apart]].T, units, first[apart], second[apart])
     weights, of_layer = _weights_of(layers, len(units.part_units))
-    ids = max(one.size for one in weights)
-    size = max(1, _MOST_NUMBERS // max(pairs.values.size, ids * (len(units.names) + 1)))
+    ids, every = max(one.size for one in weights), np.array([one.every.sum() for one in weights])
+    size = max(1, _MOST_NUMBERS // max(1, pairs.values.size, ids * (len(units.names) + 1)))
     gains, scaled = [], []
     blocks = units.labelings(permutations, rng, first=True)
     for part in (block[start : start + size] for block in blocks for start in range(0, len(block), size)):
         totals, shares = (np.stack(each, axis=1) for each in zip(*(one.totals(part) for one in weights), strict=True))
         totals, shares = totals[:, of_layer], shares[:, of_layer]
         sums, variances = pairs.sums(part, np.column_stack([shares, shares.mean(axis=1)]))
-        by_layer = sums[:, :-1] / totals
+        # Labels under which no id has pairs both within and across show no gain: the sum is 0 but for rounding.
+        shown = totals > _ROUNDING * every[of_layer]
+        by_layer = np.divide(sums[:, :-1], totals, out=np.zeros_like(totals), where=shown)
         gains.append(np.column_stack([by_layer, by_layer.mean(axis=1)]))
         spread = np.sqrt(np.maximum(variances, _ROUNDING * pairs.squares))
         scaled.append(np.divide(sums, spread, out=np.zeros_like(sums), where=spread > 0))
@@ -256,6 +258,12 @@ class _Pairs:
         return sums, variances
 
 
+def has_pairs(rows: UnitRows, units: Units) -> bool:
+    """Whether an id makes a pair within a category and one across."""
+    weights = _Weights.of(rows, len(units.part_units))
+    return bool(weights.totals(units.part_categories[None])[0] > _ROUNDING * weights.every.sum())
+
+
 def _weights_of(layers: Sequence[UnitRows], parts: int) -> tuple[list["_Weights"], list[int]]:
     """Return the weights of ids, once for layers with the same occurrences, and the place of each layer's."""
     known = list({id(rows): rows for rows in layers}.values())
@@ -298,4 +306,4 @@ class _Weights:
         within -= self.own[:, None]
         within /= 2 * self.pairs[:, None]
         mean = self.every @ within
-        return mean - self.every @ np.square(within, out=within), mean / self.every.sum()
+        return mean - self.every @ np.square(within, out=within), mean / max(float(self.every.sum()), 1.0)

@@ -184,3 +184,21 @@ def test_ids_that_are_rare_everywhere_say_nothing() -> None:
     found = routing_information(np.arange(40) // 20, np.arange(40) // 10, np.arange(40), chosen, list("aabb"), width=2)
     assert found.category_given_token is None
     assert found.covered_given_token == 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("groups", ["gggggggg", "aaaabbbb"], ids=["one group", "one group in each category"])
+def test_bits_given_the_token_have_no_p_where_no_id_has_pairs_of_different_groups(groups: str) -> None:
+    rng = np.random.default_rng(0)
+    found = routing_information(
+        rng.integers(3, size=400),
+        np.repeat(np.arange(8), 50),
+        np.tile(np.arange(50), 8),
+        rng.integers(4, size=(400, 1)),
+        labels=list("aaaabbbb"),
+        groups=list(groups),
+        width=4,
+        permutations=9,
+        rng=0,
+    )
+    assert found.category_given_token_p is None

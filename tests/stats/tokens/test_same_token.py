@@ -256,3 +256,20 @@ def test_tokens_that_occur_once_cannot_speak() -> None:
     experts = np.zeros((4, 1, 1), dtype=np.int16)
     with pytest.raises(NotComputable, match="no token id occurs in two prompts"):
         same_token_test(np.arange(4), np.arange(4), experts, list("aabb"), width=2, permutations=9, rng=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_that_leave_no_id_with_pairs_within_and_across_show_no_gain() -> None:
+    """The id is in three prompts; where these have three categories, no two of them share one."""
+    found = same_token_test(
+        np.zeros(3, dtype=int),
+        np.arange(3),
+        np.array([[[0]], [[0]], [[1]]]),
+        ["a", "a", "b", "b", "c", "c"],
+        width=2,
+        permutations=200,
+        rng=0,
+    )
+    assert found.gain == pytest.approx(1)
+    assert np.isfinite([found.null_mean, found.null_std, *np.ravel(found.null_by_layer)]).all()
+    assert 0 < found.p_value < 0.3
