@@ -16,8 +16,8 @@ _ROUNDING = 1e-14
 _NO_SPREAD = 64 * np.finfo(np.float64).eps
 # The range of a similarity.
 COSINES = (-1, 1)
-# Without one of three or four units so few pairs are left within categories that intervals cover 86 to 90 %.
-LEAST_WITHIN = 5
+# With fewer units so few pairs are left within categories without one of them that intervals cover 86 to 90 %.
+LEAST_WITHIN = 6
 
 Interval = tuple[float, float]
 

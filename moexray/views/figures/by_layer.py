@@ -52,7 +52,7 @@ def layerwise(analysis: Analysis, ax: Panels | None = None) -> Panels:
         )
         upper.axhline(0, color="0.6", linewidth=0.6)
         upper.set(ylabel="effect size (Cohen's d)")
-        note_above(upper, "shaded: 95 % intervals over prompts")
+        note_above(upper, "shaded: 95 % intervals")
         _mark_peak(upper, index, effects, highest)
         accuracies = np.array([layer.accuracy for layer in layers], dtype=np.float64)
         _line(

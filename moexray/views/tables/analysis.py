@@ -11,13 +11,20 @@ from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import choice_text, note_lines
 
 _WIDEST = 6
-_READING = "Intervals are 95 %, over prompts. A layer's p-value is adjusted for the number of layers."
+_READING = (
+    "Intervals are 95 %, over prompts, or over groups where there are some. A layer's p-value is adjusted for the "
+    "number of layers."
+)
 
 
 def analysis_page(analysis: Analysis) -> Page:
     """Return what was analyzed, the tables, how to read them, and the notes."""
     title, *about = _subject(analysis)
-    return Page(title, *about, *analysis_tables(analysis), _READING, *note_lines(analysis.notes))
+    # What was not asked for is null in the file, with a note there, and no news on a screen.
+    grouped = analysis.units is None or analysis.units.design != "independent"
+    unasked = {"specifications_p": analysis.specifications is None, "generalisation": not grouped}
+    notes = {name: note for name, note in analysis.notes.items() if not unasked.get(name)}
+    return Page(title, *about, *analysis_tables(analysis), _READING, *note_lines(notes))
 
 
 def analysis_tables(analysis: Analysis) -> Iterator[Table]:
