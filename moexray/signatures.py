@@ -139,8 +139,14 @@ class Signatures:
         return summed(self.tokens, self.places(tokens))
 
     def has_tokens(self, tokens: str = "all") -> NDArray[np.bool_]:  # (prompts,)
-        """Return which prompts have a routed token in the segments that `tokens` names, and so a signature."""
-        return np.asarray(self.lengths(tokens) > 0)
+        """Return which prompts have a routed token in the segments that `tokens` names, and so a signature.
+
+        A prompt whose every selection the router dropped has none.
+        """
+        there = np.asarray(self.lengths(tokens) > 0)
+        if self.meta.get("router_may_drop"):
+            there &= np.concatenate([block.loads(tokens).any(axis=(1, 2)) for block in self.blocks()])
+        return there
 
     def loads(self, tokens: str = "all") -> NDArray[np.int64]:  # (prompts, layers, experts)
         """Return the counts of the segments that `tokens` names, added up."""

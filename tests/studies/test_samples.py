@@ -1,4 +1,4 @@
-"""Of more prompts than fit memory some are drawn: never without a category, and never past their groups."""
+"""Which prompts a study looks at: those with a signature and, above a limit, some of every category and group."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -74,3 +74,13 @@ def test_a_part_with_fewer_prompts_draws_them_in_the_same_way() -> None:
     some = cohort.sample(12, "some")
     assert len(some) == 12
     assert Counter(some.labels) == dict.fromkeys("abc", 4)
+
+
+def test_a_prompt_whose_every_selection_was_dropped_is_left_out_by_name() -> None:
+    whole = made.signatures(12, layers=(0,), drops=True)
+    counts = whole.counts.copy()
+    counts[3] = 0
+    dropped = made.signatures(counts=counts, tokens=whole.tokens, top_k=2, drops=True)
+    found = analyze(dropped, permutations=9)
+    assert found.signatures.prompts == 11
+    assert "p3" in found.notes["signatures.prompts"]

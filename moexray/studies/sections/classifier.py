@@ -98,5 +98,5 @@ def attempt_test(cohort: Cohort, notes: Notes) -> ClassifierTest | None:
     notes.sampled(cohort.sample(cohort.limits.classifier_prompts, "classifier.p_value"), cohort, "p_value")
     test = notes.attempt("p_value", lambda: cohort.classifier_test)
     if test is not None and test.least_p > LEVEL:
-        notes.add("p_value", f"these groups are too few for a p-value below {test.least_p:.2g}")
+        notes.add("p_value", f"prompts or groups are too few for a p-value below {test.least_p:.2g}")
     return test

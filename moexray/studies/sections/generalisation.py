@@ -137,7 +137,7 @@ def tested(cohort: Cohort, notes: Notes) -> Tested:
     if found.p_value is None:
         notes.add("p_value", "all prompts of the test have one category")
     elif found.least_p > LEVEL:
-        notes.add("p_value", f"these groups are too few for a p-value below {found.least_p:.2g}")
+        notes.add("p_value", f"prompts or groups are too few for a p-value below {found.least_p:.2g}")
     sizes = Counter(other.labels)
     return Tested(
         prompts=len(other),

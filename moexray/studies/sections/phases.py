@@ -152,7 +152,7 @@ def _in_both(signatures: Signatures) -> NDArray[np.int64]:  # (rows,)
     phases = {one.phase for one in signatures.segments}
     there = {}
     for name, words in (("prompt", "of the prompt"), ("generated", "generated")):
-        there[name] = signatures.has_tokens(name) if name in phases else np.zeros(len(signatures), dtype=np.bool_)
+        there[name] = signatures.lengths(name) > 0 if name in phases else np.zeros(len(signatures), dtype=np.bool_)
         if not there[name].any():
             message = f"no token {words} was recorded, so there is one phase only"
             raise NotComputable(message)
