@@ -21,7 +21,7 @@ from moexray.stats.pairs.similarity import unit_rows
 from moexray.stats.pairs.summaries import COSINES, Interval
 
 # The ends of the interval are the 10th draw from either side: a further draw lies beyond an end in 10 of 400 cases.
-DRAWS, _BEYOND = 399, 1 / 40
+DRAWS, _BEYOND = 199, 1 / 40
 # More than the rounding error of a mean of cosines. Where all draws have the same similarity, as when a token goes to
 # all experts, the observed one must be neither above nor below.
 _ROUNDING = 1e-12

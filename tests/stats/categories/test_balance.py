@@ -212,7 +212,7 @@ def test_the_load_matched_null_has_the_mean_and_spread_of_trades_one_by_one(
     found = baseline("load_matched", counts, np.full(20, 30))
     deviation = (found.ci[1] - found.ci[0]) / 3.92
     print(f"{experts}/{k}: {found.mean:.4f} ± {deviation:.4f}, one by one {plain.mean():.4f} ± {plain.std():.4f}")
-    assert found.mean == pytest.approx(plain.mean(), abs=4 * deviation * (1 / draws + 1 / 399) ** 0.5)
+    assert found.mean == pytest.approx(plain.mean(), abs=4 * deviation * (1 / draws + 1 / 199) ** 0.5)
     assert 0.3 < plain.std() / deviation < 2
 
 
@@ -228,7 +228,7 @@ def test_selecting_one_expert_is_as_drawing_with_repeats_and_selecting_several_i
     """Distinct experts vary less from prompt to prompt, by about (1 − k/E), so that prompts are more alike."""
     counts, _ = skewed(8, 1, 2, prompts=20, length=30)
     repeats, one = with_repeats(counts, 200), baseline("load_matched", counts, np.full(20, 30))
-    assert one.mean == pytest.approx(repeats.mean(), abs=4 * repeats.std() * (1 / 200 + 1 / 399) ** 0.5)
+    assert one.mean == pytest.approx(repeats.mean(), abs=4 * repeats.std() * (1 / 200 + 1 / 199) ** 0.5)
     counts, _ = skewed(8, 6, 2, prompts=20, length=30)
     several = baseline("load_matched", counts, np.full(20, 30))
     assert (1 - with_repeats(counts, 50).mean()) / (1 - several.mean) > 3
