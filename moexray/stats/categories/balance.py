@@ -20,7 +20,7 @@ from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.similarity import unit_rows
 from moexray.stats.pairs.summaries import COSINES, Interval
 
-# The ends of the interval are the 10th draw from either side: a further draw lies beyond an end in 10 of 400 cases.
+# The ends of the interval are the 5th draw from either side: a further draw lies beyond an end in 5 of 200 cases.
 DRAWS, _BEYOND = 199, 1 / 40
 # More than the rounding error of a mean of cosines. Where all draws have the same similarity, as when a token goes to
 # all experts, the observed one must be neither above nor below.
