@@ -69,11 +69,11 @@ def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
     if auc is not None and auc.error is not None:
         note = f"estimated from pairs drawn at random: off by at most {auc.error:.3f} with a probability of 95 %"
         notes.add("auc", note)
-    partly = int(np.count_nonzero(~cohort.by_layer.any(axis=2).all(axis=1)))
+    partly = int(np.count_nonzero(cohort.by_layer.any(axis=2).sum(axis=1) < len(cohort.layers)))
     if partly:
         note = (
-            f"{count(partly, 'prompt')} without a selection in some layer: there a whole signature is empty, which lowers "
-            "its similarity to all that are not; `location` and `layers` leave such pairs out"
+            f"{count(partly, 'prompt')} without a selection in some layer: there a whole signature is empty, which "
+            "lowers its similarity to all that are not; `location` and `layers` leave such pairs out"
         )
         notes.add("prompts", note)
     return PairSimilarity(
