@@ -113,6 +113,6 @@ def check_units(units: Units) -> None:
     smallest = int(units.units_of_category.argmin())
     number = int(units.units_of_category[smallest])
     if number < LEAST_UNITS:
-        of = "prompts" if units.design == "independent" else "groups"
+        of = ("prompt" if units.design == "independent" else "group") + "s" * (number != 1)
         message = f"category {units.names[smallest]!r} has {number} {of}; {LEAST_UNITS} are needed"
         raise NotComputable(message)
