@@ -78,6 +78,8 @@ def specifications(
     found = []
     for tokens, counts in loads.items():
         present = np.flatnonzero(counts.sum(axis=(1, 2)) > 0)
+        if not len(present):
+            continue
         names = np.asarray(labels, dtype=object)[present]
         of_groups = None if groups is None else [groups[row] for row in present.tolist()]
         measured = list(representations(counts[present], None if masses is None else masses[tokens][present]))

@@ -95,6 +95,8 @@ def _every(
     """Yield unit vectors of each segment and measure, zero where a prompt has none, and which prompts have one."""
     for tokens, counts in loads.items():
         present = counts.sum(axis=(1, 2)) > 0
+        if not present.any():
+            continue
         for _, _, vectors in representations(counts[present], None if masses is None else masses[tokens][present]):
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             if lengths.all():
