@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.labels import category_numbers
-from moexray.stats.pairs.shuffled import check_pairs, difference_of_means
+from moexray.stats.inference.units import units_of
+from moexray.stats.pairs.shuffled import difference_of_means
 from moexray.stats.pairs.streaming import Blocks, unit_signatures
 
 _MOST_CELLS, _LEAST_CELLS, _MOST_NUMBERS = 64, 8, 2**24
@@ -65,8 +65,9 @@ def shuffled_differences(
         If there is no pair within a category, or none across.
     """
     generator = np.random.default_rng(rng)
-    numbers = category_numbers(labels)
-    check_pairs(np.bincount(numbers))
+    units = units_of(labels)
+    units.check_pairs()
+    numbers = units.categories
     sums, fixed = _cell_sums(blocks, numbers, int(numbers.max()) + 1, generator)
     cells = np.arange(len(sums.whole))
     differences = []

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.errors import NotComputable
 from moexray.stats.inference.permutation import PermutationTest, permutation_result
 from moexray.stats.inference.units import Units, units_of
 
@@ -81,21 +80,15 @@ def differences_of_labelings(
 
 
 def difference_between(
-    within: NDArray[np.float64], every: float, within_pairs: NDArray[np.float64], every_pairs: float
+    within: NDArray[np.float64],
+    every: float | NDArray[np.float64],
+    within_pairs: NDArray[np.number],
+    every_pairs: float | NDArray[np.number],
 ) -> NDArray[np.float64]:
     """Return the mean over pairs within minus that over pairs across, 0 where there are none of either."""
     across_pairs = every_pairs - within_pairs
     means = within / np.maximum(within_pairs, 1) - (every - within) / np.maximum(across_pairs, 1)
     return np.where((within_pairs > 0) & (across_pairs > 0), means, 0.0)
-
-
-def check_pairs(sizes: NDArray[np.integer]) -> None:
-    """Raise NotComputable if categories of these sizes have no pair within, or none across."""
-    prompts = int(sizes.sum())
-    pairs, within_pairs = prompts * (prompts - 1) // 2, int((sizes * (sizes - 1) // 2).sum())
-    if within_pairs in {0, pairs}:
-        message = "no two prompts share a category" if within_pairs == 0 else "there is one category only"
-        raise NotComputable(message)
 
 
 def difference_of_means(
@@ -111,9 +104,7 @@ def difference_of_means(
         Prompts of each category ``(…, categories)``. Without a pair within, or one across, the difference is 0.
     """
     prompts, within_pairs = sizes.sum(axis=-1), (sizes * (sizes - 1) // 2).sum(axis=-1)
-    across_pairs = prompts * (prompts - 1) // 2 - within_pairs
-    means = within / np.maximum(within_pairs, 1) - (every - within) / np.maximum(across_pairs, 1)
-    return np.where((within_pairs > 0) & (across_pairs > 0), means, 0.0)
+    return difference_between(within, every, within_pairs, prompts * (prompts - 1) // 2)
 
 
 def _squares_from_matrix(
