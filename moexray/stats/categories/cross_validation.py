@@ -1,17 +1,14 @@
 """Cross-validation of logistic regressions: features are made inside each fold, and all folds are fitted at once."""
 
-import os
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.stats.cores import over_cores
 from moexray.stats.inference.folds import Split
 from moexray.stats.inference.logistic import fit_logistic
 
-T = TypeVar("T")
-R = TypeVar("R")
 # Coordinates of the training rows and of the test rows, along principal axes of the former.
 Coordinates = tuple[NDArray[np.float64], NDArray[np.float64]]
 # The features of a split; whatever they learn, they learn from its training rows.
@@ -100,16 +97,6 @@ def right_of_labelings(
         predicted = (test_rows @ weights[:, :-1] + weights[:, -1:]).argmax(axis=2)
         right[start : start + _SHARED] = predicted == some[:, test]
     return right
-
-
-def over_cores(compute: Callable[[T], R], parts: Sequence[T]) -> list[R]:
-    """Compute something of each part, on as many cores as there are, and return it in order."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compute, parts))
 
 
 def standardised(vectors: NDArray[np.float64]) -> Features:

@@ -27,6 +27,7 @@ from moexray.stats.categories.centred_layers import (
     permuted,
 )
 from moexray.stats.categories.pair_means import CategoryPairs
+from moexray.stats.cores import over_cores
 from moexray.stats.inference.units import Units, units_of
 
 # A standard error below this share of the signatures' variance is rounding.
@@ -159,17 +160,19 @@ def layer_locations(
     units = units_of(labels, groups)
     check_units(units)
     blocks = list(units.labelings(permutations, rng, first=True))
-    found = np.zeros((1 + permutations, shares.shape[1]))
-    for place in range(shares.shape[1]):
-        layer = shares[:, place]
+
+    def statistics(layer: NDArray[np.float64]) -> NDArray[np.float64]:  # (1 + permutations,)
         present = np.asarray(layer.any(axis=1))
         centred = (layer - layer.sum(axis=0) / max(1, int(present.sum()))) * present[:, None]
         variance, length = (float((values**2).sum()) / len(shares) for values in (centred, layer))
-        if variance > EQUAL**2 * length:
-            pairs = CategoryPairs.of(centred, units, present)
-            rows = (part for block in blocks for part in in_rows(block, pairs.numbers))
-            found[:, place] = np.concatenate([_statistics([pairs], part, variance)[2] for part in rows])
-    return np.round(found, _DIGITS)
+        if variance <= EQUAL**2 * length:
+            return np.zeros(1 + permutations)
+        pairs = CategoryPairs.of(centred, units, present)
+        rows = (part for block in blocks for part in in_rows(block, pairs.numbers))
+        return np.concatenate([_statistics([pairs], part, variance)[2] for part in rows])
+
+    found = over_cores(statistics, list(np.moveaxis(shares, 1, 0)))
+    return np.round(np.stack(found, axis=1), _DIGITS)
 
 
 def _statistics(

@@ -162,14 +162,23 @@ class CategoryPairs:
     ) -> NDArray[np.float64]:  # (units, labelings)
         """Take away a unit of one category c: it has pairs in A_c, whose total counts them twice, and in each B_cd."""
         products, pairs = of_parts
-        own, every = labelings.T, np.arange(len(labelings))
         categories = totals.shape[1]
-        itself = own[:, :, None] == np.arange(categories)
-        times, weight = np.where(itself, 2.0, 1.0), np.where(itself, categories - 1.0, -2.0)
-        total, number = totals[every, own], numbers[every, own]
-        without = (total - times * products) / (number - times * pairs)
+        own = labelings.T + categories * np.arange(len(labelings))  # the row of each part's category in each labeling
+
+        def of_own(values: NDArray[np.float64]) -> NDArray[np.float64]:  # (parts, labelings, categories)
+            return values.reshape(-1, categories).take(own, axis=0)
+
+        # Arrays of this size are slow to make, so they are changed in place.
+        inside = np.eye(categories)
+        times = (1 + inside).take(labelings.T, axis=0)
+        total, number = of_own(totals), of_own(numbers)
+        total -= times * products
+        number -= np.multiply(times, pairs, out=times)
+        total /= number
+        total -= of_own(totals / numbers)
+        total *= ((categories + 1) * inside - 2).take(labelings.T, axis=0)
         changes = np.empty((len(self.units), len(labelings)))
-        changes[self.units.part_units] = (weight * (without - total / number)).sum(axis=2)
+        changes[self.units.part_units] = total.sum(axis=2)
         return changes
 
     def _crossed_changes(

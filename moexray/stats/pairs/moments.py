@@ -11,8 +11,9 @@ where M exchanges the last two coordinates. With S_c = Σ z_q z_q', the second m
     Σ t(p, q)² over p in b and q in c = ⟨M S_b M, S_c⟩, an inner product of matrices.
 
 So no pair is formed. Sums are of t, not of similarity s: for nearly equal signatures, Σs² − (Σs)²/n would cancel to
-rounding error. Only the upper triangle of each S is stored, and of a large one a strip of columns at a time, which
-bounds memory for any number of dimensions, categories and prompts.
+rounding error. Of a large S a strip of columns at a time is stored, down to the end of its diagonal block, which bounds
+memory for any number of dimensions, categories and prompts. All products are NumPy's: SciPy's wrappers of BLAS hold the
+interpreter's lock, so that threads would wait for each other.
 
 Examples
 --------
@@ -36,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_BYTES = 2**30
+_FORM_BLOCK = 192
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,16 @@ class CategoryMoments:
         width = columns.stop - columns.start
         self.columns, self.last = columns, columns.stop == dimensions + 2
         self.above = [np.zeros((columns.start, width)) for _ in range(categories)]
-        self.upper = [np.zeros((width, width), order="F") for _ in range(categories)]
+        self.block = [np.zeros((width, width)) for _ in range(categories)]
         self.own = np.zeros((categories, 2))  # Σt and Σt² of prompts with themselves, which are no pairs
         self.sizes = np.zeros((categories, 3))  # prompts, Σ|w|² and Σa²
 
     def add(self, block: Extended) -> None:
         """Add a block of prompts."""
-        from scipy.linalg.blas import dsyrk
-
         strip = block.rows[:, self.columns]
         own = with_themselves(block)
         for c, rows in block.parts:
-            self.upper[c] = dsyrk(1.0, strip[rows].T, beta=1.0, c=self.upper[c], overwrite_c=1)
+            self.block[c] += strip[rows].T @ strip[rows]  # NumPy computes one triangle of it and copies the other
             if self.columns.start:
                 self.above[c] += block.rows[rows, : self.columns.start].T @ strip[rows]
             self.own[c] += own[rows].sum(), (own[rows] ** 2).sum()
@@ -111,14 +111,14 @@ class CategoryMoments:
 
         Within a category each pair counts twice. This is the part of the strip; the parts of all strips add up.
         """
-        categories = len(self.upper)
+        categories = len(self.block)
         pairs, first, second, magnitude = np.zeros((4, categories, categories))
         plain = slice(None, -2) if self.last else slice(None)
         for b in range(categories):
             for c in range(b + 1):
-                upper, other = self.upper[b][plain, plain], self.upper[c][plain, plain]
                 above = _inner(self.above[b][:, plain], self.above[c][:, plain])
-                second[b, c] = second[c, b] = 2 * (_inner(upper, other) + above) - np.diag(upper) @ np.diag(other)
+                inside = _inner(self.block[b][plain, plain], self.block[c][plain, plain])
+                second[b, c] = second[c, b] = 2 * above + inside
         if self.last:
             tilted, totals = (self._column(place) for place in (-2, -1))  # Σa z and Σz
             a, n = totals[:, -2], totals[:, -1]
@@ -130,14 +130,12 @@ class CategoryMoments:
         return np.stack([pairs, first, second, magnitude])
 
     def exchanged(self, category: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return this strip of M S M: the part above the diagonal block, and the block with its diagonal halved."""
-        above, upper = self.above[category].copy(), self.upper[category].copy(order="F")
+        """Return this strip of M S M: the part above the diagonal block, and the block."""
+        above, block = self.above[category].copy(), self.block[category].copy()
         if self.last:
-            above[:, [-2, -1]] = above[:, [-1, -2]]
-            upper[:-2, [-2, -1]] = upper[:-2, [-1, -2]]
-            upper[-2, -2], upper[-1, -1] = upper[-1, -1], upper[-2, -2]
-        np.fill_diagonal(upper, np.diag(upper) / 2)
-        return above, upper
+            for columns in (above, block, block.T):
+                columns[:, [-2, -1]] = columns[:, [-1, -2]]
+        return above, block
 
     def exchanged_totals(self) -> NDArray[np.float64]:  # (categories, dimensions + 2)
         """Return M Σz of each category; in the last strip only."""
@@ -147,8 +145,8 @@ class CategoryMoments:
 
     def _column(self, place: int) -> NDArray[np.float64]:  # (categories, dimensions + 2)
         """Return a column of S down to the diagonal: the last one, Σz, or the one before it, Σa z."""
-        both = zip(self.above, self.upper, strict=True)
-        return np.stack([np.concatenate([above[:, place], upper[:, place]]) for above, upper in both])
+        both = zip(self.above, self.block, strict=True)
+        return np.stack([np.concatenate([above[:, place], block[:, place]]) for above, block in both])
 
 
 class PairForms:
@@ -157,17 +155,17 @@ class PairForms:
     def __init__(self, moments: CategoryMoments) -> None:
         self.columns, self.last = moments.columns, moments.last
         self.totals = moments.exchanged_totals() if moments.last else None
-        self.above, self.upper = zip(*map(moments.exchanged, range(len(moments.upper))), strict=True)
-        self.every = sum(self.above[1:], start=self.above[0]), sum(self.upper[1:], start=self.upper[0])
+        self.above, self.block = zip(*map(moments.exchanged, range(len(moments.block))), strict=True)
+        self.every = sum(self.above[1:], start=self.above[0]), sum(self.block[1:], start=self.block[0])
         self.weights = 1 / np.maximum(moments.sizes[:, 0], 1)
         # Where categories have one size, a sum with these weights is a multiple of the sum without: nothing to add up.
         self.unequal = len(set(self.weights)) > 1
         if self.unequal:
-            first, *others = zip(self.above, self.upper, self.weights, strict=True)
+            first, *others = zip(self.above, self.block, self.weights, strict=True)
             self.weighted = first[0] * first[2], first[1] * first[2]
-            for above, upper, weight in others:
+            for above, inside, weight in others:
                 self.weighted[0][:] += above * weight
-                self.weighted[1][:] += upper * weight
+                self.weighted[1][:] += inside * weight
 
     def sums(self, block: Extended) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum t over the pairs of each prompt with every category, and t² over those with its own and with others.
@@ -176,10 +174,10 @@ class PairForms:
         over others both plain and with the weight 1/n of a category of n prompts. The moments must include these
         prompts.
         """
-        first, own = np.zeros((len(block.rows), len(self.upper))), np.empty(len(block.rows))
+        first, own = np.zeros((len(block.rows), len(self.block))), np.empty(len(block.rows))
         every = self._forms(block.rows, *self.every)
         for c, rows in block.parts:
-            own[rows] = self._forms(block.rows[rows], self.above[c], self.upper[c])
+            own[rows] = self._forms(block.rows[rows], self.above[c], self.block[c])
         others = every - own
         if self.unequal:
             weighted = self._forms(block.rows, *self.weighted)
@@ -198,16 +196,30 @@ class PairForms:
         return first[back], np.column_stack([own, others, weighted])[back]
 
     def _forms(
-        self, rows: NDArray[np.float64], above: NDArray[np.float64], upper: NDArray[np.float64]
+        self, rows: NDArray[np.float64], above: NDArray[np.float64], inside: NDArray[np.float64]
     ) -> NDArray[np.float64]:  # (rows,)
-        """Return the part of this strip in z'M S M z, where entries off the diagonal count twice."""
-        from scipy.linalg.blas import dtrmm
-
+        """Return the part of this strip in z'M S M z: twice what is above the diagonal block, and the block."""
         strip = rows[:, self.columns]
-        product = dtrmm(2.0, upper, strip.T, side=0, lower=0, trans_a=1).T
+        found = symmetric_forms(strip, inside)
         if self.columns.start:
-            product += 2 * rows[:, : self.columns.start] @ above
-        return np.asarray(np.einsum("ij,ij->i", product, strip))
+            found += 2 * np.einsum("ij,ij->i", rows[:, : self.columns.start] @ above, strip)
+        return found
+
+
+def symmetric_forms(rows: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:  # (rows,)
+    """Return z'Sz of each row z, for a symmetric S.
+
+    Blocks of S below the diagonal are those above it, so they are counted twice instead of multiplied: 0.6 of the work.
+    """
+    found = np.zeros(len(rows))
+    size = len(matrix)
+    for start in range(0, size, _FORM_BLOCK):
+        own = slice(start, start + _FORM_BLOCK)
+        rest = slice(start + _FORM_BLOCK, size)
+        found += np.einsum("ij,ij->i", rows[:, own] @ matrix[own, own], rows[:, own])
+        if rest.start < size:
+            found += 2 * np.einsum("ij,ij->i", rows[:, rest] @ matrix[rest, own], rows[:, own])
+    return found
 
 
 def with_themselves(block: Extended) -> NDArray[np.float64]:  # (rows,)

@@ -7,6 +7,7 @@ import numpy as np
 from moexray.errors import NotComputable
 from moexray.formats import percent
 from moexray.stats.categories.balance import Baseline, load_matched_baseline, uniform_baseline
+from moexray.stats.cores import over_cores
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 
@@ -48,14 +49,18 @@ def load_balancing(cohort: Cohort, notes: Notes) -> Balance:
             f"the router dropped {percent(dropped)} of the selections: both nulls make as many as were observed, and "
             "spread those of a prompt evenly over its tokens",
         )
-    return Balance(
-        uniform=uniform_baseline(
-            counts, tokens, signatures.experts, labels=labels, groups=groups, rng=cohort.rng("balance.uniform")
-        ),
-        load_matched=load_matched_baseline(
-            counts, tokens, labels=labels, groups=groups, rng=cohort.rng("balance.load_matched")
-        ),
+    uniform, load_matched = over_cores(
+        lambda null: null(),
+        [
+            lambda: uniform_baseline(
+                counts, tokens, signatures.experts, labels=labels, groups=groups, rng=cohort.rng("balance.uniform")
+            ),
+            lambda: load_matched_baseline(
+                counts, tokens, labels=labels, groups=groups, rng=cohort.rng("balance.load_matched")
+            ),
+        ],
     )
+    return Balance(uniform, load_matched)
 
 
 def _with_selections(cohort: Cohort) -> Cohort:
