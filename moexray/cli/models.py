@@ -43,8 +43,9 @@ def models(
             console().print(_summary(architectures))
         return
     from moexray.engines.transformers.loading import device_of
+    from moexray.engines.transformers.memory import free_memory
     from moexray.engines.transformers.profile import profile_of
-    from moexray.engines.transformers.resources import fastest_that_fits, free_memory, measured_speeds
+    from moexray.engines.transformers.resources import fastest_that_fits, measured_speeds
 
     profile = profile_of(model, revision=revision, trust_remote_code=trust_remote_code)
     device = device_of(None)

@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 from transformers.utils import logging as transformers_logging
 
 from moexray.engines.transformers.architectures import model_class
-from moexray.engines.transformers.resources import DTYPES, free_memory
+from moexray.engines.transformers.memory import free_memory
+from moexray.engines.transformers.resources import DTYPES
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.errors import ModelError
 

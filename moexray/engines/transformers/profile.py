@@ -7,13 +7,13 @@ from typing import Any
 from torch import nn
 
 from moexray.engines.transformers.architectures import ALONE
+from moexray.engines.transformers.configuration import TOP_K, value
 from moexray.engines.transformers.hooks import Tap
 from moexray.engines.transformers.loading import build_skeleton, dtype_of, explained, read_config
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.errors import ModelError
 
 _DTYPES = {"float32": 4, "bfloat16": 2}
-_TOP_K = ("num_experts_per_tok", "top_k_experts", "moe_topk", "moe_top_k", "moe_k")
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ def _top_k(model: nn.Module, tap: Tap) -> int:
     """Return k as the layer's modules give it, or the configuration, or 0."""
     block = model.get_submodule(tap.path.rpartition(".")[0])
     for module in block.modules():
-        for holder, names in ((module, ("top_k",)), (getattr(module, "config", None), _TOP_K)):
-            found = next((k for name in names if isinstance(k := getattr(holder, name, None), int)), None)
-            if found is not None:
+        for holder, names in ((module, ("top_k",)), (getattr(module, "config", None), TOP_K)):
+            found = value(holder, *names)
+            if isinstance(found, int):
                 return found * tap.calls
     return 0
 

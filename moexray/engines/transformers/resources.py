@@ -1,14 +1,15 @@
-"""Memory and speed of a device: how many tokens fit together, and which number format suits it."""
+"""What suits a device: how many tokens fit together, and which number format is fast."""
 
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
+from moexray.engines.transformers.configuration import TOP_K, greatest, text_config
 from moexray.engines.transformers.hooks import input_device
+from moexray.engines.transformers.memory import free_memory
 
 DTYPES = {
     "float64": torch.float64,
@@ -22,6 +23,8 @@ _MOST = {"cpu": 4096}
 _MOST_ELSEWHERE = 32768
 # Share of the free memory that a batch may take by our estimate: activations outlive a layer, allocators keep more.
 _SHARE = 0.25
+# The width of a model whose configuration does not name it.
+_HIDDEN = 4096
 # A matrix product of real size: the tokens that a batch sends to one expert, times a square matrix.
 _TOKENS, _WIDTH = 64, 1024
 _SECONDS = 0.05
@@ -38,19 +41,8 @@ def fitting_tokens(model: PreTrainedModel) -> int:
     free = free_memory(device)
     if free is None:
         return min(most, _MOST["cpu"])
-    fitting = max(1, min(most, int(_SHARE * free / _bytes_per_token(model))))
+    fitting = max(1, min(most, int(_SHARE * free / bytes_per_token(text_config(model.config), model.dtype.itemsize))))
     return int(2 ** (fitting.bit_length() - 1))
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Return the free bytes of the device; None where the system does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    meminfo = Path("/proc/meminfo")
-    if device.type != "cpu" or not meminfo.exists():
-        return None
-    fields = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024
 
 
 def measured_speeds(device: torch.device, dtypes: Iterable[str]) -> dict[str, float]:
@@ -74,20 +66,20 @@ def fastest_that_fits(speeds: Mapping[str, float], gigabytes: Mapping[str, float
     return max(fitting, key=lambda name: speeds[name], default=None)
 
 
-def _bytes_per_token(model: PreTrainedModel) -> int:
-    config: Any = model.config.get_text_config()
-    hidden = int(config.hidden_size)
-    heads = int(getattr(config, "num_attention_heads", 1))
-    head = int(getattr(config, "head_dim", None) or hidden // heads)
-    keys_and_values = (
-        2 * int(config.num_hidden_layers) * int(getattr(config, "num_key_value_heads", None) or heads) * head
-    )
-    selected = int(getattr(config, "num_experts_per_tok", None) or 1)
-    inner = int(
-        getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None) or 4 * hidden
-    )
+def bytes_per_token(config: Any, itemsize: int) -> int:
+    """Return about how much memory a token of a batch takes: its keys and values, and what one layer computes.
+
+    The greatest of each size is taken where layers differ, and the usual ones where a configuration does not name them.
+    """
+    hidden = greatest(config, "hidden_size", "d_model", "n_embd") or _HIDDEN
+    heads = greatest(config, "num_attention_heads", "n_heads", "n_head") or 1
+    of_keys = greatest(config, "num_key_value_heads") or heads
+    head = max(greatest(config, name) or 0 for name in ("head_dim", "global_head_dim")) or hidden // heads
+    layers = greatest(config, "num_hidden_layers", "n_layers", "n_layer") or 1
+    selected = greatest(config, *TOP_K) or 1
+    inner = greatest(config, "moe_intermediate_size") or greatest(config, "intermediate_size") or 4 * hidden
     of_a_layer = 8 * hidden + selected * (2 * hidden + 3 * inner)
-    return int((keys_and_values + of_a_layer) * model.dtype.itemsize)
+    return (2 * layers * of_keys * head + of_a_layer) * itemsize
 
 
 @torch.inference_mode()

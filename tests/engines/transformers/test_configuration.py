@@ -1,0 +1,64 @@
+"""Whatever shape a configuration has, what is read from it is a number or nothing."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import CONFIG_MAPPING, Ernie4_5_VLMoeConfig, MixtralConfig, PreTrainedConfig
+
+from moexray.engines.transformers.architectures import moe_architectures
+from moexray.engines.transformers.configuration import greatest, layer_kinds, rope_types, text_config, value
+from moexray.engines.transformers.loading import dtype_of, quantization_of
+from moexray.engines.transformers.resources import bytes_per_token
+
+RECORDED = [architecture.model_type for architecture in moe_architectures() if architecture.tap != "refused"]
+
+
+@pytest.mark.parametrize("model_type", RECORDED)
+def test_the_default_configuration_of_every_architecture_is_read(model_type: str) -> None:
+    """Defaults are shaped as released models are: other heads in some layers, lists, parts within parts."""
+    config = CONFIG_MAPPING[model_type]()
+    text = text_config(config)
+    # A token has at least a hidden state of a hundred numbers, and no model keeps a gigabyte for it.
+    assert 2 * 100 < bytes_per_token(text, 2) < 10**9
+    assert bytes_per_token(text, 4) == 2 * bytes_per_token(text, 2)
+    assert isinstance(dtype_of(config), torch.dtype)
+    assert quantization_of(config) is None
+    assert (greatest(text, "max_position_embeddings") or 1) > 0
+    assert all(isinstance(kind, str) for kind in layer_kinds(text))
+    assert all(settings.get("rope_type", settings.get("type")) for settings in rope_types(text))
+
+
+def test_the_greatest_of_layers_that_differ_counts() -> None:
+    """Half of the layers have twice the heads: that is at most twice the memory, and more than of the small ones."""
+    sizes = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4}
+    small, large = (MixtralConfig(**sizes, head_dim=head) for head in (16, 32))
+    mixed = MixtralConfig(**sizes, head_dim=16, per_layer_config={1: {"head_dim": 32}, 3: {"head_dim": 32}})
+    assert greatest(mixed, "head_dim") == 32
+    assert value(mixed, "head_dim") is None
+    assert bytes_per_token(mixed, 2) == bytes_per_token(large, 2) > bytes_per_token(small, 2)
+
+
+def test_the_greatest_of_a_list_counts() -> None:
+    config = text_config(Ernie4_5_VLMoeConfig(text_config={"moe_intermediate_size": [1536, 512]}))
+    assert greatest(config, "moe_intermediate_size") == 1536
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SimpleNamespace(),
+        SimpleNamespace(d_model=64, n_heads=4, n_layers=3),
+        SimpleNamespace(hidden_size=None, num_attention_heads="many", head_dim=[], num_experts_per_tok=True),
+        SimpleNamespace(hidden_size=64.0, num_attention_heads=[4, 8], num_hidden_layers=float("inf")),
+        PreTrainedConfig(),
+    ],
+)
+def test_code_that_names_its_sizes_otherwise_gets_a_budget(config: Any) -> None:
+    assert bytes_per_token(text_config(config), 2) > 0
+
+
+def test_numbers_that_are_no_whole_numbers_are_left_out() -> None:
+    assert greatest(SimpleNamespace(size=[2.5, 3.0, None, True, "9", {"vision": 7}]), "size") == 7
+    assert greatest(SimpleNamespace(size=2.5, other=1), "size", "other") == 1
