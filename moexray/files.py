@@ -1,4 +1,4 @@
-"""Whole files or none: results are written under a temporary name and renamed when they are complete."""
+"""Whole files or none: written under a temporary name, renamed when complete; and git-lfs pointers to files."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,21 @@ from glob import escape
 from pathlib import Path
 
 from moexray.errors import MoexrayError
+
+# What stands in an error after the name of a file that `is_lfs_pointer` finds.
+LFS_CURE = "is a git-lfs pointer, not the file itself: fetch the file with `git lfs pull` in its repository"
+_POINTER_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether git-lfs left a pointer where the file should be; False where there is no file that can be read."""
+    try:
+        if not path.is_file():  # what is read of a pipe is gone
+            return False
+        with path.open("rb") as file:
+            return file.read(max(map(len, _POINTER_STARTS))).startswith(_POINTER_STARTS)
+    except OSError:
+        return False
 
 
 def check_writable(path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moexray.errors import MoexrayError
-from moexray.files import check_writable, whole_file
+from moexray.files import check_writable, is_lfs_pointer, whole_file
 
 
 def test_a_block_that_succeeds_replaces_the_file(tmp_path: Path) -> None:
@@ -62,3 +62,17 @@ def test_a_pipe_or_a_device_is_refused_and_stays_what_it_is(tmp_path: Path) -> N
     with pytest.raises(MoexrayError, match="is a device or a pipe"), whole_file(pipe) as partial:
         partial.write_text("new")
     assert pipe.is_fifo()
+
+
+def test_a_pointer_of_git_lfs_is_known_by_its_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for start, known in (
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", True),
+        ("version https://hawser.github.com/spec/v1\n", True),
+        ("version 1 of https://git-lfs.github.com/spec/v1", False),
+        ("", False),
+    ):
+        path.write_text(start)
+        assert is_lfs_pointer(path) is known
+    assert not is_lfs_pointer(tmp_path)
+    assert not is_lfs_pointer(tmp_path / "missing")

@@ -1,7 +1,7 @@
 """`moexray capture`."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,8 @@ from moexray.cli.options import (
 from moexray.cli.progress import capture_progress
 from moexray.errors import CaptureError
 from moexray.files import check_writable
-from moexray.prompts import bundled_prompts, read_prompts
+from moexray.formats import listed, visible
+from moexray.prompts import bundled_prompts, left_out, read_prompts
 from moexray.recording import capture as library
 from moexray.recording.job import output_files
 from moexray.recording.journal import journal_path
@@ -28,6 +29,7 @@ from moexray.signatures import Signatures
 
 _MODEL, _GENERATION, _RECORDING, _OUTPUT = "Model", "Generation", "Recording", "Output"
 _INTERRUPTED = 130  # what shells return for a program that Ctrl-C ended
+_MOST_NAMED = 5
 _VERIFIED = (
     "verified: {agreement:.1%} of the selections of {tokens} tokens are those of each prompt alone; {recorded:,} "
     "recorded experts change the logits, {others:,} others do not"
@@ -151,6 +153,7 @@ def capture(
         "split": split,
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
+    _name_left_out(prompts or ())
     aliases = {"trace": trace, "weights": weights, "coselection": coselection}
     recorded = [name.strip() for names in record or () for name in names.split(",")]
     recorded += [name for name, wanted in aliases.items() if wanted]
@@ -181,6 +184,14 @@ def capture(
     typer.echo(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
     for file in output_files(out, recorded).values():
         typer.echo(f"wrote {file}")
+
+
+def _name_left_out(prompts: Sequence[str]) -> None:
+    """Say what stands in the folders of prompts and was not read."""
+    others = [str(path) for path in left_out(*prompts)]
+    if others:
+        shown = [*others[:_MOST_NAMED], *([f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else [])]
+        typer.echo(f"not read as prompts: {visible(listed(shown))}", err=True)
 
 
 def describe(signatures: Signatures) -> str:

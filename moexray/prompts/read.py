@@ -1,16 +1,19 @@
 """read_prompts(): prompts from any source, in the order given; and the eighty prompts that come with moexray."""
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 from moexray.errors import PromptsError
+from moexray.files import LFS_CURE, is_lfs_pointer
 from moexray.prompts.hugging_face import PREFIX, is_saved, read_hub, read_saved
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import Columns, Source, Unit
 from moexray.prompts.text_files import read_standard_input
 
 STANDARD_INPUT = "-"
+_APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 Reader = Callable[[Source, Path, Columns], Iterator[Prompt]]
 # A new format is a module with a `Reader` and one line here: suffix, what a prompt is called in errors, the reader.
@@ -47,8 +50,8 @@ def read_prompts(
     ----------
     paths
         ``.txt``, ``.jsonl``, ``.csv`` and ``.parquet`` files, folders of them (other files in a folder are
-        ignored), ``-`` for JSON Lines from standard input, ``hf:NAME`` or ``hf:NAME:CONFIGURATION`` for a data set
-        of the Hugging Face hub, or a folder that one was saved to.
+        left out: see `left_out`), ``-`` for JSON Lines from standard input, ``hf:NAME`` or
+        ``hf:NAME:CONFIGURATION`` for a data set of the Hugging Face hub, or a folder that one was saved to.
     text_column, category_column, id_column, group_column
         The column, or key, of each part. By default the text, or the chat, is in ``text``, ``prompt`` or
         ``messages``, the category in ``category`` or ``label``, and there may be ``id`` and ``group``.
@@ -59,7 +62,8 @@ def read_prompts(
     Raises
     ------
     PromptsError
-        If there is nothing to read, a line or a row is blank or malformed, or an id occurs twice.
+        If there is nothing to read, a line or a row is blank or malformed, an id occurs twice, or two categories
+        differ only in what nobody can see.
     MissingExtra
         If a format needs a package that is not installed.
     """
@@ -72,6 +76,7 @@ def read_prompts(
     columns = Columns(text_column, category_column, id_column, group_column)
     starts: list[tuple[int, Source]] = []
     taken: dict[str, int] = {}
+    spelled: dict[str, str] = {}
     prompts: list[Prompt] = []
     for source, found in [reading for path in paths for reading in _readings(path, columns, split)]:
         starts.append((len(prompts), source))
@@ -83,8 +88,20 @@ def read_prompts(
                     f"{_place(starts, earlier)}: ids must be unique"
                 )
                 raise PromptsError(message)
+            alike = spelled.setdefault(_plain(prompt.category), prompt.category)
+            if alike != prompt.category:
+                message = (
+                    f"{_place(starts, len(prompts))}: the category {prompt.category!a} looks like {alike!a}, but is "
+                    "written otherwise: give both one spelling"
+                )
+                raise PromptsError(message)
             prompts.append(prompt)
     return prompts
+
+
+def _plain(category: str) -> str:
+    """Return a category without what nobody can see: spaces at its ends, and how an accent is put together."""
+    return unicodedata.normalize("NFC", category).strip()
 
 
 def _place(starts: list[tuple[int, Source]], prompt: int) -> str:
@@ -111,7 +128,7 @@ def _readings(path: str | Path, columns: Columns, split: str | None) -> Iterator
         yield source, read_saved(source, Path(path), columns, split)
     else:
         for file in _files(Path(path)):
-            unit, reader = READERS[file.suffix]
+            unit, reader = READERS[file.suffix.lower()]
             source = Source(str(file), file.stem, unit)
             yield source, _loaded(reader)(source, file, columns)
 
@@ -122,25 +139,65 @@ def _loaded(reader: str) -> Reader:
     return read
 
 
+def left_out(*paths: str | Path) -> list[Path]:
+    """Return what stands in the folders among `paths` and is not read as prompts, except hidden files."""
+    folders = [Path(path) for path in paths if str(path) != STANDARD_INPUT and not _is_data_set(path)]
+    inside = [one for folder in folders if folder.is_dir() for one in sorted(folder.iterdir())]
+    return [one for one in inside if not _is_read(one) and not one.name.startswith(".")]
+
+
 def _files(path: Path) -> list[Path]:
     try:
-        return _prompt_files(path)
+        found = _prompt_files(path)
     except OSError as error:
         message = f"{path} could not be read: {error.strerror}"
         raise PromptsError(message) from error
+    for file in found:
+        if is_lfs_pointer(file):
+            message = f"{file} {LFS_CURE}"
+            raise PromptsError(message)
+    return found
 
 
 def _prompt_files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in READERS and file.is_file())
+        found = sorted(file for file in path.iterdir() if _is_read(file))
         if not found:
             message = f"{path} holds no {' and no '.join(READERS)} file: put one there for each category"
             raise PromptsError(message)
+        for file in found:
+            _check_there(file)
+            if not file.is_file():
+                message = f"{file} is a device or a pipe: name it by itself, or take it out of {path}"
+                raise PromptsError(message)
         return found
-    if not path.exists():
-        message = f"{path} does not exist: name a folder, or a file of prompts ({SUFFIXES})"
-        raise PromptsError(message)
-    if path.suffix not in READERS:
+    _check_there(path)
+    if path.suffix.lower() not in READERS:
         message = f"{path} is neither a folder nor a file of prompts ({SUFFIXES})"
         raise PromptsError(message)
+    if _is_apple_double(path):
+        message = f"{path} holds what macOS keeps beside a file, not prompts: name the file without ._"
+        raise PromptsError(message)
     return [path]
+
+
+def _is_read(file: Path) -> bool:
+    """Whether a file in a folder is one of prompts; a link to nothing is, and is refused where it is read."""
+    return file.suffix.lower() in READERS and not file.is_dir() and not _is_apple_double(file)
+
+
+def _is_apple_double(file: Path) -> bool:
+    """Whether macOS keeps here the attributes of another file, as on disks and in archives that cannot hold them."""
+    if not file.name.startswith("._") or not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_APPLE_DOUBLE)) == _APPLE_DOUBLE
+
+
+def _check_there(file: Path) -> None:
+    if file.is_symlink() and not file.exists():
+        message = f"{file} is a link to {file.readlink()}, which does not exist: mend the link, or take it out"
+        raise PromptsError(message)
+    if not file.exists():
+        message = f"{file} does not exist: name a folder, or a file of prompts ({SUFFIXES})"
+        raise PromptsError(message)

@@ -87,6 +87,11 @@ class Columns:
         for part, usual in _USUAL.items():
             asked = self.asked.get(part)
             fitting = self._fitting(part, present)
+            twice = next((name for name in fitting if fitting.count(name) > 1), None)
+            if twice is not None:
+                problem = f'{place} has {fitting.count(twice)} columns called "{twice}": which holds the {part}? '
+                problem += "Rename all but one"
+                raise PromptsError(problem)
             if len(fitting) > 1:
                 problem = f"{place} has {_listed(fitting)}: which holds the {part}? Name it with --{part}-column"
                 raise PromptsError(problem)

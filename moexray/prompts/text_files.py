@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from moexray import strict_json
 from moexray.errors import PromptsError
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import USUAL_NAMES, Columns, Source, in_usual_spelling, prompt_of
@@ -21,6 +22,12 @@ def read_text(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
     columns.refuse(source)
     with source.opening(), path.open("rb") as file:
         for number, line in enumerate(_lines(file, source), start=1):
+            if "\r" in line:
+                problem = (
+                    f"{source.place(number)} holds a carriage return that ends no line: save the file with Unix or "
+                    "Windows line ends; to keep one, write it as \\r in a .jsonl file"
+                )
+                raise PromptsError(problem)
             yield Prompt(line, category=source.category, id=source.id(number))
 
 
@@ -59,6 +66,7 @@ def read_csv(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
 
 
 def _json_prompts(file: Iterable[bytes], source: Source, columns: Columns) -> Iterator[Prompt]:
+    kinds: dict[str, type] = {}
     for number, line in enumerate(_lines(file, source), start=1):
         place = source.place(number)
         entry = _json_object(place, line)
@@ -70,16 +78,26 @@ def _json_prompts(file: Iterable[bytes], source: Source, columns: Columns) -> It
                 f"to read some keys of many, name them: --text-column {found['text']}"
             )
             raise PromptsError(problem)
-        yield prompt_of(source, number, entry, found)
+        prompt = prompt_of(source, number, entry, found)
+        if "category" in found:
+            kind = type(entry[found["category"]])
+            if kinds.setdefault(prompt.category, kind) is not kind:  # 1 beside "1", true beside "true"
+                problem = (
+                    f"{place}: the category {prompt.category} is a text in one line, a number or a truth value in "
+                    "another: write it in one way"
+                )
+                raise PromptsError(problem)
+        yield prompt
 
 
 def _json_object(place: str, line: str) -> dict[str, Any]:
     try:
-        entry = json.loads(line)
+        entry = strict_json.loads(line)
     except json.JSONDecodeError as error:
-        problem = f"{place} is not JSON ({error.msg} at column {error.colno})"
+        ends = "; carriage returns alone end no line: save the file with Unix line ends" if "\r" in line else ""
+        problem = f"{place} is not JSON ({error.msg} at column {error.colno}{ends})"
         raise PromptsError(problem) from error
-    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, or too deeply nested brackets
+    except ValueError as error:  # a key twice, an integer of thousands of digits, too deeply nested brackets
         problem = f"{place} cannot be read as JSON ({error})"
         raise PromptsError(problem) from error
     if not isinstance(entry, dict):

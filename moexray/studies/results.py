@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from moexray import strict_json
 from moexray.errors import AnalysisError
 from moexray.extras import import_extra
-from moexray.files import whole_file
+from moexray.files import LFS_CURE, is_lfs_pointer, whole_file
 from moexray.formats import visible
 from moexray.studies.codec import from_values, key_of, to_values
 
@@ -62,12 +63,17 @@ class Result:
             If the file is missing, damaged, of another kind or of a newer schema.
         """
         try:
-            document = json.loads(Path(path).read_bytes(), parse_constant=_not_finite, parse_float=_finite)
+            document = strict_json.loads(Path(path).read_bytes(), parse_float=_finite, finite=True)
         except OSError as error:
             message = f"{path} could not be read: {error.strerror}"
             raise AnalysisError(message) from error
-        except (ValueError, RecursionError) as error:
-            message = f"{path} is not {cls.WHAT}: it is not JSON, or holds a number that is not finite"
+        except ValueError as error:
+            if is_lfs_pointer(Path(path)):
+                message = f"{path} {LFS_CURE}"
+                raise AnalysisError(message) from error
+            message = (
+                f"{path} is not {cls.WHAT}: not JSON, or with a key twice or a number that is not finite ({error})"
+            )
             raise AnalysisError(message) from error
         if not isinstance(document, dict) or cls.MARK not in document or "schema" not in document:
             message = f"{path} is not {cls.WHAT}: `{cls.MADE_BY}` makes one"
@@ -213,9 +219,7 @@ def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _finite(text: str) -> float:
     value = float(text)
-    return value if isfinite(value) else _not_finite(text)
-
-
-def _not_finite(name: str) -> NoReturn:
-    message = f"{name} is not a finite number"
-    raise ValueError(message)
+    if not isfinite(value):
+        message = f"{text} is not a finite number"
+        raise ValueError(message)
+    return value

@@ -90,6 +90,14 @@ def test_what_cannot_be_read_is_refused_with_its_place(tmp_path: Path, columns: 
         read_prompts(written(tmp_path / "p.parquet", columns))
 
 
+@pytest.mark.parametrize("column", ["text", None])
+def test_two_columns_of_one_name_are_refused_though_it_was_asked_for(tmp_path: Path, column: str | None) -> None:
+    table = pa.table([pa.array(["x"]), pa.array(["y"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "p.parquet")
+    with pytest.raises(PromptsError, match=r'p\.parquet has 2 columns called "text": which holds the text\? Rename'):
+        read_prompts(tmp_path / "p.parquet", text_column=column)
+
+
 def test_bytes_that_are_no_text_are_refused_with_their_row(tmp_path: Path) -> None:
     """Arrow takes a column's word for it that it holds UTF-8."""
     texts = pa.array([b"x", None, b"caf\xe9"], pa.binary()).view(pa.string())

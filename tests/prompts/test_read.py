@@ -1,13 +1,15 @@
 """Prompts are read as they were written, or refused with file and line."""
 
 import json
+import os
+import unicodedata
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from moexray.errors import PromptsError
-from moexray.prompts import Prompt, read_prompts
+from moexray.prompts import Prompt, left_out, read_prompts
 from moexray.prompts.read import READERS
 
 
@@ -76,6 +78,13 @@ def test_several_paths_are_read_in_the_order_given(tmp_path: Path) -> None:
             r"line 2: the id 'i' is already taken by .* line 1",
         ),
         ("a.docx", "text", "neither a folder nor"),
+        ("a.txt", "one\rtwo\rthree\r", r"a\.txt line 1 holds a carriage return that ends no line"),
+        ("a.txt", "one\ntwo\r\r\n", r"a\.txt line 2 holds a carriage return that ends no line"),
+        ("a.jsonl", '{"text": "x"}\r{"text": "y"}\r', r"line 1 is not JSON .*carriage returns alone end no line"),
+        ("a.jsonl", '{"text": "x", "text": "y"}', r"line 1 cannot be read as JSON \(the key 'text' is there twice\)"),
+        ("a.jsonl", '{"messages": [{"role": "user", "role": "system", "content": "x"}]}', "key 'role' is there twice"),
+        ("a.jsonl", '{"text": "x", "label": 1}\n{"text": "y", "label": "1"}', "line 2: the category 1 is a text in"),
+        ("a.jsonl", '{"text": "x", "label": "true"}\n{"text": "y", "label": true}', "line 2: the category true is a"),
     ],
 )
 def test_what_cannot_be_a_prompt_is_refused_with_its_place(
@@ -99,6 +108,67 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
         read_prompts(tmp_path / "missing")
     with pytest.raises(PromptsError, match="no prompts were named"):
         read_prompts()
+
+
+def test_suffixes_in_capitals_are_those_of_prompts(tmp_path: Path) -> None:
+    write(tmp_path / "code.txt", "one")
+    write(tmp_path / "MATH.TXT", "two")
+    write(tmp_path / "Story.Jsonl", '{"text": "three"}')
+    write(tmp_path / "facts.CSV", "text\nfour\n")
+    found = read_prompts(tmp_path)
+    assert {prompt.category: prompt.text for prompt in found} == {
+        "MATH": "two", "Story": "three", "code": "one", "facts": "four"
+    }  # fmt: skip
+    assert read_prompts(tmp_path / "facts.CSV")[0].id == "facts-01"
+
+
+def test_what_a_folder_holds_beside_prompts_is_named(tmp_path: Path) -> None:
+    for name in ("code.txt", "code.tsv", "notes.md", ".hidden", "sub/code.txt"):
+        write(tmp_path / name, "x")
+    assert [path.name for path in left_out(tmp_path, tmp_path / "code.txt")] == ["code.tsv", "notes.md", "sub"]
+
+
+def test_a_link_to_nothing_is_refused_not_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / "code.txt", "one")
+    (tmp_path / "math.txt").symlink_to("moved.txt")
+    for path in (tmp_path, tmp_path / "math.txt"):
+        with pytest.raises(PromptsError, match=r"math\.txt is a link to moved\.txt, which does not exist"):
+            read_prompts(path)
+
+
+def test_a_pipe_in_a_folder_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "code.txt", "one")
+    os.mkfifo(tmp_path / "math.txt")
+    with pytest.raises(PromptsError, match=r"math\.txt is a device or a pipe"):
+        read_prompts(tmp_path)
+
+
+def test_what_macos_keeps_beside_a_file_is_left_aside(tmp_path: Path) -> None:
+    write(tmp_path / "code.txt", "one")
+    write(tmp_path / "._code.txt", b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ")
+    write(tmp_path / "._mine.txt", "a file of prompts of that name")
+    assert [prompt.category for prompt in read_prompts(tmp_path)] == ["._mine", "code"]
+    with pytest.raises(PromptsError, match="what macOS keeps beside a file"):
+        read_prompts(tmp_path / "._code.txt")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.parquet"])
+def test_a_pointer_of_git_lfs_is_named_in_every_format(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 3000\n")
+    with pytest.raises(PromptsError, match=r"is a git-lfs pointer, .* `git lfs pull`"):
+        read_prompts(tmp_path)
+
+
+@pytest.mark.parametrize(("one", "other"), [("code", "code "), ("größe", unicodedata.normalize("NFD", "größe"))])
+def test_categories_that_look_alike_and_are_not_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    lines = [json.dumps({"text": f"x{i}", "category": name}) for i, name in enumerate((one, "math", other))]
+    with pytest.raises(PromptsError, match=r"a\.jsonl line 3: the category .* looks like"):
+        read_prompts(write(tmp_path / "a.jsonl", "\n".join(lines)))
+
+
+def test_categories_that_differ_in_capitals_are_two(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": name, "category": name}) for name in ("us", "US")]
+    assert [prompt.category for prompt in read_prompts(write(tmp_path / "a.jsonl", "\n".join(lines)))] == ["us", "US"]
 
 
 def test_every_format_has_a_reader_that_exists() -> None:

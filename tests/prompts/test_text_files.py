@@ -161,6 +161,15 @@ def test_a_malformed_row_of_csv_is_refused_with_its_place(write: Write, content:
         read_prompts(write("a.csv", content))
 
 
+@pytest.mark.parametrize("column", ["text", None])
+def test_two_columns_of_one_name_are_refused_though_it_was_asked_for(write: Write, column: str | None) -> None:
+    with pytest.raises(PromptsError, match=r'a\.csv has 2 columns called "text": which holds the text\? Rename'):
+        read_prompts(write("a.csv", "text,text\nx,y\n"), text_column=column)
+    with pytest.raises(PromptsError, match=r'a\.csv has 2 columns called "kind": which holds the category\?'):
+        read_prompts(write("a.csv", "kind,text,kind\nx,y,z\n"), category_column="kind")
+    assert read_prompts(write("a.csv", "n,text,n\n1,x,2\n"))[0].text == "x"
+
+
 def test_a_column_that_is_not_there_is_refused_with_those_that_are(write: Write) -> None:
     with pytest.raises(PromptsError, match=r'a\.csv has no "topic": it has "text" and "kind"'):
         read_prompts(write("a.csv", "text,kind\nx,y\n"), category_column="topic")
