@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from moexray.engines.transformers.architectures import refusal
+from moexray.engines.transformers.experts import is_built_as_experts, is_called_experts
 from moexray.engines.transformers.hooks import (
     HOW_TO,
     SELECTION_NAMES,
@@ -52,7 +53,9 @@ def find_taps(model: nn.Module) -> list[Tap]:
             taps.extend(write(path, layer, module))
         elif layer is not None and (tap := _generic_tap(path, layer, module)) is not None:
             taps.append(tap)
-        elif _holds_experts(module):
+        elif is_called_experts(path, module) or (
+            layer is not None and is_built_as_experts(decoder, path.removeprefix(decoder_path).lstrip("."), module)
+        ):
             without_tap.append(path)
     _check_complete(model, taps, without_tap)
     taps.sort(key=lambda tap: tap.layer)
@@ -113,18 +116,15 @@ def _layer_of(path: str) -> int | None:
     return next((int(part) for part in path.split(".") if part.isdigit()), None)
 
 
-def _holds_experts(module: nn.Module) -> bool:
-    name = type(module).__name__.lower()
-    return "expert" in name and "shared" not in name
-
-
 def _check_complete(model: nn.Module, taps: list[Tap], without_tap: list[str]) -> None:
     """Refuse a model of whose experts only some, or none, have a tap."""
-    within = tuple(f"{tap.path}." for tap in taps)
+    within = tuple(f"{path}." for path in [*(tap.path for tap in taps), *without_tap])
     left = [path for path in without_tap if not path.startswith(within)]
     name = type(model).__name__
     if left:
-        message = f"{name}: {left[0]} does not take its selected experts as {' or '.join(SELECTION_NAMES)}; {HOW_TO}"
+        names = " or ".join(SELECTION_NAMES)
+        others = f", though {len(taps)} other experts modules do" if taps else ""
+        message = f"{name}: {left[0]} does not take its selected experts as {names}{others}; {HOW_TO}"
         raise ModelError(message)
     if not taps:
         lists = [path for path, _ in model.named_modules() if "expert" in path.lower()]
