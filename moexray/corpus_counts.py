@@ -1,21 +1,32 @@
 """Counts that someone else made: a long table of model, corpus, layer, expert and count, as CSV or Parquet."""
 
 import csv
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import CountsError
-from moexray.extras import import_extra
+from moexray.files import LFS_CURE, is_lfs_pointer
+from moexray.parquet_file import check_once, open_parquet, reading_parquet
 
 COLUMNS = ("model", "corpus", "layer", "expert", "count")
 # The column that may say how many experts a layer has.
 WIDTH = "experts"
+_BATCH_ROWS = 2**16
+# A count that any type of number holds exactly, layers and experts as signatures have them.
+_MOST = 2**53
+_MOST_INDEX = 2**15 - 1
+_MOST_CELLS = 2**26
+# A whole number as a data frame may write it.
+_DIGITS = re.compile(r"(-?[0-9]{1,30})(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -60,12 +71,18 @@ class CorpusCounts:
 
 
 def is_counts_table(path: Path) -> bool:
-    """Whether a file is a long table of counts, by its name and its columns."""
-    if path.suffix == ".csv":
-        return True
-    if path.suffix != ".parquet":
-        return False
-    return set(COLUMNS) <= set(_parquet(path).read_schema(path).names)
+    """Whether a file is a long table of counts, by its name and its columns.
+
+    Raises
+    ------
+    CountsError
+        If it is called a Parquet file and cannot be read as one.
+    """
+    suffix = path.suffix.lower()
+    if suffix != ".parquet":
+        return suffix == ".csv"
+    with open_parquet(path, error=CountsError) as file:
+        return set(COLUMNS) <= set(file.schema_arrow.names)
 
 
 def read_counts(path: Path) -> list[CorpusCounts]:
@@ -81,24 +98,24 @@ def read_counts(path: Path) -> list[CorpusCounts]:
         If the file cannot be read, a column is missing, a number is none, a row occurs twice, a corpus lacks a layer,
         or two layers of a corpus do not add up to as many selections.
     """
-    if path.suffix not in {".csv", ".parquet"}:
+    readers = {".csv": _csv_rows, ".parquet": _parquet_rows}
+    if path.suffix.lower() not in readers:
         message = f"{path} is neither a .csv nor a .parquet file"
         raise CountsError(message)
+    if is_lfs_pointer(path):
+        message = f"{path} {LFS_CURE}"
+        raise CountsError(message)
+    models: dict[str, _Model] = {}
     try:
-        rows = list(_csv_rows(path) if path.suffix == ".csv" else _parquet_rows(path))
+        for row in readers[path.suffix.lower()](path):
+            models.setdefault(row.model, _Model(path, row.model)).add(row)
     except OSError as error:
         message = f"{path} could not be read: {error.strerror or error}"
         raise CountsError(message) from error
-    if not rows:
+    if not models:
         message = f"{path} holds no counts"
         raise CountsError(message)
-    return [
-        _of_model(path, model, [row for row in rows if row[0] == model]) for model in dict.fromkeys(r[0] for r in rows)
-    ]
-
-
-# Model, corpus, layer, expert, count, and how many experts the layer has, where a column says so.
-Row = tuple[str, str, int, int, int, int | None]
+    return [one.counts() for one in models.values()]
 
 
 def read_model_counts(path: Path, model: str | None, *, advice: str) -> CorpusCounts:
@@ -117,36 +134,57 @@ def read_model_counts(path: Path, model: str | None, *, advice: str) -> CorpusCo
     return chosen[0]
 
 
-def _csv_rows(path: Path) -> Iterable[Row]:
+class _Row(NamedTuple):
+    """A row of the table; `experts` is how many experts the layer has, where a column says so."""
+
+    place: str
+    model: str
+    corpus: str
+    layer: int
+    expert: int
+    count: int
+    experts: int | None
+
+
+def _csv_rows(path: Path) -> Iterator[_Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+        reader = csv.reader(file, strict=True)
         try:
-            _check_columns(path, reader.fieldnames or ())
-            for row in reader:
-                yield _row(f"{path} line {reader.line_num}", [row[name] for name in COLUMNS], row.get(WIDTH))
+            names = next(reader, [])
+            _check_columns(path, names)
+            for values in reader:
+                place = f"{path} line {reader.line_num}"
+                if not values:
+                    continue
+                if len(values) != len(names):
+                    message = (
+                        f"{place} has {len(values)} values, but the header names {len(names)} columns, of which layer, "
+                        "expert and count must be whole numbers"
+                    )
+                    raise CountsError(message)
+                row = dict(zip(names, values, strict=True))
+                yield _row(place, [row[name] for name in COLUMNS], row.get(WIDTH))
         except (UnicodeDecodeError, csv.Error) as error:
             message = f"{path} is not a CSV file in UTF-8: {error}"
             raise CountsError(message) from error
 
 
-def _parquet_rows(path: Path) -> Iterable[Row]:
-    from pyarrow import ArrowException
-
-    try:
-        names = _parquet(path).read_schema(path).names
+def _parquet_rows(path: Path) -> Iterator[_Row]:
+    with open_parquet(path, error=CountsError) as file:
+        names = file.schema_arrow.names
         _check_columns(path, names)
         columns = [*COLUMNS, *([WIDTH] if WIDTH in names else [])]
-        table = _parquet(path).read_table(path, columns=columns).to_pydict()
-    except ArrowException as error:
-        message = f"{path} is not a Parquet file: {str(error).splitlines()[0]}"
-        raise CountsError(message) from error
-    widths = table.get(WIDTH, [None] * len(table["model"]))
-    for number, (width, *values) in enumerate(zip(widths, *(table[name] for name in COLUMNS), strict=True), start=1):
-        yield _row(f"{path} row {number}", values, width)
-
-
-def _parquet(path: Path) -> Any:
-    return import_extra("pyarrow.parquet", extra="parquet", purpose=f"reading {path}")
+        batches, number = file.iter_batches(_BATCH_ROWS, columns=columns), 0
+        while True:
+            with reading_parquet(path, error=CountsError):
+                table = next(batches, None)
+                values = {} if table is None else table.to_pydict()
+            if not values:
+                return
+            widths = values.get(WIDTH, [None] * len(values["model"]))
+            for width, *cells in zip(widths, *(values[name] for name in COLUMNS), strict=True):
+                number += 1
+                yield _row(f"{path} row {number}", cells, width)
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
@@ -154,60 +192,102 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
     if missing:
         message = f"{path} has no column {missing[0]!r}: a table of counts has {', '.join(COLUMNS)}"
         raise CountsError(message)
+    check_once(path, names, (*COLUMNS, WIDTH), error=CountsError)
 
 
-def _row(place: str, values: Sequence[Any], width: Any) -> Row:
+def _row(place: str, values: Sequence[Any], width: Any) -> _Row:
     model, corpus, *numbers = values
-    if not model or not corpus:
+    if not _is_name(model) or not _is_name(corpus):
         message = f"{place}: model and corpus must be named"
         raise CountsError(message)
-    try:
-        layer, expert, count = (int(number) for number in numbers)
-        experts = None if width is None else int(width)
-    except (TypeError, ValueError) as error:
-        message = f"{place}: layer, expert and count must be whole numbers, not {', '.join(map(str, numbers))}"
-        raise CountsError(message) from error
+    layer, expert, count = (_whole(number) for number in numbers)
+    experts = None if width is None else _whole(width)
+    if layer is None or expert is None or count is None or (experts is None) != (width is None):
+        cells = ", ".join(map(str, [*numbers, *([] if width is None else [width])]))
+        message = f"{place}: layer, expert and count must be whole numbers, not {cells}"
+        raise CountsError(message)
     if min(layer, expert, count) < 0:
         message = f"{place}: layer, expert and count must be zero or more, not {layer}, {expert}, {count}"
+        raise CountsError(message)
+    for name, value, most in (("layer", layer, _MOST_INDEX), ("expert", expert, _MOST_INDEX), ("count", count, _MOST)):
+        if value > most:
+            message = f"{place}: {name} is {value}, more than {most:,}: nothing has so many"
+            raise CountsError(message)
+    if experts is not None and not 1 <= experts <= _MOST_INDEX + 1:
+        message = f"{place}: a layer cannot have {experts} experts"
         raise CountsError(message)
     if experts is not None and expert >= experts:
         message = f"{place}: expert {expert} is not one of the layer's {experts} experts, 0 to {experts - 1}"
         raise CountsError(message)
-    return str(model), str(corpus), layer, expert, count, experts
+    return _Row(place, sys.intern(str(model)), sys.intern(str(corpus)), layer, expert, count, experts)
 
 
-def _of_model(path: Path, model: str, rows: Sequence[Row]) -> CorpusCounts:
-    corpora = tuple(dict.fromkeys(row[1] for row in rows))
-    layers = tuple(sorted({row[2] for row in rows}))
-    places = [(corpora.index(corpus), layers.index(layer), expert) for _, corpus, layer, expert, *_ in rows]
-    if len(set(places)) < len(places):
-        twice = next(place for place, times in Counter(places).items() if times > 1)
-        message = f"{path}: {model}, {corpora[twice[0]]}, layer {layers[twice[1]]}, expert {twice[2]} occurs twice"
-        raise CountsError(message)
-    experts = tuple(_experts(path, model, layer, rows) for layer in layers)
-    counts = np.zeros((len(corpora), len(layers), max(experts)), dtype=np.int64)
-    counts[tuple(np.array(places).T)] = [row[4] for row in rows]
-    sums = counts.sum(axis=2)
-    for corpus, of_corpus in zip(corpora, sums, strict=True):
-        for layer, total in zip(layers, of_corpus, strict=True):
-            if total == 0:
-                message = (
-                    f"{path}: {model}, {corpus}: layer {layer} adds up to 0 selections: give it some, or leave it out"
-                )
-                raise CountsError(message)
-            if total != of_corpus[0]:
-                message = (
-                    f"{path}: {model}, {corpus}: layer {layer} adds up to {total:,} selections, layer {layers[0]} to "
-                    f"{of_corpus[0]:,}: every layer selects k experts for the same tokens"
-                )
-                raise CountsError(message)
-    return CorpusCounts(model, corpora, layers, experts, counts)
+def _is_name(value: Any) -> bool:
+    return value is not None and str(value).strip() != ""
 
 
-def _experts(path: Path, model: str, layer: int, rows: Sequence[Row]) -> int:
-    """Return how many experts a layer has: as its rows say, else as many as reach to the last one that has a row."""
-    stated = {row[5] for row in rows if row[2] == layer}
-    if len(stated) > 1:
-        message = f"{path}: {model}, layer {layer}: rows disagree on how many experts it has"
-        raise CountsError(message)
-    return stated.pop() or 1 + max(row[3] for row in rows if row[2] == layer)
+def _whole(value: Any) -> int | None:
+    """Return a whole number, of whatever type a file has it; None for everything else.
+
+    ``3.0`` is one: tables of data frames turn whole numbers into such where a value is missing.
+    """
+    if isinstance(value, str):
+        found = _DIGITS.fullmatch(value.strip())
+        return None if found is None else int(found[1])
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    return int(value) if isfinite(value) and value == int(value) else None
+
+
+class _Model:
+    """The counts of one model, gathered row by row."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        self._cells: dict[tuple[str, int, int], int] = {}
+        self._corpora: dict[str, None] = {}
+        self._reach: dict[int, int] = {}
+        self._stated: dict[int, int | None] = {}
+
+    def add(self, row: _Row) -> None:
+        cell = (row.corpus, row.layer, row.expert)
+        if cell in self._cells:
+            message = f"{row.place}: {self._name}, {row.corpus}, layer {row.layer}, expert {row.expert} occurs twice"
+            raise CountsError(message)
+        if self._stated.setdefault(row.layer, row.experts) != row.experts:
+            message = f"{row.place}: {self._name}, layer {row.layer}: rows disagree on how many experts it has"
+            raise CountsError(message)
+        self._cells[cell] = row.count
+        self._corpora.setdefault(row.corpus)
+        self._reach[row.layer] = max(self._reach.get(row.layer, 1), row.expert + 1)
+
+    def counts(self) -> CorpusCounts:
+        corpora, layers = tuple(self._corpora), tuple(sorted(self._reach))
+        # Without a number, as many experts as reach to the last one that has a row.
+        experts = tuple(self._stated[layer] or self._reach[layer] for layer in layers)
+        if len(corpora) * len(layers) * max(experts) > _MOST_CELLS:
+            message = (
+                f"{self._path}: {self._name} has {len(corpora)} corpora, {len(layers)} layers and up to {max(experts)} "
+                f"experts: counts of more than {_MOST_CELLS:,} experts are not read at once"
+            )
+            raise CountsError(message)
+        of_corpus, of_layer = ({name: i for i, name in enumerate(names)} for names in (corpora, layers))
+        counts = np.zeros((len(corpora), len(layers), max(experts)), dtype=np.int64)
+        places = [(of_corpus[corpus], of_layer[layer], expert) for corpus, layer, expert in self._cells]
+        counts[tuple(np.array(places).T)] = list(self._cells.values())
+        self._check_sums(corpora, layers, counts.sum(axis=2))
+        return CorpusCounts(self._name, corpora, layers, experts, counts)
+
+    def _check_sums(self, corpora: Sequence[str], layers: Sequence[int], sums: NDArray[np.int64]) -> None:
+        for corpus, of_corpus in zip(corpora, sums, strict=True):
+            where = f"{self._path}: {self._name}, {corpus}"
+            for layer, total in zip(layers, of_corpus, strict=True):
+                if total == 0:
+                    message = f"{where}: layer {layer} adds up to 0 selections: give it some, or leave it out"
+                    raise CountsError(message)
+                if total != of_corpus[0]:
+                    message = (
+                        f"{where}: layer {layer} adds up to {total:,} selections, layer {layers[0]} to "
+                        f"{of_corpus[0]:,}: every layer selects k experts for the same tokens"
+                    )
+                    raise CountsError(message)

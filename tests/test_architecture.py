@@ -16,7 +16,19 @@ ORDER = (
     *("examples", "merging", "trace", "signatures"),
     *("frames", "conservation", "trace_file", "signatures_file", "counts", "stored_members"),
     *("corpus_counts", "prompt_table"),
-    *("prompts", "routing", "generation", "segments", "formats", "files", "strict_json", "extras", "errors", "version"),
+    *(
+        "prompts",
+        "routing",
+        "generation",
+        "segments",
+        "formats",
+        "parquet_file",
+        "files",
+        "strict_json",
+        "extras",
+        "errors",
+        "version",
+    ),
 )
 # Parts that know nothing of others, though the order would let them.
 APART = {

@@ -1,9 +1,12 @@
 """Counts in a long table are read as they are, and refused by name where they do not add up."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -73,6 +76,72 @@ def test_a_parquet_file_holds_the_same(written: Written, tmp_path: Path) -> None
 def test_what_does_not_add_up_is_refused_by_name(written: Written, rows: str, said: str) -> None:
     with pytest.raises(CountsError, match=said):
         read_counts(written(rows))
+
+
+NUMBERS: dict[str, tuple[Any, bool]] = {
+    "whole": ([3, 1], True),
+    "whole floats": ([3.0, 1.0], True),
+    "small integers": (np.array([3, 1], np.uint8), True),
+    "decimals without a fraction": ([Decimal("3.0"), Decimal("1.0")], True),
+    "fractions": ([3.75, 1.75], False),
+    "shares": ([0.4, 1.2], False),
+    "a fraction in one": ([3.0, 1.25], False),
+    "infinite": ([3.0, float("inf")], False),
+    "not a number": ([3.0, float("nan")], False),
+    "missing": ([3, None], False),
+    "truth values": ([True, True], False),
+    "beyond what a float counts": ([3, 2**60], False),
+    "negative": ([3, -1], False),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_both_formats_take_whole_numbers_and_nothing_else(tmp_path: Path, case: str) -> None:
+    counts, taken = NUMBERS[case]
+    columns = {"model": ["m"] * 2, "corpus": ["x"] * 2, "layer": [0, 0], "expert": [0, 1], "count": counts}
+    parquet.write_table(pa.table(columns), tmp_path / "c.parquet")
+    pd.DataFrame(columns).to_csv(tmp_path / "c.csv", index=False)
+    for path in (tmp_path / "c.parquet", tmp_path / "c.csv"):
+        if taken:
+            assert read_counts(path)[0].counts.tolist() == [[[3, 1]]]
+        else:
+            with pytest.raises(CountsError, match=r"c\.(parquet row|csv line) [123]: "):
+                read_counts(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("m,x,0,0,99999999999999999999\n", "line 2: count is 99999999999999999999, more than"),
+        ("m,x,0,999999999999,1\n", "line 2: expert is 999999999999, more than 32,767"),
+        ("m,x,40000,0,1\n", "line 2: layer is 40000, more than"),
+        ("m,x,0,0,1_000\n", "must be whole numbers"),
+        ("m,x,0,0,٣\n", "must be whole numbers"),
+        ("m,x,0,0,1e3\n", "must be whole numbers"),
+        ("m,x,0,0,3,9\n", "line 2 has 6 values, but the header names 5"),
+        ("m,x,0,0.5,3\n", "must be whole numbers, not 0, 0.5, 3"),
+        ('m,x,0,0,"3\n', "not a CSV file"),
+        ("model,corpus,layer,expert,count,count\nm,x,0,0,3,4\n", "has 2 columns called 'count'"),
+        ("model,corpus,layer,expert,count,experts\nm,x,0,0,3,-2\n", "a layer cannot have -2 experts"),
+        ("model,corpus,layer,expert,count,experts\nm,x,0,0,3,2.5\n", "must be whole numbers, not 0, 0, 3, 2.5"),
+        ("model,corpus,layer,expert,count,experts\nm,x,0,0,3,8\nm,x,0,1,3,9\n", "line 3: .* rows disagree on how"),
+        ("".join(f"m,{c},{n},32767,1\n" for c in range(50) for n in range(50)), "are not read at once"),
+        ("version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
+    ],
+)
+def test_numbers_that_no_model_has_are_refused_before_memory_is_taken(written: Written, rows: str, said: str) -> None:
+    path = written(rows)
+    if rows.startswith("version"):
+        path.write_text(rows)
+    with pytest.raises(CountsError, match=said):
+        read_counts(path)
+
+
+def test_a_parquet_file_that_cannot_be_read_is_refused_when_its_kind_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "c.parquet").write_bytes(b"nothing")
+    for path in (tmp_path / "c.parquet", tmp_path / "no.parquet"):
+        with pytest.raises(CountsError):
+            is_counts_table(path)
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:

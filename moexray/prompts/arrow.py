@@ -1,33 +1,34 @@
 """Readers of Arrow tables, batch by batch: Parquet files, and the rows of Hugging Face data sets."""
 
-import json
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from moexray import strict_json
 from moexray.errors import PromptsError
-from moexray.extras import import_extra
+from moexray.parquet_file import open_parquet, reading_parquet
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import Columns, Source, prompt_of
 
 BATCH_ROWS = 1024
-_BUFFER_BYTES = 2**20
 
 
 def read_parquet(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
     """Read a ``.parquet`` file, only the columns that hold something of a prompt."""
-    parquet = import_extra("pyarrow.parquet", extra="parquet", purpose=f"reading {source}")
-    pyarrow = import_extra("pyarrow", extra="parquet", purpose=f"reading {source}")
-    # Without these two, pyarrow holds whole row groups in memory, and some writers put a file into one row group.
-    reading = {"pre_buffer": False, "buffer_size": _BUFFER_BYTES}
-    try:
-        with source.opening(), parquet.ParquetFile(path, **reading) as file:
-            found = columns_of(source, file.schema_arrow, columns)
-            batches = file.iter_batches(BATCH_ROWS, columns=list(set(found.values())))
-            yield from prompts_of(source, file.schema_arrow, batches, found)
-    except pyarrow.ArrowException as error:
-        problem = f"{source} is damaged or is not a Parquet file ({str(error).splitlines()[0]})"
-        raise PromptsError(problem) from error
+    with source.opening(), open_parquet(path, error=PromptsError) as file:
+        found = columns_of(source, file.schema_arrow, columns)
+        batches = file.iter_batches(BATCH_ROWS, columns=list(set(found.values())))
+        yield from prompts_of(source, file.schema_arrow, _read(batches, source), found)
+
+
+def _read(batches: Iterator[Any], source: Source) -> Iterator[Any]:
+    while True:
+        with reading_parquet(source, error=PromptsError):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:
@@ -51,7 +52,7 @@ def prompts_of(source: Source, schema: Any, batches: Iterable[Any], found: Mappi
 
     classes = {
         name: names
-        for name, names in _class_names(schema).items()
+        for name, names in _class_names(source, schema).items()
         if name in found.values() and types.is_integer(schema.field(name).type)
     }
     number = 0
@@ -69,7 +70,7 @@ def prompts_of(source: Source, schema: Any, batches: Iterable[Any], found: Mappi
 
 def _values(source: Source, before: int, column: Any) -> list[Any]:
     try:
-        return column.to_pylist()  # type: ignore[no-any-return]
+        return _each(column)
     except UnicodeDecodeError:
         for number, value in enumerate(column, start=before + 1):
             try:
@@ -80,15 +81,33 @@ def _values(source: Source, before: int, column: Any) -> list[Any]:
         raise
 
 
-def _class_names(schema: Any) -> dict[str, list[str]]:
+def _each(column: Any) -> list[Any]:
+    """Return the value of each row; rows that share a text share its string."""
+    if not hasattr(column, "dictionary"):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    used = column.indices.drop_null().unique()
+    values = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+    return [None if place is None else values[place] for place in column.indices.to_pylist()]
+
+
+def _class_names(source: Source, schema: Any) -> dict[str, list[str]]:
     """Class names by column, which `datasets` keeps in the schema's metadata beside the numbers that it writes."""
-    kept = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = (kept.get("info") or {}).get("features") or {}
-    return {
-        name: feature["names"]
-        for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
-    }
+    try:
+        kept = strict_json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = (kept.get("info") or {}).get("features") or {}
+        labels = {
+            name: feature.get("names")
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, AttributeError) as error:  # no JSON, or a list or a text where an object belongs
+        problem = f"{source}: the description of its columns that `datasets` writes is damaged: save the data set anew"
+        raise PromptsError(problem) from error
+    for name, names in labels.items():
+        if names is not None and not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
+            problem = f'{source}: the classes of column "{name}" are {reprlib.repr(names)}, not a list of names'
+            raise PromptsError(problem)
+    return {name: names for name, names in labels.items() if names}
 
 
 def _class_name(name: str, number: int | None, names: list[str]) -> str:

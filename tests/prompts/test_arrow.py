@@ -1,10 +1,13 @@
 """Parquet files are read by column, with the types that others write."""
 
+import json
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -96,6 +99,57 @@ def test_two_columns_of_one_name_are_refused_though_it_was_asked_for(tmp_path: P
     parquet.write_table(table, tmp_path / "p.parquet")
     with pytest.raises(PromptsError, match=r'p\.parquet has 2 columns called "text": which holds the text\? Rename'):
         read_prompts(tmp_path / "p.parquet", text_column=column)
+
+
+DESCRIPTIONS = (
+    b"no JSON",
+    b"[1]",
+    b'"text"',
+    b"\xff",
+    b'{"info": []}',
+    b'{"info": {"features": [1]}}',
+    *(json.dumps({"info": {"features": {"label": {"_type": "ClassLabel", "names": names}}}}).encode()
+      for names in (7, {}, [1, 2], "ab")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS)
+def test_a_damaged_description_of_classes_is_refused_since_numbers_would_be_categories(
+    tmp_path: Path, description: bytes
+) -> None:
+    table = pa.table({"text": ["x", "y"], "label": [0, 1]}).replace_schema_metadata({b"huggingface": description})
+    parquet.write_table(table, tmp_path / "p.parquet")
+    if description == b'{"info": []}':  # empty, as what describes nothing
+        assert len(read_prompts(tmp_path / "p.parquet")) == 2
+        return
+    with pytest.raises(PromptsError, match=r"p\.parquet: the (description|classes) of"):
+        read_prompts(tmp_path / "p.parquet")
+
+
+def test_a_text_that_many_rows_share_is_in_memory_once(tmp_path: Path) -> None:
+    """Five thousand rows of a text of 64 kB are a file of kilobytes, and would be 320 MB."""
+    texts = pa.DictionaryArray.from_arrays(np.zeros(5000, np.int32), pa.array(["x" * 2**16]))
+    with parquet.ParquetWriter(tmp_path / "p.parquet", pa.schema({"text": texts.type}), store_schema=False) as writer:
+        writer.write_table(pa.table({"text": texts}))
+    tracemalloc.start()
+    try:
+        before = pa.total_allocated_bytes()
+        found = read_prompts(tmp_path / "p.parquet")
+        assert len({id(prompt.text) for prompt in found}) < 20
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+        assert pa.total_allocated_bytes() - before < 10e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_column_that_unpacks_to_fill_memory_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moexray.parquet_file._MOST_UNPACKED", 2**20)
+    texts = pa.array(["x" * 2**20, "y"])
+    parquet.write_table(pa.table({"text": texts}), tmp_path / "p.parquet", compression="zstd", use_dictionary=False)
+    with pytest.raises(PromptsError, match=r"the column text unpacks to [0-9,]+ bytes"):
+        read_prompts(tmp_path / "p.parquet")
 
 
 def test_bytes_that_are_no_text_are_refused_with_their_row(tmp_path: Path) -> None:
