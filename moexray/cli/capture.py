@@ -1,10 +1,11 @@
 """`moexray capture`."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,6 +71,22 @@ def capture(
     raw: Annotated[
         bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=_MODEL)
     ] = False,
+    chat_template: Annotated[
+        str | None,
+        typer.Option(help="The chat template to apply, where the tokenizer has several.", rich_help_panel=_MODEL),
+    ] = None,
+    template_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--template-option",
+            help="A variable that the chat template reads, such as enable_thinking=false; may be given several times.",
+            metavar="NAME=VALUE",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(help="A system message before every prompt.", rich_help_panel=_MODEL)
+    ] = None,
     trust_remote_code: Annotated[
         bool,
         typer.Option(
@@ -175,6 +192,9 @@ def capture(
             revision=revision,
             trust_remote_code=trust_remote_code,
             raw=raw,
+            chat_template=chat_template,
+            template_options=_by_name(template_options or []),
+            system=system,
             batch_tokens=batch_tokens,
             verify=verify,
             on_progress=status.update,
@@ -202,6 +222,21 @@ def describe(signatures: Signatures) -> str:
         f"recorded {len(signatures)} prompts: {prompt:,} prompt tokens and {generated:,} generated ones, "
         f"{len(signatures.layers)} layers of {' or '.join(map(str, experts))} experts"
     )
+
+
+def _by_name(options: Sequence[str]) -> dict[str, Any]:
+    """Return values by name of options ``NAME=VALUE``: a JSON value, or else the text as it stands."""
+    found: dict[str, Any] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            message = f"`template_options` is {option!r}: write NAME=VALUE"
+            raise CaptureError(message)
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 @contextmanager

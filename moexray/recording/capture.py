@@ -1,6 +1,6 @@
 """capture(): run prompts through a model and record the experts that every token was sent to."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ def capture(
     revision: str | None = None,
     trust_remote_code: bool = False,
     raw: bool = False,
+    chat_template: str | None = None,
+    template_options: Mapping[str, Any] | None = None,
+    system: str | None = None,
     batch_tokens: int | None = None,
     verify: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -69,6 +72,9 @@ def capture(
         See `moexray.engines.transformers.loading.load_model`.
     raw
         Leave out the tokenizer's chat template.
+    chat_template, template_options, system
+        The name of the template where the tokenizer has several, variables that it reads such as
+        ``{"enable_thinking": False}``, and a system message before every prompt.
     batch_tokens
         The most tokens that run together, padding included; by default what memory holds. It changes speed and
         memory, not what is recorded.
@@ -92,7 +98,8 @@ def capture(
     """
     generation = Generation(max_new_tokens, stop_at_eos, temperature, top_p, seed)
     job = Job(prompts, generation, None if out is None else Path(out), _names(record), batch_tokens)
-    options = {"device": device, "dtype": dtype, "revision": revision}
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
+    options |= {"template_options": dict(template_options) if template_options else None, "system": system}
     flags = {"trust_remote_code": trust_remote_code, "raw": raw}
     given = {name: value for name, value in {**options, **flags}.items() if value not in (None, False)}
     reporter = Reporter(on_progress, str(model), len(prompts))

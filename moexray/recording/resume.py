@@ -16,7 +16,16 @@ from moexray.version import __version__
 # Changes with what a journal holds, so that no version goes on with the journal of another.
 _JOURNAL = 2
 # The inputs that are parameters of `moexray.capture`.
-_PARAMETERS = {"model", "dtype", "revision", "batch_tokens", "record", *(one.name for one in fields(Generation))}
+_PARAMETERS = {
+    "model",
+    "dtype",
+    "revision",
+    "template_options",
+    "system",
+    "batch_tokens",
+    "record",
+    *(one.name for one in fields(Generation)),
+}
 
 
 def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:

@@ -9,7 +9,17 @@ from moexray.signatures import Signatures
 # What makes two captures ones of different models, where both say it.
 _MODEL = ("model", "revision", "quantization")
 # What else changes the routing of the same prompt.
-_SETTINGS = ("dtype", "chat_template", "max_new_tokens", "do_sample", "temperature", "top_p")
+_SETTINGS = (
+    "dtype",
+    "chat_template",
+    "chat_template_name",
+    "template_options",
+    "system",
+    "max_new_tokens",
+    "do_sample",
+    "temperature",
+    "top_p",
+)
 
 
 @dataclass(frozen=True)

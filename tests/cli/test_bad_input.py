@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
         "--trust-remote-code",
     ),
     "a model without a tokenizer": (
-        lambda: checkpoint(OlmoeConfig(**SMALL), "OlmoeForCausalLM"), (*CAPTURE, "model"), "could not be loaded"
+        lambda: checkpoint(OlmoeConfig(**SMALL), "OlmoeForCausalLM"), (*CAPTURE, "model"), "comes without a tokenizer"
     ),
     "weights cut short": (
         lambda: write("tiny/model.safetensors", Path("tiny/model.safetensors").read_bytes()[:1000]),

@@ -14,6 +14,8 @@ from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Engine, require
 from moexray.engines.transformers.architectures import ALONE
+from moexray.engines.transformers.checkpoint_code import check_generates
+from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
 from moexray.engines.transformers.hooks import (
     Tap,
     input_device,
@@ -29,9 +31,12 @@ from moexray.engines.transformers.loading import (
     quantization_of,
 )
 from moexray.engines.transformers.preparation import (
+    changed_outputs,
     set_evaluation_mode,
     set_experts_implementation,
     set_greedy_generation,
+    set_plain_outputs,
+    unwrapped,
 )
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens
@@ -51,6 +56,9 @@ def open_engine(
     revision: str | None = None,
     trust_remote_code: bool = False,
     raw: bool = False,
+    chat_template: str | None = None,
+    template_options: Mapping[str, Any] | None = None,
+    system: str | None = None,
 ) -> "TransformersEngine":
     """Load a model and return its engine.
 
@@ -60,6 +68,8 @@ def open_engine(
         See `moexray.engines.transformers.loading.load_model`.
     raw
         Leave out the chat template even if the tokenizer has one.
+    chat_template, template_options, system
+        See `moexray.engines.transformers.chat_templates.ChatTemplate`.
 
     Raises
     ------
@@ -67,7 +77,9 @@ def open_engine(
         If the model cannot be loaded or its routing cannot be recorded.
     """
     loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
-    return TransformersEngine(loaded, raw=raw)
+    return TransformersEngine(
+        loaded, raw=raw, chat_template=chat_template, template_options=template_options, system=system
+    )
 
 
 class TransformersEngine(Engine):
@@ -82,20 +94,48 @@ class TransformersEngine(Engine):
         The model and its tokenizer.
     raw
         Leave out the chat template even if the tokenizer has one.
+    chat_template, template_options, system
+        See `moexray.engines.transformers.chat_templates.ChatTemplate`.
+
+    Raises
+    ------
+    CaptureError
+        If the tokenizer has no such template.
+    ModelError
+        If the model cannot generate, or its routing cannot be recorded.
     """
 
-    def __init__(self, loaded: LoadedModel, *, raw: bool = False) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        raw: bool = False,
+        chat_template: str | None = None,
+        template_options: Mapping[str, Any] | None = None,
+        system: str | None = None,
+    ) -> None:
         self._name = loaded.name
-        self._model = loaded.model
+        self._model = unwrapped(loaded.model)
+        check_generates(self._model)
+        embeddings = embeddings_of(self._model)
         self._tokenizer = loaded.tokenizer
-        self._tokens = PromptTokens(loaded.tokenizer, raw=raw)
-        self._end_tokens = _end_tokens(self._model)
-        self._padding = next(iter(self._end_tokens), 0)
+        self._tokens = PromptTokens(
+            loaded.tokenizer,
+            raw=raw,
+            chat_template=chat_template,
+            template_options=template_options,
+            system=system,
+            embeddings=embeddings,
+        )
+        self._end_tokens = end_tokens_of(self._model, embeddings)
+        self._padding = min(self._end_tokens, default=0)
         self._taps = find_taps(self._model)
         self._implementations: set[str] = set()
         self._is_open = True
         with ExitStack() as changes:
             changes.callback(set_evaluation_mode(self._model))
+            self._switched_off = changed_outputs(self._model)
+            changes.callback(set_plain_outputs(self._model))
             changes.callback(set_experts_implementation(self._model))
             changes.callback(set_greedy_generation(self._model, self._end_tokens, self._padding))
             changes.callback(observe_implementations(self._taps[0].module, self._implementations))
@@ -223,7 +263,10 @@ class TransformersEngine(Engine):
             "quantization": quantization_of(config),
             "device": input_device(self._model).type,
             "attention_implementation": config._attn_implementation,
-            "chat_template": self._tokens.templated,
+            **self._tokens.settings,
+            "end_tokens": sorted(self._end_tokens),
+            "tokenizer_end_token": getattr(self._tokenizer, "eos_token_id", None),
+            "switched_off": self._switched_off,
         }
 
     @torch.inference_mode()
@@ -307,13 +350,6 @@ class TransformersEngine(Engine):
             return min(len(new_tokens), generation.max_new_tokens)
         ends = np.flatnonzero(np.isin(new_tokens, list(self._end_tokens)))
         return min(int(ends[0]) + 1 if len(ends) else len(new_tokens), generation.max_new_tokens)
-
-
-def _end_tokens(model: transformers.PreTrainedModel) -> frozenset[int]:
-    found = model.generation_config.eos_token_id if model.generation_config else model.config.eos_token_id
-    if found is None:
-        return frozenset()
-    return frozenset([found] if isinstance(found, int) else found)
 
 
 def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:

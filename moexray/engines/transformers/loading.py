@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +11,22 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from moexray.engines.transformers.architectures import model_class
+from moexray.engines.transformers.checkpoint_code import (
+    CheckpointCodeError,
+    check_generates,
+    explained_code,
+    removed_name,
+)
+from moexray.engines.transformers.configurations import read_configuration
+from moexray.engines.transformers.end_tokens import check_generation_settings
 from moexray.engines.transformers.memory import free_memory
 from moexray.engines.transformers.resources import DTYPES
 from moexray.engines.transformers.taps import check_type, find_taps
+from moexray.engines.transformers.tokenizers import read_tokenizer
 from moexray.errors import ModelError
 
 SCALE_MODEL = Path(__file__).parents[2] / "scale_model"
@@ -65,7 +75,8 @@ def load_model(
     try:
         with explained(name):
             _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
-            tokenizer = AutoTokenizer.from_pretrained(_source(name), **options)
+            tokenizer = read_tokenizer(_source(name), config, **options)
+            check_generation_settings(_source(name), revision)
             with _quiet():
                 model = _from_pretrained(_source(name), config, place, dtype=wanted, **options)
     except (RuntimeError, MemoryError) as error:
@@ -87,9 +98,9 @@ def read_config(name: str, *, revision: str | None = None, trust_remote_code: bo
     ModelError
         If there is none.
     """
-    with explained(name):
+    with explained(name), _quiet():
         _check_folder(name, Path(_source(name)))
-        return AutoConfig.from_pretrained(_source(name), revision=revision, trust_remote_code=trust_remote_code)
+        return read_configuration(_source(name), revision=revision, trust_remote_code=trust_remote_code)
 
 
 @contextmanager
@@ -99,11 +110,14 @@ def explained(name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(_reason(name, error)) from error
+    except (ModelError, CheckpointCodeError) as error:
+        message = str(error) if str(error).startswith("model ") else f"model {name}: {error}"
+        raise ModelError(message) from error
 
 
 def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTrainedModel:
     """Build the model of a configuration without its weights."""
-    with torch.device("meta"), _quiet():
+    with torch.device("meta"), _quiet(), explained_code("building the model of its configuration"):
         skeleton: PreTrainedModel = model_class(config.model_type).from_config(
             config, trust_remote_code=trust_remote_code
         )
@@ -150,6 +164,9 @@ def _source(name: str) -> str:
 
 
 def _check_folder(name: str, folder: Path) -> None:
+    if (repository := _repository(name)) is not None:
+        message = f'{name} is the page of a hub model, not its name: say `model="{repository}"`'
+        raise ModelError(message)
     if folder.exists() and not (folder / "config.json").is_file():
         message = f"model {name} has no config.json: name the folder of a checkpoint that transformers can load"
         raise ModelError(message)
@@ -194,6 +211,7 @@ def _check_before_loading(
     try:
         check_type(config.model_type)
         skeleton = build_skeleton(config, trust_remote_code=trust_remote_code)
+        check_generates(skeleton)
         find_taps(skeleton)
     except ModelError as error:
         message = f"model {name}: {error}"
@@ -219,7 +237,14 @@ def _reason(name: str, error: Exception) -> str:
             f"model {name} comes with its own code: read it, and run it with `trust_remote_code=True` if you trust it"
         )
     if isinstance(error, ImportError):
-        return f"model {name} needs a package that is not installed: {_first_line(text)}"
+        removed = removed_name(error)
+        return (
+            f"model {name}: {removed}"
+            if removed
+            else f"model {name} needs a package that is not installed: {_first_line(text)}"
+        )
+    if isinstance(error, KeyError):
+        text = f"it names {text}, which transformers does not know"
     if Path(name).is_dir() or name == "scale":
         return f"model {name} could not be loaded from its folder: {_first_line(text)}"
     if os.sep in name and (name.startswith((".", os.sep)) or name.count(os.sep) > 1):
@@ -228,6 +253,12 @@ def _reason(name: str, error: Exception) -> str:
         f"model {name} is neither a local folder nor available from the Hugging Face hub: check its name, "
         f'`revision` and the network, or try `model="scale"`, which comes with moexray ({_first_line(text)})'
     )
+
+
+def _repository(address: str) -> str | None:
+    """Return the id of the hub model whose page this is; None if it is none."""
+    found = re.match(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", address)
+    return None if found is None else found[1]
 
 
 def _first_line(text: str) -> str:

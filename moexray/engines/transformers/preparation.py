@@ -3,12 +3,28 @@
 An engine that is forgotten undoes nothing: it might be collected while another engine uses the same model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 Undo = Callable[[], None]
+
+# Switches of a configuration that add to what a forward pass returns, or give it another form; how they must stand.
+_OUTPUTS = {
+    "output_router_logits": False,
+    "output_hidden_states": False,
+    "output_attentions": False,
+    "return_dict": True,
+}
+
+
+def unwrapped(model: Any) -> PreTrainedModel:
+    """Return the model within a wrapper such as ``DataParallel``, which calls its ``module``."""
+    while not isinstance(model, PreTrainedModel) and isinstance(getattr(model, "module", None), torch.nn.Module):
+        model = model.module
+    return model
 
 
 def set_evaluation_mode(model: PreTrainedModel) -> Undo:
@@ -21,6 +37,34 @@ def set_evaluation_mode(model: PreTrainedModel) -> Undo:
             module.training = mode
 
     return undo
+
+
+def changed_outputs(model: PreTrainedModel) -> list[str]:
+    """Return the switches of the model's configuration that `set_plain_outputs` changes."""
+    return sorted({name for _, name in _unplain_outputs(model)})
+
+
+def set_plain_outputs(model: PreTrainedModel) -> Undo:
+    """Switch off outputs that fine-tuning asks for, such as router logits: a batch fails with them."""
+    changed = list(_unplain_outputs(model))
+    for config, name in changed:
+        setattr(config, name, _OUTPUTS[name])
+
+    def undo() -> None:
+        for config, name in changed:
+            setattr(config, name, not _OUTPUTS[name])
+
+    return undo
+
+
+def _unplain_outputs(model: PreTrainedModel) -> Iterator[tuple[Any, str]]:
+    """Yield each configuration of a part of the model, and the name of a switch that stands wrongly in it."""
+    found = [getattr(module, "config", None) for module in model.modules()]
+    configs = {id(config): config for config in found if config is not None}
+    for config in configs.values():
+        for name, plain in _OUTPUTS.items():
+            if bool(getattr(config, name, plain)) != plain:
+                yield config, name
 
 
 def set_greedy_generation(model: PreTrainedModel, end_tokens: frozenset[int], padding: int) -> Undo:

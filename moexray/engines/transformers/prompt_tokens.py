@@ -1,12 +1,13 @@
 """Token ids of prompts: within the chat template where there is one, each prompt tokenized once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from jinja2 import TemplateError
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from moexray.engines.transformers.chat_templates import ChatTemplate, cause_of, has_format
 from moexray.errors import CaptureError
 from moexray.prompts import Prompt
 
@@ -18,15 +19,46 @@ _MOST_KEPT = 2**24
 class PromptTokens:
     """Tokenizes prompts, and keeps token ids between the planning of batches and their run.
 
+    Parameters
+    ----------
+    raw
+        Leave out the tokenizer's chat template.
+    chat_template, template_options, system
+        See `moexray.engines.transformers.chat_templates.ChatTemplate`.
+    embeddings
+        How many token ids the model has embeddings of; None if that is not known.
+
     Attributes
     ----------
-    templated
-        Whether prompts are put into the tokenizer's chat template.
+    settings
+        How prompts become tokens, for the meta of signatures: JSON values by name.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, raw: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        raw: bool = False,
+        chat_template: str | None = None,
+        template_options: Mapping[str, Any] | None = None,
+        system: str | None = None,
+        embeddings: int | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
-        self.templated = not raw and getattr(tokenizer, "chat_template", None) is not None
+        self._embeddings = embeddings
+        self._template: ChatTemplate | None = None
+        asked = {"chat_template": chat_template, "template_options": template_options or None, "system": system}
+        if not raw and has_format(tokenizer):
+            self._template = ChatTemplate(tokenizer, name=chat_template, options=template_options, system=system)
+        else:
+            _refuse(asked)
+        self.settings: Mapping[str, Any] = {
+            "chat_template": self._template is not None,
+            "chat_template_name": chat_template,
+            "template_options": dict(template_options) if template_options else None,
+            "system": system,
+            "continue_final_message": self._template is not None,
+        }
         self._kept: dict[Prompt, NDArray[np.int32]] = {}
 
     def tokenize(self, prompts: Sequence[Prompt]) -> list[list[int]]:
@@ -35,17 +67,15 @@ class PromptTokens:
         Raises
         ------
         CaptureError
-            If a prompt gives no token at all, or is a chat that no template takes.
+            If a prompt gives no token at all, is a chat that no template takes, or has a token without an embedding.
         """
         token_ids: list[list[int]]
-        if self.templated:
-            token_ids = [self._in_template(prompt) for prompt in prompts]
+        if self._template is not None:
+            token_ids = [self._template.tokens(prompt) for prompt in prompts]
         else:
-            token_ids = self._tokenizer([_plain(prompt) for prompt in prompts])["input_ids"]
+            token_ids = self._of_texts(prompts)
         for prompt, ids in zip(prompts, token_ids, strict=True):
-            if not ids:
-                message = f"prompt {prompt.id!r} gives no token with this model's tokenizer: take it out"
-                raise CaptureError(message)
+            self._check(prompt, ids)
         return token_ids
 
     def lengths(self, prompts: Sequence[Prompt]) -> NDArray[np.int32]:  # (prompts,)
@@ -70,18 +100,39 @@ class PromptTokens:
             }
         return [found[prompt] for prompt in prompts]
 
-    def _in_template(self, prompt: Prompt) -> list[int]:
-        """Return the tokens of a prompt or chat in the template; the model's turn is opened unless it came last."""
-        chat = list(prompt.messages or [{"role": "user", "content": prompt.text}])
+    def _of_texts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Return the tokens of each prompt without a template; where that fails, one by one, to name the prompt."""
+        texts = [_plain(prompt) for prompt in prompts]
         try:
-            encoded = self._tokenizer.apply_chat_template(
-                chat, add_generation_prompt=chat[-1]["role"] != "assistant", tokenize=True, return_dict=True
+            return self._tokenizer(texts)["input_ids"]  # type: ignore[no-any-return]
+        except Exception as error:  # a tokenizer is a checkpoint's own: Rust raises bare exceptions, Python any
+            if len(prompts) == 1:
+                message = f"prompt {prompts[0].id!r} cannot be read by this model's tokenizer: {cause_of(error)}"
+                raise CaptureError(message) from error
+            return [ids for prompt in prompts for ids in self._of_texts([prompt])]
+
+    def _check(self, prompt: Prompt, token_ids: Sequence[int]) -> None:
+        if not token_ids:
+            message = f"prompt {prompt.id!r} gives no token with this model's tokenizer: take it out"
+            raise CaptureError(message)
+        beyond = max(token_ids)
+        if self._embeddings is not None and beyond >= self._embeddings:
+            message = (
+                f"prompt {prompt.id!r} holds token {beyond} ({self._tokenizer.decode([beyond])!r}), but the model has "
+                f"embeddings of {self._embeddings} tokens: take the tokenizer that the model was trained with"
             )
-        except TemplateError as error:
-            message = f"prompt {prompt.id!r} does not suit this model's chat template: {error}"
-            raise CaptureError(message) from error
-        token_ids: list[int] = encoded["input_ids"]
-        return token_ids
+            raise CaptureError(message)
+
+
+def _refuse(asked: Mapping[str, Any]) -> None:
+    """Raise CaptureError if an option of the chat template was given where none is applied."""
+    for name, value in asked.items():
+        if value is not None:
+            message = (
+                f"`{name}` is given, but no chat template is applied: leave it out, or leave out `raw=True` and "
+                "choose a model whose tokenizer has a template"
+            )
+            raise CaptureError(message)
 
 
 def _plain(prompt: Prompt) -> str:

@@ -1,0 +1,177 @@
+"""Chat templates: the token ids of a prompt or a chat in the format that a model was trained to read."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from moexray.errors import CaptureError
+from moexray.prompts import Prompt
+
+# What this module or transformers passes to every template; a user's options have other names.
+_TAKEN = {"messages", *signature(PreTrainedTokenizerBase.apply_chat_template).parameters} - {"kwargs"}
+
+
+class ChatTemplate:
+    """A tokenizer's chat template with its options.
+
+    Parameters
+    ----------
+    tokenizer
+        One that `has_format`.
+    name
+        The template to take where there are several; by default the one called ``default``.
+    options
+        Variables that the template reads, such as ``enable_thinking``: JSON values by name.
+    system
+        A system message that is put before every prompt.
+
+    Raises
+    ------
+    CaptureError
+        If there is no such template, or it reads no such option.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        system: str | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._given = dict(options or {})
+        self._system = system
+        template = _named(tokenizer, name)
+        _check_options(self._given, template)
+        if name is not None:
+            self._given["chat_template"] = name
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """Return the token ids of a prompt or a chat, with the model's turn opened.
+
+        A chat whose last message is the assistant's is left open after that message, so that the model continues it.
+
+        Raises
+        ------
+        CaptureError
+            If the template fails with this prompt, or leaves out one of its messages.
+        """
+        chat = self._chat(prompt)
+        try:
+            token_ids = self._apply(chat)
+        except Exception as error:  # a template is a program that comes with the checkpoint: it may raise anything
+            message = f"prompt {prompt.id!r} does not suit this model's chat template: {cause_of(error)}"
+            raise CaptureError(message) from error
+        self._check_whole(prompt, chat, token_ids)
+        return token_ids
+
+    def _chat(self, prompt: Prompt) -> list[dict[str, Any]]:
+        chat = [dict(message) for message in prompt.messages or [{"role": "user", "content": prompt.text}]]
+        if self._system is None:
+            return chat
+        if any(message["role"] in ("system", "developer") for message in chat):
+            message = f"prompt {prompt.id!r} has a system message of its own: leave out `system`, or take that one out"
+            raise CaptureError(message)
+        return [{"role": "system", "content": self._system}, *chat]
+
+    def _apply(self, chat: Sequence[Mapping[str, Any]]) -> list[int]:
+        is_continued = chat[-1]["role"] == "assistant"
+        encoded = self._tokenizer.apply_chat_template(
+            list(chat),
+            add_generation_prompt=not is_continued,
+            continue_final_message=is_continued,
+            tokenize=True,
+            return_dict=True,
+            **self._given,
+        )
+        return list(encoded["input_ids"])
+
+    def _check_whole(self, prompt: Prompt, chat: Sequence[Mapping[str, Any]], token_ids: list[int]) -> None:
+        """Refuse a prompt of which a message does not reach the model.
+
+        A message whose text cannot be found in the prompt's tokens may still have been rewritten, or cut, as earlier
+        reasoning is: where no change at its ends changes a token, it is not read.
+        """
+        text = self._tokenizer.decode(token_ids)
+        for place, message in enumerate(chat):
+            content = message["content"].strip()
+            if content in text:
+                continue
+            changes = [content + content, content + content[-1], content[0] + content]
+            others = ([*chat[:place], {**message, "content": other}, *chat[place + 1 :]] for other in changes)
+            if all(self._gives(other, token_ids) for other in others):
+                problem = (
+                    f"prompt {prompt.id!r}: the text of its {message['role']} message does not reach the model: "
+                    "this model's chat template or its tokenizer leaves it out"
+                )
+                raise CaptureError(problem)
+
+    def _gives(self, chat: Sequence[Mapping[str, Any]], token_ids: list[int]) -> bool:
+        try:
+            return self._apply(chat) == token_ids
+        except Exception:  # as above; a template that fails at other words has read them
+            return False
+
+
+def has_format(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer puts chats into a format: by a template, or by code of its own as mistral-common's does."""
+    return getattr(tokenizer, "chat_template", None) is not None or _has_own_code(tokenizer)
+
+
+def _has_own_code(tokenizer: PreTrainedTokenizerBase) -> bool:
+    function = getattr(tokenizer, "apply_chat_template", None)
+    return function is not None and getattr(function, "__func__", function) is not (
+        PreTrainedTokenizerBase.apply_chat_template
+    )
+
+
+def _named(tokenizer: PreTrainedTokenizerBase, name: str | None) -> str | None:
+    """Return the text of the template that is applied; None where the tokenizer has code instead."""
+    found = getattr(tokenizer, "chat_template", None)
+    templates: Mapping[str, str] = found if isinstance(found, Mapping) else {}
+    if name is not None and name not in templates:
+        there_are = f"it has {_listed(templates)}" if templates else "it has one without a name: leave it out"
+        message = f"the model's tokenizer has no chat template `chat_template={name!r}`: {there_are}"
+        raise CaptureError(message)
+    if not templates:
+        return None if found is None else str(found)
+    if name is None and "default" not in templates:
+        message = (
+            f"the model's tokenizer has the chat templates {_listed(templates)}, and none is its default: "
+            "choose one with `chat_template`, or none with `raw=True`"
+        )
+        raise CaptureError(message)
+    return templates[name or "default"]
+
+
+def _check_options(options: Mapping[str, Any], template: str | None) -> None:
+    for name, value in options.items():
+        problem = None
+        if name in _TAKEN:
+            problem = "that is no option of a template"
+        elif template is not None and not re.search(rf"\b{re.escape(name)}\b", template):
+            problem = "this model's chat template reads no variable of that name"
+        else:
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):
+                problem = "it must be a JSON value"
+        if problem:
+            message = f"`template_options` sets {name} to {value!r}: {problem}"
+            raise CaptureError(message)
+
+
+def _listed(names: Mapping[str, str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def cause_of(error: Exception) -> str:
+    """Return the first line of an error's message with its class, which an error of jinja's goes without."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    return text if isinstance(error, TemplateError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,80 @@
+"""Code that is not ours, of a checkpoint or of transformers: what it must offer, and one sentence where it fails."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import transformers
+from transformers import GenerationMixin
+
+from moexray.errors import ModelError
+
+# The package into which transformers puts the modules of checkpoints.
+_MODULES = "transformers_modules"
+
+
+class CheckpointCodeError(Exception):
+    """A checkpoint, or the code that comes with it, made transformers fail; the message says how."""
+
+
+@contextmanager
+def explained_code(part: str) -> Iterator[None]:
+    """Turn whatever a checkpoint raises into `CheckpointCodeError`, unless it is of a kind that says more.
+
+    Parameters
+    ----------
+    part
+        The part of the checkpoint that is used, for messages.
+
+    Raises
+    ------
+    CheckpointCodeError
+        If that part fails.
+    """
+    try:
+        yield
+    except (ModelError, ImportError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a checkpoint may hold any value and any program, so anything may be raised
+        is_code = isinstance(error, SyntaxError) or _is_of_checkpoint(error.__traceback__)
+        if isinstance(error, (ValueError, KeyError)) and not is_code:
+            raise
+        whose = "the code that comes with it" if is_code else part
+        message = f"{whose} failed: {type(error).__name__}: {_in_one_line(error)}"
+        raise CheckpointCodeError(message) from error
+
+
+def check_generates(model: Any) -> None:
+    """Refuse a model that cannot write: its class lacks transformers' own generation.
+
+    Raises
+    ------
+    ModelError
+        If it does.
+    """
+    if not isinstance(model, GenerationMixin):
+        message = (
+            f"{type(model).__name__} cannot generate text: its class must inherit from GenerationMixin as well, "
+            "since transformers 4.50 no longer adds it"
+        )
+        raise ModelError(message)
+
+
+def removed_name(error: ImportError) -> str | None:
+    """Return what a checkpoint's code wants of transformers that the installed one does not have; None if nothing."""
+    if (error.name or "").partition(".")[0] != "transformers":
+        return None
+    return f"its code does not fit the installed transformers {transformers.__version__}: {_in_one_line(error)}"
+
+
+def _is_of_checkpoint(traceback: TracebackType | None) -> bool:
+    while traceback is not None:
+        if traceback.tb_frame.f_globals.get("__name__", "").startswith(_MODULES):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or "no reason given"
