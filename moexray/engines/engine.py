@@ -40,8 +40,8 @@ class Engine(Protocol):
     batching
         Who decides which prompts run together:
 
-        - ``"tokens"``: the caller plans batches of at most `budget` tokens, and calls `run` once for each. `run`
-          runs all its prompts at once, or raises `OutOfMemory`; the caller then tries smaller batches.
+        - ``"tokens"``: the caller plans batches of at most `budget` tokens, within `groups`, and calls `run` once for
+          each. `run` runs all its prompts at once, or raises `OutOfMemory`; the caller then tries smaller batches.
         - ``"alone"``: a prompt beside others would be routed differently, so `run` gets one prompt a call.
         - ``"own"``: the engine schedules by itself. `run` gets thousands of prompts, and yields each as
           soon as it is done; what it has yielded is kept even if it is interrupted.
@@ -65,6 +65,21 @@ class Engine(Protocol):
             If a prompt cannot be run: it gives no token, or exceeds the model's context with what is generated.
         """
         ...
+
+    def groups(self, lengths: NDArray[np.integer], generation: Generation) -> NDArray[np.integer]:  # (prompts,)
+        """Return a number for each prompt: only prompts of one number share a batch (``batching="tokens"``).
+
+        A prompt with −1 runs alone.
+
+        Parameters
+        ----------
+        lengths
+            What `lengths` returned ``(prompts,)``.
+        generation
+            What is generated after each prompt.
+        """
+        del generation
+        return np.zeros(len(lengths), dtype=np.int32)
 
     def run(
         self,

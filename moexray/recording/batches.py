@@ -44,7 +44,8 @@ def begin(journal: Journal, engine: Engine, job: Job, inputs: dict[str, Any]) ->
         everything = list(range(len(job.prompts)))
         batches = [everything[start : start + _TOGETHER] for start in range(0, len(everything), _TOGETHER)]
     else:
-        batches = plan_batches(lengths, job.generation.max_new_tokens, budget)
+        groups = engine.groups(lengths, job.generation)
+        batches = plan_batches(lengths, job.generation.max_new_tokens, budget, groups=groups)
     # The last token that is generated passes no router.
     most_tokens = lengths + max(0, job.generation.max_new_tokens - 1)
     facts = {"inputs": inputs, "created": now(), "batch_tokens": budget, "most_tokens": most_tokens.tolist()}
@@ -77,7 +78,9 @@ def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) 
             reporter.lost()
 
 
-def plan_batches(lengths: NDArray[np.integer], new_tokens: int, batch_tokens: int) -> list[list[int]]:
+def plan_batches(
+    lengths: NDArray[np.integer], new_tokens: int, batch_tokens: int, *, groups: NDArray[np.integer] | None = None
+) -> list[list[int]]:
     """Put prompts of similar length together, the longest first, each batch within the budget.
 
     A batch costs its rows times the length of its longest prompt with the tokens generated after it, padding
@@ -91,14 +94,19 @@ def plan_batches(lengths: NDArray[np.integer], new_tokens: int, batch_tokens: in
         The most tokens that are generated after each.
     batch_tokens
         The most that a batch may cost. A prompt that costs more by itself runs alone.
+    groups
+        A number for each prompt: a batch holds prompts of one number only, and prompts with −1 run alone. By default
+        all may share a batch.
     """
     batches: list[list[int]] = []
-    longest = 0
+    open_batch: dict[int, list[int]] = {}  # the batch of each group that has room
     for prompt in np.argsort(-np.asarray(lengths), kind="stable").tolist():
-        if not batches or (len(batches[-1]) + 1) * (longest + new_tokens) > batch_tokens:
-            batches.append([])
-            longest = int(lengths[prompt])
-        batches[-1].append(prompt)
+        group = 0 if groups is None else int(groups[prompt])
+        batch = open_batch.get(group, [])
+        if not batch or group < 0 or (len(batch) + 1) * (int(lengths[batch[0]]) + new_tokens) > batch_tokens:
+            batch = open_batch[group] = []
+            batches.append(batch)
+        batch.append(prompt)
     return batches
 
 

@@ -23,5 +23,19 @@ def test_the_longest_run_first_and_like_lengths_together(lengths: list[int]) -> 
     assert order == sorted(lengths, reverse=True)
 
 
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(-1, 2)), min_size=1, max_size=60), st.integers(1, 3000))
+def test_only_prompts_of_one_group_share_a_batch(prompts: list[tuple[int, int]], budget: int) -> None:
+    lengths, groups = (np.array(column) for column in zip(*prompts, strict=True))
+    batches = plan_batches(lengths, 8, budget, groups=groups)
+    assert sorted(prompt for batch in batches for prompt in batch) == list(range(len(prompts)))
+    for batch in batches:
+        assert len(set(groups[batch])) == 1
+        assert groups[batch[0]] >= 0 or len(batch) == 1
+    for group in {0, 1, 2} & set(groups.tolist()):
+        own = np.flatnonzero(groups == group)
+        as_if_alone = plan_batches(lengths[own], 8, budget)
+        assert [own[batch].tolist() for batch in as_if_alone] == [one for one in batches if groups[one[0]] == group]
+
+
 def test_batches_that_do_not_fit_are_split_into_single_prompts_at_most() -> None:
     assert halves([[4, 1, 7], [2]]) == [[4, 1], [7], [2]]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from moexray.engines.engine import Batching
 from moexray.errors import CaptureError, ModelError
@@ -38,6 +39,23 @@ def test_an_engine_with_its_own_batching_gets_all_prompts_at_once() -> None:
     assert all(len(batch) == 1 for batch in alone.ran)
     assert max(map(len, planned.ran)) > 1
     assert sorted(name for batch in planned.ran for name in batch) == sorted(prompt.id for prompt in PROMPTS)
+
+
+def test_prompts_that_an_engine_keeps_apart_do_not_share_a_batch() -> None:
+    class KeepsApart(MadeEngine):
+        """Lets prompts of three letters at most share a batch."""
+
+        def groups(self, lengths: NDArray[np.integer], generation: Generation) -> NDArray[np.integer]:
+            assert generation == Generation(3)
+            return np.where(lengths > 3, -1, 0)
+
+    engine = KeepsApart("tokens")
+    capture_with(engine, PROMPTS, Generation(3), batch_tokens=10**6)
+    length = {prompt.id: len(prompt.text) for prompt in PROMPTS}
+    assert [len(batch) for batch in engine.ran if max(length[name] for name in batch) > 3] == [1] * sum(
+        number > 3 for number in length.values()
+    )
+    assert max(map(len, engine.ran)) > 1
 
 
 @pytest.mark.parametrize("batching", ["own", "alone", "tokens"])

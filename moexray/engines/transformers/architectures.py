@@ -20,6 +20,7 @@ REFUSED = {
     "qwen3_omni_moe": "it speaks as it writes: record its text model alone, saved as qwen3_omni_moe_thinker",
 }
 # These models route a prompt differently beside others, so their prompts run one by one.
+# These run one by one: see `moexray.engines.transformers.sharing`.
 ALONE = {
     "deepseek_v4": "its compressed attention takes padding for tokens",
     "granitemoe_swa": "its sliding attention makes padding, and then every token, not a number",

@@ -55,7 +55,7 @@ def matrices() -> nn.ParameterList:
 UNHEARD: dict[str, tuple[nn.Module, str]] = {
     "a list called experts, without a router beside it": (Block(mlp=Block(experts=parts())), "mlp.experts"),
     "a list called mlp, looped over by its block": (Block(gate=router(), mlp=parts()), "mlp"),
-    "a dictionary": (Block(ffn=Block(choose=router(), bank=nn.ModuleDict(parts().named_children()))), "ffn.bank"),
+    "a dictionary": (Block(ffn=Block(choose=router(), bank=nn.ModuleDict(dict(parts().named_children())))), "ffn.bank"),
     "stacked parameters": (Block(ffn=Block(w1=stack(), w2=stack(), gate=router())), "ffn"),
     "stacked parameters beside the router": (Block(ffn=Block(bank=Block(w=stack()), gate=router())), "ffn.bank"),
     "a router's own parameter": (
