@@ -1,9 +1,10 @@
 """Whole files or none: written under a temporary name, renamed when complete; and git-lfs pointers to files."""
 
 import os
+import re
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from glob import escape
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from moexray.errors import MoexrayError
@@ -11,6 +12,15 @@ from moexray.errors import MoexrayError
 # What stands in an error after the name of a file that `is_lfs_pointer` finds.
 LFS_CURE = "is a git-lfs pointer, not the file itself: fetch the file with `git lfs pull` in its repository"
 _POINTER_STARTS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+# What is written beside signatures has their name without this.
+_SIGNATURES = ".npz"
 
 
 def is_lfs_pointer(path: Path) -> bool:
@@ -24,44 +34,100 @@ def is_lfs_pointer(path: Path) -> bool:
         return False
 
 
-def check_writable(path: Path) -> None:
-    """Raise before long work what would prevent `path` from being written after it.
+def target_of(path: Path) -> Path:
+    """Return the file that `path` leads to: a link stays, and what it points to is written, there or not yet.
 
     Raises
     ------
     MoexrayError
-        If `path` is a directory or a device, or its folder is missing or may not be written to.
+        If links go round in a circle, or cannot be followed.
     """
-    folder = path.parent
     try:
-        is_directory, folder_is_there = path.is_dir(), folder.is_dir()
-        is_special = path.exists() and not is_directory and not path.is_file()
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        goes_on = target.is_symlink()
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise MoexrayError(message) from error
-    if is_directory:
-        message = f"{path} is a directory: name a file to write"
+    if goes_on:
+        message = f"{path} is a link that leads back to itself: name a file to write"
         raise MoexrayError(message)
-    if is_special:  # to rename a file to it would take its place: /dev/null would be an ordinary file from then on
-        message = f"{path} is a device or a pipe: name a file to write"
+    return target
+
+
+def check_writable(path: Path) -> None:
+    """Raise before long work what would prevent `path` from being written after it.
+
+    Only an ordinary file is ever replaced: to rename a file to a device or a pipe would take its place.
+
+    Raises
+    ------
+    MoexrayError
+        If `path` is or leads to a directory, device, pipe or socket, or its folder is missing or may not be written to.
+    """
+    target = target_of(path)
+    named = f"{path}" if target == path else f"{path}, a link to {target},"
+    try:
+        mode = target.stat().st_mode if target.exists() else None
+        folder_is_there = target.parent.is_dir()
+        _partial(target).exists()  # raises where its name is too long
+    except OSError as error:
+        message = f"{named} cannot be written: {error.strerror}"
+        raise MoexrayError(message) from error
+    if mode is not None and not stat.S_ISREG(mode):
+        message = f"{named} is {_KINDS.get(stat.S_IFMT(mode), 'no ordinary file')}: name a file to write"
         raise MoexrayError(message)
     if not folder_is_there:
-        message = f"{folder} is not a folder: make it first, or write {path.name} elsewhere"
+        message = f"{target.parent} is not a folder: make it first, or write {path.name} elsewhere"
         raise MoexrayError(message)
-    if not os.access(folder, os.W_OK):
-        message = f"no permission to write in {folder.resolve()}: write {path.name} elsewhere"
+    if not os.access(target.parent, os.W_OK):
+        message = f"no permission to write in {target.parent.resolve()}: write {path.name} elsewhere"
         raise MoexrayError(message)
+
+
+def is_same(one: str | Path, other: str | Path) -> bool:
+    """Whether two paths lead to one file, there or not."""
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def companion(signatures: Path, suffix: str) -> Path:
+    """Return the file of that suffix beside signatures: their whole name, without a last ``.npz``, and the suffix.
+
+    Examples
+    --------
+    >>> companion(Path("t0.5.npz"), "trace.parquet").name, companion(Path("t0.5"), "trace.parquet").name
+    ('t0.5.trace.parquet', 't0.5.trace.parquet')
+    """
+    return signatures.with_name(f"{_without_ending(signatures)}.{suffix}")
+
+
+def find_companion(signatures: Path, suffix: str) -> Path | None:
+    """Return the file of that suffix beside signatures; an earlier name, which ended at its last dot, will do."""
+    names = (companion(signatures, suffix), signatures.with_name(f"{signatures.stem}.{suffix}"))
+    return next((name for name in names if name.is_file()), None)
+
+
+def owner_of_companions(signatures: Path) -> Path | None:
+    """Return other signatures that are there and whose companions have the same names: ``run`` of ``run.npz``."""
+    short = signatures.with_name(_without_ending(signatures))
+    for other in (short, short.with_name(f"{short.name}{_SIGNATURES}")):
+        if other.is_file() and not (signatures.exists() and other.samefile(signatures)):
+            return other
+    return None
 
 
 def remove_partials(path: Path) -> None:
     """Delete the temporary files of processes that were killed while they wrote `path`; nobody else may be at it."""
-    for partial in path.parent.glob(f".{escape(path.stem)}.*.partial{escape(path.suffix)}"):
-        partial.unlink(missing_ok=True)
+    target = target_of(path)
+    of_target = re.compile(rf"\.{re.escape(target.stem)}\.[0-9]+\.partial{re.escape(target.suffix)}")
+    with suppress(PermissionError):  # a folder that may be written to, but not listed
+        for file in target.parent.iterdir():
+            if of_target.fullmatch(file.name):
+                file.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, of the same suffix, that replaces `path` when the block succeeds.
+    """Yield a temporary path, of the same suffix, that replaces the file at `path` when the block succeeds.
 
     If the block fails nothing is left behind, and what stood at `path` is untouched.
 
@@ -71,15 +137,24 @@ def whole_file(path: Path) -> Iterator[Path]:
         If the operating system refuses: no permission, no space, no such folder.
     """
     check_writable(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    target = target_of(path)
+    partial = _partial(target)
     try:
         partial.unlink(missing_ok=True)  # that of a process of the same number that was killed
         yield partial
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
-        partial.replace(path)
+        partial.replace(target)
     except OSError as error:
         message = f"{path} could not be written: {error.strerror or error}"
         raise MoexrayError(message) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+
+
+def _without_ending(signatures: Path) -> str:
+    return signatures.stem if signatures.suffix.lower() == _SIGNATURES else signatures.name

@@ -22,7 +22,7 @@ from moexray.cli.options import (
     WeightingOption,
 )
 from moexray.errors import AnalysisError
-from moexray.files import check_writable
+from moexray.files import check_writable, is_same
 from moexray.signatures import Signatures
 from moexray.trace import Trace
 
@@ -60,7 +60,7 @@ def analyze(
     Example: moexray analyze signatures.npz --tokens generated
     """
     check_writable(out)
-    if any(read is not None and read.resolve() == out.resolve() for read in (signatures, trace, test)):
+    if any(read is not None and is_same(read, out) for read in (signatures, trace, test)):
         message = f"{out} is what is analyzed: name another file with `out`"
         raise AnalysisError(message)
     from moexray.cli.render import print_page

@@ -20,7 +20,7 @@ from moexray.cli.options import (
 )
 from moexray.cli.progress import capture_progress
 from moexray.errors import CaptureError
-from moexray.files import check_writable
+from moexray.files import check_writable, is_same
 from moexray.formats import listed, visible
 from moexray.prompts import bundled_prompts, left_out, read_prompts
 from moexray.recording import capture as library
@@ -158,10 +158,14 @@ def capture(
 
     Example: moexray capture --prompts prompts/ --model scale
     """
+    aliases = {"trace": trace, "weights": weights, "coselection": coselection}
+    recorded = [name.strip() for names in record or () for name in names.split(",")]
+    recorded += [name for name, wanted in aliases.items() if wanted]
     check_writable(out)  # before prompts are fetched or read from a pipe
-    if any(Path(named).resolve() == out.resolve() for named in prompts or ()):
-        message = f"{out} is a file of prompts: name another file with `out`"
-        raise CaptureError(message)
+    for file in output_files(out, recorded).values():
+        if any(is_same(named, file) for named in prompts or ()):
+            message = f"{file} is a file of prompts: name another file with `out`"
+            raise CaptureError(message)
     reading = {
         "text_column": text_column,
         "category_column": category_column,
@@ -171,9 +175,6 @@ def capture(
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
     _name_left_out(prompts or ())
-    aliases = {"trace": trace, "weights": weights, "coselection": coselection}
-    recorded = [name.strip() for names in record or () for name in names.split(",")]
-    recorded += [name for name, wanted in aliases.items() if wanted]
     started = time.perf_counter()
     with _interruptible(out), capture_progress() as status:
         found = library.capture(

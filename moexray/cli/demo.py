@@ -10,6 +10,7 @@ import typer
 from moexray.cli.capture import describe
 from moexray.cli.progress import capture_progress
 from moexray.errors import MoexrayError
+from moexray.files import check_writable
 from moexray.formats import count
 from moexray.prompts import bundled_prompts
 from moexray.recording.capture import capture
@@ -35,6 +36,9 @@ def demo(
 
     started = time.perf_counter()
     _make_folder(out)
+    names = [name for name, entry in FIGURES.items() if entry.needs != "trace"]
+    for written in ("signatures.npz", "analysis.json", *(f"{name}.png" for name in names)):
+        check_writable(out / written)
     typer.echo("The routing of 80 prompts (code, factual, math, story) through the embedded scale model")
     prompts, file = bundled_prompts(), out / "signatures.npz"
     with capture_progress() as status:
@@ -45,7 +49,6 @@ def demo(
     layers, permutations = count(len(analysis.layers), "layer"), analysis.settings.permutations
     _done("analysis.json", f"{layers} tested, {count(permutations, 'permutation')}", started)
     results = {"analysis": analysis, "similarity_matrix": similarity_matrix(signatures)}
-    names = [name for name, entry in FIGURES.items() if entry.needs != "trace"]
     for name in names:
         save_figure(figure(name)(results[FIGURES[name].of]), out / f"{name}.png")
     _done(count(len(names), "figure"), ", ".join(f"{name}.png" for name in names), started)

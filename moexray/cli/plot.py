@@ -22,8 +22,9 @@ from moexray.cli.options import (
 )
 from moexray.cli.saved_analysis import Saved, find_saved, mismatch, saved_or_new
 from moexray.errors import AnalysisError, FigureError
-from moexray.files import check_writable
+from moexray.files import check_writable, find_companion
 from moexray.formats import visible
+from moexray.recording.recorders.trace import TRACE
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.completion import options_of
@@ -84,8 +85,8 @@ def plot(
     for path in paths.values():
         check_writable(path)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
-    if "token_identity" in names and trace is None and _trace_beside(file).is_file():
-        trace = _trace_beside(file)
+    if "token_identity" in names and trace is None:
+        trace = find_companion(file, TRACE.suffix)
     inputs = _inputs(file, analysis=analysis, trace=trace, options=options)
     obstacles = {name: inputs.obstacle(FIGURES[name]) for name in paths}
     for name in names:
@@ -180,10 +181,6 @@ def _alone(file: Path, *, analysis: Path | None, trace: Path | None, options: Ma
         message = f"{file} {problem}"
         raise AnalysisError(message)
     return Saved(found, f"read {file}")
-
-
-def _trace_beside(file: Path) -> Path:
-    return file.with_name(f"{file.stem}.trace.parquet")
 
 
 def _paths(names: Sequence[str], out: Path, suffix: Format) -> dict[str, Path]:

@@ -6,7 +6,7 @@ from operator import index
 from pathlib import Path
 
 from moexray.errors import CaptureError
-from moexray.files import check_writable
+from moexray.files import check_writable, companion, owner_of_companions
 from moexray.generation import Generation, number
 from moexray.prompts import Prompt
 from moexray.recording.recorders import RECORDERS
@@ -53,6 +53,8 @@ class Job:
         if self.batch_tokens is not None and self.batch_tokens < 1:
             message = f"`batch_tokens` is {self.batch_tokens}: it must be at least 1"
             raise CaptureError(message)
+        if self.out is not None:
+            check_writable(self.out)
         for name in self.record:
             if name not in (MASS, *RECORDERS):
                 message = f"{name!r} cannot be recorded: `record` takes {', '.join([*RECORDERS, MASS])}"
@@ -62,8 +64,7 @@ class Job:
             if self.out is None:
                 message = f"{name} is written to a file: say with `out` where"
                 raise CaptureError(message)
-        for file in self.files.values():
-            check_writable(file)
+            _check_companion(self.out, self.files[name])
 
     @property
     def mass(self) -> bool:
@@ -88,8 +89,17 @@ class Job:
 
 def output_files(out: Path, record: Collection[str]) -> dict[str, Path]:
     """Return the files that a capture writes: ``signatures``, and one for each recorder, beside it."""
-    beside = {name: one.suffix for name, one in RECORDERS.items() if name in record}
-    return {"signatures": out, **{name: out.with_name(f"{out.stem}.{suffix}") for name, suffix in beside.items()}}
+    beside = {name: companion(out, one.suffix) for name, one in RECORDERS.items() if name in record}
+    return {"signatures": out, **beside}
+
+
+def _check_companion(out: Path, file: Path) -> None:
+    """Raise MoexrayError if a file beside `out` cannot be written, CaptureError if it belongs to other signatures."""
+    check_writable(file)
+    owner = owner_of_companions(out)
+    if owner is not None and file.exists():
+        message = f"{file} may belong to {owner}, and would be replaced: name another `out`"
+        raise CaptureError(message)
 
 
 def _check_prompts(prompts: Sequence[Prompt]) -> None:

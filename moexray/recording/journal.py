@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
 from moexray.errors import CaptureError
+from moexray.files import check_writable, target_of
 from moexray.recording.counting import Totals
 from moexray.routing import RoutedSequence
 from moexray.segments import Segment
@@ -148,8 +149,9 @@ class Journal:
 
 
 def journal_path(output: Path) -> Path:
-    """Return the journal of the capture that writes `output`."""
-    return output.with_name(f"{output.name}.journal")
+    """Return the journal of the capture that writes `output`: beside the file itself, where that is a link."""
+    target = target_of(output)
+    return target.with_name(f"{target.name}.journal")
 
 
 @contextmanager
@@ -160,8 +162,12 @@ def journal_of(output: Path | None) -> Iterator[Journal]:
     ------
     CaptureError
         If another capture writes to it, it is damaged, or the disk is full or cannot be written.
+    MoexrayError
+        If what stands there is no ordinary file.
     """
     path = None if output is None else journal_path(output)
+    if path is not None and path.exists():
+        check_writable(path)
     connection = journal = None
     fresh, busy = path is None or not path.exists() or not path.stat().st_size, False
     try:

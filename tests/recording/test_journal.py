@@ -1,11 +1,12 @@
 """A journal is whole, survives the death of its process, and belongs to one capture at a time."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from moexray.errors import CaptureError
+from moexray.errors import CaptureError, MoexrayError
 from moexray.recording.counting import Totals
 from moexray.recording.journal import journal_of
 from moexray.routing import RoutedSequence
@@ -131,3 +132,10 @@ def test_a_full_disk_is_one_sentence_and_what_was_done_stays(tmp_path: Path) -> 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="could not be"):
         open_and_close(tmp_path / "no" / "such" / "out.npz")
+
+
+def test_a_pipe_in_the_place_of_a_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out.npz.journal")
+    with pytest.raises(MoexrayError, match=r"out\.npz\.journal is a pipe"):
+        open_and_close(tmp_path / "out.npz")
+    assert (tmp_path / "out.npz.journal").is_fifo()

@@ -149,4 +149,4 @@ def save_figure(axes: Axes | tuple[Axes, ...], path: Path) -> None:
         raise FigureError(message)
     figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
     with figure_style(), whole_file(path) as partial:
-        figure.savefig(partial, metadata=_NO_DATES[suffix])
+        figure.savefig(partial, format=suffix[1:], metadata=_NO_DATES[suffix])
