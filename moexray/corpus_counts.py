@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,8 @@ def read_model_counts(path: Path, model: str | None, *, advice: str) -> CorpusCo
     return chosen[0]
 
 
-class _Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Row:
     """A row of the table; `experts` is how many experts the layer has, where a column says so."""
 
     place: str

@@ -60,7 +60,7 @@ def reading_parquet(name: object, *, error: type[MoexrayError]) -> Iterator[None
         if isinstance(problem, OSError) and problem.errno is not None and problem.strerror:
             message = f"{name} could not be read: {problem.strerror}"
         else:
-            message = f"{name} is damaged or is not a Parquet file ({_first_line(problem)})"
+            message = f"{name} is not a Parquet file, or not a whole one ({_first_line(problem)})"
         raise error(message) from problem
 
 

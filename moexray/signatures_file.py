@@ -10,6 +10,8 @@ This module knows arrays and strings. What must hold of them is checked by `moex
 
 import hashlib
 import json
+import re
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from moexray import strict_json
 from moexray.errors import SignaturesError
 from moexray.files import whole_file
 from moexray.prompt_table import PromptTable
@@ -41,6 +44,12 @@ _STRINGS = {
 }
 # Columns that stay in the file until they are asked for.
 _LONG = ("texts", "outputs")
+# How the strings of a member are stored, and the members of further columns.
+_PACKED = ("utf8", "offsets")
+_FURTHER = re.compile(rf"column\.(0|[1-9][0-9]*)\.({'|'.join(_PACKED)})")
+# Keys of meta that decide something, and what they hold.
+_KINDS = {"model": str, "router_may_drop": bool, "max_new_tokens": int}
+_SAID = {str: "a text", bool: "true or false", int: "a whole number"}
 _Chunks = Iterator[bytes]
 
 
@@ -124,7 +133,9 @@ def fingerprint_of_file(file: StoredFile) -> str | None:
     with file.archive() as archive:
         if "segments.utf8.npy" not in archive.namelist():
             return None
-        return _digest({member.filename: (member.CRC, member.file_size) for member in archive.infolist()})
+        known = set(_known(archive.namelist()))
+        members = [one for one in archive.infolist() if one.filename.removesuffix(".npy") in known]
+        return _digest({member.filename: (member.CRC, member.file_size) for member in members})
 
 
 def read(path: Path) -> StoredParts:
@@ -137,7 +148,11 @@ def read(path: Path) -> StoredParts:
     """
     file = StoredFile.of(path)
     with file.archive() as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        names = _known(archive.namelist())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        message = f"{path} is damaged: it holds {twice} twice"
+        raise SignaturesError(message)
     meta = _meta(file, names)
     strings = {
         column: file.strings(name) if column in _LONG else tuple(file.strings(name))
@@ -145,6 +160,9 @@ def read(path: Path) -> StoredParts:
         if f"{name}.utf8" in names
     }
     further = tuple(file.strings("columns")) if "columns.utf8" in names else ()
+    if len(set(further)) < len(further):
+        message = f"{path}: two further columns have one name among {', '.join(further)}"
+        raise SignaturesError(message)
     columns = {name: tuple(file.strings(f"column.{i}")) for i, name in enumerate(further)}
     with naming(path):
         return StoredParts(
@@ -257,6 +275,15 @@ def _digest(sums: Mapping[str, tuple[int, int]]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def _known(members: Sequence[str]) -> list[str]:
+    """Return the names of those members that belong to signatures; whatever else is in the file is never read."""
+    names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
+    strings = (*_STRINGS.values(), "segments", "columns")
+    packed = {f"{name}.{part}" for name in strings for part in _PACKED}
+    fixed = {*_ARRAYS, "experts", "mass", "meta", *packed}
+    return [name for name in names if name in fixed or _FURTHER.fullmatch(name)]
+
+
 def _meta(file: StoredFile, names: Sequence[str]) -> dict[str, Any]:
     """Return the meta of a file of a schema that is known, whose parts are all there."""
     path = file.path
@@ -264,14 +291,18 @@ def _meta(file: StoredFile, names: Sequence[str]) -> dict[str, Any]:
         message = f"{path} is not a file of signatures: it has no readable meta with a schema number"
         raise SignaturesError(message)
     try:
-        meta: dict[str, Any] = json.loads(file.array("meta").read().tobytes().decode())
+        meta: dict[str, Any] = strict_json.loads(file.characters("meta").read().tobytes().decode(), finite=True)
         schema = meta.pop("schema")
-    except (KeyError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError) as error:
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
         message = f"{path} is not a file of signatures: it has no readable meta with a schema number"
         raise SignaturesError(message) from error
-    if schema not in _READ:
+    if type(schema) is not int or schema not in _READ:
         message = f"{path} has schema {schema!r}; this moexray reads up to schema {SCHEMA}: update moexray"
         raise SignaturesError(message)
+    for key, kind in _KINDS.items():
+        if type(meta.get(key)) not in (kind, type(None)):
+            message = f"{path}: meta says that {key} is {reprlib.repr(meta[key])}, not {_SAID[kind]}"
+            raise SignaturesError(message)
     needed = [*_ARRAYS, "categories.utf8", "prompt_ids.utf8"]
     if schema > 1:
         needed += ["experts", "segments.utf8"]

@@ -1,5 +1,7 @@
 """Members of an .npz file that are read when they are asked for, whole or some rows at a time."""
 
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, overload
 
 import numpy as np
@@ -15,10 +18,17 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
+from moexray.files import LFS_CURE, is_lfs_pointer
 
 _CHUNK = 2**20
+# A member that unpacks to more than this, and to more than so many times its size, is there to fill memory.
+_MOST_UNPACKED = 2**26
+_MOST_TIMES = 256
 # What the zip and NumPy readers raise of files that are damaged, foreign or encrypted.
-_DAMAGE = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, RuntimeError)
+_DAMAGE = (
+    *(ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError),
+    *(KeyError, IndexError, RuntimeError, OverflowError, MemoryError, SyntaxError, TokenError),
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,9 @@ class StoredFile:
             if _stamp(self.path) != self.stamp:
                 message = f"{self.path} was changed after it was opened: open it again"
                 raise SignaturesError(message)
+            if is_lfs_pointer(self.path):
+                message = f"{self.path} {LFS_CURE}"
+                raise SignaturesError(message)
             with self.path.open("rb") as file:
                 if file.read(6) == b"\x93NUMPY":
                     message = f"{self.path} holds a single array, not signatures"
@@ -56,11 +69,36 @@ class StoredFile:
             with zipfile.ZipFile(self.path) as opened:
                 yield opened
 
+    @contextmanager
+    def member(self, name: str) -> Iterator[IO[bytes]]:
+        """Open the file of an array."""
+        with self.archive() as archive:
+            held = archive.getinfo(f"{name}.npy")
+            if held.file_size > max(_MOST_UNPACKED, _MOST_TIMES * held.compress_size):
+                message = (
+                    f"{self.path}: {name} unpacks to {held.file_size:,} bytes, {_MOST_TIMES} times its size or more: "
+                    "such a file is made to fill memory"
+                )
+                raise SignaturesError(message)
+            with archive.open(held) as opened:
+                yield opened
+
     def array(self, name: str) -> "StoredArray":
         """Read the header of an array."""
-        with self.archive() as archive, archive.open(f"{name}.npy") as member:
+        with self.member(name) as member:
             shape, in_columns, dtype = _header(member)
+        if dtype.kind not in "iuf" or dtype.itemsize > 8:
+            message = f"{self.path}: {name} must be {'' if name == 'mass' else 'whole '}numbers, not {dtype}"
+            raise SignaturesError(message)
         return StoredArray(self, name, shape, dtype, in_columns=in_columns)
+
+    def characters(self, name: str) -> "StoredArray":
+        """Read the header of an array of the bytes of a text."""
+        found = self.array(name)
+        if found.dtype != np.uint8 or len(found.shape) != 1:
+            message = f"{self.path}: {name} must be uint8 in one row, not {found.dtype} {found.shape}"
+            raise SignaturesError(message)
+        return found
 
     def strings(self, name: str) -> "StoredStrings":
         """Read where each string of a member begins.
@@ -70,7 +108,7 @@ class StoredFile:
         SignaturesError
             If the offsets do not fit the bytes.
         """
-        size = self.array(f"{name}.utf8").shape
+        size = self.characters(f"{name}.utf8").shape
         offsets = self.array(f"{name}.offsets").read()
         numbers = offsets.ndim == 1 and len(offsets) > 0 and offsets.dtype.kind in "iu" and len(size) == 1
         if not numbers or offsets[0] != 0 or offsets[-1] != size[0] or (offsets[1:] < offsets[:-1]).any():
@@ -103,6 +141,7 @@ class StoredArray:
         """Read it whole."""
         with self._opened() as member:
             found = _numbers(member, self.shape[::-1] if self.in_columns else self.shape, self.dtype)
+            _check_end(member)
         return found.T if self.in_columns else found
 
     def blocks(self, size: int) -> Iterator[NDArray[Any]]:
@@ -115,10 +154,11 @@ class StoredArray:
             for start in range(0, self.shape[0], size):
                 rows = min(size, self.shape[0] - start)
                 yield _numbers(member, (rows, *self.shape[1:]), self.dtype)
+            _check_end(member)
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        with self.file.archive() as archive, archive.open(f"{self.name}.npy") as member:
+        with self.file.member(self.name) as member:
             _header(member)
             yield member
 
@@ -154,12 +194,16 @@ class StoredStrings(Sequence[str]):
     def at(self, places: Sequence[int]) -> tuple[str, ...]:
         """Read the strings at these places, in one pass."""
         found: dict[int, str] = {}
-        with self.file.archive() as archive, archive.open(f"{self.name}.utf8.npy") as member:
+        with self.file.member(f"{self.name}.utf8") as member:
             _header(member)
-            first = member.tell()
+            at = 0
+            # Read on, not sought: the checksum at the end is of what was read.
             for place in sorted(set(places)):
-                member.seek(first + int(self.offsets[place]))
-                found[place] = self._decoded(member.read(int(self.offsets[place + 1] - self.offsets[place])))
+                start, end = (int(offset) for offset in self.offsets[place : place + 2])
+                _pass_over(member, start - at)
+                found[place], at = self._decoded(member.read(end - start)), end
+            _pass_over(member, int(self.offsets[-1]) - at)
+            _check_end(member)
         return tuple(found[place] for place in places)
 
     @cached_property
@@ -191,6 +235,9 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if dtype.hasobject:
         message = "Object arrays cannot be loaded when allow_pickle=False"
         raise ValueError(message)
+    if any(length < 0 for length in shape):
+        message = f"an array is of shape {shape}"
+        raise ValueError(message)
     return shape, in_columns and len(shape) > 1, dtype
 
 
@@ -206,6 +253,19 @@ def _numbers(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     found = np.frombuffer(content, dtype).reshape(shape)
     found.flags.writeable = False  # nobody else holds the bytes, so nobody need copy them
     return found
+
+
+def _pass_over(member: IO[bytes], size: int) -> None:
+    """Read so many bytes and forget them."""
+    while size > 0 and (chunk := member.read(min(size, _CHUNK))):
+        size -= len(chunk)
+
+
+def _check_end(member: IO[bytes]) -> None:
+    """Raise where more follows; to look for it compares the checksum of what was read, too."""
+    if member.read(1):
+        message = "an array is longer than its header says"
+        raise ValueError(message)
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from moexray.errors import TraceError
 from moexray.extras import import_extra
+from moexray.parquet_file import reading_parquet
 from moexray.segments import Segment, places, short_names
 from moexray.signatures import MOST_IN_MEMORY, Signatures
-from moexray.trace_file import COLUMNS, column_names, column_numbers, open_trace_file
+from moexray.trace_file import COLUMNS, column_names, column_numbers, open_trace_file, trace_tables
 
 if TYPE_CHECKING:
     import pandas
@@ -102,6 +103,8 @@ class Trace:
     def blocks(self) -> Iterator[RoutedTokens]:
         """Yield the tokens in blocks of whole prompts, in the order of the file, some 262,144 rows at a time.
 
+        Row groups may end anywhere, as where pandas or polars wrote the file again.
+
         Raises
         ------
         TraceError
@@ -110,24 +113,50 @@ class Trace:
         """
         place_of = self.signatures.prompts.place_of()
         seen = np.zeros(len(place_of), dtype=bool)
-        file = open_trace_file(self.path)
-        names = [*COLUMNS, *(["kind"] if "kind" in file.schema_arrow.names else [])]
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=names)
-            if table.num_rows:
+        for table in self._whole_prompts(place_of):
+            with reading_parquet(self.path, error=TraceError):
                 block = self._block(table, place_of)
-                which = np.unique(block.prompts)
-                if seen[which].any():
-                    name = self.signatures.prompts.ids[which[seen[which]][0]]
-                    message = f"{self.path}: the rows of prompt {name!r} are not together: {_CURE}, in order"
-                    raise TraceError(message)
-                seen[which] = True
-                self._check_counts(block, which)
-                yield block
+            which = np.unique(block.prompts)
+            if seen[which].any():
+                name = self.signatures.prompts.ids[which[seen[which]][0]]
+                message = f"{self.path}: the rows of prompt {name!r} are not together: {_CURE}, in order"
+                raise TraceError(message)
+            seen[which] = True
+            self._check_counts(block, which)
+            yield block
         lacking = np.flatnonzero(~seen & self.signatures.has_tokens())
         if len(lacking):
             message = f"{self.path} has no row of prompt {self.signatures.prompts.ids[lacking[0]]!r}: {_CURE}"
             raise TraceError(message)
+
+    def _whole_prompts(self, place_of: Mapping[str, int]) -> Iterator[Any]:
+        """Yield tables of whole prompts: where a row group ends inside of one, its rows wait for the rest of them."""
+        import pyarrow as pa
+
+        with open_trace_file(self.path) as file:
+            names = [*COLUMNS, *(["kind"] if "kind" in file.schema_arrow.names else [])]
+        rest = None
+        for part in trace_tables(self.path, names):
+            table = part if rest is None else pa.concat_tables([rest, part])
+            with reading_parquet(self.path, error=TraceError):
+                waiting = self._rows_of_unfinished(table, place_of)
+            whole = table.num_rows - waiting
+            rest = table.slice(whole) if waiting else None
+            if whole:
+                yield table.slice(0, whole)
+        if rest is not None:
+            yield rest
+
+    def _rows_of_unfinished(self, table: Any, place_of: Mapping[str, int]) -> int:
+        """Return how many rows at the end are of a prompt whose signature counts more tokens than that."""
+        column = table.column("prompt").combine_chunks()
+        if column.null_count or not len(column):
+            return 0
+        prompts = _placed(column, place_of, self._unknown)
+        others = np.flatnonzero(prompts != prompts[-1])
+        last = len(prompts) - (int(others[-1]) + 1 if len(others) else 0)
+        expected = int(self.signatures.tokens[prompts[-1]].sum()) * len(self.signatures.layers)
+        return last if last < expected else 0
 
     def tokens(self, rows: NDArray[np.integer], tokens: str = "all") -> RoutedTokens:
         """Read the tokens of the prompts at these places, which are numbered anew in that order."""
@@ -148,13 +177,19 @@ class Trace:
         TraceError
             If an id has two texts.
         """
-        file = open_trace_file(self.path)
         found: dict[int, str] = {}
-        if "token" not in file.schema_arrow.names:
-            return {}
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["token_id", "token"])
-            for row in table.group_by(["token_id", "token"]).aggregate([]).to_pylist():
+        with open_trace_file(self.path) as file:
+            if "token" not in file.schema_arrow.names:
+                return {}
+        for table in trace_tables(self.path, ["token_id", "token"]):
+            with reading_parquet(self.path, error=TraceError):
+                rows = table.group_by(["token_id", "token"]).aggregate([]).to_pylist()
+            for row in rows:
+                if None in row.values():
+                    message = (
+                        f"{self.path} has a row without {'token' if row['token'] is None else 'token_id'}: {_CURE}"
+                    )
+                    raise TraceError(message)
                 if found.setdefault(row["token_id"], row["token"]) != row["token"]:
                     both = f"{found[row['token_id']]!r} and {row['token']!r}"
                     message = f"{self.path}: token {row['token_id']} is both {both}: it is of two tokenizers"
@@ -197,15 +232,17 @@ class Trace:
             kind, kinds = np.zeros(len(phase), dtype=np.int64), ["text"]
         else:
             kind, kinds = column_names(columns["kind"])
-        of_both = np.full((len(phases), len(kinds)), -1)
-        for i, j in {*zip(phase.tolist(), kind.tolist(), strict=True)}:
-            name = f"{phases[i]}/{kinds[j]}"
+        of_both = phase * len(kinds) + kind
+        there, rows = np.unique(of_both, return_inverse=True)
+        found = []
+        for both in there.tolist():
+            name = f"{phases[both // len(kinds)]}/{kinds[both % len(kinds)]}"
             if name not in names:
                 known = ", ".join(names)
                 message = f"{self.path} holds tokens that are {name}, its signatures only {known}: {_CURE}"
                 raise TraceError(message)
-            of_both[i, j] = names.index(name)
-        return of_both[phase, kind]
+            found.append(names.index(name))
+        return np.array(found, dtype=np.int64)[rows]
 
     def _check_order(self, prompts: NDArray[np.int64], positions: NDArray[np.int64]) -> None:
         starts = np.flatnonzero(np.diff(prompts, prepend=-1))
@@ -232,6 +269,10 @@ class Trace:
             raise TraceError(message)
         dense = np.full((len(lengths), k), -1, dtype=np.int16)
         dense[np.arange(k) < lengths[:, None]] = values
+        ordered = np.sort(dense, axis=1)
+        if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+            message = f"{self.path}: a token is sent to one expert twice in a layer: {_CURE}"
+            raise TraceError(message)
         return dense.reshape(-1, len(layers), k)
 
     @property
@@ -249,11 +290,9 @@ class Trace:
         if len(wrong):
             prompt, segment = which[wrong[0, 0]], wrong[0, 1]
             held, known = tokens[tuple(wrong[0])], found.tokens[prompt, segment]
-            cut = held < known and prompt in block.prompts[[0, -1]]
-            cause = "perhaps a row group ends inside the prompt: each must hold whole prompts. " if cut else ""
             message = (
                 f"{self.path}: prompt {found.prompts.ids[prompt]!r} has {held} "
-                f"{short_names(found.segments)[segment]} tokens, its signature {known}: {cause}{_CURE}"
+                f"{short_names(found.segments)[segment]} tokens, its signature {known}: {_CURE}"
             )
             raise TraceError(message)
         if not found.in_memory and len(found) > MOST_IN_MEMORY:
@@ -277,7 +316,8 @@ class Trace:
         """
         pd = import_extra("pandas", extra="frames", purpose="a data frame")
         names = {str(self.signatures.segments[i]) for i in self.signatures.places(tokens)}
-        frame = pd.read_parquet(self.path)
+        with reading_parquet(self.path, error=TraceError):
+            frame = pd.read_parquet(self.path)
         if "kind" not in frame:
             frame["kind"] = "text"
         kept = (frame["phase"].astype(str) + "/" + frame["kind"].astype(str)).isin(names)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from moexray.errors import TraceError
 from moexray.extras import import_extra
 from moexray.files import whole_file
+from moexray.parquet_file import check_once, open_parquet, reading_parquet
 from moexray.routing import RoutedSequence, RouterLayout
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 COLUMNS = ("prompt", "position", "token_id", "phase", "layer", "experts")
 # Those of whole numbers; experts are lists of them.
 _NUMBERS = ("position", "token_id", "layer", "experts")
+# Columns of texts that it may have.
+_MORE = ("token", "kind")
 # Rows of the table in a row group: enough to compress well, few enough to hold.
 _ROW_GROUP = 2**16
+# Rows that are read at once.
+_MOST_ROWS = 2**18
 
 
 def write_trace(
@@ -63,24 +68,57 @@ def open_trace_file(path: Path) -> "parquet.ParquetFile":
     if not path.is_file():
         message = f"{path} is not there: `moexray capture --record trace` writes a trace beside its signatures"
         raise TraceError(message)
-    parquet = import_parquet(f"reading {path}")
-    from pyarrow import ArrowException
+    file = open_parquet(path, error=TraceError)
+    from pyarrow.types import is_dictionary
 
-    try:
-        file = parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        message = f"{path} is not a whole Parquet file: {str(error).splitlines()[0]}"
-        raise TraceError(message) from error
-    missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+    schema = file.schema_arrow
+    missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
         message = f"{path} has no column {missing[0]!r}, so it is no trace: `moexray capture --record trace` writes one"
         raise TraceError(message)
-    for name in _NUMBERS:
-        kind = file.schema_arrow.field(name).type
-        if not _is_whole(kind, is_list=name == "experts"):
-            message = f"{path} has {kind} in the column {name!r}: a trace has whole numbers there"
+    check_once(path, schema.names, (*COLUMNS, *_MORE), error=TraceError)
+    for name in (*COLUMNS, *_MORE):
+        if name not in schema.names:
+            continue
+        kind = schema.field(name).type
+        right = _is_whole(kind, is_list=name == "experts") if name in _NUMBERS else _is_words(kind)
+        if not right:
+            wanted = "whole numbers" if name in _NUMBERS else "texts"
+            held = kind.value_type if is_dictionary(kind) else kind
+            message = f"{path} has {held} in the column {name!r}: a trace has {wanted} there"
             raise TraceError(message)
     return file
+
+
+def trace_tables(path: Path, names: Sequence[str]) -> Iterator["pyarrow.Table"]:
+    """Yield some columns of a trace: each row group, or parts of one that is larger than moexray writes them.
+
+    Raises
+    ------
+    TraceError
+        As `open_trace_file`, or if a page is damaged.
+    """
+    import pyarrow as pa
+
+    with open_trace_file(path) as file:
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            with reading_parquet(path, error=TraceError):
+                some = file.iter_batches(_MOST_ROWS, row_groups=[group], columns=list(names))
+            parts = _tables(path, some)
+            # pyarrow may hand out a row group in smaller parts than it was asked for.
+            yield from [pa.concat_tables(parts)] if 0 < rows <= _MOST_ROWS else parts
+
+
+def _tables(path: Path, batches: Iterator[Any]) -> Iterator["pyarrow.Table"]:
+    import pyarrow as pa
+
+    while True:
+        with reading_parquet(path, error=TraceError):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield pa.Table.from_batches([batch])
 
 
 def column_numbers(column: Any) -> NDArray[np.int64]:
@@ -102,6 +140,16 @@ def _is_whole(kind: Any, *, is_list: bool) -> bool:
 
     lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     return lists == is_list and bool(types.is_integer(kind.value_type if is_list else kind))
+
+
+def _is_words(kind: Any) -> bool:
+    """Whether an Arrow type is one of texts, dictionary-encoded or not."""
+    from pyarrow import types
+
+    return any(
+        is_one(kind.value_type if types.is_dictionary(kind) else kind)
+        for is_one in (types.is_string, types.is_large_string, types.is_string_view)
+    )
 
 
 def _schema() -> "pyarrow.Schema":

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from moexray import trace_file
 from moexray.errors import TraceError
 from moexray.signatures import Signatures
-from moexray.trace import Trace
+from moexray.trace import RoutedTokens, Trace
 
 Write = Callable[..., Signatures]
 
@@ -47,13 +49,58 @@ def test_tokens_are_those_that_were_written(write_trace: Write, path: Path) -> N
     assert trace.texts() == {row["token_id"]: row["token"] for row in rows}
 
 
-def test_a_row_group_that_ends_inside_a_prompt_is_named_as_the_cause(write_trace: Write, tmp_path: Path) -> None:
-    path = tmp_path / "trace.parquet"
-    signatures = write_trace(path)
-    table = parquet.read_table(path)
-    parquet.write_table(table, path, row_group_size=3 * 11)
-    with pytest.raises(TraceError, match=r"prompt 'p0' has .* tokens, .* each must hold whole prompts"):
-        list(Trace.open(path, signatures).blocks())
+def by_pyarrow(path: Path, **options: Any) -> None:
+    parquet.write_table(parquet.read_table(path), path, **options)
+
+
+def by_pandas(path: Path) -> None:
+    pd.read_parquet(path).to_parquet(path, row_group_size=50)
+
+
+def by_polars(path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    polars.read_parquet(path).write_parquet(path, row_group_size=64)
+
+
+def as_plain_texts_and_long_numbers(path: Path) -> None:
+    table = pa.table(parquet.read_table(path).to_pydict())
+    parquet.write_table(table, path, row_group_size=97, use_dictionary=False, store_schema=False, compression="none")
+
+
+REWRITTEN: dict[str, Callable[[Path], None]] = {
+    "one row group": by_pyarrow,
+    "row groups that end inside of tokens": lambda path: by_pyarrow(path, row_group_size=7),
+    "row groups that end inside of prompts": lambda path: by_pyarrow(path, row_group_size=3 * 11),
+    "data pages of version 2": lambda path: by_pyarrow(path, data_page_version="2.0", data_page_size=300),
+    "no dictionaries": lambda path: by_pyarrow(path, use_dictionary=False, row_group_size=500),
+    "pandas": by_pandas,
+    "polars": by_polars,
+    "plain texts and long numbers": as_plain_texts_and_long_numbers,
+}
+
+
+@pytest.mark.parametrize("writer", REWRITTEN)
+def test_a_trace_that_others_wrote_again_holds_the_same_tokens(write_trace: Write, path: Path, writer: str) -> None:
+    trace = Trace.open(path, write_trace(path))
+    blocks, texts = RoutedTokens.joined(list(trace.blocks())), trace.texts()
+    REWRITTEN[writer](path)
+    again = RoutedTokens.joined(list(trace.blocks()))
+    for name in ("prompts", "positions", "token_ids", "segments", "experts"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(blocks, name))
+    assert trace.texts() == texts
+
+
+def test_a_row_group_larger_than_moexrays_own_is_read_in_parts(
+    write_trace: Write, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = Trace.open(path, write_trace(path))
+    blocks = RoutedTokens.joined(list(trace.blocks()))
+    by_pyarrow(path)
+    monkeypatch.setattr(trace_file, "_MOST_ROWS", 100)
+    parts = list(trace.blocks())
+    assert len(parts) > 10
+    assert max(map(len, parts)) <= 100
+    np.testing.assert_array_equal(RoutedTokens.joined(parts).experts, blocks.experts)
 
 
 def test_some_prompts_are_numbered_anew(write_trace: Write, path: Path) -> None:
@@ -127,7 +174,7 @@ def test_files_that_are_no_traces_are_refused(write_trace: Write, path: Path) ->
     with pytest.raises(TraceError, match="is not there"):
         Trace.open(path.with_name("other.parquet"), signatures)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(TraceError, match="not a whole Parquet file"):
+    with pytest.raises(TraceError, match="not a Parquet file, or not a whole one"):
         Trace.open(path, signatures)
 
 

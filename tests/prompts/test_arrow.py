@@ -101,6 +101,7 @@ def test_two_columns_of_one_name_are_refused_though_it_was_asked_for(tmp_path: P
         read_prompts(tmp_path / "p.parquet", text_column=column)
 
 
+INVALID_NAMES: tuple[Any, ...] = (7, {}, [1, 2], "ab")
 DESCRIPTIONS = (
     b"no JSON",
     b"[1]",
@@ -109,7 +110,7 @@ DESCRIPTIONS = (
     b'{"info": []}',
     b'{"info": {"features": [1]}}',
     *(json.dumps({"info": {"features": {"label": {"_type": "ClassLabel", "names": names}}}}).encode()
-      for names in (7, {}, [1, 2], "ab")),
+      for names in INVALID_NAMES),
 )  # fmt: skip
 
 
