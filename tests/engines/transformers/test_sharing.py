@@ -62,7 +62,8 @@ def test_boundaries_of_several_kinds_of_layers_all_count() -> None:
 def test_the_boundary_is_found_in_the_form_that_checkpoints_publish() -> None:
     """Phi-3.5-MoE names its kind of positions `type`, under `rope_scaling`."""
     factors = {"short_factor": [1.0] * 64, "long_factor": [2.0] * 64}
-    rope = {"type": "longrope", **factors, "original_max_position_embeddings": 4096}
+    scales = {"short_mscale": 1.25, "long_mscale": 1.25}
+    rope = {"type": "longrope", **factors, **scales, "original_max_position_embeddings": 4096}
     config = PhimoeConfig(rope_scaling=rope, max_position_embeddings=131072)
     assert groups(config, [4097, 4096], 1) == [1, 0]
 
