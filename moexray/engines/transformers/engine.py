@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Engine, require
-from moexray.engines.transformers.architectures import ALONE
 from moexray.engines.transformers.checkpoint_code import check_generates
+from moexray.engines.transformers.configuration import greatest, text_config
 from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
 from moexray.engines.transformers.hooks import (
     Tap,
@@ -30,6 +30,7 @@ from moexray.engines.transformers.loading import (
     load_model,
     quantization_of,
 )
+from moexray.engines.transformers.numbers import check_numbers
 from moexray.engines.transformers.preparation import (
     changed_outputs,
     set_evaluation_mode,
@@ -41,6 +42,7 @@ from moexray.engines.transformers.preparation import (
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens
 from moexray.engines.transformers.sampling import DrawByPrompt, TellTokens
+from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError, OutOfMemory
 from moexray.generation import Generation
@@ -145,7 +147,8 @@ class TransformersEngine(Engine):
                 top_k=selections_per_token(self._model, self._taps, self._padding),
                 passes=tuple(tap.calls for tap in self._taps),
             )
-            self.batching: Batching = "alone" if self._model.config.model_type in ALONE else "tokens"
+            self._sharing = sharing_of(self._model.config)
+            self.batching: Batching = "alone" if self._sharing.alone else "tokens"
             readable = all(tap.weights_of is not None for tap in self._taps)
             self.capabilities = frozenset({"verify", "weights"} if readable else {"verify"})
             self.description: Mapping[str, Any] = self._described()
@@ -208,7 +211,7 @@ class TransformersEngine(Engine):
         """
         lengths = self._tokens.lengths(prompts)
         # Beyond its context a model still runs, but its routing there says nothing about the prompt.
-        context = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        context = greatest(text_config(self._model.config), "max_position_embeddings")
         if context is not None and (lengths + generation.max_new_tokens > context).any():
             longest = int(lengths.argmax())
             message = (
@@ -216,7 +219,12 @@ class TransformersEngine(Engine):
                 f"generated ones it exceeds the model's context of {context}: shorten it, or lower `max_new_tokens`"
             )
             raise CaptureError(message)
+        self._sharing.check_turns(prompts, lengths, generation.max_new_tokens)
         return lengths
+
+    def groups(self, lengths: NDArray[np.integer], generation: Generation) -> NDArray[np.integer]:  # (prompts,)
+        """Return a number for each prompt: those that a batch does not change share one."""
+        return self._sharing.groups(lengths, generation.max_new_tokens)
 
     def run(
         self,
@@ -242,7 +250,10 @@ class TransformersEngine(Engine):
         Raises
         ------
         CaptureError
-            If something is wanted that cannot be read at this model, or the engine is closed.
+            If something is wanted that cannot be read at this model, the engine is closed, or prompts may not share a
+            batch.
+        ModelError
+            If a router got what is no number, or an expert that does not exist was selected.
         OutOfMemory
             If the batch does not fit into memory.
         """
@@ -279,6 +290,7 @@ class TransformersEngine(Engine):
         on_tokens: Callable[[int], None] | None,
     ) -> list[RoutedSequence]:
         token_ids = self._tokens.take(prompts)
+        check_shared(prompts, self.groups(np.array([len(ids) for ids in token_ids]), generation), self._sharing.reason)
         width = max(map(len, token_ids))
         processors = LogitsProcessorList()
         if on_tokens is not None:
@@ -306,6 +318,7 @@ class TransformersEngine(Engine):
             written = new_tokens[row, : self._written(new_tokens[row], generation)]
             tokens = np.concatenate([ids, written[:-1]])
             own = slice(width - len(ids), width - len(ids) + len(tokens))
+            check_numbers(self._model, self._taps, prompts[row].id, tokens, experts[row, own])
             sequences.append(
                 RoutedSequence(
                     token_ids=tokens,

@@ -14,6 +14,8 @@ from moexray.errors import ModelError
 # Names that the experts modules of transformers have for the tensor of selected experts, (rows, k).
 SELECTION_NAMES = ("top_k_index", "router_indices")
 WEIGHT_NAMES = ("top_k_weights", "routing_weights")
+# Stands for the selections of a token whose router got, or gave as weights, NaN or infinity.
+NOT_FINITE = -2
 HOW_TO = "docs/architectures.md shows how to write a tap"
 
 # From a call of a module (its arguments, keyword arguments and output) to a tensor (rows, k).
@@ -61,9 +63,17 @@ class Tap:
 
 
 @contextmanager
-def recorded_selections(taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
-    """Yield one list a tap; each forward pass appends an int16 tensor ``(rows, k)`` on the tap's device."""
-    with _hooked(taps, [_selections(tap) for tap in taps]) as recorded:
+def recorded_selections(taps: Sequence[Tap], *, mark_each: bool = False) -> Iterator[list[list[Tensor]]]:
+    """Yield one list a tap; each forward pass appends an int16 tensor ``(rows, k)`` on the tap's device.
+
+    Selections of the last layer are `NOT_FINITE` where its input or its weights are no numbers. What is no number in an
+    earlier layer reaches the last through the residual stream, so one look a pass is enough; `mark_each` looks in every
+    layer.
+    """
+    readers = [_selections(tap) for tap in taps]
+    for place in range(0 if mark_each else len(taps) - 1, len(taps)):
+        readers[place] = _marked(taps[place], readers[place])
+    with _hooked(taps, readers) as recorded:
         yield recorded
 
 
@@ -115,6 +125,27 @@ def _selections(tap: Tap) -> Reader:
         return chosen.to(torch.int16)
 
     return read
+
+
+def _marked(tap: Tap, read: Reader) -> Reader:
+    """Return a reader that gives `NOT_FINITE` for each row of which the module got what is no number."""
+
+    def marked(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
+        chosen = read(args, kwargs, output)
+        given = [
+            found for found in (*args, *kwargs.values()) if isinstance(found, Tensor) and found.is_floating_point()
+        ]
+        if tap.weights_of is not None:
+            given.append(tap.weights_of(args, kwargs, output))
+        total = torch.zeros(len(chosen), device=chosen.device)
+        for found in given:
+            rows = found.reshape(-1, found.shape[-1])
+            if len(rows) == len(chosen):
+                # NaN or infinity anywhere shows in the sum. Sums of 16-bit numbers do not overflow in 32 bits.
+                total = total + rows.sum(dim=1, dtype=torch.float32 if rows.dtype.itemsize < 4 else rows.dtype)
+        return chosen.masked_fill(~torch.isfinite(total)[:, None], NOT_FINITE)
+
+    return marked
 
 
 def _weights(tap: Tap) -> Reader:

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from moexray.engines.transformers.architectures import ALONE
 from moexray.engines.transformers.configuration import TOP_K, value
 from moexray.engines.transformers.hooks import Tap
 from moexray.engines.transformers.loading import build_skeleton, dtype_of, explained, read_config
+from moexray.engines.transformers.sharing import sharing_of
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.errors import ModelError
 
@@ -27,7 +27,7 @@ class ModelProfile:
     tap
         ``generic``, ``special`` or ``refused``.
     reason
-        Why it is refused, or runs one prompt at a time; otherwise empty.
+        Why it is refused, runs one prompt at a time, or limits which prompts share a batch; otherwise empty.
     layers, experts, top_k
         See `moexray.routing.RouterLayout`; empty where it is refused. A k of 0 is unknown before the model runs.
     parameters, active_parameters
@@ -79,7 +79,7 @@ def profile_of_config(config: Any, name: str, *, trust_remote_code: bool = False
     return ModelProfile(
         model_type=config.model_type,
         tap="special" if any(tap.special for tap in taps) else "generic",
-        reason=_alone(config.model_type),
+        reason=_sharing(config),
         layers=tuple(tap.layer for tap in taps),
         experts=tuple(tap.experts for tap in taps),
         top_k=top_k,
@@ -97,8 +97,11 @@ def _refused(config: Any, reason: str, parameters: int) -> ModelProfile:
     )
 
 
-def _alone(model_type: str) -> str:
-    return f"prompts run one by one: {ALONE[model_type]}" if model_type in ALONE else ""
+def _sharing(config: Any) -> str:
+    sharing = sharing_of(config)
+    if sharing.alone:
+        return f"prompts run one by one: {sharing.alone}"
+    return f"not all prompts share a batch: {sharing.reason}" if sharing.reason else ""
 
 
 def _gigabytes(parameters: int) -> dict[str, float]:

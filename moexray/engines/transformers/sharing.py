@@ -4,6 +4,7 @@ Prompts of a batch are padded on the left. Most models leave padding out by the 
 each prompt's own first token. What does not is told by properties of a model's configuration.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.engines.transformers.configuration import greatest, layer_kinds, rope_types, text_config, value
+from moexray.errors import CaptureError
+from moexray.prompts import Prompt
 
 ALONE = -1
 
@@ -83,10 +86,42 @@ class Sharing:
             groups[:] = ALONE
         return groups
 
-    def crossed(self, length: int, new_tokens: int) -> int | None:
-        """Return the length at which a prompt's own tokens would be computed anew while it is continued, if any."""
+    def check_turns(self, prompts: Sequence[Prompt], lengths: NDArray[np.integer], new_tokens: int) -> None:
+        """Refuse a prompt on whose way the model turns: its first tokens would be computed, and routed, twice.
+
+        Raises
+        ------
+        CaptureError
+            If there is one, which is named.
+        """
         written = max(0, new_tokens - 1)
-        return next((turn for turn in self.turns if length <= turn < length + written), None)
+        for turn in self.turns:
+            crossing = np.flatnonzero((lengths <= turn) & (lengths + written > turn))
+            if len(crossing):
+                name, length = prompts[crossing[0]].id, int(lengths[crossing[0]])
+                message = (
+                    f"prompt {name!r} has {length} tokens: with {new_tokens} generated ones it passes {turn}, where "
+                    "this model changes the positions of all tokens (longrope) and would route those before it anew: "
+                    f"lower `max_new_tokens` to {turn - length + 1}, or shorten the prompt"
+                )
+                raise CaptureError(message)
+
+
+def check_shared(prompts: Sequence[Prompt], groups: NDArray[np.integer], reason: str) -> None:
+    """Refuse a batch of prompts that may not share one.
+
+    Raises
+    ------
+    CaptureError
+        If there are two such prompts.
+    """
+    if len(prompts) > 1 and (groups[0] == ALONE or (groups != groups[0]).any()):
+        other = prompts[int(np.argmax(groups != groups[0])) or 1]
+        message = (
+            f"prompts {prompts[0].id!r} and {other.id!r} cannot share a batch of this model: {reason}; "
+            "run together what `groups` gives one number"
+        )
+        raise CaptureError(message)
 
 
 def sharing_of(config: Any) -> Sharing:

@@ -9,6 +9,8 @@ from transformers import CONFIG_MAPPING, MixtralConfig, PhimoeConfig, PreTrained
 from moexray.engines.transformers.architectures import ALONE as LISTED_ALONE
 from moexray.engines.transformers.architectures import moe_architectures
 from moexray.engines.transformers.sharing import ALONE, sharing_of
+from moexray.errors import CaptureError
+from moexray.prompts import Prompt
 
 RECORDED = [architecture.model_type for architecture in moe_architectures() if architecture.tap != "refused"]
 LONGROPE = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 2, "long_factor": [2.0] * 2}
@@ -43,11 +45,19 @@ def test_longrope_separates_prompts_at_its_boundary_whatever_the_architecture() 
 
 
 @pytest.mark.parametrize(
-    ("length", "new_tokens", "turn"), [(32, 1, None), (32, 2, 32), (23, 10, None), (24, 10, 32), (33, 9, None)]
+    ("length", "new_tokens", "most"), [(32, 1, None), (32, 2, 1), (23, 10, None), (24, 10, 9), (33, 9, None)]
 )
-def test_a_prompt_that_passes_the_boundary_as_it_is_continued_is_told(length: int, new_tokens: int, turn: int) -> None:
+def test_a_prompt_that_passes_the_boundary_as_it_is_continued_is_named(length: int, new_tokens: int, most: int) -> None:
     """The last token that is generated passes no router, so it may lie beyond."""
-    assert sharing_of(longrope(32)).crossed(length, new_tokens) == turn
+    prompts = [Prompt("a", "c", "short"), Prompt("b", "c", "passes")]
+    lengths = np.array([2, length])
+    if most is None:
+        sharing_of(longrope(32)).check_turns(prompts, lengths, new_tokens)
+        return
+    said = rf"prompt 'passes' has {length} tokens: with {new_tokens} generated ones it passes 32,.* to {most},"
+    with pytest.raises(CaptureError, match=said):
+        sharing_of(longrope(32)).check_turns(prompts, lengths, new_tokens)
+    sharing_of(longrope(32)).check_turns(prompts, lengths, most)
 
 
 def test_boundaries_of_several_kinds_of_layers_all_count() -> None:

@@ -1,0 +1,94 @@
+"""A prompt whose routers get NaN or infinity is refused, with its name, the layer and the cause."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import LoadedModel
+from moexray.engines.transformers.verify import verify
+from moexray.errors import ModelError
+from moexray.generation import Generation
+from moexray.prompts import Prompt
+
+from ...tiny_models import FAMILIES, random_model, routed, tokenizer_of_letters
+
+PROMPTS = [Prompt("abcdefgh", "c", "first"), Prompt("Zab", "c", "holds Z"), Prompt("mnopqrst", "c", "last")]
+
+Damage = Callable[[Any], torch.Tensor]
+
+# What is damaged, and the layer whose router is the first to get, or give, what is no number.
+DAMAGES: dict[str, tuple[Damage, int]] = {
+    "model.embed_tokens.weight": (lambda model: model.model.embed_tokens.weight[token("Z")], 0),
+    "model.layers.1.self_attn.o_proj.weight": (lambda model: model.model.layers[1].self_attn.o_proj.weight[0], 1),
+    "model.layers.1.mlp.gate.weight": (lambda model: model.model.layers[1].mlp.gate.weight[0], 1),
+    "model.layers.0.mlp.experts.down_proj": (lambda model: model.model.layers[0].mlp.experts.down_proj, 1),
+    "model.layers.2.input_layernorm.weight": (lambda model: model.model.layers[2].input_layernorm.weight, 2),
+}
+
+
+def token(letter: str) -> int:
+    return int(tokenizer_of_letters()(letter)["input_ids"][0])
+
+
+def engine_of(dtype: torch.dtype = torch.float32, family: str = "olmoe") -> TransformersEngine:
+    return TransformersEngine(LoadedModel("tiny", random_model(FAMILIES[family](), dtype), tokenizer_of_letters()))
+
+
+def damaged(name: str, value: float) -> TransformersEngine:
+    engine = engine_of()
+    with torch.no_grad():
+        DAMAGES[name][0](engine.model).fill_(value)
+    return engine
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("weight", DAMAGES)
+def test_damaged_weights_stop_the_capture_at_the_first_layer_they_reach(weight: str, value: float) -> None:
+    layer = DAMAGES[weight][1]
+    prompt = "holds Z" if "embed" in weight else "first"
+    said = rf"^prompt '{prompt}': the router of layer {layer} \(model\.layers\.{layer}\.mlp\.experts\) got NaN or infin"
+    with pytest.raises(ModelError, match=rf"{said}.*: {re.escape(weight)} holds NaN or infinity: fetch"):
+        routed(damaged(weight, value), PROMPTS, Generation(3))
+
+
+@pytest.mark.parametrize("weight", DAMAGES)
+def test_verification_names_the_same_layer(weight: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moexray.engines.transformers.verify._TEXTS", ("abcdefgh", "zZ"))
+    said = rf"the router of layer {DAMAGES[weight][1]} .*: {re.escape(weight)} holds"
+    with pytest.raises(ModelError, match=said):
+        verify(damaged(weight, torch.nan))
+
+
+def test_an_overflow_of_float16_names_a_wider_format() -> None:
+    """Weights that float16 holds give hidden states that it does not; bfloat16 holds them."""
+    narrow, wide = engine_of(torch.float16), engine_of(torch.bfloat16)
+    for engine in (narrow, wide):
+        with torch.no_grad():
+            engine.model.model.layers[0].self_attn.v_proj.weight.fill_(3e4)
+    with pytest.raises(ModelError, match=r"router of layer 0 .*65504 overflow in float16: choose `dtype=\"bfloat16\"`"):
+        routed(narrow, PROMPTS, Generation(1))
+    assert len(routed(wide, PROMPTS, Generation(1))) == 3
+
+
+def test_numbers_that_only_padding_spoils_are_refused_together_and_recorded_alone() -> None:
+    """Masked attention multiplies padding by 0, and 0 times NaN is NaN."""
+    engine = engine_of()
+    with torch.no_grad():
+        engine.model.get_input_embeddings().weight[token("a")] = torch.nan  # also the padding
+    prompts = [Prompt("bcdefgh", "c", "long"), Prompt("bc", "c", "short")]
+    with pytest.raises(ModelError, match=r"^prompt 'short' is routed by NaN or infinity beside longer prompts.*=1`$"):
+        routed(engine, prompts, Generation(1))
+    for prompt in prompts:
+        (sequence,) = routed(engine, [prompt], Generation(1))
+        assert (sequence.experts >= 0).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_a_number_is_recorded(family: str) -> None:
+    for dtype in (torch.float32, torch.float16):
+        for sequence in routed(engine_of(dtype, family), PROMPTS, Generation(3)):
+            assert (sequence.experts >= 0).all()
