@@ -53,7 +53,13 @@ class WithoutBias(TransformersEngine):
         super().__init__(loaded)
         gates = [loaded.model.get_submodule(tap.path.replace("experts", "gate")) for tap in self._taps]
         self._taps = [
-            replace(tap, module=gate, experts_of=lambda _args, _kwargs, output: output[0].topk(2).indices, after=True)
+            replace(
+                tap,
+                module=gate,
+                experts_of=lambda _args, _kwargs, output: output[0].topk(2).indices,
+                weights_of=None,
+                after=True,
+            )
             for tap, gate in zip(self._taps, gates, strict=True)
         ]
 
