@@ -24,8 +24,9 @@ from processes import in_a_process, resident
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, GenerationConfig, OlmoeConfig
 
+from moexray.engines.transformers.checkpoint import SCALE_MODEL
 from moexray.engines.transformers.engine import TransformersEngine
-from moexray.engines.transformers.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
+from moexray.engines.transformers.loading import LoadedModel, build_skeleton, load_model
 from moexray.engines.transformers.resources import fitting_tokens
 from moexray.generation import Generation
 from moexray.prompts import Prompt, bundled_prompts

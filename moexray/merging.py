@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
+from moexray.model_fingerprint import DATE, KEY, differing_parts, same_part
 from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 
 # What two captures may differ in and still be captures of the same thing.
 _CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "verified"})
+# Names, each with the part of the fingerprint that says whether two of them stand for the same.
+_NAMES = {"model": "weights", "adapter": "adapter"}
 
 
 def merge(parts: Sequence[Signatures]) -> Signatures:
@@ -55,9 +58,14 @@ def _check_layout(first: Signatures, part: Signatures) -> None:
 
 
 def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    _check_fingerprints(metas)
     merged: dict[str, Any] = {}
     for key in dict.fromkeys(key for meta in metas for key in meta):
         values = [meta.get(key) for meta in metas]
+        if key in (KEY, DATE) and None in values:
+            continue  # a file of before there was one
+        if key in _NAMES and all(same_part(metas[0], meta, _NAMES[key]) for meta in metas):
+            values = values[:1]
         if all(value == values[0] for value in values):
             merged[key] = values[0]
         elif key in _CIRCUMSTANCES:
@@ -66,6 +74,19 @@ def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             message = f"signatures differ in {key}: {values[0]!r} and {next(v for v in values if v != values[0])!r}"
             raise SignaturesError(message)
     return merged
+
+
+def _check_fingerprints(metas: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse captures of models that have the same name and are not the same."""
+    known = [meta for meta in metas if meta.get(KEY)]
+    for meta in known[1:]:
+        different = differing_parts(known[0], meta)
+        if different:
+            message = (
+                f"signatures differ in the {' and the '.join(different)} of their model: "
+                "merge captures of one model, or compare them"
+            )
+            raise SignaturesError(message)
 
 
 def _joined_mass(parts: Sequence[Signatures]) -> NDArray[np.float32] | None:

@@ -26,6 +26,7 @@ ORDER = (
         "files",
         "strict_json",
         "extras",
+        "model_fingerprint",
         "errors",
         "version",
     ),

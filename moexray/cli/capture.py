@@ -68,6 +68,10 @@ def capture(
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
     ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="Folder or hub id of a peft adapter to apply to the model.", rich_help_panel=_MODEL),
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=_MODEL)
     ] = False,
@@ -192,6 +196,7 @@ def capture(
             dtype=dtype,
             revision=revision,
             trust_remote_code=trust_remote_code,
+            adapter=adapter,
             raw=raw,
             chat_template=chat_template,
             template_options=_by_name(template_options or []),

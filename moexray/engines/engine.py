@@ -1,6 +1,7 @@
 """The interface of every engine, the list of those there are, and how one is opened by name."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
@@ -126,6 +127,13 @@ class Engine(Protocol):
         An interrupted capture is only resumed by an engine with equal inputs.
         """
         return self.description
+
+    def begin_at(self, moment: datetime) -> None:
+        """Take the time at which the capture began, also where it is resumed, for templates that ask for it.
+
+        It is called before anything is run or asked of the engine; what depends on it belongs to the description.
+        """
+        del moment  # nothing depends on it unless an engine says so
 
     def budget(self) -> int:
         """Return how many tokens, padding included, fit into memory together (``batching="tokens"``)."""

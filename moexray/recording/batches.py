@@ -25,7 +25,12 @@ _SECONDS = 5.0
 _NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "observations": {}}
 
 
-def begin(journal: Journal, engine: Engine, job: Job, inputs: dict[str, Any]) -> None:
+def began(journal: Journal) -> str:
+    """Return when the capture of a journal began: now, if it is new."""
+    return now() if journal.is_new else str(journal.fact("created"))
+
+
+def begin(journal: Journal, engine: Engine, job: Job, *, inputs: dict[str, Any], created: str) -> None:
     """Plan the batches and keep the plan: a resumed capture runs the very same ones.
 
     Raises
@@ -48,7 +53,7 @@ def begin(journal: Journal, engine: Engine, job: Job, inputs: dict[str, Any]) ->
         batches = plan_batches(lengths, job.generation.max_new_tokens, budget, groups=groups)
     # The last token that is generated passes no router.
     most_tokens = lengths + max(0, job.generation.max_new_tokens - 1)
-    facts = {"inputs": inputs, "created": now(), "batch_tokens": budget, "most_tokens": most_tokens.tolist()}
+    facts = {"inputs": inputs, "created": created, "batch_tokens": budget, "most_tokens": most_tokens.tolist()}
     journal.begin({**facts, "done": _NOTHING}, batches)
 
 

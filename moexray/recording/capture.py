@@ -1,6 +1,7 @@
 """capture(): run prompts through a model and record the experts that every token was sent to."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from moexray.files import remove_partials
 from moexray.generation import Generation
 from moexray.merging import merge
 from moexray.prompts import Prompt
-from moexray.recording.batches import begin, run_batches
+from moexray.recording.batches import began, begin, run_batches
 from moexray.recording.counting import signatures_in_blocks
 from moexray.recording.job import Job
 from moexray.recording.journal import Journal, journal_of
@@ -39,6 +40,7 @@ def capture(
     dtype: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    adapter: str | Path | None = None,
     raw: bool = False,
     chat_template: str | None = None,
     template_options: Mapping[str, Any] | None = None,
@@ -68,7 +70,7 @@ def capture(
         What is generated after each prompt: see `moexray.generation.Generation`.
     engine
         The engine that runs the model: see `moexray.engines.engine.ENGINES`.
-    device, dtype, revision, trust_remote_code
+    device, dtype, revision, trust_remote_code, adapter
         See `moexray.engines.transformers.loading.load_model`.
     raw
         Leave out the tokenizer's chat template.
@@ -99,6 +101,7 @@ def capture(
     generation = Generation(max_new_tokens, stop_at_eos, temperature, top_p, seed)
     job = Job(prompts, generation, None if out is None else Path(out), _names(record), batch_tokens)
     options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
+    options["adapter"] = adapter and str(adapter)
     options |= {"template_options": dict(template_options) if template_options else None, "system": system}
     flags = {"trust_remote_code": trust_remote_code, "raw": raw}
     given = {name: value for name, value in {**options, **flags}.items() if value not in (None, False)}
@@ -134,6 +137,8 @@ def _names(record: Collection[str]) -> list[str]:
 
 def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:
     require(engine, [*job.want, *(["verify"] if verify else [])])
+    created = began(journal)
+    engine.begin_at(datetime.fromisoformat(created))
     inputs = inputs_of(engine, job)
     if not journal.is_new:
         check_same(journal.fact("inputs"), inputs)
@@ -141,7 +146,7 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
         reporter.enter("verifying")
         journal.set(verified=engine.verify())
     if journal.is_new:
-        begin(journal, engine, job, inputs)
+        begin(journal, engine, job, inputs=inputs, created=created)
     run_batches(journal, engine, job, reporter)
 
     def blocks() -> Iterator[Signatures]:

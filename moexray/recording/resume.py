@@ -9,6 +9,7 @@ from typing import Any
 from moexray.engines.engine import Engine
 from moexray.errors import CaptureError
 from moexray.generation import Generation
+from moexray.model_fingerprint import same_part
 from moexray.prompts import Prompt
 from moexray.recording.job import Job
 from moexray.version import __version__
@@ -22,10 +23,13 @@ _PARAMETERS = {
     "revision",
     "template_options",
     "system",
+    "adapter",
     "batch_tokens",
     "record",
     *(one.name for one in fields(Generation)),
 }
+# Inputs that are only names: the part of the fingerprint that says whether they stand for the same content.
+_NAMES = {"model": "weights", "adapter": "adapter"}
 
 
 def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:
@@ -56,10 +60,12 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """
     for name in {**begun, **now}:
         before, after = begun.get(name), now.get(name)
-        if before == after:
+        if before == after or (name in _NAMES and same_part(begun, now, _NAMES[name])):
             continue
-        if name in ("prompts", "checkpoint"):
-            difference = f"other {name}" if name == "prompts" else "another checkpoint of that name"
+        if name == "prompts":
+            difference = "other prompts"
+        elif name in ("checkpoint", "fingerprint", "weights"):
+            difference = f"another checkpoint of that name{_changed(before, after)}"
         else:
             shown = f"`{name}`" if name in _PARAMETERS else name
             difference = f"{shown} {before!r} and not {after!r}"
@@ -68,6 +74,14 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             "or delete its .journal to begin anew"
         )
         raise CaptureError(message)
+
+
+def _changed(before: Any, after: Any) -> str:
+    """Return the names of the parts that differ."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return ""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return f" ({', '.join(names)} changed)"
 
 
 def _fingerprint(prompts: Sequence[Prompt]) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
+from moexray.model_fingerprint import DATE, differing_parts
 from moexray.signatures import Signatures
 from moexray.stats.experts.paired import PairedLayer, least_exchange_p, paired_routing
 from moexray.stats.inference.units import units_of
@@ -176,7 +177,11 @@ def compare(
         permutations=permutations,
         seed=seed,
         fingerprints=(first.fingerprint, second.fingerprint),
-        notes=_notes(found, layers, least_p=max(least_exchange_p(units), 1 / (1 + permutations))) or None,
+        notes={
+            **_models_note(first, second),
+            **_notes(found, layers, least_p=max(least_exchange_p(units), 1 / (1 + permutations))),
+        }
+        or None,
     )
 
 
@@ -224,6 +229,16 @@ def _layer(layer: int, found: PairedLayer) -> ComparedLayer:
         similarity_ci=found.similarity_ci,
         moved=tuple(moved[:_MOST_MOVED]),
     )
+
+
+def _models_note(first: Signatures, second: Signatures) -> dict[str, str]:
+    """Return in what the two models differ, as far as both captures say so."""
+    different = differing_parts(first.meta, second.meta)
+    dates = first.meta.get(DATE), second.meta.get(DATE)
+    told = [f"the two differ in {' and '.join(different)}"] if different else []
+    if None not in dates and dates[0] != dates[1]:
+        told.append(f"the chat template gave the date as {dates[0]} to one, as {dates[1]} to the other")
+    return {"models": "; ".join(told)} if told else {}
 
 
 def _notes(found: Sequence[PairedLayer], layers: Sequence[ComparedLayer], *, least_p: float) -> dict[str, str]:

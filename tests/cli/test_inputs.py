@@ -15,7 +15,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from pyarrow import parquet
 from transformers import AutoTokenizer
 
-from moexray.engines.transformers.loading import SCALE_MODEL
+from moexray.engines.transformers.checkpoint import SCALE_MODEL
 from moexray.signatures import Signatures
 
 Run = Callable[..., CompletedProcess[str]]

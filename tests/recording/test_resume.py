@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.errors import CaptureError, MoexrayError, OutOfMemory
 from moexray.prompts import Prompt
+from moexray.recording.capture import capture
 
 from . import killing
 from .killing import PROMPTS, run
@@ -136,11 +138,83 @@ def test_other_prompts_are_refused(
         run(unfinished, tiny_olmoe_folder)
 
 
-def test_weights_that_changed_meanwhile_are_refused(unfinished: Path, tiny_olmoe_folder: str) -> None:
-    weights = Path(tiny_olmoe_folder) / "model.safetensors"
-    weights.touch()
-    with pytest.raises(CaptureError, match="another checkpoint of that name"):
-        run(unfinished, tiny_olmoe_folder)
+@pytest.fixture
+def copy_of_the_model(tmp_path_factory: pytest.TempPathFactory, tiny_olmoe_folder: str) -> Path:
+    """Return a copy of the checkpoint, which has a chat template and may be changed."""
+    folder = tmp_path_factory.mktemp("copies") / "model"
+    shutil.copytree(tiny_olmoe_folder, folder)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    return folder
+
+
+def stopped(folder: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a capture that is stopped before anything has run."""
+    with monkeypatch.context() as patch:
+        patch.setattr(TransformersEngine, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, model)
+
+
+def one_number_changed(weights: Path) -> None:
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.safetensors", one_number_changed),
+        ("chat_template.jinja", lambda file: file.write_text("Now: {{ messages[0]['content'] }}")),
+        ("tokenizer_config.json", lambda file: file.write_text(file.read_text().replace("{", '{"new": 1, ', 1))),
+        ("generation_config.json", lambda file: file.write_text('{"no_repeat_ngram_size": 3}')),
+        ("added.model", lambda file: file.write_text("abc")),
+        ("added.py", lambda file: file.write_text("1")),
+    ],
+)
+def test_a_checkpoint_that_changed_meanwhile_is_refused_and_what_changed_is_named(
+    tmp_path: Path, copy_of_the_model: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Path], None]
+) -> None:
+    stopped(tmp_path, str(copy_of_the_model), monkeypatch)
+    change(copy_of_the_model / name)
+    part = {"model.safetensors": "weights", "chat_template.jinja": "chat_template"}.get(name, name)
+    with pytest.raises(CaptureError, match=rf"another checkpoint of that name \(.*{part}.* changed\)"):
+        run(tmp_path, str(copy_of_the_model))
+
+
+def test_another_path_to_the_same_files_or_another_time_of_writing_goes_on(
+    tmp_path: Path, copy_of_the_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copy_of_the_model.parent)
+    stopped(tmp_path, "./model", monkeypatch)
+    for file in copy_of_the_model.iterdir():
+        file.touch()
+    assert len(run(tmp_path, str(copy_of_the_model))) == len(PROMPTS)
+
+
+def test_another_model_is_refused_by_its_name(
+    unfinished: Path, tiny_olmoe_folder: str, copy_of_the_model: Path
+) -> None:
+    one_number_changed(copy_of_the_model / "model.safetensors")
+    with pytest.raises(CaptureError, match=f"`model` '{tiny_olmoe_folder}' and not '{copy_of_the_model}'"):
+        run(unfinished, str(copy_of_the_model))
+
+
+def test_a_template_gets_the_date_on_which_the_capture_began(
+    tmp_path: Path, copy_of_the_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is resumed on another day; the meta has it as the template had it."""
+    template = "{{ strftime_now('%B') }}{{ messages[0]['content'] }}"
+    (copy_of_the_model / "chat_template.jinja").write_text(template)
+    stopped(tmp_path, str(copy_of_the_model), monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr("moexray.recording.batches.now", lambda: "2027-12-11T00:00:00+00:00")
+        settings: dict[str, Any] = {"max_new_tokens": 3, "batch_tokens": 400, "dtype": "float32", "device": "cpu"}
+        settings |= {"out": tmp_path / "out.npz", "record": killing.RECORD}
+        found = capture(PROMPTS, model=str(copy_of_the_model), **settings)
+    assert found.meta["template_date"] == "March"
+    lengths = [len("March") + len(prompt.text) for prompt in PROMPTS]
+    assert found.lengths("prompt").tolist() == lengths
 
 
 def test_a_second_capture_into_the_same_file_is_refused_and_harms_nothing(

@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from inspect import signature
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from moexray.engines.transformers.template_time import asks_for_time, dates_in, with_time
 from moexray.errors import CaptureError
 from moexray.prompts import Prompt
 
@@ -47,10 +49,17 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._given = dict(options or {})
         self._system = system
-        template = _named(tokenizer, name)
+        self._template = template = _named(tokenizer, name)
         _check_options(self._given, template)
         if name is not None:
             self._given["chat_template"] = name
+
+    def begin_at(self, moment: datetime) -> str | None:
+        """Give the template this time wherever it asks for it; return what it reads, or None where it does not ask."""
+        if self._template is None or not asks_for_time(self._template):
+            return None
+        self._given["chat_template"] = with_time(self._template, moment)
+        return dates_in(self._template, moment)
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """Return the token ids of a prompt or a chat, with the model's turn opened.

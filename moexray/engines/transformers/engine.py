@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,18 @@ from torch import Tensor
 from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Engine, require
+from moexray.engines.transformers.checkpoint import folder_of
 from moexray.engines.transformers.checkpoint_code import check_generates
+from moexray.engines.transformers.checkpoint_config import quantization_of
 from moexray.engines.transformers.configuration import greatest, text_config
 from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
+from moexray.engines.transformers.failures import is_out_of_memory
+from moexray.engines.transformers.fingerprint import (
+    fingerprint_of_state,
+    fingerprint_of_template,
+    fingerprint_of_tokenizer,
+    small_files,
+)
 from moexray.engines.transformers.hooks import (
     Tap,
     input_device,
@@ -23,13 +33,7 @@ from moexray.engines.transformers.hooks import (
     recorded_selections,
     recorded_weights,
 )
-from moexray.engines.transformers.loading import (
-    LoadedModel,
-    checkpoint_files,
-    is_out_of_memory,
-    load_model,
-    quantization_of,
-)
+from moexray.engines.transformers.loading import LoadedModel, load_model
 from moexray.engines.transformers.numbers import check_numbers
 from moexray.engines.transformers.preparation import (
     changed_outputs,
@@ -57,6 +61,7 @@ def open_engine(
     dtype: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    adapter: str | None = None,
     raw: bool = False,
     chat_template: str | None = None,
     template_options: Mapping[str, Any] | None = None,
@@ -66,7 +71,7 @@ def open_engine(
 
     Parameters
     ----------
-    model, device, dtype, revision, trust_remote_code
+    model, device, dtype, revision, trust_remote_code, adapter
         See `moexray.engines.transformers.loading.load_model`.
     raw
         Leave out the chat template even if the tokenizer has one.
@@ -78,7 +83,9 @@ def open_engine(
     ModelError
         If the model cannot be loaded or its routing cannot be recorded.
     """
-    loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    loaded = load_model(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, adapter=adapter
+    )
     return TransformersEngine(
         loaded, raw=raw, chat_template=chat_template, template_options=template_options, system=system
     )
@@ -116,6 +123,7 @@ class TransformersEngine(Engine):
         template_options: Mapping[str, Any] | None = None,
         system: str | None = None,
     ) -> None:
+        self._loaded = loaded
         self._name = loaded.name
         self._model = unwrapped(loaded.model)
         check_generates(self._model)
@@ -165,8 +173,17 @@ class TransformersEngine(Engine):
         return self._taps
 
     def inputs(self) -> Mapping[str, Any]:
-        """Return the description, and the files of a local checkpoint: other weights are another capture."""
-        return {**self.description, "checkpoint": checkpoint_files(self._name)}
+        """Return the description, and what is beside the weights of a local checkpoint, or the weights in memory."""
+        if not self._loaded.fingerprint:
+            return {**self.description, "weights": fingerprint_of_state(self._model)}
+        folder = folder_of(self._name)
+        return {**self.description, "checkpoint": {} if folder is None else small_files(folder)}
+
+    def begin_at(self, moment: datetime) -> None:
+        """Render chat templates that ask for the time with the moment at which the capture began."""
+        dates = self._tokens.begin_at(moment)
+        if dates:
+            self.description = {**self.description, "template_date": dates}
 
     def budget(self) -> int:
         """Return how many tokens, padding included, fit into the free memory."""
@@ -265,20 +282,30 @@ class TransformersEngine(Engine):
 
     def _described(self) -> dict[str, Any]:
         config = self._model.config
+        packing = quantization_of(config) or self._loaded.packing
         return {
             "model": self._name,
             "engine": "transformers",
             "engine_version": transformers.__version__,
             "revision": getattr(config, "_commit_hash", None),
             "dtype": str(self._model.dtype).removeprefix("torch."),
-            "quantization": quantization_of(config),
+            "quantization": packing,
+            **({"unpacked": True} if packing is not None and quantization_of(config) is None else {}),
             "device": input_device(self._model).type,
             "attention_implementation": config._attn_implementation,
             **self._tokens.settings,
             "end_tokens": sorted(self._end_tokens),
             "tokenizer_end_token": getattr(self._tokenizer, "eos_token_id", None),
             "switched_off": self._switched_off,
+            **({} if self._loaded.adapter is None else {"adapter": self._loaded.adapter}),
+            "fingerprint": self._fingerprint(),
         }
+
+    def _fingerprint(self) -> dict[str, str]:
+        found = {**self._loaded.fingerprint, "tokenizer": fingerprint_of_tokenizer(self._tokenizer)}
+        if self._tokens.settings["chat_template"]:
+            found["chat_template"] = fingerprint_of_template(self._tokenizer)
+        return found
 
     @torch.inference_mode()
     def _run_batch(

@@ -6,9 +6,12 @@ from typing import Any
 
 from torch import nn
 
+from moexray.engines.transformers.checkpoint import folder_of
+from moexray.engines.transformers.checkpoint_config import dtype_of, read_config
 from moexray.engines.transformers.configuration import TOP_K, value
+from moexray.engines.transformers.failures import explained
 from moexray.engines.transformers.hooks import Tap
-from moexray.engines.transformers.loading import build_skeleton, dtype_of, explained, read_config
+from moexray.engines.transformers.loading import build_skeleton
 from moexray.engines.transformers.sharing import sharing_of
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.errors import ModelError
@@ -67,14 +70,14 @@ def profile_of_config(config: Any, name: str, *, trust_remote_code: bool = False
     try:
         check_type(config.model_type)
     except ModelError as error:
-        return _refused(config, str(error), parameters=0)
+        return _refused(config, name, str(error), parameters=0)
     with explained(name):
         skeleton = build_skeleton(config, trust_remote_code=trust_remote_code)
     parameters = sum(parameter.numel() for parameter in skeleton.parameters())
     try:
         taps = find_taps(skeleton)
     except ModelError as error:
-        return _refused(config, str(error), parameters)
+        return _refused(config, name, str(error), parameters=parameters)
     top_k = tuple(_top_k(skeleton, tap) for tap in taps)
     return ModelProfile(
         model_type=config.model_type,
@@ -85,16 +88,20 @@ def profile_of_config(config: Any, name: str, *, trust_remote_code: bool = False
         top_k=top_k,
         parameters=parameters,
         active_parameters=parameters - _idle(taps, top_k),
-        dtype=str(dtype_of(config)).removeprefix("torch."),
+        dtype=_dtype(config, name),
         gigabytes=_gigabytes(parameters),
     )
 
 
-def _refused(config: Any, reason: str, parameters: int) -> ModelProfile:
-    dtype = str(dtype_of(config)).removeprefix("torch.")
+def _refused(config: Any, name: str, reason: str, *, parameters: int) -> ModelProfile:
+    dtype = _dtype(config, name)
     return ModelProfile(
         config.model_type, "refused", reason, (), (), (), parameters, parameters, dtype, _gigabytes(parameters)
     )
+
+
+def _dtype(config: Any, name: str) -> str:
+    return str(dtype_of(config, folder_of(name))).removeprefix("torch.")
 
 
 def _sharing(config: Any) -> str:

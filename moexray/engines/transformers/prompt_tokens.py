@@ -1,6 +1,7 @@
 """Token ids of prompts: within the chat template where there is one, each prompt tokenized once."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,10 @@ class PromptTokens:
             "continue_final_message": self._template is not None,
         }
         self._kept: dict[Prompt, NDArray[np.int32]] = {}
+
+    def begin_at(self, moment: datetime) -> str | None:
+        """Take the time that a template gets which asks for it; return what it reads, or None where none asks."""
+        return None if self._template is None else self._template.begin_at(moment)
 
     def tokenize(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Return the token ids of each prompt.

@@ -28,6 +28,8 @@ from moexray.errors import ModelError
 
 # Two sequences of three tokens: enough to notice rows that are split, repeated or left out.
 _PROBE = (2, 3)
+# What torch says of a top k of fewer than k.
+_MORE_THAN_THERE_ARE = "selected index k out of range"
 
 
 def find_taps(model: nn.Module) -> list[Tap]:
@@ -84,7 +86,16 @@ def selections_per_token(model: nn.Module, taps: Sequence[Tap], token: int) -> t
         If a token passes a layer's experts more than once, or not at all.
     """
     with recorded_selections(taps) as recorded:
-        model(input_ids=torch.full(_PROBE, token, device=input_device(model)), use_cache=False)
+        try:
+            model(input_ids=torch.full(_PROBE, token, device=input_device(model)), use_cache=False)
+        except RuntimeError as error:
+            if _MORE_THAN_THERE_ARE not in str(error):
+                raise
+            message = (
+                f"{type(model).__name__} is to select more experts for a token than a layer has, by its config.json: "
+                "download the checkpoint anew, or correct the number of experts per token there"
+            )
+            raise ModelError(message) from error
     tokens = _PROBE[0] * _PROBE[1]
     for tap, selections in zip(taps, recorded, strict=True):
         rows = [len(one) for one in selections]

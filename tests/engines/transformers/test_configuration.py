@@ -8,8 +8,8 @@ import torch
 from transformers import CONFIG_MAPPING, Ernie4_5_VLMoeConfig, MixtralConfig, PreTrainedConfig
 
 from moexray.engines.transformers.architectures import moe_architectures
+from moexray.engines.transformers.checkpoint_config import dtype_of, quantization_of
 from moexray.engines.transformers.configuration import greatest, layer_kinds, rope_types, text_config, value
-from moexray.engines.transformers.loading import dtype_of, quantization_of
 from moexray.engines.transformers.resources import bytes_per_token
 
 RECORDED = [architecture.model_type for architecture in moe_architectures() if architecture.tap != "refused"]

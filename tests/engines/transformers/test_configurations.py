@@ -12,8 +12,9 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from moexray.engines.transformers.checkpoint_config import read_config
 from moexray.engines.transformers.engine import TransformersEngine
-from moexray.engines.transformers.loading import LoadedModel, load_model, read_config
+from moexray.engines.transformers.loading import LoadedModel, load_model
 from moexray.errors import ModelError
 from moexray.generation import Generation
 from moexray.prompts import Prompt

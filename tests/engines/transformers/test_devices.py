@@ -20,8 +20,9 @@ from transformers import (
 from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
 from transformers.quantizers.quantizer_mxfp4 import Mxfp4HfQuantizer
 
+from moexray.engines.transformers.checkpoint import SCALE_MODEL
 from moexray.engines.transformers.engine import TransformersEngine
-from moexray.engines.transformers.loading import SCALE_MODEL, LoadedModel, build_skeleton, load_model
+from moexray.engines.transformers.loading import LoadedModel, build_skeleton, load_model
 from moexray.engines.transformers.taps import find_taps
 from moexray.generation import Generation
 from moexray.prompts import Prompt

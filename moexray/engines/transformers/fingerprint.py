@@ -1,0 +1,123 @@
+"""Fingerprints of what makes a model: its weights, configuration, tokenizer, template and adapter.
+
+They say whether two captures are of the same model, wherever its files lie and whenever they were written.
+
+The fingerprint of weights takes in every byte, since one number decides which experts a token goes to. It hashes
+tensor by tensor, and the tensors in the order of their names, so that other shards give the same. That costs one more
+reading of files that were read just before, mostly from the page cache, by all cores: about a second for two
+gigabytes and core. Samples would be cheaper, and would miss a single number that was edited.
+"""
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from moexray.engines.transformers.checkpoint import tensor_headers, weight_files
+
+_DIGITS = 32
+# Of a configuration, what says nothing about the model.
+_UNIMPORTANT = ("_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype")
+# Files beside the weights that decide which tokens run, and which code.
+_SMALL = (".json", ".jinja", ".model", ".txt", ".py", ".tiktoken", ".vocab")
+
+
+def fingerprint_of_folder(folder: Path) -> dict[str, str]:
+    """Return the fingerprint of the ``weights`` in a folder, and of the ``configuration`` beside them."""
+    found = {"configuration": _digest(_described(json.loads((folder / "config.json").read_text(encoding="utf-8"))))}
+    files = weight_files(folder)
+    if not files:
+        return found
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        if files[0].suffix == ".safetensors":
+            parts = dict(part for file in files for part in _tensors(file, threads))
+        else:
+            parts = dict(zip((file.name for file in files), threads.map(_hashed, files), strict=True))
+    return {"weights": _digest(parts), **found}
+
+
+def fingerprint_of_state(model: PreTrainedModel) -> str:
+    """Return the fingerprint of the weights of a model in memory, which is none of files."""
+    return _digest(
+        {
+            name: f"{tensor.dtype} {list(tensor.shape)} {_hash(_bytes_of(tensor))}"
+            for name, tensor in model.state_dict().items()
+            if isinstance(tensor, torch.Tensor) and tensor.device.type != "meta"
+        }
+    )
+
+
+def fingerprint_of_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the fingerprint of what turns text into tokens, the chat template aside."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return _digest(
+        {
+            "class": type(tokenizer).__name__,
+            "tokens": tokenizer.get_vocab() if backend is None else backend.to_str(),
+            "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        }
+    )
+
+
+def fingerprint_of_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the fingerprint of a tokenizer's chat template."""
+    return _digest({"template": getattr(tokenizer, "chat_template", None)})
+
+
+def fingerprint_of_files(files: Iterable[Path]) -> str:
+    """Return the fingerprint of some files' names and contents."""
+    return _digest({file.name: _hashed(file) for file in files})
+
+
+def small_files(folder: Path) -> dict[str, str]:
+    """Return the fingerprint of each file beside the weights that may change what runs."""
+    files = [*folder.glob("*"), *folder.glob("additional_chat_templates/*")]
+    return {
+        str(file.relative_to(folder)): _hashed(file)[:_DIGITS]
+        for file in sorted(files)
+        if file.suffix in _SMALL and file.is_file()
+    }
+
+
+def _described(config: Any) -> Any:
+    """Return what a configuration says of the model, and not of its number format, its place and who wrote it."""
+    if not isinstance(config, dict):
+        return config
+    return {key: _described(value) for key, value in config.items() if key not in _UNIMPORTANT}
+
+
+def _tensors(file: Path, threads: ThreadPoolExecutor) -> Iterator[tuple[str, str]]:
+    headers = tensor_headers(file)
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        whole = memoryview(content)
+        pieces = [whole[slice(*tensor["data_offsets"])] for tensor in headers.values()]
+        for (name, tensor), found in zip(headers.items(), threads.map(_hash, pieces), strict=True):
+            yield name, f"{tensor['dtype']} {tensor['shape']} {found}"
+        for piece in pieces:
+            piece.release()
+        whole.release()
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    return tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data
+
+
+def _hashed(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _hash(content: memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    """Return the fingerprint of named parts, in whatever order they come."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:_DIGITS]

@@ -1,0 +1,59 @@
+"""Tensors as they are stored: what transformers reads without its scale, and what it resets after it was read."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
+from moexray.engines.transformers.checkpoint import tensor_headers, weight_files
+from moexray.errors import ModelError
+
+# transformers 5.24 initialises these after it has loaded them, and so loses the value for skipped experts (zaya).
+_RESET = ".balancing_biases"
+
+
+def check_scales(name: str, folder: Path, packing: str | None) -> None:
+    """Refuse numbers of eight bits that would be read without the scale that they are to be multiplied by.
+
+    Raises
+    ------
+    ModelError
+        If the configuration names no packing, or fp8, and a tensor is packed that has no scale beside it.
+    """
+    if packing not in (None, "fp8"):
+        return  # these keep scales in modules of their own, and transformers says which are missing
+    headers = _headers(folder)
+    for key, tensor in headers.items():
+        if not _is_packed(key, tensor["dtype"]):
+            continue
+        stem = key.removesuffix(".weight")
+        if packing is None or not any(other.startswith(stem) and "scale" in other[len(stem) :] for other in headers):
+            without = "its config.json does not say how" if packing is None else "its scale is not in the files"
+            message = (
+                f"model {name}: {key} is stored as {tensor['dtype']}, and {without}: name a checkpoint that is not "
+                "packed, or download it anew"
+            )
+            raise ModelError(message)
+
+
+@torch.no_grad()
+def restore(model: PreTrainedModel, folder: Path) -> None:
+    """Put stored values back where transformers initialises what it has loaded."""
+    ours = {name: tensor for name, tensor in model.state_dict().items() if name.endswith(_RESET)}
+    for file in weight_files(folder) if ours else []:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as stored:
+                for name in ours.keys() & set(stored.keys()):
+                    ours[name].copy_(stored.get_tensor(name))
+
+
+def _is_packed(key: str, dtype: str) -> bool:
+    """Whether a tensor holds numbers of a weight in eight bits or fewer; other bytes may be masks or counts."""
+    return dtype.startswith(("F8_E4", "F8_E5", "F4", "F6")) or (dtype in ("I8", "U8") and key.endswith("weight"))
+
+
+def _headers(folder: Path) -> dict[str, Any]:
+    files = (file for file in weight_files(folder) if file.suffix == ".safetensors")
+    return {key: tensor for file in files for key, tensor in tensor_headers(file).items()}
