@@ -3,6 +3,7 @@
 Minus signs are ASCII, so that a number can be copied into any program.
 """
 
+import json
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -169,10 +170,37 @@ def visible(text: str) -> str:
     >>> visible("story\x1b[2J"), visible("a\u202eb")
     ('story\\x1b[2J', 'a\\u202eb')
     """
-    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+    return text if text.isascii() and text.isprintable() else _escaped(text, _as_python)
 
 
-def _visible(letter: str) -> str:
-    if unicodedata.category(letter) not in _INVISIBLE or letter in _JOINERS:
-        return letter
+def visible_json(text: str) -> str:
+    r"""Return a JSON text with the same values, whose invisible characters are written as JSON's escapes.
+
+    Examples
+    --------
+    >>> visible_json('{"name": "a\u202eb"}')
+    '{"name": "a\\u202eb"}'
+    """
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "\n".join(_escaped(line, _as_json) for line in text.split("\n"))
+
+
+def _escaped(text: str, write: Callable[[str], str]) -> str:
+    pairs = zip("\n" + text, text, strict=False)
+    return "".join(write(letter) if _is_invisible(before, letter) else letter for before, letter in pairs)
+
+
+def _is_invisible(before: str, letter: str) -> bool:
+    """Whether nobody would see a character; a joiner belongs to the letter or the picture before it."""
+    if letter in _JOINERS:
+        return before.isascii() or unicodedata.category(before) in _INVISIBLE
+    return unicodedata.category(letter) in _INVISIBLE
+
+
+def _as_python(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def _as_json(letter: str) -> str:
+    return json.dumps(letter).strip('"') if letter != "\x7f" else "\\u007f"

@@ -63,7 +63,7 @@ def analyze(
     if any(read is not None and is_same(read, out) for read in (signatures, trace, test)):
         message = f"{out} is what is analyzed: name another file with `out`"
         raise AnalysisError(message)
-    from moexray.cli.render import print_page
+    from moexray.cli.render import print_page, print_result, say
     from moexray.cli.saved_analysis import analyze_with_progress
     from moexray.views.tables.analysis import analysis_page
 
@@ -81,7 +81,7 @@ def analyze(
     )
     analysis.save(out)
     if json:
-        typer.echo(analysis.to_json(), nl=False)
+        print_result(analysis)
         return
     print_page(analysis_page(analysis))
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")

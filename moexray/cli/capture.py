@@ -19,9 +19,10 @@ from moexray.cli.options import (
     TextColumnOption,
 )
 from moexray.cli.progress import capture_progress
+from moexray.cli.render import say
 from moexray.errors import CaptureError
 from moexray.files import check_writable, is_same
-from moexray.formats import listed, visible
+from moexray.formats import listed
 from moexray.prompts import bundled_prompts, left_out, read_prompts
 from moexray.recording import capture as library
 from moexray.recording.job import output_files
@@ -206,10 +207,10 @@ def capture(
             on_progress=status.update,
         )
     if verify:
-        typer.echo(_VERIFIED.format(**found.meta["verified"]))
-    typer.echo(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
+        say(_VERIFIED.format(**found.meta["verified"]))
+    say(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
     for file in output_files(out, recorded).values():
-        typer.echo(f"wrote {file}")
+        say(f"wrote {file}")
 
 
 def _name_left_out(prompts: Sequence[str]) -> None:
@@ -217,7 +218,7 @@ def _name_left_out(prompts: Sequence[str]) -> None:
     others = [str(path) for path in left_out(*prompts)]
     if others:
         shown = [*others[:_MOST_NAMED], *([f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else [])]
-        typer.echo(f"not read as prompts: {visible(listed(shown))}", err=True)
+        say(f"not read as prompts: {listed(shown)}", err=True)
 
 
 def describe(signatures: Signatures) -> str:
@@ -253,5 +254,5 @@ def _interruptible(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         journal = journal_path(out)
         kept = f"finished prompts are kept in {journal}: the same command goes on from there"
-        typer.echo(f"stopped; {kept if journal.exists() else 'nothing was recorded yet'}", err=True)
+        say(f"stopped; {kept if journal.exists() else 'nothing was recorded yet'}", err=True)
         raise typer.Exit(_INTERRUPTED) from None

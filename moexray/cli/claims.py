@@ -52,7 +52,7 @@ def claims(
         raise typer.BadParameter(message)
     from moexray.claims.check import check_claims
     from moexray.claims.study_file import read_study, shipped_study
-    from moexray.cli.render import print_page
+    from moexray.cli.render import print_page, print_result, say
     from moexray.cli.saved_analysis import find_saved, saved_or_new
     from moexray.views.markdown import markdown_page
     from moexray.views.tables.claims import claims_document, claims_page
@@ -65,8 +65,9 @@ def claims(
     found = saved_or_new(saved, opened, given=options, trace=tokens_of)
     report = check_claims(opened, found, study)
     if json:
-        typer.echo(report.to_json(), nl=False)
+        print_result(report)
     elif markdown:
-        typer.echo(markdown_page(claims_document(report)), nl=False)
+        for line in markdown_page(claims_document(report)).splitlines():
+            say(line)
     else:
         print_page(claims_page(report))

@@ -40,7 +40,7 @@ def compare(
         if given is not None and len(given) != 2:
             message = f"{name} is given {len(given)} times: give it once for each of the two, or not at all"
             raise typer.BadParameter(message)
-    from moexray.cli.render import print_page
+    from moexray.cli.render import print_page, print_result
     from moexray.studies.comparison import compare as run
     from moexray.studies.comparison import compare_counts
     from moexray.views.tables.comparison import comparison_page
@@ -57,6 +57,6 @@ def compare(
         traces = None if trace is None else (Trace.open(trace[0], one), Trace.open(trace[1], other))
         comparison = run(one, other, tokens=tokens, permutations=permutations, seed=seed, common=common, traces=traces)
     if json:
-        typer.echo(comparison.to_json(), nl=False)
+        print_result(comparison)
     else:
         print_page(comparison_page(comparison))

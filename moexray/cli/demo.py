@@ -9,6 +9,7 @@ import typer
 
 from moexray.cli.capture import describe
 from moexray.cli.progress import capture_progress
+from moexray.cli.render import say
 from moexray.errors import MoexrayError
 from moexray.files import check_writable
 from moexray.formats import count
@@ -39,7 +40,7 @@ def demo(
     names = [name for name, entry in FIGURES.items() if entry.needs != "trace"]
     for written in ("signatures.npz", "analysis.json", *(f"{name}.png" for name in names)):
         check_writable(out / written)
-    typer.echo("The routing of 80 prompts (code, factual, math, story) through the embedded scale model")
+    say("The routing of 80 prompts (code, factual, math, story) through the embedded scale model")
     prompts, file = bundled_prompts(), out / "signatures.npz"
     with capture_progress() as status:
         signatures = capture(prompts, model="scale", out=file, device="cpu", dtype="float32", on_progress=status.update)
@@ -52,10 +53,12 @@ def demo(
     for name in names:
         save_figure(figure(name)(results[FIGURES[name].of]), out / f"{name}.png")
     _done(count(len(names), "figure"), ", ".join(f"{name}.png" for name in names), started)
-    typer.echo("")
+    say("")
     for sentence in [*summarize(analysis), _MODEL_CAVEAT]:
-        typer.echo(textwrap.fill(sentence, width=80, initial_indent="- ", subsequent_indent="  "))
-    typer.echo(f"\nEverything is in {out}/. Next: moexray analyze {out / 'signatures.npz'}")
+        for line in textwrap.wrap(sentence, width=80, initial_indent="- ", subsequent_indent="  "):
+            say(line)
+    say("")
+    say(f"Everything is in {out}/. Next: moexray analyze {out / 'signatures.npz'}")
 
 
 def _make_folder(out: Path) -> None:
@@ -67,4 +70,4 @@ def _make_folder(out: Path) -> None:
 
 
 def _done(what: str, detail: str, started: float) -> None:
-    typer.echo(f"  {time.perf_counter() - started:5.1f} s  {what}: {detail}")
+    say(f"  {time.perf_counter() - started:5.1f} s  {what}: {detail}")

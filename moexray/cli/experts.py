@@ -51,7 +51,7 @@ def experts(
     if expert is not None and layer is None:
         message = "--expert needs --layer: experts are numbered in each layer"
         raise typer.BadParameter(message)
-    from moexray.cli.render import print_page
+    from moexray.cli.render import print_page, print_result
     from moexray.studies.experts import describe_experts, describe_experts_of_counts
     from moexray.views.tables.experts import experts_page
 
@@ -67,6 +67,6 @@ def experts(
         if opened is not None and expert is not None:
             report = report.with_examples(opened)
     if json:
-        typer.echo(report.to_json(), nl=False)
+        print_result(report)
     else:
         print_page(experts_page(report))

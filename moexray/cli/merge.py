@@ -7,6 +7,7 @@ import typer
 
 from moexray.cli.capture import describe
 from moexray.cli.options import DEFAULT_FILE
+from moexray.cli.render import say
 from moexray.files import check_writable
 from moexray.merging import merge as join
 from moexray.signatures import Signatures
@@ -23,5 +24,5 @@ def merge(
     """
     check_writable(out)
     join([Signatures.open(file) for file in files]).save(out)
-    typer.echo(describe(Signatures.open(out)))
-    typer.echo(f"wrote {out}")
+    say(describe(Signatures.open(out)))
+    say(f"wrote {out}")

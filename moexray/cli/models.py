@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moexray.cli.render import console, print_json, print_table
+from moexray.cli.render import print_json, print_table, say
 from moexray.views.tables.table import Column, Table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def models(
             print_json([asdict(one) for one in architectures])
         else:
             print_table(_architectures_table(architectures))
-            console().print(_summary(architectures))
+            say(_summary(architectures))
         return
     from moexray.engines.transformers.loading import device_of
     from moexray.engines.transformers.memory import free_memory

@@ -20,10 +20,10 @@ from moexray.cli.options import (
     SavedWeightingOption,
     TraceOption,
 )
+from moexray.cli.render import say
 from moexray.cli.saved_analysis import Saved, find_saved, mismatch, saved_or_new
 from moexray.errors import AnalysisError, FigureError
 from moexray.files import check_writable, find_companion
-from moexray.formats import visible
 from moexray.recording.recorders.trace import TRACE
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
@@ -102,10 +102,10 @@ def plot(
         except FigureError as error:
             if name in names:
                 raise
-            typer.echo(visible(str(error)), err=True)
+            say(str(error), err=True)
     for name, axes in drawn.items():
         save_figure(axes, paths[name])
-        typer.echo(f"wrote {paths[name]}")
+        say(f"wrote {paths[name]}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _Inputs:
         if any(entry.of == "analysis" for entry in entries):
             analysis = self.saved.analysis
             if self.signatures is None:
-                typer.echo(visible(self.saved.remark), err=True)
+                say(self.saved.remark, err=True)
             else:
                 specifications = any(entry.needs == "specifications" for entry in entries)
                 analysis = saved_or_new(
@@ -155,7 +155,7 @@ class _Inputs:
             if self.saved.analysis is not None:
                 made_with = options_of(self.saved.analysis)
                 if "analysis" not in found:
-                    typer.echo(visible(f"{self.saved.remark}: the matrix is computed with its options"), err=True)
+                    say(f"{self.saved.remark}: the matrix is computed with its options", err=True)
             options = {name: made_with[name] for name in ("tokens", "weighting", "seed") if name in made_with}
             found["similarity_matrix"] = similarity_matrix(self.signatures, **options)
         return found

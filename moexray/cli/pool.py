@@ -29,7 +29,7 @@ def pool(
 
     Example: moexray pool olmoe.npz qwen.npz mixtral.npz
     """
-    from moexray.cli.render import print_page
+    from moexray.cli.render import print_page, print_result
     from moexray.studies.pooling import pool as run
     from moexray.views.tables.pooled import pooled_page
 
@@ -41,6 +41,6 @@ def pool(
         seed=seed,
     )
     if json:
-        typer.echo(found.to_json(), nl=False)
+        print_result(found)
     else:
         print_page(pooled_page(found))

@@ -78,7 +78,7 @@ def power(
     if figure is not None:
         check_writable(figure)
     from moexray.cli.progress import step_progress
-    from moexray.cli.render import print_page
+    from moexray.cli.render import print_page, print_result, say
     from moexray.studies.power import power_of_effect, power_of_pilot
     from moexray.views.tables.power import power_page
 
@@ -106,8 +106,8 @@ def power(
         from moexray.views.figures.style import save_figure
 
         save_figure(draw(found), figure)
-        typer.echo(f"wrote {figure}", err=True)
+        say(f"wrote {figure}", err=True)
     if json:
-        typer.echo(found.to_json(), nl=False)
+        print_result(found)
     else:
         print_page(power_page(found))

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from moexray.cli.render import say
+from moexray.formats import visible
 from moexray.recording import progress
 
 # Seconds between two lines.
@@ -73,7 +74,7 @@ def capture_progress() -> Iterator[CaptureStatus]:
     """Yield a status, and show it while the block updates it."""
     status, console = CaptureStatus(), Console(stderr=True)
     if not console.is_terminal:
-        with _repeated(lambda: typer.echo(status.line, err=True), _EVERY):
+        with _repeated(lambda: say(status.line, err=True), _EVERY):
             yield status
         return
     bar_column = BarColumn(bar_width=None)  # the room that words leave
@@ -85,7 +86,7 @@ def capture_progress() -> Iterator[CaptureStatus]:
             report = status.last
             total = report.total_tokens if report is not None and report.stage == "running" else None
             completed = 0 if report is None or total is None else report.tokens
-            bar.update(task, description=status.stage, total=total, completed=completed, detail=status.detail)
+            bar.update(task, description=visible(status.stage), total=total, completed=completed, detail=status.detail)
 
         with _repeated(show, 0.1):
             yield status
@@ -97,14 +98,14 @@ def step_progress() -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("")
-        yield lambda name: bar.update(task, description=name)
+        yield lambda name: bar.update(task, description=visible(name))
 
 
 @contextmanager

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from moexray.formats import visible, visible_json
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    from moexray.studies.results import Result
     from moexray.views.tables.table import Column, Page, Table
 
 _STYLES = {"good": "green", "fair": "yellow", "bad": "red", "faint": "dim"}
@@ -49,8 +52,18 @@ def print_page(page: "Page") -> None:
 
 
 def print_json(values: Any) -> None:
-    """Print JSON values."""
-    typer.echo(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False))
+    """Print JSON values; what no terminal should meet is written as escapes, which are the same values."""
+    typer.echo(visible_json(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)))
+
+
+def print_result(result: "Result") -> None:
+    """Print the JSON file of a result, with escapes as `print_json` writes them."""
+    typer.echo(visible_json(result.to_json()), nl=False)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, on standard error if asked; control and bidirectional characters become visible."""
+    typer.echo(visible(text), err=err)
 
 
 def _headed(table: "Table", width: int) -> "RichTable":

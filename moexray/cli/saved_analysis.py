@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from moexray.cli.options import DEFAULT_ANALYSIS
 from moexray.cli.progress import step_progress
+from moexray.cli.render import say
 from moexray.errors import AnalysisError
 from moexray.formats import listed, visible
 from moexray.signatures import Signatures
@@ -108,7 +107,7 @@ def saved_or_new(
             tokens = trace if lacks_identity else None
             analysis = completed(analysis, signatures, specifications=lacks["specifications"], trace=tokens)
             remark += f"; computed what it lacks: {listed([name for name, lacking in lacks.items() if lacking])}"
-    typer.echo(visible(remark), err=True)
+    say(remark, err=True)
     return analysis
 
 

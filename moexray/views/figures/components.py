@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from moexray.formats import number, percent, visible
+from moexray.formats import number, percent
 from moexray.studies.analysis import Analysis
 from moexray.views.figures.style import (
     DISTINCT_MARKS,
@@ -13,6 +13,7 @@ from moexray.views.figures.style import (
     missing,
     note_above,
     set_title,
+    shown_name,
     title_of,
 )
 
@@ -41,7 +42,7 @@ def pca(analysis: Analysis, ax: Axes | None = None) -> Axes:
         for name, (colour, marker) in category_marks(found.categories).items():
             x, y = coordinates[labels == name].T
             axes.scatter(x, y, s=26, color=colour, marker=marker, linewidths=0.4, edgecolors="white",
-                         label=visible(name))  # fmt: skip
+                         label=shown_name(name))  # fmt: skip
         for place, share in enumerate(found.explained_variance_ratio, start=1):
             axes.set(**{f"{'xy'[place - 1]}label": f"component {place} ({percent(share)} of the variance)"})
         silhouette = "" if found.silhouette is None else f"\n(silhouette {number(found.silhouette)})"

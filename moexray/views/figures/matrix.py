@@ -4,9 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from moexray.formats import visible
 from moexray.studies.similarity_matrix import SimilarityMatrix
-from moexray.views.figures.style import MATRIX_COLOURS, figure_of, figure_style, set_title, title_of
+from moexray.views.figures.style import MATRIX_COLOURS, figure_of, figure_style, set_title, shown_name, title_of
 
 _MOST_UPRIGHT = 6
 _MOST_NAMES = 40
@@ -36,7 +35,7 @@ def similarity(found: SimilarityMatrix, ax: Axes | None = None) -> Axes:
         for edge in edges[1:-1]:
             axes.axhline(edge, color="white", linewidth=1)
             axes.axvline(edge, color="white", linewidth=1)
-        centres, named = (edges[:-1] + edges[1:]) / 2, [visible(name) for name in names]
+        centres, named = (edges[:-1] + edges[1:]) / 2, [shown_name(name) for name in names]
         sized = [f"{name} ({size})" for name, size in zip(named, sizes, strict=True)]
         some = slice(None, None, -(-len(named) // _MOST_NAMES))
         axes.set_yticks(centres[some], sized[some])

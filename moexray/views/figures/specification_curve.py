@@ -12,7 +12,7 @@ from moexray.stats.categories.alternatives import Specification
 from moexray.studies.analysis import Analysis
 from moexray.studies.limits import LEVEL
 from moexray.studies.sections.alternatives import CHOICES
-from moexray.views.figures.style import COLOURS, Panels, figure_style, missing, set_title, title_of
+from moexray.views.figures.style import COLOURS, Panels, figure_style, missing, set_title, shown_name, title_of
 from moexray.views.wording import choice_text
 
 
@@ -55,7 +55,7 @@ def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
         for row, (choice, value) in enumerate(rows):
             chosen = [i for i, one in enumerate(known) if getattr(one, choice) == value]
             lower.plot(chosen, [row] * len(chosen), "|", markersize=5, color="black", markeredgewidth=0.7)
-        lower.set_yticks(range(len(rows)), [choice_text(*row) for row in rows], fontsize=7)
+        lower.set_yticks(range(len(rows)), [shown_name(choice_text(*row)) for row in rows], fontsize=7)
         lower.set(xlabel="specifications, by effect size", ylim=(len(rows) - 0.5, -0.5))
         lower.tick_params(axis="y", length=0)
         return upper, lower

@@ -26,6 +26,7 @@ MATRIX_COLOURS = "cividis"
 Panels = tuple[Axes, Axes]
 
 _LONGEST_NAME = 50
+_LONGEST_LABEL, _LABEL_START = 40, 24
 _RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -86,7 +87,23 @@ def title_of(what: str, header: Header, *, sample: int | None = None) -> str:
     prompts = count(header.prompts, "prompt")
     if sample is not None and sample < header.prompts:
         prompts = f"{sample:,} of {prompts}, drawn at random"
-    return f"{what}, {tokens_text(header.phase)}\n{shown}, {prompts}"
+    return f"{what}, {shown_name(tokens_text(header.phase))}\n{shown}, {prompts}"
+
+
+def shown_name(name: str) -> str:
+    """Return a name as a figure has room for it: its start and its end where it is long, with nothing invisible.
+
+    Examples
+    --------
+    >>> shown_name("story"), shown_name("a" * 60 + "b" * 40)
+    ('story', 'aaaaaaaaaaaaaaaaaaaaaaaa…bbbbbbbbbbbbbbb')
+    """
+    shown = visible(name)
+    return (
+        shown
+        if len(shown) <= _LONGEST_LABEL
+        else f"{shown[:_LABEL_START]}…{shown[1 + _LABEL_START - _LONGEST_LABEL :]}"
+    )
 
 
 def set_title(axes: Axes, title: str, *, own_figure: bool) -> None:

@@ -1,0 +1,248 @@
+"""Text from files never reaches a terminal or a figure as control: every output of every command makes it visible."""
+
+import ast
+import json
+import os
+import pty
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from pyarrow import parquet
+
+from moexray.cli import render
+from moexray.cli.main import COMMANDS
+from moexray.cli.progress import CaptureStatus
+from moexray.recording.progress import Progress
+from moexray.segments import Segment
+from moexray.signatures import Signatures
+from moexray.studies.analysis import analyze
+from moexray.studies.power import power_of_pilot
+from moexray.studies.similarity_matrix import similarity_matrix
+from moexray.views.figures import FIGURES, figure
+
+from .. import made
+
+Run = Callable[..., CompletedProcess[str]]
+
+# A title, a cleared screen, colours; a line that goes back; DEL; C1; bidirectional marks; separators; no width.
+EVIL = (
+    "\x1b]0;pwned\x07\x1b[2J\x1b[31m\r\x00\t\x7f\x9b1m\x85\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    "\u200e\u200f\u061c\u2028\u2029\u200b\u200c\u200d\ufeff\U000e0041"
+)
+
+
+def is_control(text: str) -> set[str]:
+    """Return the characters of an output that a terminal would act on, or that nobody would see."""
+    return {letter for letter in text if unicodedata.category(letter) in ("Cc", "Cf", "Zl", "Zp") and letter != "\n"}
+
+
+def evil(name: str) -> str:
+    return f"{name} $\\foo$ [bold] {EVIL}\n{name}"
+
+
+def signatures(folder: Path, *, name: str = "s", seed: int = 0) -> Signatures:
+    """Write signatures and a trace that agree, every text of which is hostile; and return them."""
+    plain = made.trace(folder / "plain.parquet", prompts=16, seed=seed)
+    ids = [evil(one) for one in plain.prompts.ids]
+    found = plain.replace(
+        ids=tuple(ids),
+        categories=tuple(evil(one) for one in plain.prompts.categories),
+        groups=tuple(evil(f"group {i // 4} {one}") for i, one in enumerate(plain.prompts.categories)),
+        texts=tuple(evil(f"text {i}") for i in range(len(ids))),
+        outputs=tuple(evil(f"output {i}") for i in range(len(ids))),
+        columns={evil("column"): tuple(ids)},
+        segments=(
+            Segment("prompt", evil("kind").replace("/", "")),
+            Segment("generated", evil("other").replace("/", "")),
+        ),
+        meta={"model": evil("model"), evil("key"): evil("value"), "list": [evil("value")]},
+    )
+    found.save(folder / f"{name}.npz")
+    columns = parquet.read_table(folder / "plain.parquet").to_pydict()
+    columns["prompt"] = [evil(one) for one in columns["prompt"]]
+    columns["token"] = [evil(one) for one in columns["token"]]
+    columns["kind"] = [found.segments[phase == "generated"].kind for phase in columns["phase"]]
+    parquet.write_table(pa.table(columns), folder / f"{name}.trace.parquet")
+    return found
+
+
+def counts(path: Path) -> None:
+    lines = ["model,corpus,layer,expert,count"]
+    for model in ("one", "two"):
+        for corpus in ("a", "b", "c"):
+            lines += [
+                f'"{evil(model)}","{evil(corpus)}",0,{expert},{(expert + len(corpus)) % 3 + 1}' for expert in range(6)
+            ]
+    path.write_text("\n".join(lines).replace("\x00", ""), encoding="utf-8")
+
+
+def study(path: Path) -> None:
+    text = json.dumps(evil("claim"))  # TOML's strings have the escapes of JSON
+    path.write_text(
+        f"[study]\ntitle = {text}\nsource = {text}\n[study.settings]\nmodel = {text}\n[[claims]]\nid = {text}\n"
+        f'name = {text}\ntext = {text}\npublished = {text}\nkind = "separation"\n',
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of hostile files, and of an analysis of them."""
+    folder = tmp_path_factory.mktemp("hostile")
+    found = signatures(folder)
+    signatures(folder, name="other", seed=1)
+    counts(folder / "c.csv")
+    study(folder / "study.toml")
+    analyze(found, permutations=9, folds=2).save(folder / "analysis.json")
+    (folder / "bad.csv").write_bytes(b'"te\x1b[31mxt","b\xc2\x9b"\nx,y\n')
+    (folder / "bad.jsonl").write_text(json.dumps({"text": "x", evil("key"): 1}), encoding="utf-8")
+    return folder
+
+
+MODEL = evil("one").replace("\x00", "")
+TRACE = ("--trace", "s.trace.parquet")
+SHORT = ("--permutations", 9)
+RUNS: dict[str, tuple[object, ...]] = {
+    "analyze": ("analyze", "s.npz", *TRACE, *SHORT, "--folds", 2, "--out", "new.json"),
+    "analyze JSON": ("analyze", "s.npz", *SHORT, "--folds", 2, "--out", "new.json", "--json"),
+    "analyze another's tokens": ("analyze", "s.npz", "--tokens", evil("none")),
+    "plot": ("plot", "s.npz", "--all", *TRACE, "--out", "."),
+    "claims": ("claims", "s.npz", "--analysis", "analysis.json"),
+    "claims of a study": ("claims", "s.npz", "--claims", "study.toml", "--analysis", "analysis.json"),
+    "claims in Markdown": ("claims", "s.npz", "--claims", "study.toml", "--markdown", "--analysis", "analysis.json"),
+    "claims JSON": ("claims", "s.npz", "--json", "--analysis", "analysis.json"),
+    "experts": ("experts", "s.npz", *TRACE, *SHORT),
+    "an expert": ("experts", "s.npz", *TRACE, *SHORT, "--layer", 1, "--expert", 2),
+    "an expert JSON": ("experts", "s.npz", *TRACE, *SHORT, "--layer", 1, "--expert", 2, "--json"),
+    "experts of counts": ("experts", "c.csv", "--model", MODEL),
+    "experts of no model": ("experts", "c.csv"),
+    "compare": ("compare", "s.npz", "other.npz", *SHORT),
+    "compare JSON": ("compare", "s.npz", "other.npz", *SHORT, "--json"),
+    "compare counts": ("compare", "c.csv", "c.csv", "--model", MODEL, "--model", MODEL.replace("one", "two")),
+    "power": ("power", "s.npz", "--studies", 2, "--most", 6, "--figure", "p.svg"),
+    "pool": ("pool", "s.npz", "other.npz", *SHORT),
+    "info": ("info", "s.npz"),
+    "info JSON": ("info", "s.npz", "--json"),
+    "info of an analysis": ("info", "analysis.json"),
+    "info of counts": ("info", "c.csv"),
+    "merge": ("merge", "s.npz", "--out", f"merged{EVIL.replace(chr(0), '')}.npz"),
+    "merge what collides": ("merge", "s.npz", "s.npz", "--out", "merged.npz"),
+    "models": ("models", "no\x1b[31m-such"),
+    "capture a bad header": ("capture", "--prompts", "bad.csv"),
+    "capture a bad key": ("capture", "--prompts", "bad.jsonl"),
+    "capture without a model": ("capture", "--model", "no\x1b[31m-such"),
+    "demo": ("demo", "--out", f"no\x1b[31m/{EVIL.replace(chr(0), '')}"),
+    "an option that there is not": ("info", f"--{evil('x').replace(chr(0), '')}"),
+    "a command that there is not": ("in\x1b[31mfo",),
+}
+
+
+SLOW = {"models", "plot", "power"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in RUNS])
+def test_no_command_prints_a_control_or_bidirectional_character(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(folder)
+    finished = run(*RUNS[case])
+    assert is_control(finished.stdout) == set()
+    assert is_control(finished.stderr) == set()
+    assert "Traceback" not in finished.stderr
+    if "JSON" in case:
+        assert "pwned" in finished.stdout
+        json.loads(finished.stdout)
+
+
+def test_every_command_is_tried() -> None:
+    assert {str(command[0]) for command in RUNS.values()} >= set(COMMANDS)
+
+
+def test_there_is_one_way_to_print() -> None:
+    """`print`, `echo` and `Console` stand in `render`; `main` prints errors and the version, `progress` draws a bar."""
+    for path in Path(render.__file__).parent.glob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        names = {one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", "") for one in calls}
+        allowed = {"main": {"echo"}, "progress": {"Console"}, "render": {"echo", "Console", "print"}}.get(
+            path.stem, set()
+        )
+        assert names & {"print", "echo", "secho", "Console"} <= allowed, path.name
+
+
+def test_json_holds_the_texts_as_they_are(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    found = json.loads(run("info", "s.npz", "--json").stdout)
+    assert set(found["categories"]) == set(Signatures.open("s.npz").prompts.categories)
+    assert found[evil("key")] == evil("value")
+
+
+@pytest.mark.slow
+def test_on_a_terminal_nothing_but_rich_moves_the_cursor(folder: Path) -> None:
+    """A terminal in between: what is acted on there are the ends of lines and rich's own colours."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "moexray", "info", "s.npz"]
+    with subprocess.Popen(command, cwd=folder, stdout=theirs, stderr=theirs, env={**os.environ, "NO_COLOR": "1"}):
+        os.close(theirs)
+        content = b"".join(iter(lambda: _read(ours), b""))
+    assert b"pwned" in content
+    assert is_control(content.decode().replace("\r\n", "\n")) == set()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # what a terminal says when nobody writes to it any more
+        return b""
+
+
+def test_progress_makes_the_name_of_a_model_visible(capsys: pytest.CaptureFixture[str]) -> None:
+    from moexray.cli.progress import capture_progress
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("moexray.cli.progress._EVERY", 0.01)
+        with capture_progress() as status:
+            status.update(Progress("loading", evil("model")))
+            while not (printed := capsys.readouterr().err):
+                pass
+    assert isinstance(status, CaptureStatus)
+    assert is_control(printed) == set()
+
+
+def drawn(folder: Path) -> Iterator[tuple[str, Figure]]:
+    found = Signatures.open(folder / "s.npz")
+    trace = Trace.open(folder / "s.trace.parquet", found)
+    results: dict[str, Any] = {
+        "analysis": analyze(found, permutations=9, folds=2, specifications=True, trace=trace),
+        "similarity_matrix": similarity_matrix(found),
+    }
+    for name, entry in FIGURES.items():
+        axes = figure(name)(results[entry.of])
+        yield name, (axes[0] if isinstance(axes, tuple) else axes).figure
+    from moexray.views.figures.power import power
+
+    yield "power", power(power_of_pilot(found, studies=2, most=6, seed=0)).figure
+
+
+@pytest.mark.slow
+def test_figures_show_data_as_text_and_neither_as_control_nor_as_mathematics(folder: Path) -> None:
+    """Drawn by whoever has the figure, with settings of their own, where a name between dollars would be a formula."""
+    seen = 0
+    for name, found in drawn(folder):
+        found.canvas.draw()
+        for text in found.findobj(Text):
+            assert isinstance(text, Text)
+            assert is_control(text.get_text()) == set(), name
+            if "foo" in text.get_text():
+                seen += 1
+                assert not text.get_parse_math(), name
+    assert seen > 5
