@@ -27,6 +27,7 @@ from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 from moexray.studies.power import power_of_pilot
 from moexray.studies.similarity_matrix import similarity_matrix
+from moexray.trace import Trace
 from moexray.views.figures import FIGURES, figure
 
 from .. import made
