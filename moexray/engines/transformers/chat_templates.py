@@ -50,7 +50,7 @@ class ChatTemplate:
         self._given = dict(options or {})
         self._system = system
         self._template = template = _named(tokenizer, name)
-        _check_options(self._given, template)
+        _check_options(self._given, tokenizer, template)
         if name is not None:
             self._given["chat_template"] = name
 
@@ -159,12 +159,13 @@ def _named(tokenizer: PreTrainedTokenizerBase, name: str | None) -> str | None:
     return templates[name or "default"]
 
 
-def _check_options(options: Mapping[str, Any], template: str | None) -> None:
+def _check_options(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, template: str | None) -> None:
+    read_by_code = signature(tokenizer.apply_chat_template).parameters if template is None else {}
     for name, value in options.items():
         problem = None
         if name in _TAKEN:
             problem = "that is no option of a template"
-        elif template is not None and not re.search(rf"\b{re.escape(name)}\b", template):
+        elif not (name in read_by_code if template is None else re.search(rf"\b{re.escape(name)}\b", template)):
             problem = "this model's chat template reads no variable of that name"
         else:
             try:

@@ -293,6 +293,7 @@ class TransformersEngine(Engine):
             **({"unpacked": True} if packing is not None and quantization_of(config) is None else {}),
             "device": input_device(self._model).type,
             "attention_implementation": config._attn_implementation,
+            "tokenizer": type(self._tokenizer).__name__,
             **self._tokens.settings,
             "end_tokens": sorted(self._end_tokens),
             "tokenizer_end_token": getattr(self._tokenizer, "eos_token_id", None),

@@ -158,11 +158,12 @@ class OwnFormat:
         conversation: list[dict[str, str]],
         add_generation_prompt: bool = False,
         continue_final_message: bool = False,
+        effort: str = "",
         **_: Any,
     ) -> dict[str, list[int]]:
         if add_generation_prompt and conversation[-1]["role"] == "assistant":
             raise ValueError
-        text = "".join(f"I{message['content']}" for message in conversation)
+        text = effort + "".join(f"I{message['content']}" for message in conversation)
         return self._letters(text if continue_final_message else f"{text}J")
 
 
@@ -172,6 +173,10 @@ def test_a_tokenizer_that_chats_by_code_of_its_own_needs_no_template() -> None:
     assert found == ["IabcJ", "IabIcd"]
     assert tokens.settings["chat_template"]
     assert not PromptTokens(OwnFormat(), raw=True).settings["chat_template"]
+    (thinking,) = PromptTokens(OwnFormat(), template_options={"effort": "xyz"}).tokenize([PROMPT])
+    assert thinking == [23, 24, 25, *tokens.tokenize([PROMPT])[0]]
+    with pytest.raises(CaptureError, match="reads no variable of that name"):
+        PromptTokens(OwnFormat(), template_options={"nonsense": 1})
 
 
 def test_a_prompt_that_the_tokenizer_fails_with_is_named() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,20 @@ def test_a_folder_without_a_tokenizer_is_refused(saved: Path, tmp_path: Path, le
     name = change(folder, model_type=family, num_experts=8) if family == "olmoe" else str(folder)
     with pytest.raises(ModelError, match="it comes without a tokenizer: put its tokenizer's files"):
         load_model(name, device="cpu")
+
+
+def test_a_tokenizer_of_a_package_that_is_not_installed_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in folder.glob("*token*"):
+        file.unlink()
+    tekken = {
+        "config": {"pattern": ".", "num_vocab_tokens": 256, "default_vocab_size": 257, "default_num_special_tokens": 1},
+        "vocab": [{"rank": i, "token_bytes": b64encode(bytes([i])).decode(), "token_str": None} for i in range(256)],
+        "special_tokens": [{"rank": 0, "token_str": "<unk>", "is_control": True}],
+    }
+    (folder / "tekken.json").write_text(json.dumps(tekken), encoding="utf-8")
+    monkeypatch.setattr("moexray.engines.transformers.tokenizers.is_mistral_common_available", lambda: False)
+    with pytest.raises(ModelError, match="needs a package that is not installed: pip install mistral-common"):
+        load_model(str(folder), device="cpu")
 
 
 def test_a_damaged_tokenizer_is_one_sentence(folder: Path) -> None:
