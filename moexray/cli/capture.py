@@ -14,6 +14,7 @@ from moexray.cli.options import (
     CategoryColumnOption,
     GroupColumnOption,
     IdColumnOption,
+    OutputColumnOption,
     PromptsOption,
     SplitOption,
     TextColumnOption,
@@ -45,6 +46,7 @@ def capture(
     category_column: CategoryColumnOption = None,
     id_column: IdColumnOption = None,
     group_column: GroupColumnOption = None,
+    output_column: OutputColumnOption = None,
     split: SplitOption = None,
     model: Annotated[
         str,
@@ -176,6 +178,7 @@ def capture(
         "category_column": category_column,
         "id_column": id_column,
         "group_column": group_column,
+        "output_column": output_column,
         "split": split,
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
@@ -224,9 +227,10 @@ def _name_left_out(prompts: Sequence[str]) -> None:
 def describe(signatures: Signatures) -> str:
     """Return how much was recorded, in one line."""
     prompt, generated = (int(signatures.lengths(tokens).sum()) for tokens in ("prompt", "generated"))
+    after = "of the outputs that came with them" if signatures.meta.get("given_outputs") else "generated ones"
     experts = sorted({int(number) for number in signatures.experts})
     return (
-        f"recorded {len(signatures)} prompts: {prompt:,} prompt tokens and {generated:,} generated ones, "
+        f"recorded {len(signatures)} prompts: {prompt:,} prompt tokens and {generated:,} {after}, "
         f"{len(signatures.layers)} layers of {' or '.join(map(str, experts))} experts"
     )
 

@@ -39,6 +39,13 @@ GroupColumnOption = Annotated[
         rich_help_panel=PROMPTS,
     ),
 ]
+OutputColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column or key of outputs that are recorded in place of generated ones; by default output.",
+        rich_help_panel=PROMPTS,
+    ),
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(help="Split of a Hugging Face data set, where it has several.", rich_help_panel=PROMPTS),

@@ -49,7 +49,8 @@ class Engine(Protocol):
     capabilities
         What it offers beside the selected experts: ``weights`` (gate weights), ``scores`` (scores of all experts),
         ``verify`` (a check of its recording against the model), ``rules`` (other selections than the router's),
-        ``score`` (the probability of a given text). `require` refuses what is not among them.
+        ``score`` (the probability of a given text), ``outputs`` (outputs of prompts that are given, recorded as if
+        they were generated). `require` refuses what is not among them.
     """
 
     layout: RouterLayout
@@ -82,6 +83,25 @@ class Engine(Protocol):
         del generation
         return np.zeros(len(lengths), dtype=np.int32)
 
+    def given_lengths(self, prompts: Sequence[Prompt], lengths: NDArray[np.integer]) -> NDArray[np.int32]:  # (prompts,)
+        """Return how many tokens of each prompt's output pass the routers (capability ``outputs``).
+
+        Parameters
+        ----------
+        prompts
+            Prompts with outputs.
+        lengths
+            What `lengths` returned for them.
+
+        Raises
+        ------
+        CaptureError
+            If an output cannot be run, or exceeds the model's context.
+        """
+        del prompts, lengths
+        require(self, ["outputs"])
+        raise NotImplementedError
+
     def run(
         self,
         prompts: Sequence[Prompt],
@@ -101,7 +121,7 @@ class Engine(Protocol):
         prompts
             What to run; `batching` says how many.
         generation
-            What is generated after each prompt.
+            What is generated after each prompt, where its output is not given.
         want
             What each sequence must hold beside the selected experts: ``weights``, ``scores``.
         on_tokens

@@ -1,7 +1,7 @@
 """Readers of Arrow tables, batch by batch: Parquet files, and the rows of Hugging Face data sets."""
 
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,9 @@ def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:
     found = columns.find(source.name, schema.names)
     for part, name in found.items():
         type_ = schema.field(name).type
-        if not (_is_text(type_) or (_is_chat(type_) if part == "text" else _is_label(type_))):
-            wanted = "texts, or of chats (a list of role and content)" if part == "text" else "texts or integers"
+        is_other, others = _OTHER.get(part, (_is_label, " or integers"))
+        if not (_is_text(type_) or is_other(type_)):
+            wanted = f"texts{others}"
             problem = (
                 f'{source}: column "{name}" is of {type_}, not of {wanted}: name another with --{part}-column; '
                 f"there are {', '.join(schema.names)}"
@@ -133,8 +134,27 @@ def _is_label(type_: Any) -> bool:
     return bool(types.is_integer(type_) or types.is_boolean(type_) or _is_text(type_))
 
 
-def _is_chat(type_: Any) -> bool:
+def _is_list(type_: Any) -> bool:
     from pyarrow import types
 
     lists = (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)
-    return any(is_one(type_) for is_one in lists) and types.is_struct(type_.value_type)
+    return any(is_one(type_) for is_one in lists)
+
+
+def _is_chat(type_: Any) -> bool:
+    from pyarrow import types
+
+    return _is_list(type_) and bool(types.is_struct(type_.value_type))
+
+
+def _is_output(type_: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_null(type_)) or (_is_list(type_) and bool(types.is_integer(type_.value_type)))
+
+
+# What a column may hold beside texts, where that is no label.
+_OTHER: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "text": (_is_chat, ", or of chats (a list of role and content)"),
+    "output": (_is_output, ", or of lists of token ids"),
+}

@@ -24,6 +24,9 @@ class Prompt:
         A shared template or source: prompts of one group are never split between training and test folds.
     messages
         The messages of a chat, which go through the tokenizer's chat template unchanged: see `chat_prompt`.
+    output
+        What was written after it, where that is known: the text, or its token ids with the end token if it was
+        written. It is recorded in place of what the model would generate.
     """
 
     text: str
@@ -31,10 +34,17 @@ class Prompt:
     id: str
     group: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = field(default=None, hash=False)
+    output: str | tuple[int, ...] | None = None
 
 
 def chat_prompt(
-    messages: Iterable[Mapping[str, Any]], *, category: str, id: str, group: str | None = None, place: str = "a chat"
+    messages: Iterable[Mapping[str, Any]],
+    *,
+    category: str,
+    id: str,
+    group: str | None = None,
+    output: str | tuple[int, ...] | None = None,
+    place: str = "a chat",
 ) -> Prompt:
     """Make a prompt of a chat.
 
@@ -46,7 +56,7 @@ def chat_prompt(
     messages
         Each with a ``role`` and a ``content``, which is a text or a list of text parts. Further keys are passed to
         the chat template.
-    category, id, group
+    category, id, group, output
         See `Prompt`.
     place
         The chat's name in error messages.
@@ -66,7 +76,7 @@ def chat_prompt(
     except (TypeError, ValueError) as error:  # UnicodeEncodeError, of an unpaired surrogate, is a ValueError
         message = f"{place} cannot be written as JSON: {error}"
         raise PromptsError(message) from error
-    return Prompt(text, category=category, id=id, group=group, messages=checked)
+    return Prompt(text, category=category, id=id, group=group, messages=checked, output=output)
 
 
 def _message(place: str, message: object) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def read_prompts(
     category_column: str | None = None,
     id_column: str | None = None,
     group_column: str | None = None,
+    output_column: str | None = None,
     split: str | None = None,
 ) -> list[Prompt]:
     """Read prompts in the order of `paths`, a folder's files in the order of their names.
@@ -52,9 +53,9 @@ def read_prompts(
         ``.txt``, ``.jsonl``, ``.csv`` and ``.parquet`` files, folders of them (other files in a folder are
         left out: see `left_out`), ``-`` for JSON Lines from standard input, ``hf:NAME`` or
         ``hf:NAME:CONFIGURATION`` for a data set of the Hugging Face hub, or a folder that one was saved to.
-    text_column, category_column, id_column, group_column
+    text_column, category_column, id_column, group_column, output_column
         The column, or key, of each part. By default the text, or the chat, is in ``text``, ``prompt`` or
-        ``messages``, the category in ``category`` or ``label``, and there may be ``id`` and ``group``.
+        ``messages``, the category in ``category`` or ``label``, and there may be ``id``, ``group`` and ``output``.
         Without a category it is the name of the file; without an id, that name and the number of line or row.
     split
         The split of a data set to read; required where it has several.
@@ -73,7 +74,7 @@ def read_prompts(
     if split is not None and not any(_is_data_set(path) for path in paths):
         message = f'there is no data set to take the split "{split}" of: leave --split out, or name one as hf:NAME'
         raise PromptsError(message)
-    columns = Columns(text_column, category_column, id_column, group_column)
+    columns = Columns(text_column, category_column, id_column, group_column, output_column)
     starts: list[tuple[int, Source]] = []
     taken: dict[str, int] = {}
     spelled: dict[str, str] = {}

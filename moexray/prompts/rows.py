@@ -12,7 +12,13 @@ from moexray.prompts.prompt import Prompt, chat_prompt
 
 Unit = Literal["line", "row"]
 
-_USUAL = {"text": ("text", "prompt", "messages"), "category": ("category", "label"), "id": ("id",), "group": ("group",)}
+_USUAL = {
+    "text": ("text", "prompt", "messages"),
+    "category": ("category", "label"),
+    "id": ("id",),
+    "group": ("group",),
+    "output": ("output",),
+}
 USUAL_NAMES = tuple(name for names in _USUAL.values() for name in names)
 
 
@@ -67,15 +73,15 @@ class Columns:
     category: str | None = None
     id: str | None = None
     group: str | None = None
+    output: str | None = None
 
     @property
     def asked(self) -> dict[str, str]:
         """The names that were asked for, by what the column holds."""
-        parts = {"text": self.text, "category": self.category, "id": self.id, "group": self.group}
-        return {part: name for part, name in parts.items() if name is not None}
+        return {part: name for part in _USUAL if (name := getattr(self, part)) is not None}
 
     def find(self, place: str, names: Iterable[str]) -> dict[str, str]:
-        """Choose among the columns `names` those that hold the text and, if present, category, id and group.
+        """Choose among the columns `names` those that hold the text and, if present, other parts of prompts.
 
         Raises
         ------
@@ -132,9 +138,10 @@ def prompt_of(source: Source, number: int, row: Mapping[str, Any], columns: Mapp
     source, number
         Where the row stands.
     row
-        Values by column: text, integer or truth value; for the text also a list of messages.
+        Values by column: text, integer or truth value; for the text also a list of messages, for the output one of
+        token ids.
     columns
-        The column that holds ``text``, and those of ``category``, ``id`` and ``group``: see `Columns.find`.
+        The column that holds ``text``, and those of other parts: see `Columns.find`.
 
     Raises
     ------
@@ -152,14 +159,28 @@ def prompt_of(source: Source, number: int, row: Mapping[str, Any], columns: Mapp
     category = sys.intern(label("category") or source.category)
     id_, group = label("id") or source.id(number), label("group")
     value = row[columns["text"]]
+    output = _output(f'{place}: "{columns["output"]}"', row[columns["output"]]) if "output" in columns else None
     if isinstance(value, list):
-        return chat_prompt(value, category=category, id=id_, group=group, place=place)
+        return chat_prompt(value, category=category, id=id_, group=group, output=output, place=place)
     if in_usual_spelling(columns["text"]) == "messages":
         problem = (
             f'{place}: "messages" is {reprlib.repr(value)}: it must be a list of objects with a role and a content'
         )
         raise PromptsError(problem)
-    return Prompt(_text(f'{place}: "{columns["text"]}"', value), category, id_, group)
+    return Prompt(_text(f'{place}: "{columns["text"]}"', value), category, id_, group, output=output)
+
+
+def _output(name: str, value: object) -> str | tuple[int, ...] | None:
+    """Return an output: a text, which may be empty, or token ids; None where there is none."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        if all(isinstance(token, int) and not isinstance(token, bool) and token >= 0 for token in value):
+            return tuple(value)
+    elif isinstance(value, str):
+        return _encodable(name, value)
+    problem = f"{name} is {reprlib.repr(value)}: it must be a text, or a list of token ids"
+    raise PromptsError(problem)
 
 
 def _label(name: str, value: object) -> str:
@@ -172,6 +193,10 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         problem = f"{name} is {reprlib.repr(value)}: it must be a text that is not empty"
         raise PromptsError(problem)
+    return _encodable(name, value)
+
+
+def _encodable(name: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -60,7 +60,10 @@ def read_csv(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
                     "columns: put a value that holds a comma in quotes"
                 )
                 raise PromptsError(problem)
-            yield prompt_of(source, number, dict(zip(header, row, strict=True)), found)
+            values: dict[str, str | None] = dict(zip(header, row, strict=True))
+            if "output" in found:  # a table of texts alone has no other way to say that there is none
+                values[found["output"]] = values[found["output"]] or None
+            yield prompt_of(source, number, values, found)
         if not number:
             raise source.empty()
 

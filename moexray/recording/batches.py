@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from moexray.engines.engine import Engine
 from moexray.errors import CaptureError, ModelError, OutOfMemory
+from moexray.generation import Generation
 from moexray.recording.checking import check_sequence
 from moexray.recording.counting import totals_of
 from moexray.recording.job import Job
@@ -44,16 +45,20 @@ def begin(journal: Journal, engine: Engine, job: Job, *, inputs: dict[str, Any],
     if lengths.shape != (len(job.prompts),):
         message = f"engine {engine.description['engine']} gave lengths {lengths.shape} of {len(job.prompts)} prompts"
         raise ModelError(message)
+    given = engine.given_lengths(job.prompts, lengths) if job.is_given else None
+    # The last token that is generated passes no router.
+    most_tokens = lengths + (max(0, job.generation.max_new_tokens - 1) if given is None else given)
     budget = _budget(engine, job)
     if budget is None:
         everything = list(range(len(job.prompts)))
         batches = [everything[start : start + _TOGETHER] for start in range(0, len(everything), _TOGETHER)]
+    elif given is not None:  # prompts and outputs run in one pass
+        batches = plan_batches(most_tokens, 0, budget, groups=engine.groups(most_tokens, Generation(0)))
     else:
         groups = engine.groups(lengths, job.generation)
         batches = plan_batches(lengths, job.generation.max_new_tokens, budget, groups=groups)
-    # The last token that is generated passes no router.
-    most_tokens = lengths + max(0, job.generation.max_new_tokens - 1)
-    facts = {"inputs": inputs, "created": created, "batch_tokens": budget, "most_tokens": most_tokens.tolist()}
+    facts = {"inputs": inputs, "created": created, "batch_tokens": budget}
+    facts |= {"prompt_tokens": lengths.tolist(), "most_tokens": most_tokens.tolist()}
     journal.begin({**facts, "done": _NOTHING}, batches)
 
 
@@ -67,11 +72,11 @@ def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) 
     ModelError
         If the routing cannot be recorded, or the engine does not yield each prompt once.
     """
-    most_tokens = np.array(journal.fact("most_tokens"))
+    prompt_tokens, most_tokens = (np.array(journal.fact(name)) for name in ("prompt_tokens", "most_tokens"))
     done = journal.fact("done")
     left = sum(int(most_tokens[batch].sum()) for batch in journal.all_pending())
     reporter.run(done["prompts"], done["tokens"], done["tokens"] + left)
-    run = _Run(journal, engine, job, reporter, most_tokens)
+    run = _Run(journal, engine, job, reporter, prompt_tokens, most_tokens)
     while (pending := journal.pending()) is not None:
         try:
             run.batch(*pending)
@@ -147,6 +152,7 @@ class _Run:
     engine: Engine
     job: Job
     reporter: Reporter
+    prompt_tokens: NDArray[np.int64]  # (prompts,)
     most_tokens: NDArray[np.int64]  # (prompts,)
 
     def batch(self, number: int, prompts: Sequence[int]) -> None:
@@ -194,7 +200,7 @@ class _Run:
             sequence,
             self.engine.layout,
             prompt=self.job.prompts[prompt].id,
-            prompt_tokens=int(self.most_tokens[prompt]) - max(0, self.job.generation.max_new_tokens - 1),
+            prompt_tokens=int(self.prompt_tokens[prompt]),
             want=self.job.want,
             may_drop=bool(self.engine.description.get("router_may_drop")),
         )

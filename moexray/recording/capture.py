@@ -58,7 +58,8 @@ def capture(
     Parameters
     ----------
     prompts
-        What to run; their ids must be unique.
+        What to run; their ids must be unique. Where they come with outputs, these are recorded in place of
+        generated ones.
     model
         ``scale`` (the embedded model), a local folder or a Hugging Face id.
     out
@@ -136,7 +137,7 @@ def _names(record: Collection[str]) -> list[str]:
 
 
 def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:
-    require(engine, [*job.want, *(["verify"] if verify else [])])
+    require(engine, [*job.want, *(["outputs"] if job.is_given else []), *(["verify"] if verify else [])])
     created = began(journal)
     engine.begin_at(datetime.fromisoformat(created))
     inputs = inputs_of(engine, job)
@@ -167,13 +168,14 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
 
 def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:
     generation, verified = job.generation, journal.fact("verified")
-    drawn = generation.temperature > 0
+    drawn = generation.temperature > 0 and not job.is_given
     return {
         **engine.description,
         **journal.fact("done")["observations"],
         "moexray": __version__,
-        "max_new_tokens": generation.max_new_tokens,
-        "stop_at_eos": generation.stop_at_eos,
+        "given_outputs": job.is_given,
+        "max_new_tokens": None if job.is_given else generation.max_new_tokens,
+        "stop_at_eos": None if job.is_given else generation.stop_at_eos,
         "batch_tokens": journal.fact("batch_tokens"),
         "do_sample": drawn,
         "temperature": generation.temperature if drawn else None,

@@ -67,6 +67,11 @@ class Job:
             _check_companion(self.out, self.files[name])
 
     @property
+    def is_given(self) -> bool:
+        """Whether the outputs of the prompts are given, so that nothing is generated."""
+        return self.prompts[0].output is not None
+
+    @property
     def mass(self) -> bool:
         """Whether gate mass is recorded."""
         return MASS in self.record
@@ -116,8 +121,15 @@ def _check_prompts(prompts: Sequence[Prompt]) -> None:
             message = f"two prompts have the id {prompt.id!r}: ids must be unique"
             raise CaptureError(message)
         seen.add(prompt.id)
+        if (prompt.output is None) != (prompts[0].output is None):
+            with_one, without = (prompts[0], prompt) if prompt.output is None else (prompt, prompts[0])
+            message = (
+                f"prompt {with_one.id!r} comes with its output and prompt {without.id!r} without: "
+                "give the outputs of all prompts, or of none"
+            )
+            raise CaptureError(message)
         try:
-            f"{prompt.id}{prompt.category}{prompt.group}{prompt.text}".encode()
+            f"{prompt.id}{prompt.category}{prompt.group}{prompt.text}{prompt.output}".encode()
         except UnicodeEncodeError as error:
             message = f"prompt {prompt.id!r} holds {error.object[error.start]!r}, half of a character: take it out"
             raise CaptureError(message) from error

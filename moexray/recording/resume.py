@@ -15,7 +15,7 @@ from moexray.recording.job import Job
 from moexray.version import __version__
 
 # Changes with what a journal holds, so that no version goes on with the journal of another.
-_JOURNAL = 2
+_JOURNAL = 3
 # The inputs that are parameters of `moexray.capture`.
 _PARAMETERS = {
     "model",

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -111,3 +112,43 @@ def test_options_that_fit_no_input_are_refused(run: Run, arguments: Sequence[str
     finished = run("capture", *arguments, *OPTIONS)
     assert (finished.returncode, finished.stdout) == (1, "")
     assert problem in finished.stderr
+
+
+def test_outputs_that_come_with_prompts_are_recorded_and_said_to_be(
+    run: Run, tmp_path: Path, tiny_olmoe_folder: str
+) -> None:
+    rows = [{"text": "abc", "id": "p", "reply": "de"}, {"text": "f", "id": "q", "reply": "ghij"}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    finished = run("capture", "--prompts", "a.jsonl", "--output-column", "reply", "--model", tiny_olmoe_folder,
+                   "--device", "cpu")  # fmt: skip
+    assert "recorded 2 prompts: 4 prompt tokens and 6 of the outputs that came with them" in finished.stdout
+    found = Signatures.load(tmp_path / "signatures.npz")
+    assert list(found.prompts.outputs or ()) == ["de", "ghij"]
+
+
+def test_the_options_of_a_chat_template_are_json_or_text(run: Run, tmp_path: Path, tiny_olmoe_folder: str) -> None:
+    folder = Path(shutil.copytree(tiny_olmoe_folder, tmp_path / "model"))
+    template = "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if think is false %}{{ day }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    (tmp_path / "a.txt").write_text("abc\n", encoding="utf-8")
+    command = ["capture", "--prompts", "a.txt", "--model", folder, "--device", "cpu", "--max-new-tokens", 0]
+    finished = run(*command, "--system", "xy", "--template-option", "think=false", "--template-option", "day=z")
+    assert "recorded 1 prompts: 6 prompt tokens" in finished.stdout
+    meta = Signatures.load(tmp_path / "signatures.npz").meta
+    assert (meta["system"], meta["template_options"]) == ("xy", {"think": False, "day": "z"})
+    for options, message in {
+        (
+            "--template-option",
+            "thin=false",
+        ): "--template-option sets thin to False: this model's chat template reads no",
+        ("--template-option", "think"): "--template-option is 'think': write NAME=VALUE",
+        ("--chat-template", "rag"): "has no chat template --chat-template rag: it has one without a name",
+        (
+            "--raw",
+            "--system",
+            "x",
+        ): "--system is given, but no chat template is applied: leave it out, or leave out --raw",
+    }.items():
+        finished = run(*command, *options)
+        assert finished.returncode == 1
+        assert message in finished.stderr

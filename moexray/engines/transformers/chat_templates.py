@@ -146,7 +146,7 @@ def _named(tokenizer: PreTrainedTokenizerBase, name: str | None) -> str | None:
     templates: Mapping[str, str] = found if isinstance(found, Mapping) else {}
     if name is not None and name not in templates:
         there_are = f"it has {_listed(templates)}" if templates else "it has one without a name: leave it out"
-        message = f"the model's tokenizer has no chat template `chat_template={name!r}`: {there_are}"
+        message = f'the model\'s tokenizer has no chat template `chat_template="{name}"`: {there_are}'
         raise CaptureError(message)
     if not templates:
         return None if found is None else str(found)

@@ -9,8 +9,8 @@ import torch
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from moexray.engines.transformers.checkpoint import check_folder, source_of, tensor_headers, weight_files
-from moexray.engines.transformers.configuration import text_config
 from moexray.engines.transformers.config_file import read_configuration
+from moexray.engines.transformers.configuration import text_config
 from moexray.engines.transformers.failures import explained
 from moexray.engines.transformers.quiet import quiet
 from moexray.engines.transformers.resources import DTYPES

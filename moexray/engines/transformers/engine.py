@@ -17,7 +17,8 @@ from moexray.engines.engine import Batching, Engine, require
 from moexray.engines.transformers.checkpoint import folder_of
 from moexray.engines.transformers.checkpoint_code import check_generates
 from moexray.engines.transformers.checkpoint_config import quantization_of
-from moexray.engines.transformers.configuration import greatest, text_config
+from moexray.engines.transformers.completions import CompletionTokens, are_given, with_outputs
+from moexray.engines.transformers.context import check_as_written, check_context
 from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
 from moexray.engines.transformers.failures import is_out_of_memory
 from moexray.engines.transformers.fingerprint import (
@@ -137,6 +138,7 @@ class TransformersEngine(Engine):
             system=system,
             embeddings=embeddings,
         )
+        self._completions = CompletionTokens(loaded.tokenizer, embeddings=embeddings)
         self._end_tokens = end_tokens_of(self._model, embeddings)
         self._padding = min(self._end_tokens, default=0)
         self._taps = find_taps(self._model)
@@ -158,7 +160,7 @@ class TransformersEngine(Engine):
             self._sharing = sharing_of(self._model.config)
             self.batching: Batching = "alone" if self._sharing.alone else "tokens"
             readable = all(tap.weights_of is not None for tap in self._taps)
-            self.capabilities = frozenset({"verify", "weights"} if readable else {"verify"})
+            self.capabilities = frozenset({"verify", "outputs", *(["weights"] if readable else [])})
             self.description: Mapping[str, Any] = self._described()
             self._changes = changes.pop_all()  # nothing failed: they stay until `close`
 
@@ -227,21 +229,28 @@ class TransformersEngine(Engine):
             If a prompt gives no token, or exceeds the model's context with what is generated.
         """
         lengths = self._tokens.lengths(prompts)
-        # Beyond its context a model still runs, but its routing there says nothing about the prompt.
-        context = greatest(text_config(self._model.config), "max_position_embeddings")
-        if context is not None and (lengths + generation.max_new_tokens > context).any():
-            longest = int(lengths.argmax())
-            message = (
-                f"prompt {prompts[longest].id!r} has {lengths[longest]} tokens: with {generation.max_new_tokens} "
-                f"generated ones it exceeds the model's context of {context}: shorten it, or lower `max_new_tokens`"
-            )
-            raise CaptureError(message)
-        self._sharing.check_turns(prompts, lengths, generation.max_new_tokens)
+        if not are_given(prompts):
+            check_context(self._model.config, prompts, lengths, generation.max_new_tokens)
+            self._sharing.check_turns(prompts, lengths, generation.max_new_tokens)
         return lengths
 
     def groups(self, lengths: NDArray[np.integer], generation: Generation) -> NDArray[np.integer]:  # (prompts,)
         """Return a number for each prompt: those that a batch does not change share one."""
         return self._sharing.groups(lengths, generation.max_new_tokens)
+
+    def given_lengths(self, prompts: Sequence[Prompt], lengths: NDArray[np.integer]) -> NDArray[np.int32]:  # (prompts,)
+        """Return how many tokens of each prompt's output pass the routers.
+
+        Raises
+        ------
+        CaptureError
+            If an output cannot be tokenized, has a token without an embedding, exceeds the model's context, or would
+            not be routed as it was written.
+        """
+        given = self._completions.lengths(prompts)
+        check_context(self._model.config, prompts, lengths, given)
+        check_as_written(self._sharing, prompts, lengths, given)
+        return given
 
     def run(
         self,
@@ -258,7 +267,7 @@ class TransformersEngine(Engine):
         prompts
             The batch.
         generation
-            What is generated after each prompt.
+            What is generated after each prompt, where its output is not given.
         want
             ``weights`` also records the gate weight of each selection.
         on_tokens
@@ -278,7 +287,20 @@ class TransformersEngine(Engine):
         if not self._is_open:
             message = f"the engine of {self._name} is closed: open it again"
             raise CaptureError(message)
-        yield from enumerate(self._run_batch(prompts, generation, gate_weights="weights" in want, on_tokens=on_tokens))
+        found = self._found(prompts, generation, gate_weights="weights" in want, on_tokens=on_tokens)
+        yield from enumerate(found)
+
+    def _found(self, prompts: Sequence[Prompt], generation: Generation, **recording: Any) -> list[RoutedSequence]:
+        """Return the sequences of a batch, from one pass alone where its outputs are given."""
+        token_ids = self._tokens.take(prompts)
+        if not are_given(prompts):
+            return self._run_batch(prompts, token_ids, generation, **recording)
+        require(self, ["outputs"])
+
+        def run(together: Sequence[NDArray[np.int32]]) -> list[RoutedSequence]:
+            return self._run_batch(prompts, together, Generation(0), **recording)
+
+        return with_outputs(run, token_ids, [self._completions.of(prompt) for prompt in prompts])
 
     def _described(self) -> dict[str, Any]:
         config = self._model.config
@@ -312,12 +334,12 @@ class TransformersEngine(Engine):
     def _run_batch(
         self,
         prompts: Sequence[Prompt],
+        token_ids: Sequence[NDArray[np.int32]],
         generation: Generation,
         *,
         gate_weights: bool,
         on_tokens: Callable[[int], None] | None,
     ) -> list[RoutedSequence]:
-        token_ids = self._tokens.take(prompts)
         check_shared(prompts, self.groups(np.array([len(ids) for ids in token_ids]), generation), self._sharing.reason)
         width = max(map(len, token_ids))
         processors = LogitsProcessorList()
