@@ -33,7 +33,7 @@ class Limits:
         Products of the tests of location and of dispersion, which for each permutation take one for every two prompts
         and category.
     partial_prompts, partial_permutations
-        Of the effect with words and length held fixed, whose permutations reorder a matrix of prompts by prompts.
+        Of the effect with words and length held fixed, whose changes of sign each fit a matrix of prompts by prompts.
     layer_permutations
         Of the tests of single layers.
     phase_permutations

@@ -18,7 +18,7 @@ from moexray.views.sentences import verdict
 
 from .. import made
 from ..stats.recipes import selected
-from ..stats.simulations import simulated
+from ..stats.simulations import assert_power, assert_share, simulated
 
 PROMPTS, VOCABULARY, EXPERTS, K = 40, 60, 16, 8
 SHOWN = "So routing tells categories apart beyond words and length."
@@ -92,6 +92,41 @@ def test_a_real_effect_beside_words_and_length_is_found(studies: int) -> None:
     """In nine studies of ten."""
     found, _ = verdicts(studies, words=0.2, length=0.2, category=0.3)
     assert sum("So routing" in told for told in found) >= 0.9 * studies
+
+
+# What routing follows, and between what rates p of "both held fixed" may then be at most 0.05.
+ALONE = [
+    pytest.param({"length": 1.0}, (0.03, 0.07), id="length"),
+    pytest.param({"words": 1.0}, (0.0, 0.07), id="words"),
+    pytest.param({"words": 0.5, "length": 0.4}, (0.03, 0.1), id="both"),
+]
+
+
+def held_fixed(seeds: range, **effects: float) -> np.ndarray:
+    """Return p of "both held fixed" in studies of these effects."""
+    cohorts = (Cohort.of(study(seed, **effects), permutations=199, limits=QUICK) for seed in seeds)
+    return np.array([both_held_fixed(cohort, Notes()).p_value for cohort in cohorts])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("effects", "rates"), ALONE)
+@simulated(20, nightly=400)
+def test_words_or_length_alone_are_no_effect_with_both_held_fixed(
+    effects: dict[str, float], rates: tuple[float, float], seeds: range
+) -> None:
+    """Labels permuted against words and length found one in 12 to 13 % of studies of length, alone or beside words."""
+    assert_share(held_fixed(seeds, **effects) <= 0.05, *rates)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "effects", [{"length": 0.4, "category": 0.15}, {"words": 0.4, "category": 0.15}], ids=["length", "words"]
+)
+@simulated(20, nightly=200)
+def test_a_small_effect_beside_words_or_length_remains_with_both_held_fixed(
+    effects: dict[str, float], seeds: range
+) -> None:
+    assert_power(held_fixed(seeds, **effects))
 
 
 def generated(seed: int, *, length: bool) -> Signatures:

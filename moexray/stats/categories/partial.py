@@ -15,7 +15,7 @@ from moexray.stats.inference.units import Units, units_of
 _TOGETHER = 2**15
 # Sums of squares below this share are rounding.
 _NEGLIGIBLE = 1e-18
-# Labelings that make the same pairs give a t that differs by rounding only.
+# Signs that leave every pair as it is give a t that differs by rounding only.
 _ROUNDING = 1e-9
 
 
@@ -32,7 +32,7 @@ class PartialEffect:
     p_value
         One-sided, of `category_effect`.
     permutations
-        Number of permutations.
+        Number of random changes of sign.
     """
 
     category_effect: float
@@ -61,9 +61,16 @@ def partial_effect(
     with s(u, v) the sum of x (y − b x) over the pairs of units u and v, the variance of Σ x y is
     Σ_u (Σ_v s(u, v))² − Σ_{u<v} s(u, v)² (M. Fafchamps and F. Gubert, Journal of Development Economics 83, 2007;
     P. Aronow, C. Samii and V. Assenova, Political Analysis 23, 2015), and at least half of the first sum, which is what
-    it is where pairs alone vary and units do not. That ratio is compared with its values under permuted labels. Being
-    studentised, it holds where permuted labels, unlike those at hand, have nothing to do with the covariates, and
-    where categories differ in spread (A. Janssen, Statistics and Probability Letters 36, 1997).
+    it is where pairs alone vary and units do not.
+
+    p compares that ratio with its values after every unit keeps or changes the sign of what it has beyond all that is
+    held fixed, at random: y(p, q) becomes w(p) w(q) y(p, q), and what is held fixed is taken away anew (the wild
+    bootstrap of C. Wu, Ann. Stat. 14, 1986, here of a degenerate U-statistic as by A. Leucht and M. Neumann, Journal of
+    Multivariate Analysis 117, 2013). The labels stay. That matters: categories that differ in words and length leave a
+    "same category" that has little to do with most pairs, and much with a few, often those of the shortest and noisiest
+    prompts. Its standard error is too small then, which no permuted labels show, since they have nothing to do with
+    words and length and are spread evenly over all pairs. A change of sign keeps both that "same category" and how much
+    each prompt varies.
 
     Parameters
     ----------
@@ -75,7 +82,7 @@ def partial_effect(
     covariates
         Symmetric matrices ``(prompts, prompts)`` to hold fixed, such as the similarity of words.
     permutations, rng
-        Number of permutations, and their seed or generator.
+        Number of random changes of sign, and their seed or generator.
     groups
         The group of each prompt; an empty name is no group. Two prompts of one group make no pair.
     features
@@ -99,15 +106,15 @@ def partial_effect(
     if (outcome**2).sum() <= _NEGLIGIBLE * ((similarities * fit.pairs) ** 2).sum():
         message = "nothing is left of the similarities when the covariates are held fixed"
         raise NotComputable(message)
-    same = _same(units.categories[None], fit)
-    rest = _without(fit.residuals(same), basis)[0]
+    same = (units.categories[:, None] == units.categories) * fit.pairs
+    rest = _without(fit.residuals(same)[None], basis)[0]
     if (rest**2).sum() <= 1e-12 * fit.pairs.sum():
         message = "the categories are a linear function of the covariates"
         raise NotComputable(message)
     return PartialEffect(
         category_effect=float((rest * outcome).sum() / (rest**2).sum()),
-        unadjusted=_unadjusted(similarities, same[0], units),
-        p_value=_permuted(fit, basis, outcome, units=units, permutations=permutations, rng=rng),
+        unadjusted=_unadjusted(similarities, same, units),
+        p_value=_p_value(fit, basis, (rest, outcome), units=units, permutations=permutations, rng=rng),
         permutations=permutations,
     )
 
@@ -118,55 +125,53 @@ def _unadjusted(similarities: NDArray[np.float64], same: NDArray[np.float64], un
     return float((rest * fit.residuals(similarities)).sum() / (rest**2).sum())
 
 
-def _permuted(
+def _p_value(
     fit: PairFit,
     basis: NDArray[np.float64],
-    outcome: NDArray[np.float64],
+    residuals: tuple[NDArray[np.float64], NDArray[np.float64]],
     *,
     units: Units,
     permutations: int,
     rng: int | np.random.Generator,
 ) -> float:
-    """Return the share of labelings whose t is at least that of the labels as they are, themselves among them."""
-    together = max(1, _TOGETHER // outcome.size)
-    found = []
-    for block in units.labelings(permutations, rng, first=True):
-        for start in range(0, len(block), together):
-            labeled = block[start : start + together][:, units.parts]
-            found.append(_t(_without(fit.residuals(_same(labeled, fit)), basis), outcome, units))
-    t = np.concatenate(found)
-    return p_value(float(t[0]) - _ROUNDING * (1 + abs(float(t[0]))), t[1:])
+    """Return the share of changes of sign whose t is at least that of residuals as they are, themselves among them.
 
-
-def _t(rest: NDArray[np.float64], outcome: NDArray[np.float64], units: Units) -> NDArray[np.float64]:  # (labelings,)
-    """Divide the effects of residuals of "same category" ``(labelings, prompts, prompts)`` by their standard errors.
-
-    Both sums run over every pair twice. Labels that the covariates explain have no effect.
+    `residuals` are those of "same category" and of similarity, ``(prompts, prompts)`` each.
     """
-    norm = np.einsum("bij,bij->b", rest, rest)
-    product = np.einsum("bij,ij->b", rest, outcome)
-    defined = norm > 1e-12 * outcome.size
-    norm = np.where(defined, norm, 1)
-    effect = product / norm
+    rest, outcome = residuals
+    generator, together = np.random.default_rng(rng), max(1, _TOGETHER // outcome.size)
+    observed = float(_t(rest, outcome[None], units)[0])
+    found = []
+    for start in range(0, permutations, together):
+        drawn = generator.choice([-1.0, 1.0], size=(min(together, permutations - start), len(units)))
+        signs = drawn[:, units.units]
+        changed = signs[:, :, None] * outcome * signs[:, None]
+        found.append(_t(rest, _without(fit.residuals(changed), basis), units))
+    return p_value(observed - _ROUNDING * (1 + abs(observed)), np.concatenate(found))
+
+
+def _t(rest: NDArray[np.float64], outcomes: NDArray[np.float64], units: Units) -> NDArray[np.float64]:  # (outcomes,)
+    """Divide the effects of "same category" on outcomes ``(outcomes, prompts, prompts)`` by their standard errors.
+
+    Both sums run over every pair twice.
+    """
+    product = np.einsum("ij,bij->b", rest, outcomes)
+    effect = product / (rest**2).sum()
     scores = effect[:, None, None] * rest
-    np.subtract(outcome, scores, out=scores)
+    np.subtract(outcomes, scores, out=scores)
     scores *= rest
     if units.design != "independent":
         scores = _sums(scores, units)
     of_units = (scores.sum(axis=2) ** 2).sum(axis=1)
     of_pairs = np.einsum("bij,bij->b", scores, scores) / 2
     variance = np.maximum(of_units - of_pairs, of_units / 2)
-    return np.asarray(np.where(defined, product / (2 * np.sqrt(np.maximum(variance, 1e-300))), 0))
+    return np.asarray(product / (2 * np.sqrt(np.maximum(variance, 1e-300))))
 
 
-def _sums(scores: NDArray[np.float64], units: Units) -> NDArray[np.float64]:  # (labelings, units, units)
+def _sums(scores: NDArray[np.float64], units: Units) -> NDArray[np.float64]:  # (outcomes, units, units)
     """Sum the scores of pairs of prompts over the pairs of their units."""
     marks = np.eye(len(units))[units.units]
     return np.asarray(marks.T @ scores @ marks)
-
-
-def _same(categories: NDArray[np.integer], fit: PairFit) -> NDArray[np.float64]:  # (labelings, prompts, prompts)
-    return np.asarray((categories[:, :, None] == categories[:, None]) * fit.pairs)
 
 
 def _without(values: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:

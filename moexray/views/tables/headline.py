@@ -136,7 +136,7 @@ def _controls(analysis: Analysis) -> Iterator[Row]:
     if found.partial is not None:
         partial = found.partial
         left = f"{number(partial.category_effect, 4, signed=True)} of {number(partial.unadjusted, 4, signed=True)} left"
-        yield "both held fixed", f"{left}: {_tested(partial.p_value, partial.permutations)}"
+        yield "both held fixed", f"{left}: {p_text(partial.p_value)} ({count(partial.permutations, 'draw')} of signs)"
 
 
 def _control(control: Control) -> str:
