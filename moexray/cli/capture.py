@@ -34,8 +34,8 @@ _MODEL, _GENERATION, _RECORDING, _OUTPUT = "Model", "Generation", "Recording", "
 _INTERRUPTED = 130  # what shells return for a program that Ctrl-C ended
 _MOST_NAMED = 5
 _VERIFIED = (
-    "verified: {agreement:.1%} of the selections of {tokens} tokens are those of each prompt alone; {recorded:,} "
-    "recorded experts change the logits, {others:,} others do not"
+    "verified: {agreement:.1%} of the selections of {tokens:,} tokens of {prompts} prompts are those of each alone; "
+    "{recorded:,} recorded experts change the logits, {others:,} others do not"
 )
 
 
@@ -142,7 +142,8 @@ def capture(
         bool,
         typer.Option(
             "--verify",
-            help="First check on a few tokens that the recorded experts, and no others, make the logits.",
+            help="First check, on the longest prompt, its batch and the batch with most padding, that each prompt is "
+            "routed as alone, and that the recorded experts, and no others, make the logits.",
             rich_help_panel=_RECORDING,
         ),
     ] = False,

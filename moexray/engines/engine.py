@@ -163,14 +163,24 @@ class Engine(Protocol):
         """Return what only shows while prompts run, for the meta of signatures: lists of names by name."""
         return {}
 
-    def verify(self) -> Mapping[str, Any]:
+    def verify(
+        self, batches: Sequence[Sequence[Prompt]] = (), generation: Generation | None = None
+    ) -> Mapping[str, Any]:
         """Check that what is recorded is what the model computes with; return what was checked, for the meta.
+
+        Parameters
+        ----------
+        batches
+            What to try: some of the batches that a capture will run. By default the engine takes prompts of its own.
+        generation
+            What the capture generates after each.
 
         Raises
         ------
         ModelError
             If it is not.
         """
+        del batches, generation
         require(self, ["verify"])
         raise NotImplementedError
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from moexray.engines.engine import Engine, open_engine, require
 from moexray.files import remove_partials
 from moexray.generation import Generation
@@ -18,6 +20,7 @@ from moexray.recording.progress import Progress, Reporter
 from moexray.recording.recorders import RECORDERS
 from moexray.recording.recorders.recorder import Recorded
 from moexray.recording.resume import check_same, inputs_of
+from moexray.recording.trial import trial_batches
 from moexray.signatures import Signatures, save_blocks
 from moexray.version import __version__
 
@@ -82,7 +85,8 @@ def capture(
         The most tokens that run together, padding included; by default what memory holds. It changes speed and
         memory, not what is recorded.
     verify
-        First check on a few tokens that the recorded experts, and no others, make the logits.
+        First check, on the longest prompt, its batch and the batch with most padding, that each prompt is routed as
+        alone, and that the recorded experts, and no others, make the logits.
     on_progress
         Called with a `moexray.recording.progress.Progress` at each stage and after every forward pass.
 
@@ -143,11 +147,16 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
     inputs = inputs_of(engine, job)
     if not journal.is_new:
         check_same(journal.fact("inputs"), inputs)
+    was_new = journal.is_new
+    if was_new:
+        begin(journal, engine, job, inputs=inputs, created=created)
     if verify and journal.fact("verified") is None:
         reporter.enter("verifying")
-        journal.set(verified=engine.verify())
-    if journal.is_new:
-        begin(journal, engine, job, inputs=inputs, created=created)
+        try:
+            journal.set(verified=_verified(journal, engine, job))
+        except BaseException:
+            journal.is_over = was_new  # there is nothing yet to go on with
+            raise
     run_batches(journal, engine, job, reporter)
 
     def blocks() -> Iterator[Signatures]:
@@ -164,6 +173,12 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
     save_blocks(blocks, job.out, prompts=len(job.prompts), largest=journal.fact("done")["largest"])
     journal.is_over = True
     return Signatures.open(job.out)
+
+
+def _verified(journal: Journal, engine: Engine, job: Job) -> Mapping[str, Any]:
+    """Check the engine on what the capture will run."""
+    tried = trial_batches(journal.all_pending(), np.array(journal.fact("most_tokens")))
+    return engine.verify([[job.prompts[prompt] for prompt in batch] for batch in tried], job.generation)
 
 
 def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:

@@ -199,11 +199,13 @@ class TransformersEngine(Engine):
         """Return the text of one token."""
         return str(self._tokenizer.decode([token_id]))
 
-    def verify(self) -> Mapping[str, Any]:
-        """Check the recording on a few tokens: see `moexray.engines.transformers.verify`."""
+    def verify(
+        self, batches: Sequence[Sequence[Prompt]] = (), generation: Generation | None = None
+    ) -> Mapping[str, Any]:
+        """Check the recording on a few batches: see `moexray.engines.transformers.verify`."""
         from moexray.engines.transformers.verify import verify
 
-        return asdict(verify(self))
+        return asdict(verify(self, batches, generation))
 
     def close(self) -> None:
         """Leave the model as it was found."""
