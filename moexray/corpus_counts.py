@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import CountsError
 from moexray.files import LFS_CURE, is_lfs_pointer
-from moexray.parquet_file import check_once, open_parquet, reading_parquet
+from moexray.parquet_file import batches_of, check_once, open_parquet, reading_parquet
 
 COLUMNS = ("model", "corpus", "layer", "expert", "count")
 # The column that may say how many experts a layer has.
@@ -175,14 +175,11 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
         names = file.schema_arrow.names
         _check_columns(path, names)
         columns = [*COLUMNS, *([WIDTH] if WIDTH in names else [])]
-        batches, number = file.iter_batches(_BATCH_ROWS, columns=columns), 0
-        while True:
+        number = 0
+        for table in batches_of(file, path, columns, rows=_BATCH_ROWS, error=CountsError):
             with reading_parquet(path, error=CountsError):
-                table = next(batches, None)
-                values = {} if table is None else table.to_pydict()
-            if not values:
-                return
-            widths = values.get(WIDTH, [None] * len(values["model"]))
+                values = table.to_pydict()
+            widths = values.get(WIDTH, [None] * table.num_rows)
             for width, *cells in zip(widths, *(values[name] for name in COLUMNS), strict=True):
                 number += 1
                 yield _row(f"{path} row {number}", cells, width)

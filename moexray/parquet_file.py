@@ -12,7 +12,7 @@ from moexray.files import LFS_CURE, is_lfs_pointer
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-# A column chunk that unpacks to more than this, and to more than so many times its size, is there to fill memory.
+# A file that unpacks to more than this, and to more than so many times its size, is there to fill memory.
 _MOST_UNPACKED = 2**28
 _MOST_TIMES = 256
 _BUFFER_BYTES = 2**20
@@ -43,10 +43,49 @@ def open_parquet(path: Path, *, error: type[MoexrayError]) -> "ParquetFile":
     reading: dict[str, Any] = {"pre_buffer": False, "buffer_size": _BUFFER_BYTES}
     with reading_parquet(path, error=error):
         file = parquet.ParquetFile(path, **reading)
-        _check_size(path, file.metadata, error)
+        _check_metadata(path, file.metadata, error)
         names = file.schema_arrow.names
         texts = [name for name in names if names.count(name) == 1 and _is_text(file.schema_arrow.field(name).type)]
         return parquet.ParquetFile(path, metadata=file.metadata, read_dictionary=texts, **reading) if texts else file
+
+
+def batches_of(
+    file: "ParquetFile",
+    path: Path,
+    columns: Sequence[str],
+    *,
+    rows: int,
+    error: type[MoexrayError],
+    group: int | None = None,
+) -> Iterator[Any]:
+    """Yield record batches of some columns, of all row groups or of one.
+
+    Parameters
+    ----------
+    file, path
+        What `open_parquet` opened, and where.
+    columns
+        The columns to read; nothing of others is.
+    rows
+        How many a batch has at most.
+    error
+        Raised if a page is damaged, or the file does not hold as many rows as it says.
+    """
+    groups = range(file.num_row_groups) if group is None else [group]
+    with reading_parquet(path, error=error):
+        batches = file.iter_batches(rows, row_groups=list(groups), columns=list(columns))
+        claimed = sum(file.metadata.row_group(one).num_rows for one in groups)
+    found = 0
+    while True:
+        with reading_parquet(path, error=error):
+            batch = next(batches, None)
+        if batch is None:
+            break
+        found += batch.num_rows
+        yield batch
+    if found != claimed:
+        message = f"{path} is damaged: it says that it has {claimed:,} rows, and holds {found:,}"
+        raise error(message)
 
 
 @contextmanager
@@ -72,18 +111,19 @@ def check_once(path: Path, names: Sequence[str], wanted: Sequence[str], *, error
             raise error(message)
 
 
-def _check_size(path: Path, metadata: Any, error: type[MoexrayError]) -> None:
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for column in range(metadata.num_columns):
-            chunk = row_group.column(column)
-            unpacked = chunk.total_uncompressed_size
-            if unpacked > _MOST_UNPACKED and unpacked > _MOST_TIMES * chunk.total_compressed_size:
-                message = (
-                    f"{path}: the column {chunk.path_in_schema} unpacks to {unpacked:,} bytes, {_MOST_TIMES} times its "
-                    "size or more: such a file is made to fill memory"
-                )
-                raise error(message)
+def _check_metadata(path: Path, metadata: Any, error: type[MoexrayError]) -> None:
+    # Of its columns pyarrow is not asked: a damaged description of one ends the process.
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    if sum(group.num_rows for group in groups) != metadata.num_rows:
+        message = f"{path} is damaged: it says that it has {metadata.num_rows:,} rows, and its row groups have others"
+        raise error(message)
+    unpacked = sum(group.total_byte_size for group in groups)
+    if unpacked > max(_MOST_UNPACKED, _MOST_TIMES * path.stat().st_size):
+        message = (
+            f"{path} unpacks to {unpacked:,} bytes, {_MOST_TIMES} times its size or more: such a file is made to fill "
+            "memory"
+        )
+        raise error(message)
 
 
 def _is_text(kind: Any) -> bool:

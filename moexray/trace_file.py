@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moexray.errors import TraceError
 from moexray.extras import import_extra
 from moexray.files import whole_file
-from moexray.parquet_file import check_once, open_parquet, reading_parquet
+from moexray.parquet_file import batches_of, check_once, open_parquet
 from moexray.routing import RoutedSequence, RouterLayout
 
 if TYPE_CHECKING:
@@ -102,23 +102,12 @@ def trace_tables(path: Path, names: Sequence[str]) -> Iterator["pyarrow.Table"]:
 
     with open_trace_file(path) as file:
         for group in range(file.num_row_groups):
+            parts = batches_of(file, path, names, rows=_MOST_ROWS, error=TraceError, group=group)
             rows = file.metadata.row_group(group).num_rows
-            with reading_parquet(path, error=TraceError):
-                some = file.iter_batches(_MOST_ROWS, row_groups=[group], columns=list(names))
-            parts = _tables(path, some)
             # pyarrow may hand out a row group in smaller parts than it was asked for.
-            yield from [pa.concat_tables(parts)] if 0 < rows <= _MOST_ROWS else parts
-
-
-def _tables(path: Path, batches: Iterator[Any]) -> Iterator["pyarrow.Table"]:
-    import pyarrow as pa
-
-    while True:
-        with reading_parquet(path, error=TraceError):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield pa.Table.from_batches([batch])
+            for some in [list(parts)] if rows <= _MOST_ROWS else ([part] for part in parts):
+                if some:
+                    yield pa.Table.from_batches(some)
 
 
 def column_numbers(column: Any) -> NDArray[np.int64]:

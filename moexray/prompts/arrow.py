@@ -7,7 +7,7 @@ from typing import Any
 
 from moexray import strict_json
 from moexray.errors import PromptsError
-from moexray.parquet_file import open_parquet, reading_parquet
+from moexray.parquet_file import batches_of, open_parquet
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import Columns, Source, prompt_of
 
@@ -18,17 +18,8 @@ def read_parquet(source: Source, path: Path, columns: Columns) -> Iterator[Promp
     """Read a ``.parquet`` file, only the columns that hold something of a prompt."""
     with source.opening(), open_parquet(path, error=PromptsError) as file:
         found = columns_of(source, file.schema_arrow, columns)
-        batches = file.iter_batches(BATCH_ROWS, columns=list(set(found.values())))
-        yield from prompts_of(source, file.schema_arrow, _read(batches, source), found)
-
-
-def _read(batches: Iterator[Any], source: Source) -> Iterator[Any]:
-    while True:
-        with reading_parquet(source, error=PromptsError):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch
+        batches = batches_of(file, path, list(set(found.values())), rows=BATCH_ROWS, error=PromptsError)
+        yield from prompts_of(source, file.schema_arrow, batches, found)
 
 
 def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from moexray.prompts.rows import USUAL_NAMES, Columns, Source, in_usual_spelling
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_CSV_VALUE = 2**31 - 1
+# A row none of whose quotes stands inside of a value without quotes; possessive, so in linear time.
+_VALUE = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
+_ROW = re.compile(rf"{_VALUE}(?:,{_VALUE})*+[\r\n]*+")
 
 
 def read_text(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
@@ -111,9 +115,11 @@ def _json_object(place: str, line: str) -> dict[str, Any]:
 
 def _csv_rows(file: Iterable[bytes], source: Source) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line of each row, and its values; parsing is strict, so a stray quote is an error."""
-    reader = csv.reader(_decoded(file, source), strict=True)
+    written: list[str] = []  # the lines of the row that is read
+    reader = csv.reader(_kept(_decoded(file, source), written), strict=True)
     while True:
         line = reader.line_num + 1
+        written.clear()
         try:
             with _long_values():
                 row = next(reader)
@@ -122,10 +128,20 @@ def _csv_rows(file: Iterable[bytes], source: Source) -> Iterator[tuple[int, list
         except csv.Error as error:
             problem = f"{source} line {line} begins a row that is not CSV ({error}): double a quote within quotes"
             raise PromptsError(problem) from error
+        if any('"' in value for value in row) and not _ROW.fullmatch("".join(written)):
+            problem = f"{source} line {line} has a quote inside of a value without quotes: double it, within quotes"
+            raise PromptsError(problem)
         if not row or not "".join(row).strip():
             problem = f"{source} line {line} is empty: delete the line, or write a prompt there"
             raise PromptsError(problem)
         yield line, row
+
+
+def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:
+    """Pass lines on, and keep them."""
+    for line in lines:
+        kept.append(line)
+        yield line
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from moexray.studies.power import power_of_pilot
 from moexray.studies.similarity_matrix import similarity_matrix
 from moexray.trace import Trace
 from moexray.views.figures import FIGURES, figure
+from moexray.views.figures.style import figure_of
 
 from .. import made
 
@@ -228,10 +229,10 @@ def drawn(folder: Path) -> Iterator[tuple[str, Figure]]:
     }
     for name, entry in FIGURES.items():
         axes = figure(name)(results[entry.of])
-        yield name, (axes[0] if isinstance(axes, tuple) else axes).figure
+        yield name, figure_of(axes[0] if isinstance(axes, tuple) else axes)
     from moexray.views.figures.power import power
 
-    yield "power", power(power_of_pilot(found, studies=2, most=6, seed=0)).figure
+    yield "power", figure_of(power(power_of_pilot(found, studies=2, most=6, seed=0)))
 
 
 @pytest.mark.slow

@@ -143,13 +143,13 @@ def test_a_text_that_many_rows_share_is_in_memory_once(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_column_that_unpacks_to_fill_memory_is_refused_before_it_does(
+def test_a_file_that_unpacks_to_fill_memory_is_refused_before_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("moexray.parquet_file._MOST_UNPACKED", 2**20)
     texts = pa.array(["x" * 2**20, "y"])
     parquet.write_table(pa.table({"text": texts}), tmp_path / "p.parquet", compression="zstd", use_dictionary=False)
-    with pytest.raises(PromptsError, match=r"the column text unpacks to [0-9,]+ bytes"):
+    with pytest.raises(PromptsError, match=r"p\.parquet unpacks to [0-9,]+ bytes"):
         read_prompts(tmp_path / "p.parquet")
 
 

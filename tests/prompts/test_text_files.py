@@ -154,6 +154,8 @@ def test_a_value_may_be_longer_than_the_csv_modules_own_limit(write: Write) -> N
         ('text\nx\n"y\nz\n', r"line 3 begins a row that is not CSV"),
         ('text\n"x" y\n', r"line 2 begins a row that is not CSV"),
         ("text\rx\ry\r", r"line 1 begins a row that is not CSV"),
+        ('text,n\n"a ""b"" c",1\n5" pipe,2\n', r"line 3 has a quote inside of a value without quotes"),
+        ('text,n\n"a\nb ""c""",1\nd,"e ""f"""\nd,e"f"\n', r"line 5 has a quote inside of a value without quotes"),
     ],
 )
 def test_a_malformed_row_of_csv_is_refused_with_its_place(write: Write, content: str | bytes, problem: str) -> None:
