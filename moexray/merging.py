@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
-from moexray.model_fingerprint import DATE, KEY, differing_parts, same_part
+from moexray.model_fingerprint import KEY, differing_parts, same_part
 from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 
 # What two captures may differ in and still be captures of the same thing.
 _CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "verified"})
+_DROPS = "router_may_drop"
 # Names, each with the part of the fingerprint that says whether two of them stand for the same.
 _NAMES = {"model": "weights", "adapter": "adapter"}
 
@@ -59,11 +60,12 @@ def _check_layout(first: Signatures, part: Signatures) -> None:
 
 def _merged_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     _check_fingerprints(metas)
+    recent = [meta for meta in metas if meta.get(KEY)] or metas
     merged: dict[str, Any] = {}
     for key in dict.fromkeys(key for meta in metas for key in meta):
         values = [meta.get(key) for meta in metas]
-        if key in (KEY, DATE) and None in values:
-            continue  # a file of before there was one
+        if not all(key in meta for meta in metas if meta not in recent) and key != _DROPS:
+            continue  # files of earlier versions do not say it
         if key in _NAMES and all(same_part(metas[0], meta, _NAMES[key]) for meta in metas):
             values = values[:1]
         if all(value == values[0] for value in values):

@@ -62,3 +62,23 @@ def test_a_comparison_of_before_is_read_and_a_new_one_reads_back(tmp_path: Path)
     found.save(tmp_path / "compared.json")
     assert Comparison.load(tmp_path / "compared.json") == found
     assert "by chance" in found.headline()[1]
+
+
+def test_what_the_models_of_one_name_differ_in_is_noted() -> None:
+    """As far as both captures say; captures of earlier versions say nothing of it."""
+    first, second = captures()
+    parts = {"weights": "w", "tokenizer": "t", "chat_template": "m"}
+
+    def note(other: dict[str, str], **dates: str) -> str | None:
+        one = first.replace(meta={"fingerprint": parts, **({"template_date": "Monday"} if dates else {})})
+        notes = compare(one, second.replace(meta={"fingerprint": other, **dates}), permutations=9).notes
+        return (notes or {}).get("models")
+
+    assert note(parts) is None
+    assert note({**parts, "weights": "v", "chat_template": "n"}) == "the two differ in weights and chat template"
+    assert note({"tokenizer": "t", "chat_template": "m"}) is None
+    assert note({}) is None
+    told = note({**parts, "adapter": "a"}, template_date="Tuesday")
+    assert (
+        told == "the two differ in adapter; the chat template gave the date as Monday to one, as Tuesday to the other"
+    )

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from transformers import PreTrainedModel
 from transformers.utils import find_adapter_config_file
 
 from moexray.engines.transformers.checkpoint import source_of
-from moexray.engines.transformers.failures import explained
 from moexray.engines.transformers.quiet import quiet
 from moexray.errors import MissingExtra, ModelError
 
@@ -39,10 +39,8 @@ def check_adapter(name: str, adapter: str | None, revision: str | None) -> None:
     if importlib.util.find_spec("peft") is None:
         message = "an adapter needs peft: pip install 'moexray[adapters]'"
         raise MissingExtra(message)
-    with explained(adapter):
-        found = find_adapter_config_file(adapter)
-    if found is None:
-        message = f"{adapter} has no adapter_config.json: name the folder or the hub's id of an adapter of peft"
+    if _config_file(adapter) is None:
+        message = f"adapter {adapter} has no adapter_config.json: name the folder or the hub's id of an adapter of peft"
         raise ModelError(message)
 
 
@@ -56,7 +54,7 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> None:
     """
     try:
         with quiet():
-            found = model.load_adapter(adapter)
+            found = model.load_adapter(adapter, ignore_mismatched_sizes=True)  # it says both shapes
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError) as error:
         message = f"adapter {adapter} cannot be applied to this model: {' '.join(str(error).split())[:300]}"
         raise ModelError(message) from error
@@ -66,16 +64,30 @@ def apply_adapter(model: PreTrainedModel, adapter: str) -> None:
 
 def adapter_files(adapter: str) -> list[Path]:
     """Return the files of an adapter: its configuration and its weights."""
-    config = find_adapter_config_file(adapter)
+    config = _config_file(adapter)
     if config is None:
         return []
     names = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
     return [file for name in names if (file := Path(config).with_name(name)).is_file()]
 
 
+def _config_file(adapter: str) -> str | None:
+    with suppress(OSError, ValueError):  # neither a folder nor an id
+        found: str | None = find_adapter_config_file(adapter)
+        return found
+    return None
+
+
 def _check_report(adapter: str, info: Mapping[str, Any]) -> None:
     missing, unexpected = (sorted(info.get(kind, ())) for kind in ("missing_keys", "unexpected_keys"))
-    for keys, problem in ((missing, "does not hold"), (unexpected, "was not trained for this model: nothing reads")):
-        if keys:
-            message = f"adapter {adapter} {problem} {keys[0]}: name the adapter of this very model"
-            raise ModelError(message)
+    problems = [
+        *(
+            f"{key} has the shape {tuple(a)}, and {tuple(b)} in the model"
+            for key, a, b in info.get("mismatched_keys", ())
+        ),
+        *(f"it does not hold {key}" for key in missing),
+        *(f"nothing reads its {key}" for key in unexpected),
+    ]
+    if problems:
+        message = f"adapter {adapter} is of another model, or damaged: {min(problems)}; name the adapter of this model"
+        raise ModelError(message)

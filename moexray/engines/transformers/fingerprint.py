@@ -24,7 +24,10 @@ from moexray.engines.transformers.checkpoint import tensor_headers, weight_files
 
 _DIGITS = 32
 # Of a configuration, what says nothing about the model.
-_UNIMPORTANT = ("_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype")
+_UNIMPORTANT = {
+    *("_name_or_path", "name_or_path", "base_model_name_or_path"),
+    *("transformers_version", "peft_version", "dtype", "torch_dtype"),
+}
 # Files beside the weights that decide which tokens run, and which code.
 _SMALL = (".json", ".jinja", ".model", ".txt", ".py", ".tiktoken", ".vocab")
 
@@ -71,9 +74,14 @@ def fingerprint_of_template(tokenizer: PreTrainedTokenizerBase) -> str:
     return _digest({"template": getattr(tokenizer, "chat_template", None)})
 
 
-def fingerprint_of_files(files: Iterable[Path]) -> str:
-    """Return the fingerprint of some files' names and contents."""
-    return _digest({file.name: _hashed(file) for file in files})
+def fingerprint_of_adapter(files: Iterable[Path]) -> str:
+    """Return the fingerprint of an adapter's files, but for the name of the model that it was trained for."""
+    return _digest(
+        {
+            file.name: _described(json.loads(file.read_bytes())) if file.suffix == ".json" else _hashed(file)
+            for file in files
+        }
+    )
 
 
 def small_files(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from moexray.engines.transformers.checkpoint_code import check_generates, explai
 from moexray.engines.transformers.checkpoint_config import dtype_of, packing_of, quantization_of, read_config
 from moexray.engines.transformers.end_tokens import check_generation_settings
 from moexray.engines.transformers.failures import explained, is_out_of_memory
-from moexray.engines.transformers.fingerprint import fingerprint_of_files, fingerprint_of_folder
+from moexray.engines.transformers.fingerprint import fingerprint_of_adapter, fingerprint_of_folder
 from moexray.engines.transformers.loading_report import load_checked
 from moexray.engines.transformers.memory import free_memory
 from moexray.engines.transformers.quiet import quiet
@@ -108,7 +108,7 @@ def load_model(
         raise ModelError(message) from error
     fingerprint = {} if folder is None else fingerprint_of_folder(folder)
     if adapter is not None:
-        fingerprint["adapter"] = fingerprint_of_files(adapter_files(adapter))
+        fingerprint["adapter"] = fingerprint_of_adapter(adapter_files(adapter))
     return LoadedModel(name, model, tokenizer, packing, adapter, fingerprint)
 
 
