@@ -1,5 +1,6 @@
 """Signatures check themselves when made, and survive selection, merging and the file."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -155,9 +156,9 @@ def test_merging_what_does_not_belong_together_is_refused(other: Signatures, pro
         merge([signatures(), other])
 
 
-def of_model(first: int = 0, *, seed: int = 0, model: str = "model", **parts: str) -> Signatures:
+def of_model(parts: Mapping[str, str], first: int = 0, *, model: str = "model") -> Signatures:
     """Return signatures of a model with this fingerprint."""
-    return signatures(seed=seed, first=first, meta={"model": model, "end_tokens": [2], "fingerprint": parts})
+    return signatures(first=first, meta={"model": model, "end_tokens": [2], "fingerprint": parts})
 
 
 PARTS = {"weights": "w", "configuration": "c", "tokenizer": "t", "chat_template": "m"}
@@ -166,22 +167,22 @@ PARTS = {"weights": "w", "configuration": "c", "tokenizer": "t", "chat_template"
 @pytest.mark.parametrize("part", [*PARTS, "adapter"])
 def test_merging_models_of_one_name_that_are_not_the_same_is_refused(part: str) -> None:
     with pytest.raises(SignaturesError, match=f"differ in the {part.replace('_', ' ')} of their model"):
-        merge([of_model(**PARTS), of_model(10, **{**PARTS, part: "another"})])
+        merge([of_model(PARTS), of_model({**PARTS, part: "another"}, 10)])
 
 
 def test_merging_goes_by_the_model_and_not_by_its_path() -> None:
-    merged = merge([of_model(model="./tuned", **PARTS), of_model(10, model="/models/tuned", **PARTS)])
+    merged = merge([of_model(PARTS, model="./tuned"), of_model(PARTS, 10, model="/models/tuned")])
     assert merged.meta == {"model": "./tuned", "end_tokens": [2], "fingerprint": PARTS}
 
 
 def test_what_earlier_versions_did_not_record_is_left_out_of_a_merged_file() -> None:
     earlier = signatures(first=10, meta={"model": "model"})
-    assert merge([of_model(**PARTS), earlier]).meta == {"model": "model"}
-    assert merge([earlier, of_model(**PARTS)]).meta == {"model": "model"}
+    assert merge([of_model(PARTS), earlier]).meta == {"model": "model"}
+    assert merge([earlier, of_model(PARTS)]).meta == {"model": "model"}
 
 
 def test_templates_that_were_given_another_date_are_another_thing() -> None:
-    days = [of_model(first, **PARTS) for first in (0, 10)]
+    days = [of_model(PARTS, first) for first in (0, 10)]
     dated = [one.replace(meta={**one.meta, "template_date": day}) for one, day in zip(days, "12", strict=True)]
     with pytest.raises(SignaturesError, match="differ in template_date: '1' and '2'"):
         merge(dated)

@@ -2,10 +2,10 @@
 
 They say whether two captures are of the same model, wherever its files lie and whenever they were written.
 
-The fingerprint of weights takes in every byte, since one number decides which experts a token goes to. It hashes
-tensor by tensor, and the tensors in the order of their names, so that other shards give the same. That costs one more
-reading of files that were read just before, mostly from the page cache, by all cores: about a second for two
-gigabytes and core. Samples would be cheaper, and would miss a single number that was edited.
+The fingerprint of weights takes in every byte, since one number decides which experts a token goes to; samples would
+miss it. It hashes tensor by tensor, in the order of their names: other shards of the same tensors give the same.
+It reads files that were read just before, from the page cache where they fit, on all cores: 0.9 CPU seconds for a
+gigabyte on the machine where loading took 2.4.
 """
 
 import hashlib
