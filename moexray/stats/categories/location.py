@@ -172,7 +172,7 @@ def layer_locations(
         return np.concatenate([_statistics([pairs], part, variance)[2] for part in rows])
 
     found = over_cores(statistics, list(np.moveaxis(shares, 1, 0)))
-    return np.round(np.stack(found, axis=1), _DIGITS)
+    return np.asarray(np.round(np.stack(found, axis=1), _DIGITS))
 
 
 def _statistics(

@@ -166,7 +166,7 @@ class CategoryPairs:
         own = labelings.T + categories * np.arange(len(labelings))  # the row of each part's category in each labeling
 
         def of_own(values: NDArray[np.float64]) -> NDArray[np.float64]:  # (parts, labelings, categories)
-            return values.reshape(-1, categories).take(own, axis=0)
+            return np.asarray(values.reshape(-1, categories).take(own, axis=0))
 
         # Arrays of this size are slow to make, so they are changed in place.
         inside = np.eye(categories)

@@ -1,5 +1,6 @@
 """Similarity under routers that only balance their load."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,18 +50,20 @@ def load_balancing(cohort: Cohort, notes: Notes) -> Balance:
             f"the router dropped {percent(dropped)} of the selections: both nulls make as many as were observed, and "
             "spread those of a prompt evenly over its tokens",
         )
-    uniform, load_matched = over_cores(
-        lambda null: null(),
-        [
-            lambda: uniform_baseline(
-                counts, tokens, signatures.experts, labels=labels, groups=groups, rng=cohort.rng("balance.uniform")
-            ),
-            lambda: load_matched_baseline(
-                counts, tokens, labels=labels, groups=groups, rng=cohort.rng("balance.load_matched")
-            ),
-        ],
-    )
-    return Balance(uniform, load_matched)
+
+    def uniform() -> Baseline:
+        rng = cohort.rng("balance.uniform")
+        return uniform_baseline(counts, tokens, signatures.experts, labels=labels, groups=groups, rng=rng)
+
+    def load_matched() -> Baseline:
+        return load_matched_baseline(
+            counts, tokens, labels=labels, groups=groups, rng=cohort.rng("balance.load_matched")
+        )
+
+    def drawn(null: Callable[[], Baseline]) -> Baseline:
+        return null()
+
+    return Balance(*over_cores(drawn, [uniform, load_matched]))
 
 
 def _with_selections(cohort: Cohort) -> Cohort:
