@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from torch import Tensor
 from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Engine, require
@@ -27,12 +26,11 @@ from moexray.engines.transformers.fingerprint import (
     fingerprint_of_tokenizer,
     small_files,
 )
+from moexray.engines.transformers.hearing import hear
 from moexray.engines.transformers.hooks import (
     Tap,
     input_device,
     observe_implementations,
-    recorded_selections,
-    recorded_weights,
 )
 from moexray.engines.transformers.loading import LoadedModel, load_model
 from moexray.engines.transformers.numbers import check_numbers
@@ -344,62 +342,48 @@ class TransformersEngine(Engine):
     ) -> list[RoutedSequence]:
         check_shared(prompts, self.groups(np.array([len(ids) for ids in token_ids]), generation), self._sharing.reason)
         width = max(map(len, token_ids))
-        processors = LogitsProcessorList()
-        if on_tokens is not None:
-            processors.append(TellTokens(on_tokens, sum(map(len, token_ids))))
-        if generation.temperature > 0:
-            processors.append(DrawByPrompt(generation, [prompt.id for prompt in prompts]))
+        draws = DrawByPrompt(generation, [prompt.id for prompt in prompts]) if generation.temperature > 0 else None
+        tells = None if on_tokens is None else TellTokens(on_tokens, sum(map(len, token_ids)))
+
+        def processors(rows: NDArray[np.int64]) -> LogitsProcessorList:
+            drawn = None if draws is None else draws.of(rows)
+            return LogitsProcessorList([one for one in (tells, drawn) if one is not None])
+
         try:
-            with (
-                recorded_selections(self._taps) as selections,
-                recorded_weights(self._taps if gate_weights else []) as gates,
-            ):
-                generated = self._generate(token_ids, width, generation, processors)
-            ran = generated.shape[1] - 1
-            experts = _by_sequence(selections, len(prompts), ran, filling=-1)  # (prompts, padded tokens, layers, k)
-            weights = _by_sequence(gates, len(prompts), ran, filling=0) if gate_weights else None
+            heard = hear(
+                self._model,
+                self._taps,
+                token_ids,
+                # `generate` writes at least one token; after a prompt that is to run alone it passes no router.
+                new_tokens=max(1, generation.max_new_tokens),
+                end_tokens=self._end_tokens if generation.stop_at_eos else frozenset(),
+                padding=self._padding,
+                processors=processors,
+                gate_weights=gate_weights,
+            )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             message = f"a batch of {len(prompts)} prompts does not fit into memory: try smaller `batch_tokens`"
             raise OutOfMemory(message) from error
-        self._check_range(experts)
-        new_tokens = generated[:, width:].cpu().numpy().astype(np.int32)
+        self._check_range(heard.experts)
         sequences = []
         for row, ids in enumerate(token_ids):
-            written = new_tokens[row, : self._written(new_tokens[row], generation)]
+            new_tokens = heard.tokens[row, width:]
+            written = new_tokens[: self._written(new_tokens, generation)]
             tokens = np.concatenate([ids, written[:-1]])
             own = slice(width - len(ids), width - len(ids) + len(tokens))
-            check_numbers(self._model, self._taps, prompts[row].id, tokens, experts[row, own])
+            check_numbers(self._model, self._taps, prompts[row].id, tokens, heard.experts[row, own])
             sequences.append(
                 RoutedSequence(
                     token_ids=tokens,
-                    experts=experts[row, own],
+                    experts=heard.experts[row, own],
                     segments=plain_segments(len(ids), len(tokens) - len(ids)),
                     output=self._tokenizer.decode(written, skip_special_tokens=True),
-                    gate_weights=None if weights is None else weights[row, own],
+                    gate_weights=None if heard.weights is None else heard.weights[row, own],
                 )
             )
         return sequences
-
-    def _generate(
-        self, token_ids: Sequence[NDArray[np.int32]], width: int, generation: Generation, processors: Any
-    ) -> Tensor:  # (prompts, width + generated)
-        input_ids = torch.full((len(token_ids), width), self._padding)
-        attention_mask = torch.zeros_like(input_ids)
-        for row, ids in enumerate(token_ids):
-            input_ids[row, width - len(ids) :] = torch.from_numpy(ids)
-            attention_mask[row, width - len(ids) :] = 1
-        device = input_device(self._model)
-        found: Tensor = self._model.generate(
-            input_ids=input_ids.to(device),
-            attention_mask=attention_mask.to(device),
-            # `generate` writes at least one token; after a prompt that is to run alone it passes no router.
-            max_new_tokens=max(1, generation.max_new_tokens),
-            eos_token_id=(sorted(self._end_tokens) or None) if generation.stop_at_eos else None,
-            logits_processor=processors,
-        )
-        return found
 
     def _check_range(self, experts: NDArray[np.int16]) -> None:
         """Refuse the index of an expert that does not exist: it would be counted as one of the next layer."""
@@ -415,18 +399,3 @@ class TransformersEngine(Engine):
             return min(len(new_tokens), generation.max_new_tokens)
         ends = np.flatnonzero(np.isin(new_tokens, list(self._end_tokens)))
         return min(int(ends[0]) + 1 if len(ends) else len(new_tokens), generation.max_new_tokens)
-
-
-def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:
-    """Join each layer's forward passes to ``(batch, tokens, layers, widest k)``, filled beyond a layer's own k."""
-    layers = [torch.cat([rows.view(batch, -1, rows.shape[-1]) for rows in passes], dim=1) for passes in recorded]
-    if any(layer.shape[1] != tokens for layer in layers):
-        found = sorted({layer.shape[1] for layer in layers})
-        message = f"{tokens} tokens of each sequence ran, but {found} passed the experts: this model cannot be recorded"
-        raise ModelError(message)
-    widest = max(layer.shape[-1] for layer in layers)
-    padded = [
-        torch.nn.functional.pad(layer, (0, widest - layer.shape[-1]), value=filling).to(layers[0].device)
-        for layer in layers
-    ]
-    return torch.stack(padded, dim=2).cpu().numpy()

@@ -1,41 +1,59 @@
 """Sampling in which every prompt has a random stream of its own, so that its batch does not change what it draws."""
 
 from collections.abc import Callable, Sequence
-from zlib import crc32
+from hashlib import blake2b
 
 import numpy as np
 import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LogitsProcessor
 
 from moexray.generation import Generation
 
 
+def random_stream(seed: int, prompt_id: str) -> Generator:
+    """Return the random numbers of a prompt: those of another id have nothing to do with them."""
+    return np.random.default_rng([seed, int.from_bytes(blake2b(prompt_id.encode(), digest_size=16).digest())])
+
+
 class DrawByPrompt(LogitsProcessor):  # type: ignore[misc]  # transformers publishes no types
     """Draws the next token of every sequence from that sequence's own random stream.
 
-    One uniform number a token is inverted through the cumulative distribution. So a prompt's draw depends on the
-    seed, its id and its position, and on nothing else in the batch. All logits but the drawn token's become −∞, and
-    greedy decoding takes the one that is left.
+    Every token v of the vocabulary gets a number E_v from the exponential distribution, and the token with the greatest
+    log p_v − log E_v is drawn: −log E_v is Gumbel noise, so v is drawn with probability p_v (E. Gumbel, *Statistical
+    Theory of Extreme Values*, 1954). The numbers depend on the seed, the prompt's id and
+    the position only. Logits that differ by rounding, as in another batch, change the drawn token only where two tokens
+    come that close.
+
+    All logits but the drawn token's become −∞, and greedy decoding takes the one that is left.
     """
 
     def __init__(self, generation: Generation, prompt_ids: Sequence[str]) -> None:
         self._generation = generation
-        self._streams = [np.random.default_rng([generation.seed, crc32(name.encode())]) for name in prompt_ids]
+        self._streams = [random_stream(generation.seed, name) for name in prompt_ids]
+
+    def of(self, rows: NDArray[np.integer]) -> "DrawByPrompt":
+        """Return what draws for these sequences only, from the same streams."""
+        found = DrawByPrompt(self._generation, [])
+        found._streams = [self._streams[row] for row in rows.tolist()]
+        return found
 
     def __call__(self, _token_ids: Tensor, logits: Tensor) -> Tensor:
         """Return logits that are −∞ for all but the drawn token of each row: ``(sequences, vocabulary)``."""
-        likeliest, tokens = (
-            (logits.double() / self._generation.temperature).softmax(dim=1).sort(descending=True, stable=True)
-        )
-        before = likeliest.cumsum(dim=1) - likeliest
-        kept = likeliest * (before < self._generation.top_p)
-        reached = kept.cumsum(dim=1)
-        uniform = torch.tensor([stream.random() for stream in self._streams], dtype=torch.float64).to(logits.device)
-        place = torch.searchsorted(reached, uniform[:, None] * reached[:, -1:], right=True)
-        last = (kept > 0).sum(dim=1, keepdim=True) - 1
-        drawn = tokens.gather(1, torch.minimum(place, last))
+        scaled = (logits.double() / self._generation.temperature).log_softmax(dim=1)
+        if self._generation.top_p < 1:
+            scaled = self._likeliest(scaled)
+        noise = np.stack([stream.standard_exponential(logits.shape[1]) for stream in self._streams])
+        drawn = (scaled - torch.from_numpy(noise).to(logits.device).log()).argmax(dim=1, keepdim=True)
         return torch.full_like(logits, -torch.inf).scatter(1, drawn, 0.0)
+
+    def _likeliest(self, scaled: Tensor) -> Tensor:
+        """Leave the smallest set of most probable tokens whose probabilities add up to `top_p`; −∞ for the others."""
+        likeliest, tokens = scaled.exp().sort(descending=True, stable=True)
+        beyond = likeliest.cumsum(dim=1) - likeliest >= self._generation.top_p
+        return scaled.masked_fill(beyond.scatter(1, tokens, beyond), -torch.inf)
 
 
 class TellTokens(LogitsProcessor):  # type: ignore[misc]  # transformers publishes no types
