@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 from moexray.errors import ModelError
 
@@ -28,13 +30,24 @@ def source_of(name: str) -> str:
     return str(SCALE_MODEL) if name == "scale" else name
 
 
-def folder_of(name: str, commit: str | None = None) -> Path | None:
-    """Return the folder of a model's files: its own, or that of a hub model's commit in the cache; None without one."""
+def folder_of(name: str, revision: str | None = None) -> Path | None:
+    """Return the folder of a model's files: its own, or that of a hub model in the cache; None where there is none.
+
+    In the cache, the name of the folder is the commit that a branch or tag stood for when it was last fetched.
+    """
     folder = Path(source_of(name))
     if folder.is_dir():
         return folder
-    found = None if commit is None else try_to_load_from_cache(name, "config.json", revision=commit)
-    return Path(found).parent if isinstance(found, str) else None
+    with suppress(HFValidationError):  # neither a folder nor an id
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+        return Path(found).parent if isinstance(found, str) else None
+    return None
+
+
+def commit_of(name: str, revision: str | None) -> str | None:
+    """Return the commit of a hub model whose configuration was fetched; None for a folder."""
+    folder = folder_of(name, revision)
+    return None if folder is None or Path(source_of(name)).is_dir() else folder.name
 
 
 def weight_files(folder: Path) -> list[Path]:

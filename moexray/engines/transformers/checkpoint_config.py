@@ -43,13 +43,18 @@ def quantization_of(config: Any) -> str | None:
     return None if method is None else str(getattr(method, "value", method))
 
 
-def dtype_of(config: Any, folder: Path | None = None) -> torch.dtype:
-    """Return the number format of a model's weights.
+def known_dtype(config: Any, folder: Path | None = None) -> torch.dtype | None:
+    """Return the number format of a model's weights; None where it is not known before they are there.
 
     It is what the configuration says, or that of its text decoder; where neither does, that of most numbers in the
-    safetensors files of `folder`; float32 where these are not known.
+    safetensors files of `folder`.
     """
-    return _said_dtype(config) or (None if folder is None else _stored_dtype(folder)) or torch.float32
+    return _said_dtype(config) or (None if folder is None else _stored_dtype(folder))
+
+
+def dtype_of(config: Any, folder: Path | None = None) -> torch.dtype:
+    """Return `known_dtype`, or float32 where it is not known."""
+    return known_dtype(config, folder) or torch.float32
 
 
 def _stored_dtype(folder: Path) -> torch.dtype | None:

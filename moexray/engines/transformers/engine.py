@@ -309,7 +309,7 @@ class TransformersEngine(Engine):
             "model": self._name,
             "engine": "transformers",
             "engine_version": transformers.__version__,
-            "revision": getattr(config, "_commit_hash", None),
+            "revision": self._loaded.revision,
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "quantization": packing,
             **({"unpacked": True} if packing is not None and quantization_of(config) is None else {}),

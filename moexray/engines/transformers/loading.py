@@ -9,9 +9,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from moexray.engines.transformers.adapters import NOT_BESIDE, adapter_files, apply_adapter, check_adapter
 from moexray.engines.transformers.architectures import model_class
-from moexray.engines.transformers.checkpoint import folder_of, source_of
+from moexray.engines.transformers.checkpoint import commit_of, folder_of, source_of
 from moexray.engines.transformers.checkpoint_code import check_generates, explained_code
-from moexray.engines.transformers.checkpoint_config import dtype_of, packing_of, quantization_of, read_config
+from moexray.engines.transformers.checkpoint_config import known_dtype, packing_of, quantization_of, read_config
 from moexray.engines.transformers.end_tokens import check_generation_settings
 from moexray.engines.transformers.failures import explained, is_out_of_memory
 from moexray.engines.transformers.fingerprint import fingerprint_of_adapter, fingerprint_of_folder
@@ -35,6 +35,8 @@ class LoadedModel:
         The method that packed the weights in its files; None where they were not packed.
     adapter
         The adapter that was applied to it.
+    revision
+        The commit of a hub model.
     fingerprint
         That of the files it was loaded from: see `moexray.engines.transformers.fingerprint`. Empty for a model that
         was made in memory.
@@ -45,6 +47,7 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     packing: str | None = None
     adapter: str | None = None
+    revision: str | None = None
     fingerprint: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -82,16 +85,19 @@ def load_model(
     place = None if device == "auto" else device_of(device)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config = read_config(name, **options)
-    commit = getattr(config, "_commit_hash", None)
-    wanted = _dtype(dtype) or dtype_of(config, folder_of(name, commit))
+    commit = commit_of(name, revision)
+    options["revision"] = commit or revision  # a branch may move while it is loaded
+    wanted = _dtype(dtype) or known_dtype(config, folder_of(name, commit))
     packing = quantization_of(config)
     try:
         with explained(name):
-            check_adapter(name, adapter, revision)
-            _check_before_loading(config, name, place, wanted, trust_remote_code=trust_remote_code)
+            check_adapter(name, adapter, options["revision"])
+            _check_before_loading(config, name, place, wanted or torch.float32, trust_remote_code=trust_remote_code)
             tokenizer = read_tokenizer(source_of(name), config, **options)
-            check_generation_settings(source_of(name), revision)
-            model = load_checked(name, packing, lambda: _from_pretrained(name, config, place, dtype=wanted, **options))
+            check_generation_settings(source_of(name), options["revision"])
+            model = load_checked(
+                name, packing, lambda: _from_pretrained(name, config, place, dtype=wanted or "auto", **options)
+            )
             folder = folder_of(name, commit)
             if folder is not None:
                 check_scales(name, folder, packing)
@@ -109,7 +115,7 @@ def load_model(
     fingerprint = {} if folder is None else fingerprint_of_folder(folder)
     if adapter is not None:
         fingerprint["adapter"] = fingerprint_of_adapter(adapter_files(adapter))
-    return LoadedModel(name, model, tokenizer, packing, adapter, fingerprint)
+    return LoadedModel(name, model, tokenizer, packing, adapter, commit, fingerprint)
 
 
 def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTrainedModel:

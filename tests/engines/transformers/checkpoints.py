@@ -33,8 +33,9 @@ def change(folder: Path, edit: Callable[[Tensors], Tensors]) -> Path:
 def configure(folder: Path, **settings: Any) -> Path:
     """Write other settings to config.json; None takes one out."""
     file = folder / "config.json"
-    config = {**json.loads(file.read_text()), **settings}
-    file.write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
+    config = {name: value for name, value in json.loads(file.read_text()).items() if name not in settings}
+    config |= {name: value for name, value in settings.items() if value is not None}
+    file.write_text(json.dumps(config))
     return folder
 
 
