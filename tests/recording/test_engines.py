@@ -134,3 +134,9 @@ def test_an_expert_that_a_layer_does_not_have_is_refused() -> None:
     engine.layout = type(engine.layout)(layers=(0, 1), experts=(4, 4), top_k=(2, 2))
     with pytest.raises(ModelError, match=r"layer 1 has 4 experts, but expert 4 was selected"):
         capture_with(engine, PROMPTS)
+
+
+def test_an_engine_that_takes_no_outputs_refuses_prompts_that_come_with_them() -> None:
+    """It would write others in their place."""
+    with pytest.raises(CaptureError, match="engine made does not offer outputs for this model: it offers weights"):
+        capture_with(MadeEngine(), [Prompt("abc", "c", "p", output="d")])

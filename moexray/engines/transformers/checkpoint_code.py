@@ -1,5 +1,6 @@
 """Code that is not ours, of a checkpoint or of transformers: what it must offer, and one sentence where it fails."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -77,4 +78,5 @@ def _is_of_checkpoint(traceback: TracebackType | None) -> bool:
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or "no reason given"
+    """Return the first sentence of an error's message; more of it is advice to whoever wrote the code."""
+    return re.split(r"(?<=\w)\. ", " ".join(str(error).split()))[0] or "no reason given"

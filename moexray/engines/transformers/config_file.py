@@ -10,6 +10,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from moexray.engines.transformers.checkpoint_code import CheckpointCodeError, explained_code
+from moexray.engines.transformers.configuration import text_config
 from moexray.errors import ModelError
 
 _PART = "its configuration"
@@ -18,7 +19,8 @@ _PART = "its configuration"
 def read_configuration(source: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
     """Read the configuration of a folder or a hub model.
 
-    A whole number may be written 8.0 or "8", a fraction 0, and a number format "auto" or "torch.bfloat16".
+    A whole number may be written 8.0 or "8", a fraction 0, and a number format "auto" or "torch.bfloat16". A padding
+    token may have no embedding.
 
     Raises
     ------
@@ -29,6 +31,13 @@ def read_configuration(source: str, *, revision: str | None = None, trust_remote
     OSError, ValueError, KeyError, ImportError
         If there is none, it is no JSON, or of a type that transformers does not know.
     """
+    config = _read(source, revision, trust_remote_code=trust_remote_code)
+    for part in (config, text_config(config)):
+        _mend_padding(part)
+    return config
+
+
+def _read(source: str, revision: str | None, *, trust_remote_code: bool) -> Any:
     try:
         with explained_code(_PART):
             return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
@@ -78,6 +87,13 @@ def _mend_number(part: dict[str, Any], field: str, wanted: type[int] | type[floa
         return False
     part[field] = wanted(number)
     return True
+
+
+def _mend_padding(config: Any) -> None:
+    """Take out a padding token without an embedding: torch makes no embeddings with one, and any token may pad."""
+    padding, tokens = (getattr(config, name, None) for name in ("pad_token_id", "vocab_size"))
+    if isinstance(padding, int) and isinstance(tokens, int) and not -tokens <= padding < tokens:
+        config.pad_token_id = None
 
 
 def _mend_dtype(part: dict[str, Any]) -> None:

@@ -94,7 +94,8 @@ def load_model(
             check_adapter(name, adapter, options["revision"])
             _check_before_loading(config, name, place, wanted or torch.float32, trust_remote_code=trust_remote_code)
             tokenizer = read_tokenizer(source_of(name), config, **options)
-            check_generation_settings(source_of(name), options["revision"])
+            with quiet():
+                check_generation_settings(source_of(name), options["revision"])
             model = load_checked(
                 name, packing, lambda: _from_pretrained(name, config, place, dtype=wanted or "auto", **options)
             )

@@ -69,6 +69,8 @@ def expected(saved: Path) -> list[RoutedSequence]:
         {"dtype": None, "torch_dtype": "torch.float32"},
         {"output_router_logits": True},
         {"return_dict": False, "output_hidden_states": True},
+        {"pad_token_id": 999},
+        {"pad_token_id": -100},
     ],
     ids=str,
 )
@@ -90,7 +92,7 @@ def test_values_of_another_type_and_switches_of_training_change_nothing(
         ({"per_layer_config": {"1": {"num_local_experts": 4}}}, "'num_local_experts' is a per-layer attribute"),
         ({"layer_types": ["full_attention", "striped"]}, "layer_types"),
         ({"hidden_act": "nonesuch"}, "it names 'nonesuch', which transformers does not know"),
-        ({"pad_token_id": 999}, "Padding_idx must be within num_embeddings"),
+        ({"vocab_size": -4}, "building the model of its configuration failed: "),
         ({"quantization_config": "fp8"}, "'str' object has no attribute"),
     ],
     ids=str,
