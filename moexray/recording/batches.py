@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from moexray.routing import RoutedSequence
 _TOGETHER = 4096
 _SECONDS = 5.0
 
-_NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "observations": {}}
+_NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "observations": {}, "batch_tokens": []}
 
 
 def began(journal: Journal) -> str:
@@ -32,7 +33,7 @@ def began(journal: Journal) -> str:
 
 
 def begin(journal: Journal, engine: Engine, job: Job, *, inputs: dict[str, Any], created: str) -> None:
-    """Plan the batches and keep the plan: a resumed capture runs the very same ones.
+    """Plan the batches and keep the plan: a resumed capture runs the very same ones, unless it asks for others.
 
     Raises
     ------
@@ -52,14 +53,28 @@ def begin(journal: Journal, engine: Engine, job: Job, *, inputs: dict[str, Any],
     if budget is None:
         everything = list(range(len(job.prompts)))
         batches = [everything[start : start + _TOGETHER] for start in range(0, len(everything), _TOGETHER)]
-    elif given is not None:  # prompts and outputs run in one pass
-        batches = plan_batches(most_tokens, 0, budget, groups=engine.groups(most_tokens, Generation(0)))
     else:
-        groups = engine.groups(lengths, job.generation)
-        batches = plan_batches(lengths, job.generation.max_new_tokens, budget, groups=groups)
+        batches = _planned(engine, job, budget, lengths=lengths, most_tokens=most_tokens)
     facts = {"inputs": inputs, "created": created, "batch_tokens": budget}
     facts |= {"prompt_tokens": lengths.tolist(), "most_tokens": most_tokens.tolist()}
     journal.begin({**facts, "done": _NOTHING}, batches)
+
+
+def plan_again(journal: Journal, engine: Engine, job: Job) -> None:
+    """Plan the batches that are left anew if a resumed capture asks for others than it began with.
+
+    Raises
+    ------
+    CaptureError
+        If batches are asked for that the engine decides.
+    """
+    budget = None if job.batch_tokens is None else _budget(engine, job)
+    if budget is None or budget == journal.fact("batch_tokens"):
+        return
+    left = np.array(sorted(chain.from_iterable(journal.all_pending())), dtype=np.int64)
+    lengths, most_tokens = (np.array(journal.fact(name))[left] for name in ("prompt_tokens", "most_tokens"))
+    batches = _planned(engine, job, budget, lengths=lengths, most_tokens=most_tokens)
+    journal.replace_pending([left[batch].tolist() for batch in batches], batch_tokens=budget)
 
 
 def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) -> None:
@@ -118,6 +133,16 @@ def plan_batches(
             batches.append(batch)
         batch.append(prompt)
     return batches
+
+
+def _planned(
+    engine: Engine, job: Job, budget: int, *, lengths: NDArray[np.integer], most_tokens: NDArray[np.integer]
+) -> list[list[int]]:
+    """Plan batches within a budget; outputs that are given run in one pass with their prompts."""
+    if job.is_given:
+        return plan_batches(most_tokens, 0, budget, groups=engine.groups(most_tokens, Generation(0)))
+    groups = engine.groups(lengths, job.generation)
+    return plan_batches(lengths, job.generation.max_new_tokens, budget, groups=groups)
 
 
 def halves(batches: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -212,12 +237,13 @@ class _Run:
         layout = self.engine.layout
         totals = {prompt: totals_of(one, layout, mass=self.job.mass) for prompt, one in sequences.items()}
         tokens = sum(len(sequence.token_ids) for sequence in sequences.values())
-        before = self.journal.fact("done")
+        before, budget = self.journal.fact("done"), self.journal.fact("batch_tokens")
         done = {
             "prompts": before["prompts"] + len(sequences),
             "tokens": before["tokens"] + tokens,
             "largest": max(before["largest"], *(int(one.counts.max()) for one in totals.values())),
             "observations": _united(before["observations"], self.engine.observations()),
+            "batch_tokens": [*before["batch_tokens"], *([] if budget in before["batch_tokens"] else [budget])],
         }
         self.journal.keep(number, totals, sequences if self.job.recorders else {}, done=done)
         self.reporter.kept(len(sequences), tokens, int(self.most_tokens[list(sequences)].sum()))

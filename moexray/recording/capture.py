@@ -12,10 +12,11 @@ from moexray.files import remove_partials
 from moexray.generation import Generation
 from moexray.merging import merge
 from moexray.prompts import Prompt
-from moexray.recording.batches import began, begin, run_batches
+from moexray.recording.batches import began, begin, plan_again, run_batches
 from moexray.recording.counting import signatures_in_blocks
 from moexray.recording.job import Job
 from moexray.recording.journal import Journal, journal_of
+from moexray.recording.journal_check import check_journal
 from moexray.recording.progress import Progress, Reporter
 from moexray.recording.recorders import RECORDERS
 from moexray.recording.recorders.recorder import Recorded
@@ -56,7 +57,7 @@ def capture(
 
     With `out`, finished prompts are kept in a journal beside it. A capture that was killed goes on when it is called
     again with the same inputs: it runs the batches that the first one planned, and its files are the same byte for
-    byte.
+    byte. With another `batch_tokens` it plans the batches that are left anew.
 
     Parameters
     ----------
@@ -112,6 +113,7 @@ def capture(
     given = {name: value for name, value in {**options, **flags}.items() if value not in (None, False)}
     reporter = Reporter(on_progress, str(model), len(prompts))
     with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
+        check_journal(journal)
         reporter.enter("loading")
         with open_engine(engine, str(model), **given) as opened:
             return _capture(journal, opened, job, reporter, verify=verify)
@@ -132,6 +134,7 @@ def capture_with(
     job = Job(prompts, generation or Generation(), None if out is None else Path(out), _names(record), batch_tokens)
     reporter = Reporter(on_progress, str(engine.description["model"]), len(prompts))
     with journal_of(job.out) as journal:
+        check_journal(journal)
         return _capture(journal, engine, job, reporter, verify=verify)
 
 
@@ -147,6 +150,7 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
     inputs = inputs_of(engine, job)
     if not journal.is_new:
         check_same(journal.fact("inputs"), inputs)
+        plan_again(journal, engine, job)
     was_new = journal.is_new
     if was_new:
         begin(journal, engine, job, inputs=inputs, created=created)
@@ -182,16 +186,16 @@ def _verified(journal: Journal, engine: Engine, job: Job) -> Mapping[str, Any]:
 
 
 def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:
-    generation, verified = job.generation, journal.fact("verified")
+    generation, verified, done = job.generation, journal.fact("verified"), journal.fact("done")
     drawn = generation.temperature > 0 and not job.is_given
     return {
         **engine.description,
-        **journal.fact("done")["observations"],
+        **done["observations"],
         "moexray": __version__,
         "given_outputs": job.is_given,
         "max_new_tokens": None if job.is_given else generation.max_new_tokens,
         "stop_at_eos": None if job.is_given else generation.stop_at_eos,
-        "batch_tokens": journal.fact("batch_tokens"),
+        "batch_tokens": done["batch_tokens"] if len(done["batch_tokens"]) > 1 else done["batch_tokens"][0],
         "do_sample": drawn,
         "temperature": generation.temperature if drawn else None,
         "top_p": generation.top_p if drawn else None,

@@ -14,8 +14,6 @@ from moexray.prompts import Prompt
 from moexray.recording.job import Job
 from moexray.version import __version__
 
-# Changes with what a journal holds, so that no version goes on with the journal of another.
-_JOURNAL = 3
 # The inputs that are parameters of `moexray.capture`.
 _PARAMETERS = {
     "model",
@@ -24,7 +22,6 @@ _PARAMETERS = {
     "template_options",
     "system",
     "adapter",
-    "batch_tokens",
     "record",
     *(one.name for one in fields(Generation)),
 }
@@ -36,7 +33,6 @@ def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:
     """Return everything that decides what a capture records, as JSON values by name."""
     return {
         "moexray": __version__,
-        "journal": _JOURNAL,
         **engine.inputs(),
         "layers": list(engine.layout.layers),
         "experts": list(engine.layout.experts),
@@ -45,7 +41,6 @@ def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:
         "number of prompts": len(job.prompts),
         "prompts": _fingerprint(job.prompts),
         **asdict(job.generation),
-        "batch_tokens": job.batch_tokens,
         "record": sorted(job.record),
     }
 

@@ -1,6 +1,8 @@
 """A program that forks captures and kills them: forking is fast, since everything is loaded already.
 
-python killing.py FOLDER MODEL KILLS
+python killing.py FOLDER MODEL KILLS BATCH_TOKENS...
+
+With several BATCH_TOKENS, each life of a capture has others than the one before.
 """
 
 import os
@@ -8,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ def run(folder: Path, model: str, **options: Any) -> Signatures:
         return capture(PROMPTS, out=folder / "out.npz", **{**settings, "record": RECORD, **options})
 
 
-def kill_and_go_on(root: Path, model: str, kills: int) -> None:
+def kill_and_go_on(root: Path, model: str, kills: int, batch_tokens: Sequence[int]) -> None:
     """Kill captures at random moments, each up to three times, until `kills` of them were at work; then let them end.
 
     Everything is loaded by then, but nothing has run: a process that is forked from one in which torch has computed
@@ -41,7 +44,7 @@ def kill_and_go_on(root: Path, model: str, kills: int) -> None:
     whole.mkdir()
     for _ in range(2):  # the first has something left to load
         started = time.perf_counter()
-        killed_after(None, whole, model)
+        killed_after(None, whole, model, batch_tokens[0])
         seconds = time.perf_counter() - started
     (whole / "kills").write_text("0")
     moment = random.Random(7)
@@ -51,17 +54,22 @@ def kill_and_go_on(root: Path, model: str, kills: int) -> None:
         folder.mkdir()
         captures += 1
         lived = 0
-        while not killed_after(moment.uniform(0, 1) * seconds if lived < 3 else None, folder, model):
+        while not killed_after(
+            moment.uniform(0, 1) * seconds if lived < 3 else None,
+            folder,
+            model,
+            batch_tokens[lived % len(batch_tokens)],
+        ):
             lived += 1
         met += lived
         (folder / "kills").write_text(str(lived))
 
 
-def killed_after(seconds: float | None, folder: Path, model: str) -> bool:
+def killed_after(seconds: float | None, folder: Path, model: str, batch_tokens: int) -> bool:
     """Capture in a forked process that is killed after some seconds; return whether it ended before."""
     process = os.fork()
     if process == 0:
-        run(folder, model)
+        run(folder, model, batch_tokens=batch_tokens)
         os._exit(0)
     if seconds is not None:
         time.sleep(seconds)
@@ -72,4 +80,4 @@ def killed_after(seconds: float | None, folder: Path, model: str) -> bool:
 
 
 if __name__ == "__main__":
-    kill_and_go_on(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    kill_and_go_on(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), list(map(int, sys.argv[4:])))

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pyarrow import parquet
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.errors import CaptureError, MoexrayError, OutOfMemory
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture
+from moexray.signatures import Signatures
 
 from . import killing
 from .killing import PROMPTS, run
@@ -35,20 +38,62 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_olmoe_folder: str
     return found
 
 
+def killed(root: Path, model: str, kills: int, *batch_tokens: int) -> list[Path]:
+    """Return the folders of captures that were killed so many times in all, and ended."""
+    command = [sys.executable, killing.__file__, root, model, kills, *batch_tokens]
+    subprocess.run(list(map(str, command)), check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    folders = [folder for folder in root.iterdir() if folder.is_dir()]
+    lives = [int((folder / "kills").read_text()) for folder in folders]
+    assert sum(lives) >= kills
+    assert max(lives) > 1, "no capture was killed while it went on: nothing of that is tested"
+    for folder in folders:
+        (folder / "kills").unlink()
+    return folders
+
+
 @pytest.mark.parametrize(
     "wanted", [pytest.param(5, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.nightly)]
 )
 def test_captures_killed_at_random_moments_end_as_one_that_was_not(
     tmp_path: Path, tiny_olmoe_folder: str, undisturbed: dict[str, bytes], wanted: int
 ) -> None:
-    command = [sys.executable, killing.__file__, str(tmp_path), tiny_olmoe_folder, str(wanted)]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    kills = [int((folder / "kills").read_text()) for folder in tmp_path.iterdir() if folder.is_dir()]
-    assert sum(kills) >= wanted
-    assert max(kills) > 1, "no capture was killed while it went on: nothing of that is tested"
-    for folder in tmp_path.iterdir():
-        if folder.is_dir():
-            assert {name: content for name, content in contents(folder).items() if name != "kills"} == undisturbed
+    for folder in killed(tmp_path, tiny_olmoe_folder, wanted, 400):
+        assert contents(folder) == undisturbed
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """Return all that a capture recorded, but for the weights of the trace, which the shape of a batch rounds."""
+    signatures, trace = Signatures.load(folder / "out.npz"), parquet.read_table(folder / "out.trace.parquet")
+    with np.load(folder / "out.coselection.npz") as coselection:
+        arrays = {name: coselection[name].tolist() for name in coselection.files}
+    return {
+        **arrays,
+        "counts": signatures.counts.tolist(),
+        "tokens": signatures.tokens.tolist(),
+        "outputs": signatures.prompts.outputs,
+        "trace": trace.drop_columns(["gate_weights"]).to_pydict(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        pytest.param("tiny", 3, marks=pytest.mark.slow),
+        pytest.param("tiny", 30, marks=pytest.mark.nightly),
+        pytest.param("scale", 30, marks=pytest.mark.nightly),
+    ],
+)
+def test_captures_that_go_on_in_other_batches_record_the_same(
+    tmp_path: Path, tiny_olmoe_folder: str, model: str, wanted: int
+) -> None:
+    """In float32, whatever batches were planned before each kill."""
+    folders = killed(tmp_path, tiny_olmoe_folder if model == "tiny" else model, wanted, 400, 90, 2000)
+    expected = recorded(tmp_path / "whole")
+    for folder in folders:
+        assert sorted(contents(folder)) == FILES
+        assert recorded(folder) == expected
+    used = [Signatures.open(folder / "out.npz").meta["batch_tokens"] for folder in folders]
+    assert any(isinstance(one, list) for one in used), "no capture went on in other batches: nothing of that is tested"
 
 
 def test_one_that_dies_while_it_writes_its_files_goes_on(
@@ -111,7 +156,6 @@ def unfinished(tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.Monke
     ("options", "difference"),
     [
         ({"max_new_tokens": 5}, "`max_new_tokens` 3 and not 5"),
-        ({"batch_tokens": 401}, "`batch_tokens` 400 and not 401"),
         ({"dtype": "float64"}, "`dtype` 'float32' and not 'float64'"),
         ({"temperature": 0.5}, "`temperature` 0.0 and not 0.5"),
         ({"stop_at_eos": False}, "`stop_at_eos` True and not False"),
