@@ -62,7 +62,7 @@ def test_captures_killed_at_random_moments_end_as_one_that_was_not(
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """Return all that a capture recorded, but for the weights of the trace, which the shape of a batch rounds."""
+    """Return all that a capture recorded, but for what the shape of a batch rounds: gate weights, and their order."""
     signatures, trace = Signatures.load(folder / "out.npz"), parquet.read_table(folder / "out.trace.parquet")
     with np.load(folder / "out.coselection.npz") as coselection:
         arrays = {name: coselection[name].tolist() for name in coselection.files}
@@ -71,7 +71,8 @@ def recorded(folder: Path) -> dict[str, Any]:
         "counts": signatures.counts.tolist(),
         "tokens": signatures.tokens.tolist(),
         "outputs": signatures.prompts.outputs,
-        "trace": trace.drop_columns(["gate_weights"]).to_pydict(),
+        "experts": [sorted(experts) for experts in trace["experts"].to_pylist()],
+        "trace": trace.drop_columns(["gate_weights", "experts"]).to_pydict(),
     }
 
 
