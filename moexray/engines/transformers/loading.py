@@ -19,7 +19,7 @@ from moexray.engines.transformers.loading_report import load_checked
 from moexray.engines.transformers.memory import free_memory
 from moexray.engines.transformers.quiet import quiet
 from moexray.engines.transformers.resources import DTYPES
-from moexray.engines.transformers.stored_weights import check_scales, restore
+from moexray.engines.transformers.stored_weights import check_numbering, check_scales, restore
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.engines.transformers.tokenizers import read_tokenizer
 from moexray.errors import ModelError
@@ -102,6 +102,7 @@ def load_model(
             folder = folder_of(name, commit)
             if folder is not None:
                 check_scales(name, folder, packing)
+                check_numbering(name, folder)
                 restore(model, folder)
             if adapter is not None:
                 apply_adapter(model, adapter)

@@ -1,5 +1,6 @@
-"""Tensors as they are stored: what transformers reads without its scale, and what it resets after it was read."""
+"""Tensors as they are stored: what transformers reads without a scale, or renumbers, or resets after it was read."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from moexray.errors import ModelError
 
 # transformers 5.24 initialises these after it has loaded them, and so loses the value for skipped experts (zaya).
 _RESET = ".balancing_biases"
+
+# One tensor of one expert, where each expert has its own.
+_OF_AN_EXPERT = re.compile(r"(?P<before>.+\.experts)\.(?P<expert>\d+)\.(?P<after>.+)")
 
 
 def check_scales(name: str, folder: Path, packing: str | None) -> None:
@@ -34,6 +38,28 @@ def check_scales(name: str, folder: Path, packing: str | None) -> None:
             message = (
                 f"model {name}: {key} is stored as {tensor['dtype']}, and {without}: name a checkpoint that is not "
                 "packed, or download it anew"
+            )
+            raise ModelError(message)
+
+
+def check_numbering(name: str, folder: Path) -> None:
+    """Refuse experts whose numbers have a gap: transformers joins them in order, and would give each another number.
+
+    Raises
+    ------
+    ModelError
+        If the experts of a layer are not numbered from 0 without a gap.
+    """
+    numbers: dict[tuple[str, str], set[int]] = {}
+    for key in _headers(folder):
+        if found := _OF_AN_EXPERT.fullmatch(key):
+            numbers.setdefault((found["before"], found["after"]), set()).add(int(found["expert"]))
+    for (before, after), there in numbers.items():
+        absent = set(range(max(there) + 1)) - there
+        if absent:
+            message = (
+                f"model {name}: its files hold {before}.{max(there)}.{after}, but no {before}.{min(absent)}.{after}: "
+                "number experts from 0 without a gap, or name a checkpoint that is whole"
             )
             raise ModelError(message)
 

@@ -89,6 +89,13 @@ def test_layers_that_only_the_configuration_or_only_the_files_have_are_named(tmp
     assert "there is no layer 1" in refusal(configure(tmp_path, num_hidden_layers=1))
 
 
+def test_experts_whose_numbers_have_a_gap_are_named(tmp_path: Path) -> None:
+    """As pruning may leave them; their number is that of config.json, and each would get another place."""
+    experts = "model.layers.1.block_sparse_moe.experts"
+    found = refusal(change(save(tmp_path), renamed(f"{experts}.3.", f"{experts}.8.")))
+    assert re.search(rf"{experts}\.8\.w\d\.weight, but no {experts}\.3\.w\d\.weight", found)
+
+
 def test_a_shard_that_the_index_does_not_name_is_named(tmp_path: Path) -> None:
     found = refusal(split(save(tmp_path), named=lambda shard: "-00001-" in shard))
     assert "model-00002-of-00002.safetensors lies beside them, but the index does not name it" in found
@@ -119,7 +126,7 @@ def test_a_tensor_for_a_module_that_runs_which_nothing_reads_is_named(tmp_path: 
 
 def copy_of_the_last_layer(tensors: Tensors) -> Tensors:
     """Return a fourth layer, which predicts further tokens as DeepSeek's does."""
-    more = {name.replace("s.2.", "s.3."): tensor for name, tensor in tensors.items() if ".layers.2." in name}
+    more = {name.replace("layers.2.", "layers.3."): tensor for name, tensor in tensors.items() if ".layers.2." in name}
     return {**tensors, **more, "model.layers.3.eh_proj.weight": ONE, "model.layers.3.embed_tokens.weight": ONE}
 
 
