@@ -65,7 +65,7 @@ class Verification:
     Attributes
     ----------
     prompts, longest, new_tokens
-        How many prompts ran, tokens of the longest, and the most that were generated after one.
+        How many prompts ran, tokens of the longest, and the most tokens after one that passed the routers.
     tokens
         Tokens whose recording was compared with each sequence alone.
     agreement
@@ -127,7 +127,7 @@ def verify(
     return Verification(
         prompts=len(prompts),
         longest=max(sequence.prompt_length for sequence in sequences),
-        new_tokens=max(len(sequence.token_ids) - sequence.prompt_length for sequence in sequences) + 1,
+        new_tokens=max(len(sequence.token_ids) - sequence.prompt_length for sequence in sequences),
         tokens=sum(len(sequence.token_ids) for sequence in sequences),
         agreement=agreement,
         others=others,
@@ -150,7 +150,9 @@ def _compare_with_alone(
     share, more = _AGREEMENT.get(engine.model.dtype, _EXACT)
     for prompt, prompt_ids, sequence in zip(prompts, engine.tokenize(prompts), sequences, strict=True):
         ids, most = sequence.token_ids, generation.max_new_tokens
-        if ids[: sequence.prompt_length].tolist() != prompt_ids or not 0 <= len(ids) - len(prompt_ids) < max(1, most):
+        written = len(ids) - len(prompt_ids)
+        within = written >= 0 and (written < max(1, most) or prompt.output is not None)
+        if ids[: sequence.prompt_length].tolist() != prompt_ids or not within:
             message = (
                 f"{len(ids)} tokens were recorded for a prompt of {len(prompt_ids)} tokens and up to {most} "
                 "generated ones, of which the last is never routed: tokens are counted wrongly"

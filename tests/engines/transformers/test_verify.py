@@ -168,6 +168,17 @@ def test_a_true_engine_passes_and_every_weight_comes_back(model_type: str, dtype
         assert torch.equal(tensor, before[name]), name
 
 
+@pytest.mark.parametrize(("given", "new_tokens", "routed_after"), [(True, 32, 20), (False, 1, 0), (False, 0, 0)])
+def test_given_outputs_and_prompts_alone_are_tried_as_they_are_captured(
+    model: PreTrainedModel, given: bool, new_tokens: int, routed_after: int
+) -> None:
+    outputs = ("ghijklmnopqrstuvwxyz", "xyz") if given else (None, None)
+    prompts = [Prompt("abcdef", "c", "1", output=outputs[0]), Prompt("ab", "c", "2", output=outputs[1])]
+    found = verify(engine(model), [prompts], Generation(new_tokens))
+    assert (found.prompts, found.longest, found.new_tokens) == (2, 6, routed_after)
+    assert found.agreement == 1
+
+
 def test_weights_come_back_when_the_check_is_interrupted(
     model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

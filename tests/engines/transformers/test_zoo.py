@@ -5,15 +5,28 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from transformers import CONFIG_MAPPING
 
 from moexray.engines.transformers.architectures import moe_architectures
+from moexray.engines.transformers.configuration import greatest, layer_kinds, text_config
+from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.loading import LoadedModel
 from moexray.engines.transformers.profile import profile_of_config
 from moexray.engines.transformers.taps import check_type
 from moexray.errors import ModelError
 from moexray.routing import RouterLayout
 
-from .zoo import folders, model_types, tiny_model
-from .zoo_checks import HALF_PRECISION, check_against_routers, check_causes, check_conservation, record
+from .zoo import folders, model_types, tiny_config, tiny_model
+from .zoo_checks import (
+    HALF_PRECISION,
+    check_against_one_pass,
+    check_against_routers,
+    check_causes,
+    check_conservation,
+    letters,
+    record,
+    record_long,
+)
 
 LISTED = {architecture.model_type: architecture for architecture in moe_architectures()}
 RECORDED = sorted(name for name, architecture in LISTED.items() if architecture.tap != "refused")
@@ -63,3 +76,21 @@ def test_what_is_recorded_is_what_the_router_chose_and_what_made_the_logits(mode
         np.testing.assert_array_equal(other.token_ids, one.token_ids)
         np.testing.assert_array_equal(other.experts, one.experts)
         np.testing.assert_allclose(other.gate_weights, one.gate_weights, **HALF_PRECISION)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", RECORDED)
+def test_long_uneven_prompts_with_many_new_tokens_are_routed_as_alone(model_type: str) -> None:
+    model = tiny_model(model_type)
+    top_k = TransformersEngine(LoadedModel("tiny", model, letters())).layout.top_k
+    for sequence in record_long(model):
+        check_against_one_pass(model, sequence, top_k)
+
+
+@pytest.mark.parametrize("model_type", RECORDED)
+def test_every_kind_of_layer_that_an_architecture_has_by_default_is_built(model_type: str) -> None:
+    default, tiny = text_config(CONFIG_MAPPING[model_type]()), text_config(tiny_config(model_type))
+    assert layer_kinds(tiny) >= layer_kinds(default)
+    for name in ("sliding_window", "sliding_window_size", "attention_chunk_size", "index_topk", "index_block_size"):
+        if greatest(default, name):
+            assert greatest(tiny, name) <= 8, f"{name} does not matter for prompts this short"

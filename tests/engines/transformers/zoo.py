@@ -73,8 +73,14 @@ SMALL: dict[str, Any] = {
     "qk_nope_head_dim": 8,
     "qk_rope_head_dim": 8,
     "v_head_dim": 8,
-    "index_n_heads": 2,
+    "index_n_heads": 16,  # with few, scores of many tokens tie at 0
     "index_head_dim": 16,
+    "index_topk": 8,
+    "index_kpool": 4,
+    "attention_chunk_size": 8,
+    "block_size": 8,
+    "chunk_size": 16,
+    "mamba_chunk_size": 16,
     "o_lora_rank": 16,
     "o_groups": 2,
     "linear_head_dim": 8,
@@ -100,9 +106,20 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "bailing_hybrid": {"layer_group_size": 2},
     "beam": {"mlp_layer_types": ["dense", "sparse", "sparse", "sparse"]},
     "dbrx": {"d_model": 32, "attn_config": {"rope_theta": 1e4, "clip_qkv": 8.0}},
+    "dots1": {"layer_types": ["full_attention", "sliding_attention"] * 2},
     "deepseek_ocr2": {"text_config": {"mlp_layer_types": ["dense", "sparse", "sparse", "sparse"]}},
     "dots3_note": {
-        "text_config": {"num_key_value_heads": 4, "layer_types": ["full_attention"] * 4},
+        "text_config": {
+            "num_key_value_heads": 4,
+            "layer_types": ["indexed_attention", "sliding_attention"] * 2,
+            "swa_num_attention_heads": 2,  # as released: other heads in these layers
+            "swa_num_key_value_heads": 2,
+            "swa_q_lora_rank": 16,
+            "swa_kv_lora_rank": 16,
+            "swa_head_dim": 16,
+            "swa_qk_nope_head_dim": 8,
+            "swa_v_head_dim": 8,
+        },
         "vision_config": {"mlp_layer_types": ["dense", *["sparse"] * 3]},
     },
     "ernie4_5_vl_moe": {
@@ -130,23 +147,42 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "mamba_d_state": 8,
     },
     "hy_v4_vl": {"text_config": {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1]}}},
-    "inkling2": {"text_config": {"n_layers_per_attn_res_block": 2}},
+    "inkling_mm_model": {"text_config": {"layer_types": ["hybrid", "hybrid_sliding"] * 2}},
+    "inkling2": {"text_config": {"n_layers_per_attn_res_block": 2, "layer_types": ["hybrid", "hybrid_sliding"] * 2}},
     "inkling2_loop": {
-        "text_config": {"n_layers_per_attn_res_block": 1, "loop_layer_index_start": 1, "loop_layer_index_end": 3}
+        "text_config": {
+            "n_layers_per_attn_res_block": 1,
+            "loop_layer_index_start": 1,
+            "loop_layer_index_end": 3,
+            "layer_types": ["hybrid", "hybrid_sliding"] * 2,
+        }
     },
+    "kolibri1": {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "laguna": {"layer_types": ["sliding_attention", "full_attention"] * 2},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"]},
     "longcat_flash": {"zero_expert_num": 4},
+    "mellum": {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "minimax_m3_vl": {
+        "text_config": {
+            "layer_types": ["full_attention", "minimax_m3_sparse"] * 2,
+            "index_n_heads": 2,
+            "index_block_size": 8,
+            "index_topk_blocks": 2,
+        }
+    },
     "muse_spark": {
         "text_config": {"moe_hidden_size": 16},
         "audio_config": {"hidden_sizes": [8] * 4, "depths": [1] * 4},
     },
     "nemotron_h": {
-        "layers_block_type": ["linear_attention", "moe", "full_attention", "moe"],
+        "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp", "moe"],
+        "num_hidden_layers": 5,
         "mamba_num_heads": 4,
         "mamba_head_dim": 8,
         "ssm_state_size": 8,
         "n_groups": 2,
     },
+    "qwen2_moe": {"use_sliding_window": True, "layer_types": ["sliding_attention", "full_attention"] * 2},
     "qwen3_omni_moe_thinker": {"vision_start_token_id": 50, "text_config": {"sliding_window": None}},
     "qwen4_exp": {
         "text_config": {
@@ -157,7 +193,14 @@ OVERRIDES: dict[str, dict[str, Any]] = {
             "indexer_compress_ratio": 2,
         }
     },
-    "step3p7": {"text_config": {"pad_token_id": 0, "mlp_layer_types": ["dense", *["sparse"] * 3]}},
+    "step3p7": {
+        "text_config": {
+            "pad_token_id": 0,
+            "mlp_layer_types": ["dense", *["sparse"] * 3],
+            "layer_types": ["full_attention", "sliding_attention"] * 2,
+            "num_sliding_attention_heads": 2,  # as released: other heads in these layers
+        }
+    },
     "zaya": {"num_experts_per_tok": 1},
 }
 

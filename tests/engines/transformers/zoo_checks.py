@@ -19,8 +19,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
+from moexray.engines.transformers.sharing import sharing_of
 from moexray.generation import Generation
 from moexray.prompts import Prompt
+from moexray.recording.batches import plan_batches
 from moexray.recording.checking import check_sequence
 from moexray.routing import RoutedSequence, RouterLayout
 
@@ -28,6 +30,9 @@ from ...tiny_models import routed
 
 NEW_TOKENS = 4
 TEXTS = ("aQwertyU", "zX", "mnbvC")
+# Longer than the windows, chunks and blocks of the zoo, and than what its sparse attention selects.
+LONG_TEXTS = ("QwErtYuiopASdfgHjklzxCVbnm" * 3, "k", "mnbvCxzLkjhGfdsaPoiuyTrewq" + "aBcDeFg")
+MANY_NEW_TOKENS = 40
 HALF_PRECISION: dict[str, Any] = {"rtol": 2e-3, "atol": 1e-6}
 
 # From a router and what it returns to its selections and their weights, both (tokens, k).
@@ -46,10 +51,37 @@ def record(model: PreTrainedModel, batch_size: int) -> tuple[RouterLayout, list[
     engine = TransformersEngine(LoadedModel("tiny", model, letters()))
     prompts = [Prompt(text, category="c", id=text) for text in TEXTS]
     generation = Generation(NEW_TOKENS)
-    if engine.batching == "alone":
+    groups = engine.groups(engine.lengths(prompts, generation), generation)
+    if len(set(groups.tolist())) > 1 or groups[0] < 0:
         batch_size = 1
     batches = [prompts[start : start + batch_size] for start in range(0, len(prompts), batch_size)]
     return engine.layout, [one for batch in batches for one in routed(engine, batch, generation, want={"weights"})]
+
+
+def record_long(model: PreTrainedModel) -> list[RoutedSequence]:
+    """Run `LONG_TEXTS` with many new tokens, those together that the engine lets share a batch, in their order."""
+    engine = TransformersEngine(LoadedModel("tiny", model, letters()))
+    prompts = [Prompt(text, category="c", id=str(place)) for place, text in enumerate(LONG_TEXTS)]
+    # A cache that drops tokens later on has no counterpart in one pass.
+    written = sharing_of(model.config).written
+    generation = Generation(MANY_NEW_TOKENS if written is None else written + 1)
+    lengths = engine.lengths(prompts, generation)
+    groups = engine.groups(lengths, generation)
+    found: dict[int, RoutedSequence] = {}
+    for batch in plan_batches(lengths, generation.max_new_tokens, max(engine.budget(), 1000), groups=groups):
+        sequences = routed(engine, [prompts[place] for place in batch], generation)
+        found.update(zip(batch, sequences, strict=True))
+    return [found[place] for place in range(len(prompts))]
+
+
+def check_against_one_pass(model: PreTrainedModel, sequence: RoutedSequence, top_k: Sequence[int]) -> None:
+    """Compare a sequence that was generated in a batch with one pass alone and without a cache, which is greedy."""
+    ids = sequence.token_ids.tolist()
+    likeliest = logits(model, ids).argmax(-1).tolist()
+    assert likeliest[sequence.prompt_length - 1 : -1] == ids[sequence.prompt_length :]
+    for place, (selected, _) in enumerate(routers_say(model, ids)):
+        recorded = np.sort(sequence.experts[:, place, : top_k[place]], axis=1)
+        np.testing.assert_array_equal(recorded, np.sort(selected, axis=1))
 
 
 def check_against_routers(model: PreTrainedModel, layout: RouterLayout, sequences: Sequence[RoutedSequence]) -> None:
