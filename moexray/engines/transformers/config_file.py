@@ -43,7 +43,8 @@ def _read(source: str, revision: str | None, *, trust_remote_code: bool) -> Any:
             return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
     except CheckpointCodeError:
         held, given = PreTrainedConfig.get_config_dict(source, revision=revision)
-        if "auto_map" in held or held.get("model_type") not in CONFIG_MAPPING:
+        kind = held.get("model_type")
+        if "auto_map" in held or not isinstance(kind, str) or kind not in CONFIG_MAPPING:
             raise
     for part in _parts(held):
         _mend_dtype(part)

@@ -22,6 +22,9 @@ def explained(name: str) -> Iterator[None]:
     """Turn errors in reading a model into one sentence."""
     try:
         yield
+    except RecursionError as error:
+        message = f"model {name} could not be loaded: brackets in one of its JSON files are nested too deeply"
+        raise ModelError(message) from error
     except (OSError, ValueError, KeyError, ImportError, SafetensorError, pickle.UnpicklingError) as error:
         raise ModelError(_reason(name, error)) from error
     except (ModelError, CheckpointCodeError) as error:

@@ -12,6 +12,7 @@ from moexray.engines.transformers.architectures import model_class
 from moexray.engines.transformers.checkpoint import commit_of, folder_of, source_of
 from moexray.engines.transformers.checkpoint_code import check_generates, explained_code
 from moexray.engines.transformers.checkpoint_config import known_dtype, packing_of, quantization_of, read_config
+from moexray.engines.transformers.configuration import greatest, text_config
 from moexray.engines.transformers.end_tokens import check_generation_settings
 from moexray.engines.transformers.failures import explained, is_out_of_memory
 from moexray.engines.transformers.fingerprint import fingerprint_of_adapter, fingerprint_of_folder
@@ -23,6 +24,8 @@ from moexray.engines.transformers.stored_weights import check_numbering, check_s
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.engines.transformers.tokenizers import read_tokenizer
 from moexray.errors import ModelError
+
+_MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,17 @@ def load_model(
 
 
 def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """Build the model of a configuration without its weights."""
+    """Build the model of a configuration without its weights.
+
+    Raises
+    ------
+    ModelError
+        If it has more layers than any model, which would take hours and all memory to build.
+    """
+    layers = greatest(text_config(config), "num_hidden_layers")
+    if layers is not None and layers > _MOST_LAYERS:
+        message = f"its config.json says that it has {layers:,} layers, and no model has more than {_MOST_LAYERS:,}"
+        raise ModelError(message)
     with torch.device("meta"), quiet(), explained_code("building the model of its configuration"):
         skeleton: PreTrainedModel = model_class(config.model_type).from_config(
             config, trust_remote_code=trust_remote_code

@@ -108,6 +108,9 @@ def selections_per_token(model: nn.Module, taps: Sequence[Tap], token: int) -> t
 def _generic_tap(path: str, layer: int, module: nn.Module) -> Tap | None:
     experts_of = argument(module, SELECTION_NAMES)
     experts = getattr(module, "num_experts", None)
+    if isinstance(experts, int) and experts < 1:
+        message = f"layer {layer} has {experts} experts, by its config.json: correct the number there"
+        raise ModelError(message)
     if experts_of is None or not isinstance(experts, int):
         return None
     return Tap(layer, path, experts, module, experts_of, argument(module, WEIGHT_NAMES), holders=(module,))
