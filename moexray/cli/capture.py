@@ -155,6 +155,14 @@ def capture(
             rich_help_panel=_RECORDING,
         ),
     ] = None,
+    reproducible: Annotated[
+        bool,
+        typer.Option(
+            "--reproducible",
+            help="Run every prompt alone, so that its text and routing depend on no other, in any dtype; slower.",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = False,
     trace: Annotated[bool, typer.Option("--trace", hidden=True)] = False,
     weights: Annotated[bool, typer.Option("--weights", hidden=True)] = False,
     coselection: Annotated[bool, typer.Option("--coselection", hidden=True)] = False,
@@ -207,6 +215,7 @@ def capture(
             template_options=_by_name(template_options or []),
             system=system,
             batch_tokens=batch_tokens,
+            reproducible=reproducible,
             verify=verify,
             on_progress=status.update,
         )

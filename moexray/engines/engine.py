@@ -159,6 +159,10 @@ class Engine(Protocol):
         """Return how many tokens, padding included, fit into memory together (``batching="tokens"``)."""
         return 4096
 
+    def cost_of_generated(self) -> float:
+        """Return the memory that a generated token takes, as a share of what a token of a prompt takes."""
+        return 1.0
+
     def observations(self) -> Mapping[str, Sequence[str]]:
         """Return what only shows while prompts run, for the meta of signatures: lists of names by name."""
         return {}

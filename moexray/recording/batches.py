@@ -104,19 +104,19 @@ def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) 
 
 
 def plan_batches(
-    lengths: NDArray[np.integer], new_tokens: int, batch_tokens: int, *, groups: NDArray[np.integer] | None = None
+    lengths: NDArray[np.integer], new_tokens: float, batch_tokens: int, *, groups: NDArray[np.integer] | None = None
 ) -> list[list[int]]:
     """Put prompts of similar length together, the longest first, each batch within the budget.
 
-    A batch costs its rows times the length of its longest prompt with the tokens generated after it, padding
-    included. The longest come first, so that what does not fit into memory shows at once.
+    A batch costs its rows times what its longest prompt costs with the tokens generated after it, padding included.
+    The longest come first, so that what does not fit into memory shows at once.
 
     Parameters
     ----------
     lengths
         Tokens of each prompt ``(prompts,)``.
     new_tokens
-        The most tokens that are generated after each.
+        What the tokens generated after each cost, at most, in tokens of prompts.
     batch_tokens
         The most that a batch may cost. A prompt that costs more by itself runs alone.
     groups
@@ -142,7 +142,7 @@ def _planned(
     if job.is_given:
         return plan_batches(most_tokens, 0, budget, groups=engine.groups(most_tokens, Generation(0)))
     groups = engine.groups(lengths, job.generation)
-    return plan_batches(lengths, job.generation.max_new_tokens, budget, groups=groups)
+    return plan_batches(lengths, engine.cost_of_generated() * job.generation.max_new_tokens, budget, groups=groups)
 
 
 def halves(batches: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -162,9 +162,10 @@ def _budget(engine: Engine, job: Job) -> int | None:
     if engine.batching == "alone":
         return 1
     if engine.batching == "tokens":
-        return job.batch_tokens or engine.budget()
-    if job.batch_tokens is not None:
-        message = f"engine {engine.description['engine']} decides what runs together: leave out `batch_tokens`"
+        return 1 if job.reproducible else job.batch_tokens or engine.budget()
+    asked = "reproducible" if job.reproducible else "batch_tokens"
+    if job.reproducible or job.batch_tokens is not None:
+        message = f"engine {engine.description['engine']} decides what runs together: leave out `{asked}`"
         raise CaptureError(message)
     return None
 

@@ -50,6 +50,7 @@ def capture(
     template_options: Mapping[str, Any] | None = None,
     system: str | None = None,
     batch_tokens: int | None = None,
+    reproducible: bool = False,
     verify: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Signatures:
@@ -83,8 +84,11 @@ def capture(
         The name of the template where the tokenizer has several, variables that it reads such as
         ``{"enable_thinking": False}``, and a system message before every prompt.
     batch_tokens
-        The most tokens that run together, padding included; by default what memory holds. It changes speed and
-        memory, not what is recorded.
+        The most tokens that run together, padding included; by default what memory holds. A generated token counts by
+        the memory that it takes beside a token of a prompt. Batches change speed and memory; in float32 and float64
+        they change no more than near ties, in half precision they change texts (docs/architectures.md).
+    reproducible
+        Run every prompt alone, so that what is recorded of it depends on no other, in any number format. Slower.
     verify
         First check, on the longest prompt, its batch and the batch with most padding, that each prompt is routed as
         alone, and that the recorded experts, and no others, make the logits.
@@ -105,7 +109,7 @@ def capture(
         If a file cannot be written.
     """
     generation = Generation(max_new_tokens, stop_at_eos, temperature, top_p, seed)
-    job = Job(prompts, generation, None if out is None else Path(out), _names(record), batch_tokens)
+    job = Job(prompts, generation, None if out is None else Path(out), _names(record), batch_tokens, reproducible)
     options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
     options["adapter"] = adapter and str(adapter)
     options |= {"template_options": dict(template_options) if template_options else None, "system": system}
@@ -127,11 +131,19 @@ def capture_with(
     out: str | Path | None = None,
     record: Collection[str] = (),
     batch_tokens: int | None = None,
+    reproducible: bool = False,
     verify: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Signatures:
     """Record `prompts` through an engine that is already open, and leave it open; see `capture`."""
-    job = Job(prompts, generation or Generation(), None if out is None else Path(out), _names(record), batch_tokens)
+    job = Job(
+        prompts,
+        generation or Generation(),
+        None if out is None else Path(out),
+        _names(record),
+        batch_tokens,
+        reproducible,
+    )
     reporter = Reporter(on_progress, str(engine.description["model"]), len(prompts))
     with journal_of(job.out) as journal:
         check_journal(journal)
@@ -196,6 +208,7 @@ def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:
         "max_new_tokens": None if job.is_given else generation.max_new_tokens,
         "stop_at_eos": None if job.is_given else generation.stop_at_eos,
         "batch_tokens": done["batch_tokens"] if len(done["batch_tokens"]) > 1 else done["batch_tokens"][0],
+        "reproducible": job.reproducible,
         "do_sample": drawn,
         "temperature": generation.temperature if drawn else None,
         "top_p": generation.top_p if drawn else None,

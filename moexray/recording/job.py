@@ -45,11 +45,15 @@ class Job:
     out: Path | None = None
     record: Collection[str] = ()
     batch_tokens: int | None = None
+    reproducible: bool = False
 
     def __post_init__(self) -> None:
         _check_prompts(self.prompts)
         if self.batch_tokens is not None:
             object.__setattr__(self, "batch_tokens", number("batch_tokens", self.batch_tokens, index))
+        if self.reproducible and self.batch_tokens is not None:
+            message = "`reproducible` runs every prompt alone: leave out `batch_tokens`"
+            raise CaptureError(message)
         if self.batch_tokens is not None and self.batch_tokens < 1:
             message = f"`batch_tokens` is {self.batch_tokens}: it must be at least 1"
             raise CaptureError(message)

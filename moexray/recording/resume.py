@@ -22,6 +22,7 @@ _PARAMETERS = {
     "template_options",
     "system",
     "adapter",
+    "reproducible",
     "record",
     *(one.name for one in fields(Generation)),
 }
@@ -41,6 +42,7 @@ def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:
         "number of prompts": len(job.prompts),
         "prompts": _fingerprint(job.prompts),
         **asdict(job.generation),
+        "reproducible": job.reproducible,
         "record": sorted(job.record),
     }
 

@@ -37,5 +37,12 @@ def test_only_prompts_of_one_group_share_a_batch(prompts: list[tuple[int, int]],
         assert [own[batch].tolist() for batch in as_if_alone] == [one for one in batches if groups[one[0]] == group]
 
 
+def test_a_generated_token_counts_by_the_memory_that_it_takes() -> None:
+    """Ten prompts of 10 tokens fit into 200 with 10 tokens more each, and with 40 that take a quarter."""
+    lengths = np.full(20, 10)
+    assert plan_batches(lengths, 0.25 * 40, 200) == plan_batches(lengths, 10, 200)
+    assert [len(batch) for batch in plan_batches(lengths, 10, 200)] == [10, 10]
+
+
 def test_batches_that_do_not_fit_are_split_into_single_prompts_at_most() -> None:
     assert halves([[4, 1, 7], [2]]) == [[4, 1], [7], [2]]

@@ -43,7 +43,7 @@ from moexray.engines.transformers.preparation import (
     unwrapped,
 )
 from moexray.engines.transformers.prompt_tokens import PromptTokens
-from moexray.engines.transformers.resources import fitting_tokens
+from moexray.engines.transformers.resources import fitting_tokens, sizes_of_token
 from moexray.engines.transformers.sampling import DrawByPrompt, TellTokens
 from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
@@ -188,6 +188,10 @@ class TransformersEngine(Engine):
     def budget(self) -> int:
         """Return how many tokens, padding included, fit into the free memory."""
         return fitting_tokens(self._model)
+
+    def cost_of_generated(self) -> float:
+        """Return the share of keys and values, which a generated token keeps: few of them are computed at once."""
+        return sizes_of_token(self._model).share_of_generated
 
     def observations(self) -> Mapping[str, Sequence[str]]:
         """Return the experts implementations that have run: transformers may change it while it generates."""

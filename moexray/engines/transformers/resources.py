@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,8 +20,10 @@ DTYPES = {
 }
 
 # Larger batches are no faster: a CPU is busy, and a GPU's matrices are large enough.
-_MOST = {"cpu": 4096}
+_MOST = {"cpu": 16384}
 _MOST_ELSEWHERE = 32768
+# Where the system does not say how much memory is free.
+_MOST_UNKNOWN = 4096
 # Share of the free memory that a batch may take by our estimate: activations outlive a layer, allocators keep more.
 _SHARE = 0.25
 # The width of a model whose configuration does not name it.
@@ -40,8 +43,8 @@ def fitting_tokens(model: PreTrainedModel) -> int:
     most = _MOST.get(device.type, _MOST_ELSEWHERE)
     free = free_memory(device)
     if free is None:
-        return min(most, _MOST["cpu"])
-    fitting = max(1, min(most, int(_SHARE * free / bytes_per_token(text_config(model.config), model.dtype.itemsize))))
+        return min(most, _MOST_UNKNOWN)
+    fitting = max(1, min(most, int(_SHARE * free / sizes_of_token(model).of_prompt)))
     return int(2 ** (fitting.bit_length() - 1))
 
 
@@ -66,8 +69,31 @@ def fastest_that_fits(speeds: Mapping[str, float], gigabytes: Mapping[str, float
     return max(fitting, key=lambda name: speeds[name], default=None)
 
 
-def bytes_per_token(config: Any, itemsize: int) -> int:
-    """Return about how much memory a token of a batch takes: its keys and values, and what one layer computes.
+@dataclass(frozen=True)
+class Sizes:
+    """About how many bytes a token of a batch takes: what is kept of it in all layers, and what one layer computes."""
+
+    keys_and_values: int
+    of_a_layer: int
+
+    @property
+    def of_prompt(self) -> int:
+        """Bytes of a token of a prompt."""
+        return self.keys_and_values + self.of_a_layer
+
+    @property
+    def share_of_generated(self) -> float:
+        """What a generated token takes of that: it is computed when all before it are, so only its keys and values."""
+        return self.keys_and_values / self.of_prompt
+
+
+def sizes_of_token(model: PreTrainedModel) -> Sizes:
+    """Estimate what a token of a batch takes from the configuration of a model, and its number format."""
+    return sizes_by_config(text_config(model.config), model.dtype.itemsize)
+
+
+def sizes_by_config(config: Any, itemsize: int) -> Sizes:
+    """Estimate what a token of a batch takes from the configuration of its decoder, and the bytes of a number.
 
     The greatest of each size is taken where layers differ, and the usual ones where a configuration does not name them.
     """
@@ -79,7 +105,7 @@ def bytes_per_token(config: Any, itemsize: int) -> int:
     selected = greatest(config, *TOP_K) or 1
     inner = greatest(config, "moe_intermediate_size") or greatest(config, "intermediate_size") or 4 * hidden
     of_a_layer = 8 * hidden + selected * (2 * hidden + 3 * inner)
-    return (2 * layers * of_keys * head + of_a_layer) * itemsize
+    return Sizes(2 * layers * of_keys * head * itemsize, of_a_layer * itemsize)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from transformers import CONFIG_MAPPING, Ernie4_5_VLMoeConfig, MixtralConfig, Pr
 from moexray.engines.transformers.architectures import moe_architectures
 from moexray.engines.transformers.checkpoint_config import dtype_of, quantization_of
 from moexray.engines.transformers.configuration import greatest, layer_kinds, rope_types, text_config, value
-from moexray.engines.transformers.resources import bytes_per_token
+from moexray.engines.transformers.resources import sizes_by_config
 
 RECORDED = [architecture.model_type for architecture in moe_architectures() if architecture.tap != "refused"]
 
@@ -21,8 +21,8 @@ def test_the_default_configuration_of_every_architecture_is_read(model_type: str
     config = CONFIG_MAPPING[model_type]()
     text = text_config(config)
     # A token has at least a hidden state of a hundred numbers, and no model keeps a gigabyte for it.
-    assert 2 * 100 < bytes_per_token(text, 2) < 10**9
-    assert bytes_per_token(text, 4) == 2 * bytes_per_token(text, 2)
+    assert 2 * 100 < sizes_by_config(text, 2).of_prompt < 10**9
+    assert sizes_by_config(text, 4).of_prompt == 2 * sizes_by_config(text, 2).of_prompt
     assert isinstance(dtype_of(config), torch.dtype)
     assert quantization_of(config) is None
     assert (greatest(text, "max_position_embeddings") or 1) > 0
@@ -37,7 +37,9 @@ def test_the_greatest_of_layers_that_differ_counts() -> None:
     mixed = MixtralConfig(**sizes, head_dim=16, per_layer_config={1: {"head_dim": 32}, 3: {"head_dim": 32}})
     assert greatest(mixed, "head_dim") == 32
     assert value(mixed, "head_dim") is None
-    assert bytes_per_token(mixed, 2) == bytes_per_token(large, 2) > bytes_per_token(small, 2)
+    assert (
+        sizes_by_config(mixed, 2).of_prompt == sizes_by_config(large, 2).of_prompt > sizes_by_config(small, 2).of_prompt
+    )
 
 
 def test_the_greatest_of_a_list_counts() -> None:
@@ -56,7 +58,7 @@ def test_the_greatest_of_a_list_counts() -> None:
     ],
 )
 def test_code_that_names_its_sizes_otherwise_gets_a_budget(config: Any) -> None:
-    assert bytes_per_token(text_config(config), 2) > 0
+    assert sizes_by_config(text_config(config), 2).of_prompt > 0
 
 
 def test_numbers_that_are_no_whole_numbers_are_left_out() -> None:

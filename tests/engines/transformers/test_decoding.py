@@ -77,6 +77,8 @@ def test_texts_that_end_early_leave_the_batch_of_any_architecture(
     width, most = max(map(len, TEXTS)), max(len(one.token_ids) - one.prompt_length for one in alone)
     assert rows_that_ran(heard_stretches) < len(TEXTS) * (width + most), "no text left the batch"
     assert needed <= rows_that_ran(heard_stretches)
+    for one, without_text in zip(alone, routed(engine, prompts, Generation(0)), strict=True):
+        np.testing.assert_array_equal(without_text.experts, one.experts[: one.prompt_length])
 
 
 @TWO_FAMILIES

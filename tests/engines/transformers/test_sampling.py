@@ -1,5 +1,7 @@
 """Drawn tokens follow the model's probabilities, and do not depend on who else is in the batch."""
 
+from zlib import crc32
+
 import pytest
 import torch
 from scipy.stats import chisquare
@@ -35,6 +37,28 @@ def test_only_the_likeliest_that_make_up_top_p_are_drawn() -> None:
     """The first two have probabilities 0.55 and 0.20: together they are the fewest that reach 0.7."""
     assert set(drawn(Generation(temperature=1.0, top_p=0.7), 2000).tolist()) == {1, 3}
     assert set(drawn(Generation(temperature=1.0, top_p=1e-9), 50).tolist()) == {1}
+
+
+def test_logits_that_differ_by_rounding_draw_the_same_but_for_near_ties() -> None:
+    """Noise of 1/1,000 moves each probability by as much, and about so many draws, in whatever order tokens are."""
+    draws, size = 400, 300
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(draws, size, generator=generator)
+    moved = logits + 1e-3 * torch.randn(draws, size, generator=generator)
+    ids = [str(i) for i in range(draws)]
+    first, second = (
+        DrawByPrompt(Generation(temperature=1.0), ids)(torch.empty(draws, 0), one).argmax(dim=1)
+        for one in (logits, moved)
+    )
+    assert (first != second).sum() <= 4
+
+
+def test_ids_of_one_checksum_have_streams_of_their_own() -> None:
+    ids = ["plumless", "buckeroo"]
+    assert crc32(ids[0].encode()) == crc32(ids[1].encode())
+    logits = torch.zeros(2, 50)
+    draw = DrawByPrompt(Generation(temperature=1.0), ids)
+    assert any(len(set(draw(torch.empty(2, 0), logits).argmax(dim=1).tolist())) > 1 for _ in range(5))
 
 
 @TWO_FAMILIES
