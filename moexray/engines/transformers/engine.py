@@ -33,7 +33,7 @@ from moexray.engines.transformers.hooks import (
     observe_implementations,
 )
 from moexray.engines.transformers.loading import LoadedModel, load_model
-from moexray.engines.transformers.numbers import check_numbers
+from moexray.engines.transformers.numbers import LogitNumbers, check_numbers, check_routers
 from moexray.engines.transformers.preparation import (
     changed_outputs,
     set_evaluation_mode,
@@ -140,6 +140,7 @@ class TransformersEngine(Engine):
         self._end_tokens = end_tokens_of(self._model, embeddings)
         self._padding = min(self._end_tokens, default=0)
         self._taps = find_taps(self._model)
+        check_routers(self._model, self._taps)
         self._implementations: set[str] = set()
         self._is_open = True
         with ExitStack() as changes:
@@ -349,9 +350,11 @@ class TransformersEngine(Engine):
         draws = DrawByPrompt(generation, [prompt.id for prompt in prompts]) if generation.temperature > 0 else None
         tells = None if on_tokens is None else TellTokens(on_tokens, sum(map(len, token_ids)))
 
+        numbers = LogitNumbers()
+
         def processors(rows: NDArray[np.int64]) -> LogitsProcessorList:
             drawn = None if draws is None else draws.of(rows)
-            return LogitsProcessorList([one for one in (tells, drawn) if one is not None])
+            return LogitsProcessorList([one for one in (numbers.of(rows), tells, drawn) if one is not None])
 
         try:
             heard = hear(
@@ -387,6 +390,7 @@ class TransformersEngine(Engine):
                     gate_weights=None if heard.weights is None else heard.weights[row, own],
                 )
             )
+        numbers.check(self._model, [prompt.id for prompt in prompts])
         return sequences
 
     def _check_range(self, experts: NDArray[np.int16]) -> None:

@@ -24,7 +24,6 @@ Damage = Callable[[Any], torch.Tensor]
 DAMAGES: dict[str, tuple[Damage, int]] = {
     "model.embed_tokens.weight": (lambda model: model.model.embed_tokens.weight[token("Z")], 0),
     "model.layers.1.self_attn.o_proj.weight": (lambda model: model.model.layers[1].self_attn.o_proj.weight[0], 1),
-    "model.layers.1.mlp.gate.weight": (lambda model: model.model.layers[1].mlp.gate.weight[0], 1),
     "model.layers.0.mlp.experts.down_proj": (lambda model: model.model.layers[0].mlp.experts.down_proj, 1),
     "model.layers.2.input_layernorm.weight": (lambda model: model.model.layers[2].input_layernorm.weight, 2),
 }
@@ -61,6 +60,36 @@ def test_verification_names_the_same_layer(weight: str, monkeypatch: pytest.Monk
     said = rf"the router of layer {DAMAGES[weight][1]} .*: {re.escape(weight)} holds"
     with pytest.raises(ModelError, match=said):
         verify(damaged(weight, torch.nan))
+
+
+@pytest.mark.parametrize(
+    ("weight", "damage"),
+    [
+        ("lm_head.weight", lambda model: model.lm_head.weight[7]),
+        ("model.layers.2.mlp.experts.down_proj", lambda model: model.model.layers[2].mlp.experts.down_proj),
+    ],
+)
+def test_weights_after_the_last_router_are_found_by_the_logits(weight: str, damage: Damage) -> None:
+    engine = engine_of()
+    with torch.no_grad():
+        damage(engine.model).fill_(torch.nan)
+    said = rf"^prompt 'first': the logits are NaN or infinity, though .*: {re.escape(weight)} holds"
+    with pytest.raises(ModelError, match=said):
+        routed(engine, PROMPTS, Generation(3))
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [("deepseek_v3", "e_score_correction_bias"), ("gpt_oss", "bias"), ("olmoe", "weight")]
+)
+def test_a_damaged_router_is_refused_before_anything_runs(family: str, name: str) -> None:
+    """The correction bias of DeepSeek decides what is selected, and enters no weight."""
+    model = random_model(FAMILIES[family](), torch.float32)
+    tensors = dict([*model.named_parameters(), *model.named_buffers()])
+    path = next(path for path in tensors if re.search(rf"layers\.1\..*(gate|router)\.{name}$", path))
+    with torch.no_grad():
+        tensors[path][-1] = torch.nan
+    with pytest.raises(ModelError, match=rf"^{re.escape(path)} holds NaN, so what layer 1 selects means nothing"):
+        TransformersEngine(LoadedModel("tiny", model, tokenizer_of_letters()))
 
 
 def test_an_overflow_of_float16_names_a_wider_format() -> None:
