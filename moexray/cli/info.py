@@ -40,7 +40,7 @@ def info(
 
 def _of_signatures(signatures: Signatures) -> dict[str, Any]:
     sums = zip(short_names(signatures.segments), signatures.tokens.sum(axis=0).tolist(), strict=True)
-    return {
+    counted = {
         "kind": "signatures",
         "prompts": len(signatures),
         "categories": dict(sorted(Counter(signatures.prompts.categories).items())),
@@ -49,8 +49,8 @@ def _of_signatures(signatures: Signatures) -> dict[str, Any]:
         "top_k": sorted(set(signatures.top_k.tolist())),
         **{f"{name} tokens": tokens for name, tokens in sums},
         "prompts without generated tokens": int((~signatures.has_tokens("generated")).sum()),
-        **signatures.meta,
     }
+    return counted | {key: value for key, value in signatures.meta.items() if key not in counted}
 
 
 def _of_counts(file: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def signatures(folder: Path, *, name: str = "s", seed: int = 0) -> Signatures:
             Segment("prompt", evil("kind").replace("/", "")),
             Segment("generated", evil("other").replace("/", "")),
         ),
-        meta={"model": evil("model"), evil("key"): evil("value"), "list": [evil("value")]},
+        meta={"model": evil("model"), evil("key"): evil("value"), "list": [evil("value")], "prompts": "none"},
     )
     found.save(folder / f"{name}.npz")
     columns = parquet.read_table(folder / "plain.parquet").to_pydict()
@@ -186,6 +186,7 @@ def test_json_holds_the_texts_as_they_are(run: Run, folder: Path, monkeypatch: p
     found = json.loads(run("info", "s.npz", "--json").stdout)
     assert set(found["categories"]) == set(Signatures.open("s.npz").prompts.categories)
     assert found[evil("key")] == evil("value")
+    assert found["prompts"] == len(Signatures.open("s.npz")), "what meta says is not what is counted"
 
 
 @pytest.mark.slow

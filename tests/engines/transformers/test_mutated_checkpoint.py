@@ -4,6 +4,7 @@ import json
 from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from moexray.prompts import Prompt, chat_prompt
 from ... import tiny_models
 from ...mutation import mutated_text
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     *(0, -1, 1, 7, 10**6, 10**30, 1.5, 8.0, 1e308, "x", "", "8", "torch.float16", None, True, False, [], {}),
     *([1, 2], ["a"], {"a": 1}, [[1]], "\x1b[31m", "x" * 3000),
 )
