@@ -16,7 +16,7 @@ from moexray.engines.transformers.taps import check_type
 from moexray.errors import ModelError
 from moexray.routing import RouterLayout
 
-from .zoo import folders, model_types, tiny_config, tiny_model
+from .zoo import folders, model_types, released_choice, tiny_config, tiny_model
 from .zoo_checks import (
     HALF_PRECISION,
     check_against_one_pass,
@@ -94,3 +94,16 @@ def test_every_kind_of_layer_that_an_architecture_has_by_default_is_built(model_
     for name in ("sliding_window", "sliding_window_size", "attention_chunk_size", "index_topk", "index_block_size"):
         if greatest(default, name):
             assert greatest(tiny, name) <= 8, f"{name} does not matter for prompts this short"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("model_type", RECORDED)
+def test_routers_that_choose_as_released_models_do_are_recorded(model_type: str) -> None:
+    """An architecture's default configuration is that of a released model: its k, groups, scales and shapes."""
+    model = tiny_model(model_type, **released_choice(model_type))
+    layout, alone = record(model, 1)
+    check_against_routers(model, layout, alone)
+    check_conservation(layout, alone)
+    _, together = record(model, 3)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(other.experts, one.experts)

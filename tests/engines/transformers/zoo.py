@@ -12,6 +12,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, PreTraine
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES, model_type_to_module_name
 
 from moexray.engines.transformers.architectures import model_class
+from moexray.engines.transformers.configuration import greatest, text_config
 
 MODELS = Path(transformers.__file__).parent / "models"
 VOCABULARY = 52
@@ -204,6 +205,11 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "zaya": {"num_experts_per_tok": 1},
 }
 
+# How a router chooses: sizes of `SMALL` that a released model has otherwise.
+_CHOICE = ("num_experts_per_tok", "moe_topk", "moe_top_k", "moe_k", "top_k_experts", "n_group", "topk_group")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_MOST_EXPERTS = 64
+
 # Where the router of transformers 5.23 refuses float64.
 FLOAT32 = {"inkling2"}
 
@@ -228,6 +234,25 @@ def tiny_config(model_type: str, **sizes: Any) -> PreTrainedConfig:
     return kind(**_merged(_merged(_small(kind), OVERRIDES.get(model_type, {})), sizes))
 
 
+def released_choice(model_type: str) -> dict[str, Any]:
+    """Return sizes for `tiny_config` with which routers choose as in the released model that is the class's default.
+
+    Its k and its groups, among as many experts, 64 at most: width and depth alone are tiny.
+    """
+    config = CONFIG_MAPPING[model_type]()
+    text = text_config(config)
+    names = {field.name for field in dataclasses.fields(type(text))} | set(text.attribute_map)
+    names -= {alias for alias, name in text.attribute_map.items() if name in names and name in SMALL}
+    found = {name: greatest(text, name) for name in (*_CHOICE, *_EXPERTS) if name in names}
+    sizes = {
+        name: min(number, _MOST_EXPERTS) if name in _EXPERTS else number
+        for name, number in found.items()
+        if number is not None and number > 0
+    }
+    part = next((name for name in config.sub_configs if getattr(config, name, None) is text), None)
+    return sizes if part is None else {part: sizes}
+
+
 def tiny_model(model_type: str, dtype: torch.dtype | None = None, **sizes: Any) -> PreTrainedModel:
     """Return random weights large enough that tokens scatter over experts and that attention matters."""
     torch.manual_seed(20260311)
@@ -246,7 +271,8 @@ def tiny_model(model_type: str, dtype: torch.dtype | None = None, **sizes: Any) 
             if name.endswith(("bias", "biases")):  # those that correct which experts are chosen
                 buffer.normal_(std=0.05)
             elif name.endswith("tid2eid"):
-                buffer.copy_(torch.rand(len(buffer), 8).argsort(1)[:, : buffer.shape[1]])
+                experts = model.config.n_routed_experts
+                buffer.copy_(torch.rand(len(buffer), experts).argsort(1)[:, : buffer.shape[1]])
     return model
 
 
