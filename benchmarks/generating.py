@@ -22,7 +22,8 @@ def bare_generate(
 ) -> None:
     """Generate in the batches that capture makes, without a hook; the engine only tokenizes."""
     encoded = engine.tokenize(prompts)
-    for batch in plan_batches(engine.lengths(prompts, generation), generation.max_new_tokens, batch_tokens):
+    new_tokens = engine.cost_of_generated() * generation.max_new_tokens
+    for batch in plan_batches(engine.lengths(prompts, generation), new_tokens, batch_tokens):
         token_ids = [encoded[i] for i in batch]
         width = max(map(len, token_ids))
         input_ids = torch.tensor([[0] * (width - len(ids)) + ids for ids in token_ids])
