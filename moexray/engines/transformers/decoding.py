@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 # Sequences leave together once this share of a batch has ended: each stretch begins with a copy of the cache.
-_SHARE_ENDED = 1 / 8
+_SHARE_ENDED = 1 / 16
 # Layers of these caches are selected by `reorder_cache`, which all of them have.
 _KNOWN_LAYERS = "transformers.cache_utils"
 
