@@ -48,14 +48,14 @@ class _Ended(StoppingCriteria):  # type: ignore[misc]  # transformers publishes 
     """Stops at the end of enough sequences, or of all of them; no device waits for it."""
 
     def __init__(self, end_tokens: Tensor, ended: Tensor, enough: int) -> None:
-        self.ended = ended
+        self._ended = ended
         self._end_tokens = end_tokens
         self._enough = enough
 
     def __call__(self, token_ids: Tensor, _scores: object, **_options: object) -> Tensor:
         """Return which sequences stop: ``(sequences,)``."""
-        self.ended = self.ended | torch.isin(token_ids[:, -1], self._end_tokens)
-        return self.ended | (self.ended.sum() >= self._enough)
+        self._ended = self._ended | torch.isin(token_ids[:, -1], self._end_tokens)
+        return self._ended | (self._ended.sum() >= self._enough)
 
 
 def stretches(
@@ -104,9 +104,11 @@ def stretches(
             use_cache=new_tokens > 1,
             **cache,
         )
-        tokens = found.sequences
+        tokens, written = found.sequences, tokens.shape[1]
         yield Stretch(rows, start, tokens.shape[1] - 1 - start, tokens)
-        kept = ~criterion.ended
+        # The criterion may have seen a pass more, which `generate` has undone since: on some devices it stops late.
+        ended = ended | torch.isin(tokens[:, written:], ends).any(dim=1)
+        kept = ~ended
         if tokens.shape[1] == width + new_tokens or not kept.any():
             return
         start = tokens.shape[1] - 1
@@ -118,8 +120,6 @@ def stretches(
             _select_positions(model, places)
             rows, tokens, mask = rows[places.cpu().numpy()], tokens[places], mask[places]
             ended = torch.zeros(len(rows), dtype=torch.bool, device=tokens.device)
-        else:
-            ended = criterion.ended
         mask = torch.nn.functional.pad(mask, (0, tokens.shape[1] - mask.shape[1]), value=1)
 
 

@@ -18,6 +18,21 @@ def random_stream(seed: int, prompt_id: str) -> Generator:
     return np.random.default_rng([seed, int.from_bytes(blake2b(prompt_id.encode(), digest_size=16).digest())])
 
 
+class _Noise:
+    """The random numbers of a prompt, one set for each slot of its text."""
+
+    def __init__(self, stream: Generator) -> None:
+        self._stream = stream
+        self._slot = -1
+        self._last: NDArray[np.float64] = np.empty(0)
+
+    def at(self, slot: int, tokens: int) -> NDArray[np.float64]:  # (tokens,)
+        """Return the numbers of a slot; of the last slot they can be had again, as a pass may be undone."""
+        if slot != self._slot:
+            self._slot, self._last = slot, self._stream.standard_exponential(tokens)
+        return self._last
+
+
 class DrawByPrompt(LogitsProcessor):  # type: ignore[misc]  # transformers publishes no types
     """Draws the next token of every sequence from that sequence's own random stream.
 
@@ -32,20 +47,20 @@ class DrawByPrompt(LogitsProcessor):  # type: ignore[misc]  # transformers publi
 
     def __init__(self, generation: Generation, prompt_ids: Sequence[str]) -> None:
         self._generation = generation
-        self._streams = [random_stream(generation.seed, name) for name in prompt_ids]
+        self._noise = [_Noise(random_stream(generation.seed, name)) for name in prompt_ids]
 
     def of(self, rows: NDArray[np.integer]) -> "DrawByPrompt":
         """Return what draws for these sequences only, from the same streams."""
         found = DrawByPrompt(self._generation, [])
-        found._streams = [self._streams[row] for row in rows.tolist()]
+        found._noise = [self._noise[row] for row in rows.tolist()]
         return found
 
-    def __call__(self, _token_ids: Tensor, logits: Tensor) -> Tensor:
+    def __call__(self, token_ids: Tensor, logits: Tensor) -> Tensor:
         """Return logits that are −∞ for all but the drawn token of each row: ``(sequences, vocabulary)``."""
         scaled = (logits.double() / self._generation.temperature).log_softmax(dim=1)
         if self._generation.top_p < 1:
             scaled = self._likeliest(scaled)
-        noise = np.stack([stream.standard_exponential(logits.shape[1]) for stream in self._streams])
+        noise = np.stack([one.at(token_ids.shape[1], logits.shape[1]) for one in self._noise])
         drawn = (scaled - torch.from_numpy(noise).to(logits.device).log()).argmax(dim=1, keepdim=True)
         return torch.full_like(logits, -torch.inf).scatter(1, drawn, 0.0)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import DynamicCache
+from transformers.generation import utils as generation
 
 from moexray.engines.transformers import hearing
 from moexray.engines.transformers.decoding import Stretch, select_sequences, stretches
@@ -128,4 +129,45 @@ def test_a_pass_after_the_last_token_is_left_out(
 
     monkeypatch.setattr(in_float64.model, "generate", late)
     for one, other in zip(before, routed(engine, prompts[:3], Generation(5), want={"weights"}), strict=True):
+        assert_equal(one, other)
+
+
+@pytest.fixture
+def stopping_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `generate` stop as it does on MPS: one pass late, of which only the recording remains."""
+    deferred = getattr(generation, "DeferredStopCheck", None)
+    if deferred is None:
+        pytest.skip("this transformers stops in time on all devices")
+
+    class Event:
+        """A CPU has none, and needs none."""
+
+        def __init__(self, **_options: Any) -> None:
+            pass
+
+        def record(self) -> None:
+            pass
+
+        def synchronize(self) -> None:
+            pass
+
+    def is_supported(_device: Any, cache: Any, _returned: bool, is_assistant: bool) -> bool:
+        return not is_assistant and (cache is None or cache.is_croppable)
+
+    monkeypatch.setattr(deferred, "is_supported", staticmethod(is_supported))
+    monkeypatch.setattr(torch, "Event", Event)
+
+
+@TWO_FAMILIES
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_texts_are_the_same_where_generation_stops_a_pass_late(
+    in_float64: LoadedModel, prompts: list[Prompt], temperature: float, request: pytest.FixtureRequest
+) -> None:
+    engine = TransformersEngine(in_float64)
+    engine._end_tokens = frozenset(ENDS)
+    drawn = Generation(12, temperature=temperature)
+    in_time = [routed(engine, [prompt], drawn, want={"weights"})[0] for prompt in prompts]
+    assert len({len(sequence.token_ids) - sequence.prompt_length for sequence in in_time}) > 2
+    request.getfixturevalue("stopping_late")
+    for one, other in zip(in_time, routed(engine, prompts, drawn, want={"weights"}), strict=True):
         assert_equal(one, other)
