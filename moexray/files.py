@@ -66,6 +66,9 @@ def check_writable(path: Path) -> None:
     """
     target = target_of(path)
     named = f"{path}" if target == path else f"{path}, a link to {target},"
+    if not target.name:  # "", "." and "/" name no file, and there is no temporary name beside them
+        message = f"{named} is a directory: name a file to write"
+        raise MoexrayError(message)
     try:
         mode = target.stat().st_mode if target.exists() else None
         folder_is_there = target.parent.is_dir()

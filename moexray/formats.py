@@ -173,6 +173,20 @@ def visible(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _escaped(text, _as_python)
 
 
+def without_invisible(text: str) -> str:
+    r"""Return a text without the characters that `visible` would escape, but for white space.
+
+    Examples
+    --------
+    >>> without_invisible("sto\u200bry\ufeff"), without_invisible("a\tb")
+    ('story', 'a\tb')
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    pairs = zip("\n" + text, text, strict=False)
+    return "".join(letter for before, letter in pairs if letter.isspace() or not _is_invisible(before, letter))
+
+
 def visible_json(text: str) -> str:
     r"""Return a JSON text with the same values, whose invisible characters are written as JSON's escapes.
 

@@ -60,8 +60,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_file_as_it_was(tmp_path: Pat
 
 
 def test_what_cannot_be_written_later_is_refused_now(tmp_path: Path) -> None:
-    with pytest.raises(MoexrayError, match="is a directory"):
-        check_writable(tmp_path)
+    for folder in (tmp_path, Path(), Path(), Path("/"), Path("..")):
+        with pytest.raises(MoexrayError, match="is a directory"):
+            check_writable(folder)
     with pytest.raises(MoexrayError, match="is not a folder"):
         check_writable(tmp_path / "missing" / "out.json")
 

@@ -23,7 +23,7 @@ from moexray.cli.progress import capture_progress
 from moexray.cli.render import say
 from moexray.errors import CaptureError
 from moexray.files import check_writable, is_same
-from moexray.formats import listed
+from moexray.formats import count, listed
 from moexray.prompts import bundled_prompts, left_out, read_prompts
 from moexray.recording import capture as library
 from moexray.recording.job import output_files
@@ -237,11 +237,12 @@ def _name_left_out(prompts: Sequence[str]) -> None:
 def describe(signatures: Signatures) -> str:
     """Return how much was recorded, in one line."""
     prompt, generated = (int(signatures.lengths(tokens).sum()) for tokens in ("prompt", "generated"))
-    after = "of the outputs that came with them" if signatures.meta.get("given_outputs") else "generated ones"
+    given = signatures.meta.get("given_outputs")
+    after = f"{generated:,} of their outputs" if given else count(generated, "generated one")
     experts = sorted({int(number) for number in signatures.experts})
     return (
-        f"recorded {len(signatures)} prompts: {prompt:,} prompt tokens and {generated:,} {after}, "
-        f"{len(signatures.layers)} layers of {' or '.join(map(str, experts))} experts"
+        f"recorded {count(len(signatures), 'prompt')}: {count(prompt, 'prompt token')} and {after}, "
+        f"{count(len(signatures.layers), 'layer')} of {' or '.join(map(str, experts))} experts"
     )
 
 

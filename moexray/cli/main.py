@@ -1,5 +1,6 @@
 """The command line: the list of its commands, and the one place where errors become a line and a status."""
 
+import errno
 import re
 import sys
 from importlib import import_module
@@ -89,6 +90,10 @@ def main() -> None:
         _fail(_with_options(str(error)), status=1)
     except typer.TyperException as error:
         _fail(f"{error.format_message()} (--help says what there is)", status=error.exit_code)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _fail(f"{error.filename or 'standard output'} could not be written: {error.strerror}", status=1)
 
 
 def _with_options(message: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moexray.errors import PromptsError
 from moexray.files import LFS_CURE, is_lfs_pointer
+from moexray.formats import without_invisible
 from moexray.prompts.hugging_face import PREFIX, is_saved, read_hub, read_saved
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import Columns, Source, Unit
@@ -71,6 +72,9 @@ def read_prompts(
     if not paths:
         message = f"no prompts were named: name a folder, or a file ({SUFFIXES})"
         raise PromptsError(message)
+    if "" in paths:  # an empty variable of a shell, which would read the folder where one happens to be
+        message = f"one of the names of prompts is empty: name a folder, or a file ({SUFFIXES})"
+        raise PromptsError(message)
     if split is not None and not any(_is_data_set(path) for path in paths):
         message = f'there is no data set to take the split "{split}" of: leave --split out, or name one as hf:NAME'
         raise PromptsError(message)
@@ -101,8 +105,8 @@ def read_prompts(
 
 
 def _plain(category: str) -> str:
-    """Return a category without what nobody can see: spaces at its ends, and how an accent is put together."""
-    return unicodedata.normalize("NFC", category).strip()
+    """Return a category without what nobody can see: invisible characters, kinds of spaces, how an accent is made."""
+    return " ".join(without_invisible(unicodedata.normalize("NFC", category)).split())
 
 
 def _place(starts: list[tuple[int, Source]], prompt: int) -> str:

@@ -43,6 +43,9 @@ def read_json_lines(source: Source, path: Path, columns: Columns) -> Iterator[Pr
 
 def read_standard_input(source: Source, columns: Columns) -> Iterator[Prompt]:
     """Read JSON Lines from standard input until it ends."""
+    if sys.stdin is None:  # as where a service or a scheduler closes it
+        problem = f"{source} is closed: send prompts to it, or name a file"
+        raise PromptsError(problem)
     with source.opening():
         yield from _json_prompts(sys.stdin.buffer, source, columns)
 
@@ -126,7 +129,7 @@ def _csv_rows(file: Iterable[bytes], source: Source) -> Iterator[tuple[int, list
         except StopIteration:
             return
         except csv.Error as error:
-            problem = f"{source} line {line} begins a row that is not CSV ({error}): double a quote within quotes"
+            problem = f"{source} line {line} begins a row that is not CSV{_cure(error, written)}"
             raise PromptsError(problem) from error
         if any('"' in value for value in row) and not _ROW.fullmatch("".join(written)):
             problem = f"{source} line {line} has a quote inside of a value without quotes: double it, within quotes"
@@ -135,6 +138,13 @@ def _csv_rows(file: Iterable[bytes], source: Source) -> Iterator[tuple[int, list
             problem = f"{source} line {line} is empty: delete the line, or write a prompt there"
             raise PromptsError(problem)
         yield line, row
+
+
+def _cure(error: csv.Error, lines: list[str]) -> str:
+    """Say what is wrong with a row of these lines, and what to do."""
+    if "new-line" in f"{error}" and any("\r" in line.removesuffix("\n").removesuffix("\r") for line in lines):
+        return ": a carriage return alone ends no line: save the file with Unix or Windows line ends"
+    return f" ({error}): double a quote within quotes"
 
 
 def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:

@@ -86,7 +86,7 @@ def capture(
     batch_tokens
         The most tokens that run together, padding included; by default what memory holds. A generated token counts by
         the memory that it takes beside a token of a prompt. Batches change speed and memory; in float32 and float64
-        they change no more than near ties, in half precision they change texts (docs/architectures.md).
+        they change no more than near ties, in half precision they change texts (docs/capture.md).
     reproducible
         Run every prompt alone, so that what is recorded of it depends on no other, in any number format. Slower.
     verify

@@ -121,7 +121,7 @@ def test_outputs_that_come_with_prompts_are_recorded_and_said_to_be(
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     finished = run("capture", "--prompts", "a.jsonl", "--output-column", "reply", "--model", tiny_olmoe_folder,
                    "--device", "cpu")  # fmt: skip
-    assert "recorded 2 prompts: 4 prompt tokens and 6 of the outputs that came with them" in finished.stdout
+    assert "recorded 2 prompts: 4 prompt tokens and 6 of their outputs" in finished.stdout
     found = Signatures.load(tmp_path / "signatures.npz")
     assert list(found.prompts.outputs or ()) == ["de", "ghij"]
 
@@ -133,7 +133,7 @@ def test_the_options_of_a_chat_template_are_json_or_text(run: Run, tmp_path: Pat
     (tmp_path / "a.txt").write_text("abc\n", encoding="utf-8")
     command = ["capture", "--prompts", "a.txt", "--model", folder, "--device", "cpu", "--max-new-tokens", 0]
     finished = run(*command, "--system", "xy", "--template-option", "think=false", "--template-option", "day=z")
-    assert "recorded 1 prompts: 6 prompt tokens" in finished.stdout
+    assert "recorded 1 prompt: 6 prompt tokens" in finished.stdout
     meta = Signatures.load(tmp_path / "signatures.npz").meta
     assert (meta["system"], meta["template_options"]) == ("xy", {"think": False, "day": "z"})
     for options, message in {

@@ -1,9 +1,11 @@
 """The command line as a whole: help with examples, version, and what happens to errors."""
 
 import inspect
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
@@ -51,6 +53,15 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moexray.cli.capture.bundled_prompts", broken)
     with pytest.raises(ZeroDivisionError):
         main()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_under_the_standard_output_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "moexray", "--version"]
+        finished = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "error: standard output could not be written: No space left on device\n"
+    assert (finished.returncode, finished.stderr) == (1, said)
 
 
 def test_an_interrupt_exits_as_shells_expect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,8 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
         read_prompts(tmp_path / "missing")
     with pytest.raises(PromptsError, match="no prompts were named"):
         read_prompts()
+    with pytest.raises(PromptsError, match="one of the names of prompts is empty"):
+        read_prompts(write(tmp_path / "a.txt", "one"), "")
 
 
 def test_suffixes_in_capitals_are_those_of_prompts(tmp_path: Path) -> None:
@@ -159,7 +161,18 @@ def test_a_pointer_of_git_lfs_is_named_in_every_format(tmp_path: Path, name: str
         read_prompts(tmp_path)
 
 
-@pytest.mark.parametrize(("one", "other"), [("code", "code "), ("größe", unicodedata.normalize("NFD", "größe"))])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("code", "code "),
+        ("größe", unicodedata.normalize("NFD", "größe")),
+        ("code", "co\u200bde"),
+        ("code", "code\u202e"),
+        ("code", "\x1bcode"),
+        ("short story", "short\xa0story"),
+        ("short story", "short  story"),
+    ],
+)
 def test_categories_that_look_alike_and_are_not_are_refused(tmp_path: Path, one: str, other: str) -> None:
     lines = [json.dumps({"text": f"x{i}", "category": name}) for i, name in enumerate((one, "math", other))]
     with pytest.raises(PromptsError, match=r"a\.jsonl line 3: the category .* looks like"):

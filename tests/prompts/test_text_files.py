@@ -81,6 +81,12 @@ def test_standard_input_that_holds_no_prompts_is_refused(piped: Callable[[str], 
         read_prompts("-")
 
 
+def test_standard_input_that_is_closed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(PromptsError, match="standard input is closed"):
+        read_prompts("-")
+
+
 def test_plain_text_has_no_columns(write: Write) -> None:
     with pytest.raises(PromptsError, match=r'a\.txt is plain text and has no column "q": leave --text-column out'):
         read_prompts(write("a.txt", "x"), text_column="q")
@@ -153,7 +159,8 @@ def test_a_value_may_be_longer_than_the_csv_modules_own_limit(write: Write) -> N
         ("text\nx\n".encode("utf-16-le"), r"line 1 holds a NUL byte, as UTF-16 does"),
         ('text\nx\n"y\nz\n', r"line 3 begins a row that is not CSV"),
         ('text\n"x" y\n', r"line 2 begins a row that is not CSV"),
-        ("text\rx\ry\r", r"line 1 begins a row that is not CSV"),
+        ("text\rx\ry\r", r"line 1 begins a row that is not CSV: a carriage return alone ends no line"),
+        ("text\nx\ny\rz\n", r"line 3 begins a row that is not CSV: a carriage return alone ends no line"),
         ('text,n\n"a ""b"" c",1\n5" pipe,2\n', r"line 3 has a quote inside of a value without quotes"),
         ('text,n\n"a\nb ""c""",1\nd,"e ""f"""\nd,e"f"\n', r"line 5 has a quote inside of a value without quotes"),
     ],

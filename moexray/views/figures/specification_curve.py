@@ -12,7 +12,16 @@ from moexray.stats.categories.alternatives import Specification
 from moexray.studies.analysis import Analysis
 from moexray.studies.limits import LEVEL
 from moexray.studies.sections.alternatives import CHOICES
-from moexray.views.figures.style import COLOURS, Panels, figure_style, missing, set_title, shown_name, title_of
+from moexray.views.figures.style import (
+    COLOURS,
+    Panels,
+    figure_style,
+    missing,
+    note_above,
+    set_title,
+    shown_name,
+    title_of,
+)
 from moexray.views.wording import choice_text
 
 
@@ -20,8 +29,7 @@ def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
     """Draw Cohen's d of every specification, the smallest first, over marks that say what was chosen.
 
     Filled circles have p < 0.05, open ones have not; the p of all specifications together stands above them.
-    (U. Simonsohn, J. Simmons and L. Nelson, Nature Human
-    Behaviour 4, 2020.)
+    (U. Simonsohn, J. Simmons and L. Nelson, Nature Human Behaviour 4, 2020.)
 
     Parameters
     ----------
@@ -50,8 +58,7 @@ def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
         set_title(upper, title, own_figure=ax is None)
         _effects(upper, known)
         if analysis.specifications_p is not None:
-            together = f"all together: {p_text(analysis.specifications_p.p_value)}"
-            upper.text(0.99, 0.03, together, transform=upper.transAxes, ha="right", va="bottom", fontsize=7)
+            note_above(upper, f"all together: {p_text(analysis.specifications_p.p_value)}")
         for row, (choice, value) in enumerate(rows):
             chosen = [i for i, one in enumerate(known) if getattr(one, choice) == value]
             lower.plot(chosen, [row] * len(chosen), "|", markersize=5, color="black", markeredgewidth=0.7)

@@ -85,6 +85,13 @@ def test_load_crosses_out_dead_experts_and_leaves_out_those_that_a_layer_does_no
     assert left.collections[0].get_offsets().tolist() == [[0, 1]]
 
 
+def test_specifications_says_the_p_of_all_beside_the_panel_and_not_upon_its_lines(analysis: Analysis) -> None:
+    upper, _ = figures.specifications(analysis)
+    upper.figure.draw_without_rendering()
+    (label,) = (text for text in upper.texts if "all together" in text.get_text())
+    assert label.get_window_extent().y0 >= upper.get_window_extent().y1
+
+
 def test_specifications_draws_the_rows_of_the_table(analysis: Analysis) -> None:
     upper, lower = figures.specifications(analysis)
     known = sorted((one for one in analysis.specifications if one.cohens_d is not None), key=lambda one: one.cohens_d)
