@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from moexray.engines.transformers.checkpoint import folder_of, unnamed_shards
-from moexray.engines.transformers.failures import first_line
+from moexray.engines.transformers.failures import first_line, is_out_of_memory
 from moexray.engines.transformers.quiet import quiet
 from moexray.errors import ModelError
 
@@ -51,8 +51,13 @@ def load_checked(
             model, info = load()
         except RuntimeError as error:
             unconverted = _unconverted(messages)
-            if unconverted is None:
+            if unconverted is None and (packing is None or is_out_of_memory(error)):
                 raise
+            if unconverted is None:
+                message = (
+                    f"model {name}: its weights, packed by {packing}, cannot be read here: {first_line(str(error))}"
+                )
+                raise ModelError(message) from error
             message = (
                 f"model {name}: the tensors in its files that make {unconverted} do not fit together, or one of them "
                 f"is missing: {_REMEDY}"

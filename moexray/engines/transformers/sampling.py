@@ -57,7 +57,8 @@ class DrawByPrompt(LogitsProcessor):  # type: ignore[misc]  # transformers publi
 
     def __call__(self, token_ids: Tensor, logits: Tensor) -> Tensor:
         """Return logits that are −∞ for all but the drawn token of each row: ``(sequences, vocabulary)``."""
-        scaled = (logits.double() / self._generation.temperature).log_softmax(dim=1)
+        logits_of_most = logits.amax(dim=1, keepdim=True)  # taken off first, or a small temperature leaves no number
+        scaled = ((logits.double() - logits_of_most) / self._generation.temperature).log_softmax(dim=1)
         if self._generation.top_p < 1:
             scaled = self._likeliest(scaled)
         noise = np.stack([one.at(token_ids.shape[1], logits.shape[1]) for one in self._noise])

@@ -14,12 +14,15 @@ from moexray.errors import ModelError
 # transformers 5.24 initialises these after it has loaded them, and so loses the value for skipped experts (zaya).
 _RESET = ".balancing_biases"
 
+# Formats in which no weight is stored that is to be read as it is.
+_WHOLE = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL")
+
 # One tensor of one expert, where each expert has its own.
 _OF_AN_EXPERT = re.compile(r"(?P<before>.+\.experts)\.(?P<expert>\d+)\.(?P<after>.+)")
 
 
 def check_scales(name: str, folder: Path, packing: str | None) -> None:
-    """Refuse numbers of eight bits that would be read without the scale that they are to be multiplied by.
+    """Refuse numbers of eight bits, and whole ones, that would be read without the scale that belongs to them.
 
     Raises
     ------
@@ -76,8 +79,8 @@ def restore(model: PreTrainedModel, folder: Path) -> None:
 
 
 def _is_packed(key: str, dtype: str) -> bool:
-    """Whether a tensor holds numbers of a weight in eight bits or fewer; other bytes may be masks or counts."""
-    return dtype.startswith(("F8_E4", "F8_E5", "F4", "F6")) or (dtype in ("I8", "U8") and key.endswith("weight"))
+    """Whether a tensor holds a weight as numbers of eight bits or fewer, or as whole ones; others may be counts."""
+    return dtype.startswith(("F8_E4", "F8_E5", "F4", "F6")) or (dtype in _WHOLE and key.endswith("weight"))
 
 
 def _headers(folder: Path) -> dict[str, Any]:

@@ -58,7 +58,19 @@ def test_ids_of_one_checksum_have_streams_of_their_own() -> None:
     assert crc32(ids[0].encode()) == crc32(ids[1].encode())
     logits = torch.zeros(2, 50)
     draw = DrawByPrompt(Generation(temperature=1.0), ids)
-    assert any(len(set(draw(torch.empty(2, 0), logits).argmax(dim=1).tolist())) > 1 for _ in range(5))
+    assert any(len(set(draw(torch.empty(2, slot), logits).argmax(dim=1).tolist())) > 1 for slot in range(5))
+
+
+def test_every_slot_has_random_numbers_of_its_own() -> None:
+    """A pass that is undone and run again draws the same."""
+    draw, logits = DrawByPrompt(Generation(temperature=1.0), ["p"]), torch.zeros(1, 1000)
+    drawn_at = [int(draw(torch.empty(1, slot), logits).argmax()) for slot in (7, 8, 8, 9)]
+    assert drawn_at[1] == drawn_at[2]
+    assert len(set(drawn_at)) == 3
+
+
+def test_the_smallest_temperature_draws_the_likeliest() -> None:
+    assert set(drawn(Generation(temperature=5e-324), 50).tolist()) == {1}
 
 
 @TWO_FAMILIES

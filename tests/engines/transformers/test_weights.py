@@ -222,6 +222,20 @@ def test_packed_weights_that_would_be_read_without_their_scales_are_refused(
     assert words in refusal(configure(folder, quantization_config=packing))
 
 
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64, torch.bool])
+def test_weights_that_are_stored_as_whole_numbers_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
+    change(save(tmp_path), lambda tensors: {**tensors, "lm_head.weight": (100 * tensors["lm_head.weight"]).to(dtype)})
+    assert "lm_head.weight is stored as" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["higgs", "spqr"])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU unpacks them")
+def test_a_packing_that_needs_another_device_is_named(tmp_path: Path, method: str) -> None:
+    assert f"packed by {method}, cannot be read here" in refusal(
+        configure(save(tmp_path), quantization_config={"quant_method": method})
+    )
+
+
 @pytest.mark.slow
 def test_the_number_format_of_the_text_decoder_or_of_the_weights_is_used(tmp_path: Path) -> None:
     """Where the configuration says it for the text alone, or not at all."""
