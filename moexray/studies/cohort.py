@@ -19,7 +19,6 @@ from moexray.trace import Trace
 if TYPE_CHECKING:
     from moexray.stats.categories.classifier import Classification
     from moexray.stats.categories.permuted_classifier import ClassifierTest
-    from moexray.stats.pairs.cell_shuffles import ShuffledDifferences
 
 
 # A sample has at least this many units of each category, where there are as many: enough for five folds.
@@ -236,15 +235,6 @@ class Cohort:
             return self._streamed[1]
         layers = np.moveaxis(self.by_layer, 1, 0)
         return [category_effect(layer, self.labels, groups=self.groups) for layer in layers]
-
-    @cached_property
-    def permuted(self) -> "ShuffledDifferences":
-        """The category effect of all prompts under permuted labels, of whole signatures and of each layer."""
-        from moexray.stats.pairs.cell_shuffles import shuffled_differences
-
-        return shuffled_differences(
-            self.blocks(), self.all_labels, permutations=self.permutations, rng=self.rng("permutation")
-        )
 
     @cached_property
     def classification(self) -> "Classification":

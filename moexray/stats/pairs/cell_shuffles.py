@@ -6,47 +6,27 @@ test that draws them at random is exact (J. Hemerik and J. Goeman, TEST 27, 2018
 
 With M(b, b', c) the sum of the unit signatures of cell b whose counterparts in cell b' are of category c, the sum of
 the signatures of category c under π is Σ_b M(b, π(b), c). So the signatures are read once, and the cost of a
-permutation does not grow with the number of prompts. Sums of ones in place of signatures count the prompts of a
-category that have a signature in a layer.
+permutation does not grow with the number of prompts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isqrt
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.inference.units import units_of
 from moexray.stats.pairs.shuffled import difference_of_means
-from moexray.stats.pairs.streaming import Blocks, unit_signatures
+from moexray.stats.pairs.similarity import unit_rows
+from moexray.stats.pairs.streaming import Blocks
 
 _MOST_CELLS, _LEAST_CELLS, _MOST_NUMBERS = 64, 8, 2**24
 
 
-@dataclass(frozen=True)
-class ShuffledDifferences:
-    """Mean similarity within minus mean across; the first row is of the labels as they are.
-
-    Attributes
-    ----------
-    whole
-        Of whole signatures ``(1 + permutations,)``.
-    layers
-        Of each layer, under the same permutations ``(1 + permutations, layers)``.
-    """
-
-    whole: NDArray[np.float64]
-    layers: NDArray[np.float64]
-
-
 def shuffled_differences(
     blocks: Blocks, labels: Sequence[str], *, permutations: int, rng: int | np.random.Generator
-) -> ShuffledDifferences:
-    """Compute the category effect under the labels as they are and under permuted labels, in one pass.
-
-    A prompt without a signature in a layer takes part in the permutations, but not in that layer's effect.
+) -> NDArray[np.float64]:  # (1 + permutations,)
+    """Return mean similarity within minus mean across of the labels as they are, then of permuted ones, in one pass.
 
     Parameters
     ----------
@@ -68,77 +48,40 @@ def shuffled_differences(
     units = units_of(labels)
     units.check_pairs()
     numbers = units.categories
-    sums, fixed = _cell_sums(blocks, numbers, int(numbers.max()) + 1, generator)
-    cells = np.arange(len(sums.whole))
-    differences = []
+    sizes = np.bincount(numbers)
+    sums, fixed = _cell_sums(blocks, numbers, len(sizes), generator)
+    cells = np.arange(len(sums))
+    within, every = np.empty((2, 1 + permutations))
     for permutation in range(1 + permutations):
         order = cells if permutation == 0 else generator.permutation(len(cells))
-        of_cells = _Sums(*(part[cells, order].sum(axis=0) for part in sums))
-        differences.append(_differences(_Sums(*map(np.add, fixed, of_cells))))
-    found = np.array(differences)
-    return ShuffledDifferences(found[:, 0], found[:, 1:])
-
-
-class _Sums(NamedTuple):
-    """Sums over the prompts of each category, after axes of cells.
-
-    Attributes
-    ----------
-    whole, layers
-        Of unit signatures, whole and of each layer ``(…, categories, layers, experts)``.
-    prompts
-        Of ones: prompts, and prompts with a signature in each layer ``(…, categories, 1 + layers)``.
-    """
-
-    whole: NDArray[np.float64]
-    layers: NDArray[np.float64]
-    prompts: NDArray[np.float64]
-
-
-def _differences(sums: _Sums) -> NDArray[np.float64]:  # (1 + layers,)
-    """Return the category effects; a sum of similarity over pairs is (|Σu|² − Σ|u|²) / 2."""
-    within = np.append((sums.whole**2).sum(), (sums.layers**2).sum(axis=(0, 2)))
-    every = np.append((sums.whole.sum(axis=0) ** 2).sum(), (sums.layers.sum(axis=0) ** 2).sum(axis=1))
-    prompts = sums.prompts.sum(axis=0)
-    return difference_of_means((within - prompts) / 2, (every - prompts) / 2, sums.prompts.T.astype(np.int64))
+        of_categories = fixed + sums[cells, order].sum(axis=0)
+        # A sum of similarity over pairs is (|Σu|² − Σ|u|²) / 2.
+        within[permutation] = ((of_categories**2).sum() - len(numbers)) / 2
+        every[permutation] = ((of_categories.sum(axis=0) ** 2).sum() - len(numbers)) / 2
+    return difference_of_means(within, every, sizes)
 
 
 def _cell_sums(
     blocks: Blocks, numbers: NDArray[np.integer], categories: int, rng: np.random.Generator
-) -> tuple[_Sums, _Sums]:
-    """Return M, with an axis of cells and one of counterparts, and the sums over the prompts in no cell."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return M ``(cells, counterparts, categories, dimensions)``, and the sums over the prompts in no cell."""
     _, layers, experts = next(iter(blocks)).shape
-    cells = _number_of_cells(len(numbers), categories * layers * experts)
+    dimensions = layers * experts
+    cells = _number_of_cells(len(numbers), categories * dimensions)
     place, counterpart = _places(numbers, cells, rng)
-    widths = np.array([layers * experts, layers * experts, 1 + layers])
-    sums = [np.zeros((cells, cells * categories, width)) for width in widths]
-    fixed = [np.zeros((categories, width)) for width in widths]
+    sums, fixed = np.zeros((cells, cells * categories, dimensions)), np.zeros((categories, dimensions))
     start = 0
     for shares in blocks:
-        views = _views(shares)
+        units = unit_rows(shares.reshape(len(shares), dimensions))
         at = place[start : start + len(shares)]
         for cell in range(cells):
             rows = np.flatnonzero(at[:, 0] == cell)
             marks = np.eye(categories)[counterpart[at[rows, 1]]].reshape(len(rows), cells * categories).T
-            for part, view in zip(sums, views, strict=True):
-                part[cell] += marks @ view[rows]
+            sums[cell] += marks @ units[rows]
         rows = np.flatnonzero(at[:, 0] < 0)
-        marks = np.eye(categories)[numbers[start + rows]].T
-        for left_over, view in zip(fixed, views, strict=True):
-            left_over[:] += marks @ view[rows]
+        fixed += np.eye(categories)[numbers[start + rows]].T @ units[rows]
         start += len(shares)
-    shapes = (layers, experts), (layers, experts), (1 + layers,)
-    return (
-        _Sums(*(part.reshape(cells, cells, categories, *shape) for part, shape in zip(sums, shapes, strict=True))),
-        _Sums(*(part.reshape(categories, *shape) for part, shape in zip(fixed, shapes, strict=True))),
-    )
-
-
-def _views(shares: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Return unit signatures, whole and by layer side by side, and ones where there is a signature."""
-    whole, by_layer = unit_signatures(shares)
-    present = np.column_stack([np.ones(len(shares)), by_layer.any(axis=2)]).astype(np.float64)
-    return [whole, by_layer.reshape(whole.shape), present]
+    return sums.reshape(cells, cells, categories, dimensions), fixed
 
 
 def _number_of_cells(prompts: int, numbers_each: int) -> int:

@@ -46,9 +46,12 @@ def similarity_of_blocks(
 
     units = units_of(labels)
     categories, numbers = units.names, units.categories
-    whole, by_layer = unit_signatures(next(shares for shares in blocks if len(shares)))
-    reference = whole.mean(axis=0)
-    layers = [_Layer(of_layer, len(numbers), len(categories)) for of_layer in np.moveaxis(by_layer, 1, 0)]
+    first_block = next(block for block in _placed(blocks, numbers) if len(block.rows))
+    reference = first_block.whole().mean(axis=0)
+    layers = [
+        _Layer(first_block.layer(place)[0], len(numbers), len(categories))
+        for place in range(first_block.shares.shape[1])
+    ]
     first, second = np.zeros((len(numbers), len(categories))), np.zeros((len(numbers), 3))
     between = np.zeros((4, len(categories), len(categories)))
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -69,32 +72,12 @@ def similarity_of_blocks(
     return summarised(sums, units, auc), [layer.effect(units) for layer in layers]
 
 
-def unit_signatures(shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale signatures to unit length: whole ``(rows, layers · experts)`` and by layer ``(rows, layers, experts)``.
-
-    A layer in which a prompt has no signature stays zero.
-
-    Raises
-    ------
-    ValueError
-        If a prompt has no signature in any layer.
-    """
-    squares = np.einsum("ple,ple->pl", shares, shares)
-    lengths = np.sqrt(squares.sum(axis=1))
-    if not lengths.all():
-        message = f"row {int(np.argmin(lengths))} is zero: a prompt without a token has no signature"
-        raise ValueError(message)
-    by_layer = shares / np.sqrt(np.where(squares > 0, squares, 1))[:, :, None]
-    whole = shares / lengths[:, None, None]
-    return whole.reshape(len(shares), shares.shape[1] * shares.shape[2]), by_layer
-
-
 class _Layer:
     """One layer's sums over pairs: Σt and Σt² of each prompt, within its category and across."""
 
-    def __init__(self, units: NDArray[np.float64], prompts: int, categories: int) -> None:
-        self.reference = units.mean(axis=0)
-        self.moments = CategoryMoments(units.shape[1], categories, slice(0, units.shape[1] + 2))
+    def __init__(self, some: NDArray[np.float64], prompts: int, categories: int) -> None:
+        self.reference = some.mean(axis=0) if len(some) else np.zeros(some.shape[1])
+        self.moments = CategoryMoments(some.shape[1], categories, slice(0, some.shape[1] + 2))
         self.sums = np.zeros((prompts, 4))
         self.squared_rows = np.zeros((categories, categories))
         self.present = np.zeros(prompts, dtype=bool)

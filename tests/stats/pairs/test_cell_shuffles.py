@@ -6,7 +6,6 @@ from scipy.stats import kstest
 
 from moexray.errors import NotComputable
 from moexray.stats.inference.labels import category_numbers
-from moexray.stats.inference.multiple import max_t_p_values
 from moexray.stats.inference.permutation import permutation_result
 from moexray.stats.pairs.cell_shuffles import _places as places
 from moexray.stats.pairs.cell_shuffles import shuffled_differences
@@ -28,8 +27,7 @@ def test_the_labels_as_they_are_come_first() -> None:
     shares, labels = made(50, 0)
     found = shuffled_differences([shares[:7], shares[7:]], labels, permutations=3, rng=0)
     numbers = category_numbers(labels)[None]
-    assert found.whole[0] == pytest.approx(mean_differences(shares.reshape(50, -1), numbers)[0])
-    assert found.layers[0] == pytest.approx([mean_differences(shares[:, layer], numbers)[0] for layer in (0, 1)])
+    assert found[0] == pytest.approx(mean_differences(shares.reshape(50, -1), numbers)[0])
 
 
 def test_every_shuffle_gives_the_difference_of_the_labels_that_it_makes() -> None:
@@ -45,38 +43,12 @@ def test_every_shuffle_gives_the_difference_of_the_labels_that_it_makes() -> Non
         shuffled[in_cell] = counterpart[place[in_cell, 1], order[place[in_cell, 0]]]
         assert sorted(shuffled) == sorted(numbers)
         expected = mean_differences(shares.reshape(67, -1), shuffled[None])[0]
-        assert found.whole[shuffle] == pytest.approx(expected, abs=1e-12)
-        assert found.layers[shuffle, 1] == pytest.approx(mean_differences(shares[:, 1], shuffled[None])[0], abs=1e-12)
-
-
-def test_a_prompt_without_a_signature_in_a_layer_is_in_no_pair_of_it_whatever_its_label() -> None:
-    shares, labels = made(67, 1)
-    shares[[3, 8, 9, 40], 1] = 0
-    found = shuffled_differences([shares[:30], shares[30:]], labels, permutations=10, rng=5)
-    rng, numbers = np.random.default_rng(5), category_numbers(labels)
-    place, counterpart = places(numbers, 64, rng)
-    for shuffle in range(11):
-        order = np.arange(64) if shuffle == 0 else rng.permutation(64)
-        in_cell = place[:, 0] >= 0
-        shuffled = numbers.copy()
-        shuffled[in_cell] = counterpart[place[in_cell, 1], order[place[in_cell, 0]]]
-        there = shares[:, 1].any(axis=1)
-        expected = mean_differences(shares[there, 1], shuffled[None, there])[0]
-        assert found.layers[shuffle, 1] == pytest.approx(expected, abs=1e-12)
-        assert mean_differences(shares[:, 1], shuffled[None])[0] == pytest.approx(expected, abs=1e-12)
-        assert found.whole[shuffle] == pytest.approx(mean_differences(shares.reshape(67, -1), shuffled[None])[0])
-
-
-def test_a_layer_without_any_signature_shows_no_difference() -> None:
-    shares, labels = made(30, 0)
-    shares[:, 1] = 0
-    assert not shuffled_differences([shares], labels, permutations=5, rng=0).layers[:, 1].any()
-    assert not mean_differences(shares[:, 1], category_numbers(labels)[None]).any()
+        assert found[shuffle] == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_null_is_that_of_shuffles_of_single_prompts() -> None:
     shares, labels = made(600, 2, effect=0.3)
-    ours = permutation_result(shuffled_differences([shares], labels, permutations=2000, rng=0).whole)
+    ours = permutation_result(shuffled_differences([shares], labels, permutations=2000, rng=0))
     plain = permutation_test(shares.reshape(600, -1), labels, permutations=2000, rng=0)
     assert ours.observed == pytest.approx(plain.observed)
     assert ours.null_mean == pytest.approx(plain.null_mean, abs=5 * plain.null_std / np.sqrt(2000) * 2)
@@ -85,16 +57,13 @@ def test_the_null_is_that_of_shuffles_of_single_prompts() -> None:
 
 
 @simulated(60, nightly=300)
-def test_without_an_effect_p_is_uniform_and_of_all_layers_the_least_is_too(seeds: range) -> None:
-    whole, least = [], []
+def test_without_an_effect_p_is_uniform(seeds: range) -> None:
+    found = []
     for seed in seeds:
         shares, labels = made(90, seed)
-        found = shuffled_differences([shares], labels, permutations=199, rng=seed)
-        whole.append(permutation_result(found.whole).p_value)
-        least.append(min(max_t_p_values(found.layers).adjusted))
-    jitter = np.random.default_rng(0).random((2, len(seeds))) / 200
-    assert kstest(np.array(whole) - jitter[0], "uniform").pvalue > 0.01
-    assert kstest(np.array(least) - jitter[1], "uniform").pvalue > 0.01
+        found.append(permutation_result(shuffled_differences([shares], labels, permutations=199, rng=seed)).p_value)
+    jitter = np.random.default_rng(0).random(len(seeds)) / 200
+    assert kstest(np.array(found) - jitter, "uniform").pvalue > 0.01
 
 
 def test_one_category_has_no_difference() -> None:
