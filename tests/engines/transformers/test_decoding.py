@@ -26,6 +26,26 @@ TEXTS = ("aQwertyU", "zX", "mnbvC", "Kj", "plokijuh", "qaz")
 # A fifth of the tokens end a text: after 1 to 16 drawn ones, and in some not at all.
 ENDS = list(range(0, VOCABULARY, 5))
 DRAWN = Generation(16, temperature=1.0)
+# One for each kind of cache and of attention; the others run nightly.
+KINDS = (
+    "bailing_hybrid",
+    "deepseek_v32",
+    "ernie4_5_vl_moe",
+    "gpt_oss",
+    "granitemoehybrid",
+    "jamba",
+    "lfm2_moe",
+    "llama4",
+    "minimax",
+    "mixtral",
+    "nemotron_h",
+    "olmoe",
+    "qwen3_next",
+    "qwen3_vl_moe",
+)
+EVERY = [
+    pytest.param(name, marks=pytest.mark.slow if name in KINDS else pytest.mark.nightly) for name in sorted(RECORDED)
+]
 
 
 @pytest.fixture
@@ -59,8 +79,11 @@ def rows_that_ran(heard: list[Stretch]) -> int:
     return sum(len(stretch.rows) * stretch.ran for stretch in heard)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model_type", RECORDED)
+def test_the_kinds_are_recorded_architectures() -> None:
+    assert set(KINDS) <= set(RECORDED)
+
+
+@pytest.mark.parametrize("model_type", EVERY)
 def test_texts_that_end_early_leave_the_batch_of_any_architecture(
     model_type: str, heard_stretches: list[Stretch]
 ) -> None:
