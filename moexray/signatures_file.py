@@ -48,8 +48,8 @@ _LONG = ("texts", "outputs")
 _PACKED = ("utf8", "offsets")
 _FURTHER = re.compile(rf"column\.(0|[1-9][0-9]*)\.({'|'.join(_PACKED)})")
 # Keys of meta that decide something, and what they hold.
-_KINDS = {"model": str, "router_may_drop": bool, "max_new_tokens": int}
-_SAID = {str: "a text", bool: "true or false", int: "a whole number"}
+_KINDS = {"model": str, "router_may_drop": bool, "max_new_tokens": int, "fingerprint": dict}
+_SAID = {str: "a text", bool: "true or false", int: "a whole number", dict: "an object"}
 _Chunks = Iterator[bytes]
 
 
@@ -306,7 +306,8 @@ def _meta(file: StoredFile, names: Sequence[str]) -> dict[str, Any]:
     needed = [*_ARRAYS, "categories.utf8", "prompt_ids.utf8"]
     if schema > 1:
         needed += ["experts", "segments.utf8"]
-    needed += [name.replace(".utf8", ".offsets") for name in names if name.endswith(".utf8")]
+    packed = dict.fromkeys(name.rpartition(".")[0] for name in names if name.endswith(_PACKED))
+    needed += [f"{name}.{part}" for name in packed for part in _PACKED]
     missing = [name for name in needed if name not in names]
     if missing:
         message = f"{path} is not a whole file of signatures: {', '.join(missing)} missing"

@@ -84,6 +84,8 @@ DAMAGE: dict[str, tuple[str, bytes]] = {
     "a schema that is true": ("meta.npy", meta('{"schema": true}')),
     "a schema that is a list": ("meta.npy", meta('{"schema": [2]}')),
     "a model that is a number": ("meta.npy", meta('{"schema": 2, "model": 7}')),
+    "a fingerprint that is a number": ("meta.npy", meta('{"schema": 2, "fingerprint": 7}')),
+    "a fingerprint that is a list": ("meta.npy", meta('{"schema": 2, "fingerprint": ["weights"]}')),
     "dropping that is a text": ("meta.npy", meta('{"schema": 2, "router_may_drop": "no"}')),
     "letters for meta": ("meta.npy", of(["a"])),
 }
@@ -110,6 +112,17 @@ def test_a_member_that_is_there_twice_is_refused(path: Path) -> None:
         warnings.simplefilter("ignore")
         archive.writestr("counts.npy", members(path)["counts.npy"])
     with pytest.raises(SignaturesError, match="it holds counts twice"):
+        Signatures.open(path)
+
+
+@pytest.mark.parametrize("lost", ["texts.utf8.npy", "texts.offsets.npy"])
+def test_half_of_a_column_is_not_passed_over(path: Path, lost: str) -> None:
+    held = members(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in held.items():
+            if name != lost:
+                archive.writestr(name, content)
+    with pytest.raises(SignaturesError, match=rf"not a whole file of signatures: {lost.removesuffix('.npy')} missing"):
         Signatures.open(path)
 
 
