@@ -219,6 +219,9 @@ class Trace:
             raise TraceError(message)
         prompts, positions, token_ids = (part[:, 0] for part in by_layer)
         self._check_order(prompts, positions)
+        if token_ids.min(initial=0) < 0:
+            message = f"{self.path}: a token has the id {token_ids.min()}, which no vocabulary has: {_CURE}"
+            raise TraceError(message)
         segments = self._segments(columns)[:: len(layers)]
         experts = self._experts(columns["experts"], layers)
         return RoutedTokens(prompts, positions, token_ids, segments, experts, self.signatures.segments)

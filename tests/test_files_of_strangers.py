@@ -207,12 +207,27 @@ def one_expert_twice(path: Path) -> None:
     parquet.write_table(pa.table(columns), path)
 
 
+def a_token_below_zero(path: Path) -> None:
+    columns = parquet.read_table(path).to_pydict()
+    columns["token_id"] = [-5] * len(columns["token_id"])
+    parquet.write_table(pa.table(columns), path)
+
+
 def pointer(path: Path) -> None:
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
 
 
 DAMAGED_TRACES: tuple[TraceChange, ...] = (
-    *(two_columns_of_one_name, without_lists, damaged_pages, no_text, numbered_phases, one_expert_twice, pointer),
+    *(
+        two_columns_of_one_name,
+        without_lists,
+        damaged_pages,
+        no_text,
+        numbered_phases,
+        one_expert_twice,
+        a_token_below_zero,
+        pointer,
+    ),
 )
 
 
