@@ -14,6 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from transformers.utils import ModelOutput
+
+from moexray.errors import ModelError
 
 # Sequences leave together once this share of a batch has ended: each stretch begins with a copy of the cache.
 _SHARE_ENDED = 1 / 16
@@ -83,6 +86,11 @@ def stretches(
         What ends a sequence; empty if nothing does.
     processors
         Makes the logits processors of a stretch.
+
+    Raises
+    ------
+    ModelError
+        If the model generates by code of its own, which does not return what is asked for.
     """
     width = input_ids.shape[1]
     rows = np.arange(len(input_ids))
@@ -104,6 +112,9 @@ def stretches(
             use_cache=new_tokens > 1,
             **cache,
         )
+        if not isinstance(found, ModelOutput):
+            message = "the model's own `generate` returns tokens without a cache: this model cannot be recorded"
+            raise ModelError(message)
         tokens, written = found.sequences, tokens.shape[1]
         yield Stretch(rows, start, tokens.shape[1] - 1 - start, tokens)
         # The criterion may have seen a pass more, which `generate` has undone since: on some devices it stops late.

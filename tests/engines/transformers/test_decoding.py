@@ -13,6 +13,7 @@ from moexray.engines.transformers import hearing
 from moexray.engines.transformers.decoding import Stretch, select_sequences, stretches
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
+from moexray.errors import ModelError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
@@ -153,6 +154,16 @@ def test_a_pass_after_the_last_token_is_left_out(
     monkeypatch.setattr(in_float64.model, "generate", late)
     for one, other in zip(before, routed(engine, prompts[:3], Generation(5), want={"weights"}), strict=True):
         assert_equal(one, other)
+
+
+def test_a_model_that_generates_by_code_of_its_own_is_refused_where_it_returns_tokens_alone(
+    in_float64: LoadedModel, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TransformersEngine(in_float64)
+    whole = in_float64.model.generate
+    monkeypatch.setattr(in_float64.model, "generate", lambda **options: whole(**options).sequences)
+    with pytest.raises(ModelError, match="own `generate` returns tokens without a cache"):
+        routed(engine, prompts[:2], Generation(2))
 
 
 @pytest.fixture
