@@ -127,8 +127,8 @@ def stretches(
         cache = {name: found[name]}
         places = kept.nonzero()[:, 0]
         selectable = selectable and select_sequences(found[name], places)
+        _select_positions(model, places if selectable else slice(None), len(rows))
         if selectable:
-            _select_positions(model, places)
             rows, tokens, mask = rows[places.cpu().numpy()], tokens[places], mask[places]
             ended = torch.zeros(len(rows), dtype=torch.bool, device=tokens.device)
         mask = torch.nn.functional.pad(mask, (0, tokens.shape[1] - mask.shape[1]), value=1)
@@ -160,12 +160,16 @@ def select_sequences(cache: Any, places: Tensor) -> bool:
     return True
 
 
-def _select_positions(model: PreTrainedModel, places: Tensor) -> None:
-    """Keep the offsets of positions that models of images hold of each sequence, outside of the cache."""
+def _select_positions(model: PreTrainedModel, places: Tensor | slice, rows: int) -> None:
+    """Keep the offsets of positions that models of images hold of each sequence, outside of the cache.
+
+    Text moves no position forward, though Qwen3-Omni finds an offset of 1 in a padded prompt of one token.
+    """
     for module in model.modules():
         offsets = vars(module).get("rope_deltas")
-        if isinstance(offsets, Tensor) and len(offsets) > len(places):
-            module.rope_deltas = offsets[places.to(offsets.device)]
+        if isinstance(offsets, Tensor) and len(offsets) == rows:
+            kept = places.to(offsets.device) if isinstance(places, Tensor) else places
+            module.rope_deltas = offsets[kept].clamp(max=0)
 
 
 def _way_to_select(layer: Any) -> str | None:
