@@ -13,13 +13,22 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from moexray.prompts import Prompt, chat_prompt, read_prompts
+from moexray.prompts.read import _plain as without_what_cannot_be_seen
 
 # Every character but unpaired surrogates, which UTF-8 cannot hold.
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, min_size=1).filter(str.strip)
+
+
+def apart(prompts: list[Prompt]) -> bool:
+    """Whether no two categories differ only in what nobody can see, which is refused."""
+    categories = {prompt.category for prompt in prompts}
+    return len({without_what_cannot_be_seen(category) for category in categories}) == len(categories)
+
+
 PROMPTS = st.lists(
     st.builds(Prompt, TEXTS, TEXTS, TEXTS, st.none() | TEXTS), min_size=1, max_size=8, unique_by=lambda p: p.id
-)
+).filter(apart)
 
 
 def write_csv(path: Path, prompts: Sequence[Prompt]) -> None:
