@@ -159,6 +159,10 @@ class Engine(Protocol):
         """Return how many tokens, padding included, fit into memory together (``batching="tokens"``)."""
         return 4096
 
+    def costs_of_prompts(self, lengths: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts,)
+        """Return the memory that prompts of these lengths take, in tokens of `budget`; a longer one takes more."""
+        return np.asarray(lengths, dtype=np.float64)
+
     def cost_of_generated(self) -> float:
         """Return the memory that a generated token takes, as a share of what a token of a prompt takes."""
         return 1.0

@@ -104,7 +104,7 @@ def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) 
 
 
 def plan_batches(
-    lengths: NDArray[np.integer], new_tokens: float, batch_tokens: int, *, groups: NDArray[np.integer] | None = None
+    costs: NDArray[np.number], new_tokens: float, batch_tokens: int, *, groups: NDArray[np.integer] | None = None
 ) -> list[list[int]]:
     """Put prompts of similar length together, the longest first, each batch within the budget.
 
@@ -113,10 +113,10 @@ def plan_batches(
 
     Parameters
     ----------
-    lengths
-        Tokens of each prompt ``(prompts,)``.
+    costs
+        What each prompt costs ``(prompts,)``, in tokens: a longer one costs more.
     new_tokens
-        What the tokens generated after each cost, at most, in tokens of prompts.
+        What the tokens generated after each cost, at most.
     batch_tokens
         The most that a batch may cost. A prompt that costs more by itself runs alone.
     groups
@@ -125,10 +125,10 @@ def plan_batches(
     """
     batches: list[list[int]] = []
     open_batch: dict[int, list[int]] = {}  # the batch of each group that has room
-    for prompt in np.argsort(-np.asarray(lengths), kind="stable").tolist():
+    for prompt in np.argsort(-np.asarray(costs), kind="stable").tolist():
         group = 0 if groups is None else int(groups[prompt])
         batch = open_batch.get(group, [])
-        if not batch or group < 0 or (len(batch) + 1) * (int(lengths[batch[0]]) + new_tokens) > batch_tokens:
+        if not batch or group < 0 or (len(batch) + 1) * (float(costs[batch[0]]) + new_tokens) > batch_tokens:
             batch = open_batch[group] = []
             batches.append(batch)
         batch.append(prompt)
@@ -139,10 +139,12 @@ def _planned(
     engine: Engine, job: Job, budget: int, *, lengths: NDArray[np.integer], most_tokens: NDArray[np.integer]
 ) -> list[list[int]]:
     """Plan batches within a budget; outputs that are given run in one pass with their prompts."""
+    in_one_pass, groups, new_tokens = lengths, engine.groups(lengths, job.generation), job.generation.max_new_tokens
     if job.is_given:
-        return plan_batches(most_tokens, 0, budget, groups=engine.groups(most_tokens, Generation(0)))
-    groups = engine.groups(lengths, job.generation)
-    return plan_batches(lengths, engine.cost_of_generated() * job.generation.max_new_tokens, budget, groups=groups)
+        in_one_pass, groups, new_tokens = most_tokens, engine.groups(most_tokens, Generation(0)), 0
+    # A budget that the user gave is one of tokens, whatever else they take.
+    costs = engine.costs_of_prompts(in_one_pass) if job.batch_tokens is None else in_one_pass
+    return plan_batches(costs, engine.cost_of_generated() * new_tokens, budget, groups=groups)
 
 
 def halves(batches: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -3,8 +3,14 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from moexray.generation import Generation
+from moexray.prompts import Prompt
 from moexray.recording.batches import halves, plan_batches
+from moexray.recording.capture import capture_with
+
+from .made_engine import MadeEngine
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(0, 50), st.integers(1, 3000))
@@ -42,6 +48,25 @@ def test_a_generated_token_counts_by_the_memory_that_it_takes() -> None:
     lengths = np.full(20, 10)
     assert plan_batches(lengths, 0.25 * 40, 200) == plan_batches(lengths, 10, 200)
     assert [len(batch) for batch in plan_batches(lengths, 10, 200)] == [10, 10]
+
+
+def test_long_prompts_share_smaller_batches_where_attention_scores_take_memory() -> None:
+    """The budget found from memory counts them; one that the user gives is of tokens."""
+
+    class Eager(MadeEngine):
+        def costs_of_prompts(self, lengths: NDArray[np.integer]) -> NDArray[np.float64]:
+            return lengths + lengths.astype(np.float64) ** 2
+
+        def budget(self) -> int:
+            return 2 * (10 + 10**2)
+
+    prompts = [Prompt("a" * 10, category="c", id=f"p{i}") for i in range(4)]
+    ran = []
+    for batch_tokens in (None, 40):
+        engine = Eager("tokens")
+        capture_with(engine, prompts, Generation(0), batch_tokens=batch_tokens)
+        ran.append([len(batch) for batch in engine.ran])
+    assert ran == [[2, 2], [4]]
 
 
 def test_batches_that_do_not_fit_are_split_into_single_prompts_at_most() -> None:

@@ -190,6 +190,12 @@ class TransformersEngine(Engine):
         """Return how many tokens, padding included, fit into the free memory."""
         return fitting_tokens(self._model)
 
+    def costs_of_prompts(self, lengths: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts,)
+        """Return the tokens, and what attention scores take beside them where all are in memory at once."""
+        sizes = sizes_of_token(self._model)
+        tokens = np.asarray(lengths, dtype=np.float64)
+        return tokens + tokens**2 * sizes.scores / sizes.of_prompt
+
     def cost_of_generated(self) -> float:
         """Return the share of keys and values, which a generated token keeps: few of them are computed at once."""
         return sizes_of_token(self._model).share_of_generated

@@ -71,10 +71,21 @@ def fastest_that_fits(speeds: Mapping[str, float], gigabytes: Mapping[str, float
 
 @dataclass(frozen=True)
 class Sizes:
-    """About how many bytes a token of a batch takes: what is kept of it in all layers, and what one layer computes."""
+    """About how many bytes a token of a batch takes.
+
+    Attributes
+    ----------
+    keys_and_values
+        What is kept of it in all layers.
+    of_a_layer
+        What one layer computes of it.
+    scores
+        What its attention to one other token takes, where all of a prompt's are in memory at once; otherwise 0.
+    """
 
     keys_and_values: int
     of_a_layer: int
+    scores: int = 0
 
     @property
     def of_prompt(self) -> int:
@@ -105,7 +116,19 @@ def sizes_by_config(config: Any, itemsize: int) -> Sizes:
     selected = greatest(config, *TOP_K) or 1
     inner = greatest(config, "moe_intermediate_size") or greatest(config, "intermediate_size") or 4 * hidden
     of_a_layer = 8 * hidden + selected * (2 * hidden + 3 * inner)
-    return Sizes(2 * layers * of_keys * head * itemsize, of_a_layer * itemsize)
+    scores = heads * _copies_of_scores(config) * itemsize
+    return Sizes(2 * layers * of_keys * head * itemsize, of_a_layer * itemsize, scores)
+
+
+def _copies_of_scores(config: Any) -> int:
+    """Return how often the attention scores of a layer are in memory: measured, and rounded up.
+
+    Fused attention forms none. PyTorch has no fused one on a CPU where queries are wider than values.
+    """
+    if getattr(config, "_attn_implementation", None) == "eager":
+        return 4
+    wide, narrow = (greatest(config, name) or 0 for name in ("qk_nope_head_dim", "v_head_dim"))
+    return 5 if narrow and wide + (greatest(config, "qk_rope_head_dim") or 0) != narrow else 0
 
 
 @torch.inference_mode()

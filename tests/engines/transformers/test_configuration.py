@@ -42,6 +42,21 @@ def test_the_greatest_of_layers_that_differ_counts() -> None:
     )
 
 
+def test_attention_whose_scores_are_all_in_memory_costs_by_the_square_of_the_length() -> None:
+    """1,000 tokens of 32 heads in 16 bits: 64 MB a copy of the scores; fused attention makes none."""
+    sizes = {"num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 4096}
+    fused, eager = (MixtralConfig(**sizes, attn_implementation=name) for name in ("sdpa", "eager"))
+    assert sizes_by_config(fused, 2).scores == 0
+    assert 1000**2 * sizes_by_config(eager, 2).scores >= 3 * 64e6
+    widths = {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64}
+    wider, equal = (
+        SimpleNamespace(_attn_implementation="sdpa", **widths, v_head_dim=values, num_attention_heads=32)
+        for values in (128, 192)
+    )
+    assert 1000**2 * sizes_by_config(wider, 2).scores >= 4.7 * 64e6
+    assert sizes_by_config(equal, 2).scores == 0
+
+
 def test_the_greatest_of_a_list_counts() -> None:
     config = text_config(Ernie4_5_VLMoeConfig(text_config={"moe_intermediate_size": [1536, 512]}))
     assert greatest(config, "moe_intermediate_size") == 1536
