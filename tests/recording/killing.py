@@ -37,6 +37,8 @@ def run(folder: Path, model: str, **options: Any) -> Signatures:
 def kill_and_go_on(root: Path, model: str, kills: int, batch_tokens: Sequence[int]) -> None:
     """Kill captures at random moments, each up to three times, until `kills` of them were at work; then let them end.
 
+    With several sizes of batches, until one of them was killed between two of its batches, too.
+
     Everything is loaded by then, but nothing has run: a process that is forked from one in which torch has computed
     may find torch's threads gone.
     """
@@ -49,7 +51,8 @@ def kill_and_go_on(root: Path, model: str, kills: int, batch_tokens: Sequence[in
     (whole / "kills").write_text("0")
     moment = random.Random(7)
     met = captures = 0
-    while met < kills:
+    crossed = len(batch_tokens) == 1  # whether a capture went on with other batches than it began with
+    while met < kills or not crossed:
         folder = root / str(captures)
         folder.mkdir()
         captures += 1
@@ -62,6 +65,7 @@ def kill_and_go_on(root: Path, model: str, kills: int, batch_tokens: Sequence[in
         ):
             lived += 1
         met += lived
+        crossed = crossed or isinstance(Signatures.open(folder / "out.npz").meta["batch_tokens"], list)
         (folder / "kills").write_text(str(lived))
 
 
