@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.cores import over_cores
+from moexray.stats.inference.cores import over_cores
 from moexray.stats.inference.folds import Split
 from moexray.stats.inference.logistic import fit_logistic
 

@@ -27,7 +27,7 @@ from moexray.stats.categories.centred_layers import (
     permuted,
 )
 from moexray.stats.categories.pair_means import CategoryPairs
-from moexray.stats.cores import over_cores
+from moexray.stats.inference.cores import over_cores
 from moexray.stats.inference.units import Units, units_of
 
 # A standard error below this share of the signatures' variance is rounding.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.stats.categories.classifier import foldable
 from moexray.stats.categories.cross_validation import right_of_labelings, standardised
-from moexray.stats.cores import over_cores
+from moexray.stats.inference.cores import over_cores
 from moexray.stats.inference.folds import unlabelled_splits
 from moexray.stats.inference.permutation import p_value
 

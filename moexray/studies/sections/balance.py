@@ -8,7 +8,7 @@ import numpy as np
 from moexray.errors import NotComputable
 from moexray.formats import percent
 from moexray.stats.categories.balance import Baseline, load_matched_baseline, uniform_baseline
-from moexray.stats.cores import over_cores
+from moexray.stats.inference.cores import over_cores
 from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 
