@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from moexray.engines.transformers.checkpoint import SCALE_MODEL
 from moexray.engines.transformers.profile import profile_of
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.errors import CaptureError, ModelError
@@ -71,7 +72,7 @@ def test_a_mutated_configuration_is_read_or_refused(tmp_path: Path, number: int)
 
 @pytest.mark.parametrize("number", [20, pytest.param(2000, marks=pytest.mark.nightly)])
 def test_a_mutated_template_is_applied_or_refused(number: int) -> None:
-    whole = AutoTokenizer.from_pretrained(str(Path(tiny_models.__file__).parents[1] / "moexray" / "scale_model"))
+    whole = AutoTokenizer.from_pretrained(str(SCALE_MODEL))
     turns = [{"role": "system", "content": "be"}, {"role": "user", "content": "xyz"}]
     prompts = [Prompt("abc d", "x", "1"), chat_prompt(turns, category="x", id="2")]
     rng = np.random.default_rng(number)
