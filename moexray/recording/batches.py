@@ -139,12 +139,11 @@ def _planned(
     engine: Engine, job: Job, budget: int, *, lengths: NDArray[np.integer], most_tokens: NDArray[np.integer]
 ) -> list[list[int]]:
     """Plan batches within a budget; outputs that are given run in one pass with their prompts."""
-    in_one_pass, groups, new_tokens = lengths, engine.groups(lengths, job.generation), job.generation.max_new_tokens
-    if job.is_given:
-        in_one_pass, groups, new_tokens = most_tokens, engine.groups(most_tokens, Generation(0)), 0
+    tokens, generation = (most_tokens, Generation(0)) if job.is_given else (lengths, job.generation)
     # A budget that the user gave is one of tokens, whatever else they take.
-    costs = engine.costs_of_prompts(in_one_pass) if job.batch_tokens is None else in_one_pass
-    return plan_batches(costs, engine.cost_of_generated() * new_tokens, budget, groups=groups)
+    costs = engine.costs_of_prompts(tokens) if job.batch_tokens is None else tokens
+    new_tokens = engine.cost_of_generated() * generation.max_new_tokens
+    return plan_batches(costs, new_tokens, budget, groups=engine.groups(tokens, generation))
 
 
 def halves(batches: Sequence[Sequence[int]]) -> list[list[int]]:
