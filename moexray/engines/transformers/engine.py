@@ -19,6 +19,7 @@ from moexray.engines.transformers.checkpoint_config import quantization_of
 from moexray.engines.transformers.completions import CompletionTokens, are_given, with_outputs
 from moexray.engines.transformers.context import check_as_written, check_context
 from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
+from moexray.engines.transformers.experts import bytes_of_expert
 from moexray.engines.transformers.failures import is_out_of_memory
 from moexray.engines.transformers.fingerprint import (
     fingerprint_of_state,
@@ -332,6 +333,7 @@ class TransformersEngine(Engine):
             "tokenizer_end_token": getattr(self._tokenizer, "eos_token_id", None),
             "switched_off": self._switched_off,
             **({} if self._loaded.adapter is None else {"adapter": self._loaded.adapter}),
+            "expert_bytes": [bytes_of_expert(tap.holders, tap.experts) for tap in self._taps],
             "fingerprint": self._fingerprint(),
         }
 

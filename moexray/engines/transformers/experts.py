@@ -40,6 +40,23 @@ def is_built_as_experts(decoder: nn.Module, path: str, module: nn.Module) -> boo
     return bool(numbers) and any(len(matrix) in numbers for matrix in _matrices_beside(parent, module))
 
 
+def bytes_of_expert(holders: Sequence[nn.Module], experts: int) -> int:
+    """Return the memory that one expert of a layer takes, in bytes, as its weights are stored.
+
+    Parameters
+    ----------
+    holders
+        The modules that hold the layer's experts, stacked or one by one.
+    experts
+        Experts that the router chooses from; the last may compute nothing and have no weights.
+    """
+    tensors = [one for holder in holders for one in (*holder.parameters(), *holder.buffers())]
+    stacked = [len(one) for holder in holders for one in holder.parameters(recurse=False) if one.ndim == 3]
+    listed = [number for holder in holders for number in _numbers_of_parts(holder)]
+    number = min([experts, *(stacked or listed)])
+    return sum(one.numel() * one.element_size() for one in tensors) // number
+
+
 def _numbers_of_parts(module: nn.Module) -> set[int]:
     """Return the numbers, two at least, of equal parts that a module holds as a list, one by one, or stacked."""
     if isinstance(module, _CONVOLUTIONS):

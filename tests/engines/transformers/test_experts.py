@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from moexray.engines.transformers.architectures import moe_architectures
-from moexray.engines.transformers.experts import is_built_as_experts
+from moexray.engines.transformers.experts import bytes_of_expert, is_built_as_experts
 from moexray.engines.transformers.loading import build_skeleton
 from moexray.engines.transformers.taps import find_taps
 from moexray.errors import ModelError
@@ -119,3 +119,20 @@ def test_nearly_every_architecture_shows_its_experts_by_structure_alone() -> Non
         if not all(is_built_as_experts(skeleton, names[holder], holder) for holder in first):
             unseen.append(model_type)
     assert unseen == ["dbrx", "inkling_mm_model", "zaya"]
+
+
+def test_an_expert_takes_the_bytes_of_its_matrices() -> None:
+    """Two stacked float32 matrices of eight experts: (8, 2·16, 32) and (8, 32, 16)."""
+    holder = nn.Module()
+    holder.up = nn.Parameter(torch.zeros(8, 32, 32))
+    holder.down = nn.Parameter(torch.zeros(8, 32, 16))
+    assert bytes_of_expert([holder], 8) == 4 * (32 * 32 + 32 * 16)
+    listed = nn.ModuleList([nn.Linear(32, 16, bias=False, dtype=torch.bfloat16) for _ in range(4)])
+    assert bytes_of_expert([listed], 4) == 2 * 32 * 16
+
+
+def test_experts_without_weights_do_not_make_the_others_smaller() -> None:
+    """A router that chooses among eight experts and one that computes nothing: the eight share the bytes."""
+    holder = nn.Module()
+    holder.up = nn.Parameter(torch.zeros(8, 32, 32))
+    assert bytes_of_expert([holder], 9) == 4 * 32 * 32
