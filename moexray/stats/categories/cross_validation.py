@@ -86,7 +86,7 @@ def right_of_labelings(
         Number of categories.
     """
     training, test = split
-    rows, test_rows = features(split)
+    rows, test_rows = (of_either.astype(np.float32) for of_either in features(split))  # enough for _ENOUGH_PERMUTED
     if not rows.any():  # nothing varies: predict the most frequent category
         frequent = [np.bincount(one[training]).argmax() for one in labelings]
         return np.asarray(labelings[:, test] == np.array(frequent)[:, None])
