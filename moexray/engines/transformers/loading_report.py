@@ -5,7 +5,7 @@ goes on.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -18,16 +18,25 @@ from moexray.errors import ModelError
 
 # What wrappers of a model put before the names of its tensors.
 _WRAPPERS = ("_orig_mod.", "module.", "base_model.model.")
-# Tensors of a layer that no result depends on: tables that are computed anew, counters of the training, scales of
+# Tensors that no result depends on: tables that are computed anew, counters and states of the training, scales of
 # caches that serving engines pack.
 _IDLE = re.compile(
-    r"(inv_freq|(cos|sin)_cached|masked_bias|position_ids|num_batches_tracked|tokens_per_expert|[kv]_scale)$"
+    r"(inv_freq|freqs_cis|(cos|sin)_cached|masked_bias|position_ids|num_batches_tracked|tokens_per_expert|[kv]_scale|"
+    r"(^|\.)_extra_state|(^|\.)version)$"
 )
 # Scales that pack activations; they are not needed where weights are unpacked.
 _OF_ACTIVATIONS = re.compile(r"(input|output|activation)_(global_)?scale(_inv)?$")
 _SCALE = re.compile(r"(scales?|scale_inv|zeros?|zero_point|absmax|quant_map|quant_state|SCB|g_idx|packed)$")
 # Parts of a layer that predicts further tokens, which transformers does not run.
 _FURTHER_TOKENS = re.compile(r"\.(eh_proj|enorm|hnorm|shared_head|embed_tokens|mtp\w*)\.")
+# Parts beside the text decoder that text does not pass: heads of other tasks, drafts of further tokens, and what reads
+# or makes images and sounds.
+_BESIDE = re.compile(
+    r"(^|\.)(score|scores|classifier|classification_head|qa_outputs|summary|cls|pooler|(v|value|reward|rm|regression)_head|"
+    r"(mtp|nextn|medusa|eagle|draft)\w*|(\w+_)?(vision|visual|vit|image|audio|speech|sound|video|mm|multi_?modal)(_\w+)?|"
+    r"vision\w+|talker|code2wav|token2wav|tts|\w*projector|resampler|perceiver|aligner|qformer|vae)\."
+)
+_FIRST_NUMBER = re.compile(r"\.\d+(\.|$)")
 
 
 def load_checked(
@@ -63,10 +72,11 @@ def load_checked(
                 f"is missing: {_REMEDY}"
             )
             raise ModelError(message) from error
+    unexpected = sorted(info["unexpected_keys"], key=_in_order)
     problem = (
-        _missing(name, info["missing_keys"], info["unexpected_keys"])
+        _missing(name, info["missing_keys"], unexpected)
         or _mismatched(info["mismatched_keys"])
-        or _unread(model, info["unexpected_keys"], packing)
+        or _unread(model, unexpected, packing)
     )
     if problem:
         message = f"model {name}: {problem}: {_REMEDY}"
@@ -98,22 +108,30 @@ def _mismatched(mismatched: Collection[tuple[str, Any, Any]]) -> str | None:
     return None
 
 
-def _unread(model: PreTrainedModel, unexpected: Collection[str], packing: str | None) -> str | None:
-    """Return what the files hold for modules that run, and that was not read."""
+def _unread(model: PreTrainedModel, unexpected: Sequence[str], packing: str | None) -> str | None:
+    """Return what the files hold that was not read, unless it is known that no result depends on it."""
     places = _Places(model)
     beyond: dict[int, list[str]] = {}
-    for key in sorted(unexpected, key=_in_order):
+    others = []
+    for key in unexpected:
         if _IDLE.search(key) or (packing is not None and _OF_ACTIVATIONS.search(key)):
             continue
+        layer = places.layer_beyond(key)
         if places.runs(key):
             kind = "the scale" if _SCALE.search(key) else "the tensor"
             return f"its files hold {kind} {key}, which the model that config.json describes does not read"
-        layer = places.layer_beyond(key)
         if layer is not None:
             beyond.setdefault(layer, []).append(key)
+        elif not places.beside(key):
+            others.append(key)
     for layer, keys in sorted(beyond.items()):
         if not any(_FURTHER_TOKENS.search(key) for key in keys):
             return f"its files hold {_some(keys)}, but by its config.json there is no layer {layer}"
+    if others:
+        return (
+            f"its files hold {_some(others)}, which the model that config.json describes does not read (if nothing "
+            "depends on that, write the files again without it)"
+        )
     return None
 
 
@@ -125,6 +143,13 @@ class _Places:
         decoder = get_decoder() if callable(get_decoder) else model
         path = next((path for path, module in model.named_modules() if module is decoder), "")
         self._prefixes = ("", f"{model.base_model_prefix}.", f"{path}." if path else "")
+        # Parts of a model of several kinds of input that its decoder is no part of.
+        self._others = tuple(
+            f"{name}."
+            for name, module in model.named_modules()
+            if path and name and not f"{path}.".startswith(f"{name}.") and not name.startswith(f"{path}.")
+            if any(True for _ in module.children()) and "head" not in name
+        )
         within = f"{path}." if path else ""
         lists = {
             f"{within}{name}": len(module)
@@ -142,6 +167,11 @@ class _Places:
     def runs(self, key: str) -> bool:
         """Whether a tensor would belong to a layer of the decoder, or to a module without parts such as the head."""
         return any(name.startswith(self._layers) or name.rpartition(".")[0] in self._leaves for name in self._full(key))
+
+    def beside(self, key: str) -> bool:
+        """Whether a tensor belongs to a part that text does not pass, by its name or by its place in the model."""
+        above = key[: found.start() + 1] if (found := _FIRST_NUMBER.search(key)) else key
+        return bool(_BESIDE.search(above)) or any(name.startswith(self._others) for name in self._full(key))
 
     def layer_beyond(self, key: str) -> int | None:
         """Return the layer that a tensor would belong to if the decoder had as many."""

@@ -117,11 +117,31 @@ def test_a_pointer_of_git_lfs_is_told_from_the_file(tmp_path: Path, name: str) -
         {"model__layers__1__self_attn__q_proj__bias": ONE},
         {"layers__1__mlp__gate__bias": ONE},
         {"lm_head__bias": ONE},
+        {"model__extra_norm__weight": ONE},
+        {"extra_norm__weight": ONE},
+        {"model__embed_norm__weight": ONE, "score__weight": ONE},
+        {"embed_positions__weight": ONE},
+        {"model__embed_scale": ONE},
+        {"logit_scale": ONE},
+        {"model__adapters__3__up__weight": ONE},
+        {"model__layers__1__vision_gate__weight": ONE},
+        {"model__memory__0__visual__weight": ONE},
     ],
 )
-def test_a_tensor_for_a_module_that_runs_which_nothing_reads_is_named(tmp_path: Path, tensors: Tensors) -> None:
-    (name,) = tensors
+def test_a_tensor_that_nothing_reads_is_named(tmp_path: Path, tensors: Tensors) -> None:
+    name, *_ = tensors
     assert name.replace("__", ".") in refusal(change(save(tmp_path), added(**tensors)))
+
+
+@pytest.mark.slow
+def test_of_a_model_that_sees_only_what_text_does_not_pass_may_be_left_over(tmp_path: Path) -> None:
+    tiny_model("qwen3_vl_moe", torch.float32).save_pretrained(tmp_path)
+    for file in save(tmp_path / "tokenizer").glob("tokenizer*"):
+        file.rename(tmp_path / file.name)
+    load(change(tmp_path, added(model__visual__blocks__9__mlp__weight=ONE, model__visual__more__weight=ONE)))
+    for name in ("model.language_model.more.weight", "model.more.weight", "more.weight"):
+        again = change(tmp_path, without("more"))
+        assert f"its files hold {name}, which" in refusal(change(again, added(**{name.replace(".", "__"): ONE})))
 
 
 def copy_of_the_last_layer(tensors: Tensors) -> Tensors:
@@ -137,6 +157,9 @@ def copy_of_the_last_layer(tensors: Tensors) -> Tensors:
         (mixtral(), added(model__layers__0__self_attn__k_proj__k_scale=ONE)),
         (mixtral(), added(mtp__layers__0__mlp__gate__weight=ONE, mtp__fc__weight_scale=ONE)),
         (mixtral(), added(score__weight=ONE, v_head__summary__bias=ONE, visual__blocks__0__mlp__weight=ONE)),
+        (mixtral(), added(model__vision_tower__encoder__layers__0__mlp__weight=ONE, model__mm_projector__0__bias=ONE)),
+        (mixtral(), added(model__mtp_block__0__mlp__weight=ONE, model__rotary_emb__inv_freq=ONE)),
+        (mixtral(), added(medusa_head__0__weight=ONE, model__norm___extra_state=ONE)),
         (mixtral(), renamed("model.", "")),
         (deepseek_v3(), copy_of_the_last_layer),
     ],
