@@ -10,7 +10,8 @@ from scipy.stats import t as student
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 from moexray.stats import location_test
-from moexray.studies.power import Power, power_of_effect, power_of_pilot
+from moexray.studies.power import power_of_effect, power_of_pilot
+from moexray.studies.power_result import Power
 
 from .. import made
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from moexray.formats import number, visible
-from moexray.studies.power import Power
+from moexray.studies.power_result import Power
 from moexray.views.figures.style import COLOURS, figure_style, note_above, percent_beside, set_title
 
 

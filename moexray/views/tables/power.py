@@ -2,7 +2,7 @@
 
 from moexray.formats import count, estimate, interval, number, p_text, percent
 from moexray.stats.categories.power import NeededNumber
-from moexray.studies.power import Pilot, Power
+from moexray.studies.power_result import Pilot, Power
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from moexray.studies.power import Power, power_of_effect
+from moexray.studies.power import power_of_effect
+from moexray.studies.power_result import Power
 from moexray.views.figures.power import power
 from moexray.views.figures.style import figure_of
 
