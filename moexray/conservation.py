@@ -69,9 +69,13 @@ def check_conservation(s: Layout, counts: NDArray[np.unsignedinteger[Any]]) -> N
 
     A router that may drop tokens is allowed less.
     """
-    found = counts.sum(axis=3, dtype=np.int64)  # (prompts, segments, layers)
-    wanted = s.tokens[:, :, None].astype(np.int64) * s.top_k
+    wanted = s.tokens[:, :, None].astype(np.int64) * s.top_k  # (prompts, segments, layers), at most 2^46
+    found = counts.sum(axis=3, dtype=np.int64)
     wrong = found > wanted if s.meta.get("router_may_drop") else found != wanted
+    if counts.dtype.itemsize == 8:  # sums of such counts may wrap round; those of smaller ones cannot
+        greatest = counts.max(axis=3, initial=0)
+        beyond = greatest > wanted.astype(np.uint64)
+        found, wrong = np.where(beyond, greatest, found.astype(np.uint64)), wrong | beyond
     if wrong.any():
         prompt, segment, layer = np.argwhere(wrong)[0]
         message = (

@@ -31,8 +31,8 @@ class PromptTable:
     Raises
     ------
     SignaturesError
-        If columns are not as long as each other, two prompts have one id, or a further column has the name of an
-        attribute.
+        If columns are not as long as each other, two prompts have one id, a prompt has no id or no category, or a
+        further column has the name of an attribute.
     """
 
     ids: Strings
@@ -50,6 +50,12 @@ class PromptTable:
         for name, strings in self.all_columns().items():
             if len(strings) != len(self.ids):
                 message = f"{name} do not fit {len(self.ids)} prompts: there are {len(strings)}"
+                raise SignaturesError(message)
+        for name, strings in (("id", self.ids), ("category", self.categories)):
+            blank = next((one for one in set(strings) if not one.strip()), None)
+            if blank is not None:
+                place = list(strings).index(blank) + 1
+                message = f"prompt {place} has the {name} {blank!r}: give every prompt one that is not blank"
                 raise SignaturesError(message)
         if len(set(self.ids)) < len(self.ids):
             seen: set[str] = set()

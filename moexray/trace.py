@@ -14,6 +14,7 @@ from moexray.parquet_file import reading_parquet
 from moexray.segments import Segment, places, short_names
 from moexray.signatures import MOST_IN_MEMORY, Signatures
 from moexray.trace_file import COLUMNS, column_names, column_numbers, open_trace_file, trace_tables
+from moexray.trace_weights import check_gate_weights
 
 if TYPE_CHECKING:
     import pandas
@@ -314,11 +315,16 @@ class Trace:
 
         Raises
         ------
+        TraceError
+            As `blocks`, or if gate weights are not finite numbers of at least 0, one for each expert.
         MissingExtra
             If pandas is not installed.
         """
         pd = import_extra("pandas", extra="frames", purpose="a data frame")
         names = {str(self.signatures.segments[i]) for i in self.signatures.places(tokens)}
+        for _ in self.blocks():
+            pass  # rows are checked when they are read so
+        check_gate_weights(self.path)
         with reading_parquet(self.path, error=TraceError):
             frame = pd.read_parquet(self.path)
         if "kind" not in frame:

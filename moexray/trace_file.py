@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 COLUMNS = ("prompt", "position", "token_id", "phase", "layer", "experts")
 # Those of whole numbers; experts are lists of them.
 _NUMBERS = ("position", "token_id", "layer", "experts")
-# Columns of texts that it may have.
+# Columns of texts that it may have, and that of gate weights: see `moexray.trace_weights`.
 _MORE = ("token", "kind")
+WEIGHTS = "gate_weights"
 # Rows of the table in a row group: enough to compress well, few enough to hold.
 _ROW_GROUP = 2**16
 # Rows that are read at once.
@@ -76,14 +77,18 @@ def open_trace_file(path: Path) -> "parquet.ParquetFile":
     if missing:
         message = f"{path} has no column {missing[0]!r}, so it is no trace: `moexray capture --record trace` writes one"
         raise TraceError(message)
-    check_once(path, schema.names, (*COLUMNS, *_MORE), error=TraceError)
-    for name in (*COLUMNS, *_MORE):
+    check_once(path, schema.names, (*COLUMNS, *_MORE, WEIGHTS), error=TraceError)
+    for name in (*COLUMNS, *_MORE, WEIGHTS):
         if name not in schema.names:
             continue
         kind = schema.field(name).type
-        right = _is_whole(kind, is_list=name == "experts") if name in _NUMBERS else _is_words(kind)
+        if name == WEIGHTS:
+            right, wanted = _is_fractions(kind), "lists of fractions"
+        elif name in _NUMBERS:
+            right, wanted = _is_whole(kind, is_list=name == "experts"), "whole numbers"
+        else:
+            right, wanted = _is_words(kind), "texts"
         if not right:
-            wanted = "whole numbers" if name in _NUMBERS else "texts"
             held = kind.value_type if is_dictionary(kind) else kind
             message = f"{path} has {held} in the column {name!r}: a trace has {wanted} there"
             raise TraceError(message)
@@ -127,8 +132,20 @@ def _is_whole(kind: Any, *, is_list: bool) -> bool:
     """Whether an Arrow type is one of whole numbers, or of lists of them."""
     from pyarrow import types
 
-    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return lists == is_list and bool(types.is_integer(kind.value_type if is_list else kind))
+    return _is_list(kind) == is_list and bool(types.is_integer(kind.value_type if is_list else kind))
+
+
+def _is_fractions(kind: Any) -> bool:
+    """Whether an Arrow type is one of lists of floating-point numbers."""
+    from pyarrow import types
+
+    return _is_list(kind) and bool(types.is_floating(kind.value_type))
+
+
+def _is_list(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _is_words(kind: Any) -> bool:

@@ -14,7 +14,7 @@ PACKAGE = Path(moexray.__file__).parent
 ORDER = (
     *("__main__", "cli", "views", "claims", "studies", "stats", "recording", "engines"),
     *("examples", "merging", "trace", "signatures"),
-    *("frames", "conservation", "trace_file", "signatures_file", "counts", "stored_members"),
+    *("frames", "conservation", "trace_weights", "trace_file", "signatures_file", "counts", "stored_members"),
     *("corpus_counts", "prompt_table"),
     *(
         "prompts",

@@ -88,6 +88,8 @@ DAMAGE: dict[str, tuple[str, bytes]] = {
     "a fingerprint that is a list": ("meta.npy", meta('{"schema": 2, "fingerprint": ["weights"]}')),
     "dropping that is a text": ("meta.npy", meta('{"schema": 2, "router_may_drop": "no"}')),
     "letters for meta": ("meta.npy", of(["a"])),
+    "categories without a name": ("categories.offsets.npy", of([0, 0, 2, 3, 4, 5, 6])),
+    "an id that is blank": ("prompt_ids.utf8.npy", of(np.frombuffer(b"p0p1p2  p4p5", np.uint8))),
 }
 
 
@@ -97,6 +99,19 @@ def test_damage_is_one_sentence_that_names_the_file(path: Path, case: str) -> No
     with pytest.raises(SignaturesError, match=r"s\.npz") as caught:
         Signatures.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_counts_whose_sum_wraps_round_to_the_right_one_are_refused(path: Path) -> None:
+    counts = Signatures.load(path).counts.astype(np.uint64)
+    first, second = np.flatnonzero(counts[3, 1, 2])[:2]
+    counts[3, 1, 2, first] += np.uint64(2**63)
+    counts[3, 1, 2, second] += np.uint64(2**63)
+    assert counts[3, 1, 2].sum() == Signatures.load(path).counts[3, 1, 2].sum()
+    replaced(path, "counts.npy", of(counts))
+    with pytest.raises(
+        SignaturesError, match=r"prompt 'p3', generated tokens, layer 4: 922337203685477\d{4} selections"
+    ):
+        Signatures.load(path)
 
 
 def test_an_encrypted_member_is_refused(path: Path) -> None:
@@ -213,6 +228,17 @@ def a_token_below_zero(path: Path) -> None:
     parquet.write_table(pa.table(columns), path)
 
 
+def with_gate_weights(path: Path, change: Callable[[list[Any]], Any] = lambda _: None) -> None:
+    columns = parquet.read_table(path).to_pydict()
+    columns["gate_weights"] = [[0.5] * len(selected) for selected in columns["experts"]]
+    columns["gate_weights"] = change(columns["gate_weights"]) or columns["gate_weights"]
+    parquet.write_table(pa.table(columns), path)
+
+
+def texts_for_gate_weights(path: Path) -> None:
+    with_gate_weights(path, lambda weights: ["0.5"] * len(weights))
+
+
 def pointer(path: Path) -> None:
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
 
@@ -226,6 +252,7 @@ DAMAGED_TRACES: tuple[TraceChange, ...] = (
         numbered_phases,
         one_expert_twice,
         a_token_below_zero,
+        texts_for_gate_weights,
         pointer,
     ),
 )
@@ -239,6 +266,35 @@ def test_a_damaged_trace_is_one_sentence_that_names_the_file(tmp_path: Path, cha
     with pytest.raises(TraceError, match=r"t\.parquet") as caught:
         list(Trace.open(path, signatures).blocks())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ([0.5, float("nan")], "a gate weight is nan"),
+        ([float("inf"), 0.5], "a gate weight is inf"),
+        ([0.5, -0.25], r"a gate weight is -0\.25, and one is a number of at least 0"),
+        ([0.5, None], "a gate weight is nan"),
+        ([0.5], "1 gate weights stand beside 2 experts"),
+        (None, "0 gate weights stand beside 2 experts"),
+    ],
+)
+def test_gate_weights_that_are_none_are_refused_where_they_are_read(tmp_path: Path, row: Any, said: str) -> None:
+    path = tmp_path / "t.parquet"
+    trace = Trace.open(path, made.trace(path))
+    with_gate_weights(path)
+    assert set(map(tuple, trace.to_pandas()["gate_weights"])) == {(0.5, 0.5)}
+    with_gate_weights(path, lambda weights: weights.__setitem__(500, row))
+    with pytest.raises(TraceError, match=rf"t\.parquet row 501: {said}"):
+        trace.to_pandas()
+
+
+def test_a_data_frame_of_a_trace_is_checked_as_its_blocks_are(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    trace = Trace.open(path, made.trace(path))
+    one_expert_twice(path)
+    with pytest.raises(TraceError, match="one expert twice"):
+        trace.to_pandas()
 
 
 def test_a_trace_with_many_names_that_no_row_has_takes_no_memory_for_their_pairs(tmp_path: Path) -> None:

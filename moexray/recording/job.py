@@ -112,7 +112,7 @@ def _check_companion(out: Path, file: Path) -> None:
 
 
 def _check_prompts(prompts: Sequence[Prompt]) -> None:
-    """Raise CaptureError if there are none, one is something else, two have one id, or one is not Unicode text."""
+    """Raise CaptureError if there are none, or one is something else, without a name, there twice, or no text."""
     if not prompts:
         message = "there are no prompts to run"
         raise CaptureError(message)
@@ -125,6 +125,12 @@ def _check_prompts(prompts: Sequence[Prompt]) -> None:
             message = f"two prompts have the id {prompt.id!r}: ids must be unique"
             raise CaptureError(message)
         seen.add(prompt.id)
+        for name in ("id", "category"):
+            if not str(getattr(prompt, name)).strip():
+                message = (
+                    f"prompt {prompt.id!r} has the {name} {getattr(prompt, name)!r}: give it one that is not blank"
+                )
+                raise CaptureError(message)
         if (prompt.output is None) != (prompts[0].output is None):
             with_one, without = (prompts[0], prompt) if prompt.output is None else (prompt, prompts[0])
             message = (

@@ -109,6 +109,12 @@ def interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("prompt", [Prompt("ab", "", "p"), Prompt("ab", "c", " "), Prompt("ab", "\t", "p")])
+def test_a_prompt_without_a_name_or_a_category_is_refused_before_anything_runs(prompt: Prompt) -> None:
+    with pytest.raises(CaptureError, match=r"prompt '.*' has the (id|category) .*: give it one that is not blank"):
+        capture([*PROMPTS, prompt], model="no such model")
+
+
 def test_a_notebook_shows_every_option_with_its_type_and_default() -> None:
     parameters = signature(capture).parameters
     assert parameters.keys() >= {"model", "out", "record", "max_new_tokens", "dtype", "batch_tokens", "on_progress"}

@@ -112,6 +112,11 @@ def tensor_headers(file: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def all_tensor_headers(folder: Path) -> dict[Path, dict[str, dict[str, Any]]]:
+    """Return `tensor_headers` of each safetensors file that transformers reads weights from."""
+    return {file: tensor_headers(file) for file in weight_files(folder) if file.suffix == ".safetensors"}
+
+
 def _repository(address: str) -> str | None:
     """Return the id of the hub model whose page this is; None if it is none."""
     found = re.match(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", address)

@@ -20,7 +20,8 @@ from moexray.engines.transformers.loading_report import load_checked
 from moexray.engines.transformers.memory import free_memory
 from moexray.engines.transformers.quiet import quiet
 from moexray.engines.transformers.resources import DTYPES
-from moexray.engines.transformers.stored_weights import check_numbering, check_scales, restore
+from moexray.engines.transformers.stored_scales import blocks_of, check_scales
+from moexray.engines.transformers.stored_weights import check_numbering, restore
 from moexray.engines.transformers.taps import check_type, find_taps
 from moexray.engines.transformers.tokenizers import read_tokenizer
 from moexray.errors import ModelError
@@ -94,6 +95,7 @@ def load_model(
     packing = quantization_of(config)
     try:
         with explained(name):
+            blocks = blocks_of(packing_of(config)) if packing == "fp8" else None  # loading may take the settings out
             check_adapter(name, adapter, options["revision"])
             _check_before_loading(config, name, place, wanted or torch.float32, trust_remote_code=trust_remote_code)
             tokenizer = read_tokenizer(source_of(name), config, **options)
@@ -104,7 +106,7 @@ def load_model(
             )
             folder = folder_of(name, commit)
             if folder is not None:
-                check_scales(name, folder, packing)
+                check_scales(name, folder, packing, blocks)
                 check_numbering(name, folder)
                 restore(model, folder)
             if adapter is not None:

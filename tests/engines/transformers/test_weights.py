@@ -245,6 +245,72 @@ def test_packed_weights_that_would_be_read_without_their_scales_are_refused(
     assert words in refusal(configure(folder, quantization_config=packing))
 
 
+def other_scales(part: str, edit: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Tensors], Tensors]:
+    """Return an edit of the scales whose names have this part."""
+    return lambda tensors: {
+        name: edit(tensor) if part in name and "scale" in name else tensor for name, tensor in tensors.items()
+    }
+
+
+def with_activations_alone(tensors: Tensors) -> Tensors:
+    return {name.replace("q_proj.weight_scale_inv", "q_proj.input_scale"): one for name, one in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (
+            other_scales("q_proj", lambda _: torch.ones(2, 1)),
+            "scale_inv and model.layers.0.self_attn.q_proj.weight do",
+        ),
+        (
+            other_scales("o_proj", lambda _: torch.ones(1, 4)),
+            "of the shapes (1, 4) and (128, 128), by a config.json",
+        ),
+        (
+            other_scales("experts.2.up", lambda _: torch.ones(1)),
+            "shapes (1,) and (128, 128), by a config.json with a",
+        ),
+        (other_scales("v_proj", lambda one: one * torch.nan), "v_proj.weight_scale_inv holds nan, which is no scale"),
+        (other_scales("experts.3.down", lambda one: -one), "experts.3.down_proj.weight_scale_inv holds -0.0"),
+        (other_scales("k_proj", lambda one: one / 0), "k_proj.weight_scale_inv holds inf"),
+        (with_activations_alone, "q_proj.weight is stored as F8_E4M3, and its scale is not in the files"),
+    ],
+)
+def test_scales_that_are_not_those_of_the_weights_blocks_are_named(
+    tmp_path: Path, in_blocks: tuple[Tensors, Path], edit: Callable[[Tensors], Tensors], words: str
+) -> None:
+    folder = change(copied(in_blocks[1], tmp_path), edit)
+    assert words in refusal(configure(folder, quantization_config=FP8))
+
+
+def test_blocks_that_reach_beyond_the_weight_are_refused_where_they_would_move(
+    tmp_path: Path, in_blocks: tuple[Tensors, Path]
+) -> None:
+    """Blocks of 96 rows make two of 128 rows, and transformers would take two blocks of 64."""
+    in_96 = {**FP8, "weight_block_size": [96, 128]}
+    edit = other_scales("proj", lambda _: torch.ones(2, 1))
+    assert "(2, 1) and (128, 128), by a config.json with a scale for each block of 96 by 128" in refusal(
+        configure(change(copied(in_blocks[1], tmp_path), edit), quantization_config=in_96)
+    )
+
+
+@pytest.mark.parametrize("size", [[0, 128], [128], "128", [128.0, 128], {"a": 1}])
+def test_a_size_of_blocks_that_is_none_is_refused(tmp_path: Path, in_blocks: tuple[Tensors, Path], size: Any) -> None:
+    folder = configure(copied(in_blocks[1], tmp_path), quantization_config={**FP8, "weight_block_size": size})
+    assert "weight_block_size" in refusal(folder)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1,), (128, 1)])
+def test_a_scale_for_each_weight_or_row_is_read_where_the_configuration_says_so(
+    tmp_path: Path, in_blocks: tuple[Tensors, Path], shape: tuple[int, ...]
+) -> None:
+    folder = change(copied(in_blocks[1], tmp_path), other_scales("", lambda one: one.reshape(1).expand(shape)))
+    found = load(configure(folder, quantization_config={**FP8, "weight_block_size": None})).state_dict()
+    for name, tensor in in_blocks[0].items():
+        assert torch.allclose(found[name].float(), tensor, rtol=2**-4, atol=float(tensor.abs().max()) * 2**-9)
+
+
 @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64, torch.bool])
 def test_weights_that_are_stored_as_whole_numbers_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
     change(save(tmp_path), lambda tensors: {**tensors, "lm_head.weight": (100 * tensors["lm_head.weight"]).to(dtype)})
