@@ -1,0 +1,1 @@
+"""What serving reads of a model's routing: batches, caches, placements."""

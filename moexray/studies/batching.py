@@ -1,0 +1,259 @@
+"""Batching: how many distinct experts a decoding step and a chunk of a prompt read, by the size of a batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moexray.errors import AnalysisError
+from moexray.formats import count, listed
+from moexray.stats.pairs.summaries import Interval
+from moexray.studies.batch_counts import BatchCounts, batch_counts
+from moexray.studies.batch_curves import (
+    Curves,
+    LayerCurve,
+    MeanCurve,
+    Values,
+    decode_curves,
+    intervals,
+    prefill_curves,
+    values,
+)
+from moexray.studies.codec import optional
+from moexray.studies.expert_bytes import UNKNOWN, expert_bytes_of
+from moexray.studies.results import Result
+from moexray.studies.unit_blocks import UnitBlocks
+from moexray.trace import Trace
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_LARGEST = 2**20
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """Chunks of consecutive tokens of one prompt, by layer and as the mean of layers."""
+
+    layers: tuple[LayerCurve, ...]
+    mean: MeanCurve
+
+
+@dataclass(frozen=True)
+class BatchBytes:
+    """Bytes of experts that one step reads, over all MoE layers: distinct experts times the size of one.
+
+    Attributes
+    ----------
+    expert
+        Bytes of one expert of each layer.
+    all
+        Bytes of all experts of the model's MoE layers.
+    sizes, decode, decode_ci, load_matched, uniform, prefill
+        Bytes by size: of a decoding step, as observed and by the closed forms, and of a chunk of a prompt.
+    """
+
+    expert: tuple[int, ...]
+    all: int
+    sizes: tuple[int, ...]
+    decode: Values
+    decode_ci: tuple[Interval | None, ...]
+    load_matched: Values
+    uniform: Values
+    prefill: Values
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Batching(Result):
+    """Distinct experts by the size of a batch.
+
+    Attributes
+    ----------
+    model, prompts, units
+        The model; prompts with a selected token, and the units that intervals leave out.
+    tokens
+        The selector of tokens: generated ones among them make decoding steps, the others chunks of prompts.
+    steps
+        How many generated tokens the longest prompt has.
+    layers, mean
+        Decoding: batches of different prompts at the same generated step, by layer and as the mean of layers.
+    prefill
+        Consecutive tokens of one prompt.
+    bytes
+        Bytes that a step reads; None where the size of an expert is not known.
+    seed
+        Of what is drawn.
+    notes
+        Why something is None, and what was not looked at.
+    fingerprint
+        `Signatures.fingerprint` of what was studied.
+    """
+
+    WHAT: ClassVar[str] = "a study of batches"
+    MADE_BY: ClassVar[str] = "moexray batch --json"
+    MARK: ClassVar[str] = "prefill"
+
+    model: str | None
+    prompts: int
+    units: int
+    tokens: str
+    steps: int
+    layers: tuple[LayerCurve, ...]
+    mean: MeanCurve
+    prefill: Prefill | None = None
+    bytes: BatchBytes | None = None
+    seed: int = 0
+    notes: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str | None = optional()
+
+    def studied(self) -> tuple[str | None, ...]:
+        """Return the fingerprint of the signatures."""
+        return (self.fingerprint,)
+
+    def headline(self) -> list[str]:
+        """Return the model and its prompts, and what the largest batch and the largest chunk read."""
+        lines = [f"{self.model or 'unknown model'}, {count(self.prompts, 'prompt')}: distinct experts of a batch"]
+        for what, thing, mean in (
+            ("decoding", "prompt", self.mean),
+            ("prefill", "consecutive token", None if self.prefill is None else self.prefill.mean),
+        ):
+            known = [] if mean is None else [i for i, value in enumerate(mean.observed) if value is not None]
+            if mean is not None and known:
+                i = known[-1]
+                lines.append(
+                    f"{what}: {count(mean.sizes[i], thing)} read {mean.observed[i]:.1f} experts a layer; "
+                    f"load alone predicts {mean.load_matched[i]:.1f}, even load {mean.uniform[i]:.1f}"
+                )
+        return lines
+
+    def _main_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each layer and size."""
+        names = ("observed", "load_matched", "uniform")
+        return [
+            {"layer": one.layer, "size": size, **{name: getattr(one, name)[place] for name in names}}
+            for one in self.layers
+            for place, size in enumerate(one.sizes)
+        ]
+
+
+def study_batches(
+    trace: Trace,
+    *,
+    sizes: Sequence[int] = SIZES,
+    tokens: str = "all",
+    expert_bytes: int | None = None,
+    seed: int = 0,
+) -> Batching:
+    """Return how many distinct experts batches and chunks of several sizes read; see docs/batch.md.
+
+    Parameters
+    ----------
+    trace
+        Every token's experts.
+    sizes
+        Prompts of a batch, and tokens of a chunk.
+    tokens
+        Which tokens: see `moexray.segments.places`. Generated ones make decoding steps, the others chunks.
+    expert_bytes
+        Bytes of one expert; by default what the capture recorded.
+    seed
+        Of all draws.
+
+    Raises
+    ------
+    AnalysisError
+        If a size is not positive, or there is no selected token.
+    TraceError
+        If the trace does not go with its signatures.
+    """
+    signatures = trace.signatures
+    asked = _checked(sizes)
+    prompts = int((signatures.lengths(tokens) > 0).sum())
+    if not prompts:
+        message = f"no prompt has a token among `tokens`={tokens!r}: name others"
+        raise AnalysisError(message)
+    bytes_of_expert = expert_bytes_of(signatures, expert_bytes)
+    counts = batch_counts(trace, asked, tokens=tokens)
+    decode = decode_curves(counts, signatures, asked)
+    chunks = prefill_curves(counts, signatures, asked) if counts.tokens.any() else None
+    notes = _notes(counts, decode, chunks, asked)
+    if bytes_of_expert is None:
+        notes["bytes"] = UNKNOWN
+    model = signatures.meta.get("model")
+    return Batching(
+        model=None if model is None else str(model),
+        prompts=prompts,
+        units=counts.units.units,
+        tokens=tokens,
+        steps=int(counts.steps.max(initial=-1)) + 1,
+        layers=decode.layers,
+        mean=decode.mean,
+        prefill=None if chunks is None else Prefill(chunks.layers, chunks.mean),
+        bytes=None
+        if bytes_of_expert is None
+        else _bytes(bytes_of_expert, decode, chunks, trace=trace, units=counts.units),
+        seed=seed,
+        notes=dict(sorted(notes.items())),
+        fingerprint=signatures.fingerprint,
+    )
+
+
+def _checked(sizes: Sequence[int]) -> tuple[int, ...]:
+    wrong = [size for size in sizes if not 1 <= size <= _LARGEST]
+    if wrong or not sizes:
+        message = f"`sizes` holds {wrong[0] if wrong else 'nothing'}: a batch has from 1 to {_LARGEST:,} prompts"
+        raise AnalysisError(message)
+    return tuple(sorted(set(sizes)))
+
+
+def _bytes(
+    of_expert: tuple[int, ...], decode: Curves, chunks: Curves | None, *, trace: Trace, units: UnitBlocks
+) -> BatchBytes:
+    each, found = np.array(of_expert, dtype=np.float64), decode.found
+    sizes = decode.mean.sizes
+    return BatchBytes(
+        expert=of_expert,
+        all=sum(one * int(experts) for one, experts in zip(of_expert, trace.signatures.experts, strict=True)),
+        sizes=sizes,
+        decode=values(found.observed @ each),
+        decode_ci=intervals(units, found.observed @ each, decode.without @ each),
+        load_matched=values(found.load_matched @ each),
+        uniform=values(found.uniform @ each),
+        prefill=(None,) * len(sizes) if chunks is None else values(chunks.found.observed @ each),
+    )
+
+
+def _notes(counts: BatchCounts, decode: Curves, chunks: Curves | None, sizes: tuple[int, ...]) -> dict[str, str]:
+    """Return why values are missing, by the key that they miss from."""
+    notes = {}
+    at_step = counts.at_step.sum(axis=0)
+    most = int(at_step.max(initial=0))
+    above = [str(size) for size in sizes if size > most]
+    if not most:
+        notes["layers"] = (
+            "no selected token was generated and routed, so nothing is known of decoding: capture with "
+            "--max-new-tokens of 2 or more, and select generated tokens"
+        )
+    elif above:
+        notes["layers"] = (
+            f"no batches of {listed(above)}: a batch is of different prompts, and {count(most, 'prompt')} at most are "
+            "at one step; more prompts give larger batches"
+        )
+    if chunks is None:
+        notes["prefill"] = f"no prompt has {count(sizes[0], 'selected token')} of its own in a row"
+    else:
+        longer = [str(size) for size, windows in zip(sizes, chunks.found.steps, strict=True) if not windows]
+        if longer:
+            notes["prefill"] = f"no chunks of {listed(longer)}: no prompt has so many selected tokens in a row"
+    if not counts.units.can_be_left_out:
+        notes["ci"] = "no intervals: a category has fewer than three prompts, or fewer than three groups"
+    elif any(
+        ci is None and value is not None
+        for ci, value in zip(decode.mean.observed_ci, decode.mean.observed, strict=True)
+    ):
+        notes["ci"] = "no interval of a batch of nearly all prompts: without some of them there are too few for one"
+    longest = int(counts.steps.max(initial=-1)) + 1
+    if len(counts.steps) < longest:
+        notes["steps"] = (
+            f"{len(counts.steps):,} of {longest:,} steps were counted, evenly spread, to keep memory within bounds"
+        )
+    return notes
