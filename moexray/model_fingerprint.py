@@ -1,8 +1,8 @@
 """The fingerprint of the model in the meta of signatures: whether two captures are of one model, whatever its name.
 
 ``meta["fingerprint"]`` holds a string for each part: ``weights``, ``configuration``, ``tokenizer``, ``chat_template``
-where one was applied, and ``adapter`` where there was one. Files of earlier versions have none, and a model that was
-made in memory has none of its weights and configuration.
+where one was applied, ``code`` where code of the checkpoint ran, and ``adapter`` where there was one. Files of earlier
+versions have none, and a model that was made in memory has none of its weights and configuration.
 """
 
 from collections.abc import Mapping

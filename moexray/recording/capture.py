@@ -77,7 +77,7 @@ def capture(
     engine
         The engine that runs the model: see `moexray.engines.engine.ENGINES`.
     device, dtype, revision, trust_remote_code, adapter
-        See `moexray.engines.transformers.loading.load_model`.
+        See `moexray.engines.transformers.loading.read_model`.
     raw
         Leave out the tokenizer's chat template.
     chat_template, template_options, system

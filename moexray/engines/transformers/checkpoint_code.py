@@ -1,13 +1,16 @@
 """Code that is not ours, of a checkpoint or of transformers: what it must offer, and one sentence where it fails."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import transformers
 from transformers import GenerationMixin
+from transformers.dynamic_module_utils import get_relative_import_files
 
 from moexray.errors import ModelError
 
@@ -60,6 +63,19 @@ def check_generates(model: Any) -> None:
             "since transformers 4.50 no longer adds it"
         )
         raise ModelError(message)
+
+
+def code_files(*objects: object) -> dict[str, Path]:
+    """Return the files of a checkpoint's code that the classes of these objects come from, with what they import of it.
+
+    They are those that transformers copied from the checkpoint and ran, each by its name beside the class's own file.
+    """
+    found: dict[str, Path] = {}
+    for module in dict.fromkeys(type(one).__module__ for one in objects):
+        if module.partition(".")[0] == _MODULES:
+            file = Path(str(sys.modules[module].__file__))
+            found |= {one.name: one for one in (file, *map(Path, get_relative_import_files(file)))}
+    return found
 
 
 def removed_name(error: ImportError) -> str | None:

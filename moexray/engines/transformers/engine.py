@@ -14,7 +14,7 @@ from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Engine, require
 from moexray.engines.transformers.checkpoint import folder_of
-from moexray.engines.transformers.checkpoint_code import check_generates
+from moexray.engines.transformers.checkpoint_code import check_generates, code_files
 from moexray.engines.transformers.checkpoint_config import quantization_of
 from moexray.engines.transformers.completions import CompletionTokens, are_given, with_outputs
 from moexray.engines.transformers.context import check_as_written, check_context
@@ -22,6 +22,8 @@ from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
 from moexray.engines.transformers.experts import bytes_of_expert
 from moexray.engines.transformers.failures import is_out_of_memory
 from moexray.engines.transformers.fingerprint import (
+    checksum_of_state,
+    fingerprint_of_code,
     fingerprint_of_state,
     fingerprint_of_template,
     fingerprint_of_tokenizer,
@@ -33,7 +35,7 @@ from moexray.engines.transformers.hooks import (
     input_device,
     observe_implementations,
 )
-from moexray.engines.transformers.loading import LoadedModel, load_model
+from moexray.engines.transformers.loading import LoadedModel, read_model
 from moexray.engines.transformers.numbers import LogitNumbers, check_numbers, check_routers
 from moexray.engines.transformers.preparation import (
     changed_outputs,
@@ -50,6 +52,7 @@ from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError, OutOfMemory
 from moexray.generation import Generation
+from moexray.model_fingerprint import KEY
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout, plain_segments
 
@@ -72,7 +75,7 @@ def open_engine(
     Parameters
     ----------
     model, device, dtype, revision, trust_remote_code, adapter
-        See `moexray.engines.transformers.loading.load_model`.
+        See `moexray.engines.transformers.loading.read_model`.
     raw
         Leave out the chat template even if the tokenizer has one.
     chat_template, template_options, system
@@ -83,7 +86,7 @@ def open_engine(
     ModelError
         If the model cannot be loaded or its routing cannot be recorded.
     """
-    loaded = load_model(
+    loaded = read_model(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, adapter=adapter
     )
     return TransformersEngine(
@@ -178,11 +181,15 @@ class TransformersEngine(Engine):
         """Return the description, and what is beside the weights of a local checkpoint, or the weights in memory."""
         if not self._loaded.fingerprint:
             return {**self.description, "weights": fingerprint_of_state(self._model)}
-        folder = folder_of(self._name)
-        return {**self.description, "checkpoint": {} if folder is None else small_files(folder)}
+        folder, has_code = folder_of(self._name), "code" in self.description[KEY]
+        return {**self.description, "checkpoint": {} if folder is None else small_files(folder, with_code=has_code)}
 
     def begin_at(self, moment: datetime) -> None:
-        """Render chat templates that ask for the time with the moment at which the capture began."""
+        """Render chat templates that ask for the time with the moment at which the capture began.
+
+        The fingerprint is that of the weights as they are now, if they were changed after they were loaded.
+        """
+        self.description = {**self.description, KEY: {**self.description[KEY], **self._weights()}}
         dates = self._tokens.begin_at(moment)
         if dates:
             self.description = {**self.description, "template_date": dates}
@@ -334,14 +341,23 @@ class TransformersEngine(Engine):
             "switched_off": self._switched_off,
             **({} if self._loaded.adapter is None else {"adapter": self._loaded.adapter}),
             "expert_bytes": [bytes_of_expert(tap.holders, tap.experts) for tap in self._taps],
-            "fingerprint": self._fingerprint(),
+            KEY: self._fingerprint(),
         }
 
     def _fingerprint(self) -> dict[str, str]:
         found = {**self._loaded.fingerprint, "tokenizer": fingerprint_of_tokenizer(self._tokenizer)}
         if self._tokens.settings["chat_template"]:
             found["chat_template"] = fingerprint_of_template(self._tokenizer)
+        if code := code_files(self._model, self._model.config, self._tokenizer):
+            found["code"] = fingerprint_of_code(code)
         return found
+
+    def _weights(self) -> dict[str, str]:
+        """Return the fingerprint of the weights: that of the files, unless they were changed after they were loaded."""
+        loaded = self._loaded
+        if loaded.checksum is not None and loaded.checksum != checksum_of_state(self._model):
+            return {"weights": fingerprint_of_state(self._model)}
+        return {"weights": loaded.fingerprint["weights"]} if "weights" in loaded.fingerprint else {}
 
     @torch.inference_mode()
     def _run_batch(

@@ -1,7 +1,7 @@
 """Loading a model and its tokenizer; every failure is one sentence."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from moexray.engines.transformers.checkpoint_config import known_dtype, packing_
 from moexray.engines.transformers.configuration import greatest, text_config
 from moexray.engines.transformers.end_tokens import check_generation_settings
 from moexray.engines.transformers.failures import explained, is_out_of_memory
-from moexray.engines.transformers.fingerprint import fingerprint_of_adapter, fingerprint_of_folder
+from moexray.engines.transformers.fingerprint import checksum_of_state, fingerprint_of_adapter, fingerprint_of_folder
 from moexray.engines.transformers.loading_report import load_checked
 from moexray.engines.transformers.memory import free_memory
 from moexray.engines.transformers.quiet import quiet
@@ -44,6 +44,9 @@ class LoadedModel:
     fingerprint
         That of the files it was loaded from: see `moexray.engines.transformers.fingerprint`. Empty for a model that
         was made in memory.
+    checksum
+        Of its numbers when it was loaded, which tells whether they are still those of the files; None where nobody
+        could have changed them.
     """
 
     name: str
@@ -53,9 +56,16 @@ class LoadedModel:
     adapter: str | None = None
     revision: str | None = None
     fingerprint: Mapping[str, str] = field(default_factory=dict)
+    checksum: str | None = None
 
 
-def load_model(
+def load_model(name: str, **options: Any) -> LoadedModel:
+    """Load a model as `read_model` does; what is changed in it afterwards shows in the fingerprint of a capture."""
+    found = read_model(name, **options)
+    return replace(found, checksum=checksum_of_state(found.model))
+
+
+def read_model(
     name: str,
     *,
     device: str | None = None,

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +13,15 @@ from transformers import PreTrainedTokenizerFast
 
 from moexray.engines.transformers.architectures import moe_architectures
 from moexray.engines.transformers.engine import TransformersEngine
-from moexray.engines.transformers.fingerprint import fingerprint_of_folder, fingerprint_of_tokenizer
+from moexray.engines.transformers.fingerprint import (
+    checksum_of_state,
+    fingerprint_of_folder,
+    fingerprint_of_tokenizer,
+)
 from moexray.engines.transformers.loading import LoadedModel, load_model
 from moexray.errors import CaptureError
+from moexray.generation import Generation
+from moexray.model_fingerprint import differing_parts
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture_with
 
@@ -103,6 +112,89 @@ def test_a_stopped_capture_of_a_model_in_memory_goes_on_with_the_same_numbers_on
     with TransformersEngine(same) as engine:
         found = capture_with(engine, prompts, out=tmp_path / "out.npz", batch_tokens=100)
     assert set(found.meta["fingerprint"]) == {"tokenizer"}
+
+
+def meta_of(model: LoadedModel) -> Mapping[str, Any]:
+    with TransformersEngine(model) as engine:
+        return capture_with(engine, [Prompt("abc", "c", "p")], Generation(0)).meta
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.layers.1.mlp.experts.down_proj"])
+def test_numbers_changed_after_loading_are_not_those_of_the_files(folder: Path, name: str) -> None:
+    """Whether the change is one that torch counts or not, before the engine is opened or after."""
+    model = load_model(str(folder), device="cpu")
+    files = meta_of(model)["fingerprint"]
+    assert files["weights"] == fingerprint_of_folder(folder)["weights"]
+    tensor = model.model.get_parameter(name)
+    with TransformersEngine(model) as engine:
+        found = []
+        for _ in range(2):
+            tensor.data.view(-1)[-1].neg_()
+            found.append(capture_with(engine, [Prompt("abc", "c", "p")], Generation(0)).meta["fingerprint"])
+    assert found[0]["weights"] != files["weights"]
+    assert found[1] == files
+    with torch.no_grad():  # two experts, or two tokens, change places: every sum over the tensor stays
+        tensor[[0, 1]] = tensor[[1, 0]]
+    assert differing_parts(meta_of(model), {"fingerprint": files}) == ["weights"]
+
+
+def test_tensors_of_every_format_and_length_have_a_checksum() -> None:
+    whole = torch.arange(70_000, dtype=torch.int32)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float8_e4m3fn, torch.bool, torch.int64):
+        of_dtype = whole.to(dtype)
+        found = set()
+        for part in (of_dtype, of_dtype[1:], of_dtype[:0], of_dtype[:3], of_dtype.view(7, -1).T):
+            module = torch.nn.Module()
+            module.register_buffer("held", part)
+            found.add(checksum_of_state(module))
+        assert len(found) == 5
+
+
+CODE = {
+    "sub/own.py": "from transformers import MixtralForCausalLM\nfrom .parts import NAME\n"
+    "class Own(MixtralForCausalLM):\n    pass\n",
+    "sub/parts.py": "NAME = 'a'\n",
+    "sub/unused.py": "",
+}
+
+
+@pytest.fixture
+def with_code(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a checkpoint whose model is code of a subfolder."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
+        monkeypatch.delitem(sys.modules, name)
+    (folder / "sub").mkdir()
+    for name, text in CODE.items():
+        (folder / name).write_text(text)
+    return configure(folder, auto_map={"AutoModelForCausalLM": "sub/own.Own"}, model_type="mixtral")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("file", ["sub/own.py", "sub/parts.py"])
+def test_code_of_the_checkpoint_that_runs_is_part_of_what_it_is(with_code: Path, file: str, tmp_path: Path) -> None:
+    def meta() -> Mapping[str, Any]:
+        return meta_of(load_model(str(with_code), device="cpu", trust_remote_code=True))
+
+    before = meta()
+    (with_code / "sub" / "unused.py").write_text("UNUSED = 1\n")
+    copy = shutil.copytree(with_code, tmp_path / "copy")
+    moved = meta_of(load_model(str(copy), device="cpu", trust_remote_code=True))
+    assert "code" in before["fingerprint"]
+    assert moved["fingerprint"] == meta()["fingerprint"] == before["fingerprint"]
+    (with_code / file).write_text(CODE[file] + "# changed\n")
+    assert differing_parts(before, meta()) == ["code"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_stopped_capture_does_not_go_on_with_other_code_below_the_folder(with_code: Path) -> None:
+    inputs = []
+    for text in ("", "UNUSED = 1\n"):
+        (with_code / "sub" / "unused.py").write_text(text)
+        with TransformersEngine(load_model(str(with_code), device="cpu", trust_remote_code=True)) as engine:
+            inputs.append(engine.inputs()["checkpoint"])
+    assert {name for name in inputs[0] if inputs[0][name] != inputs[1][name]} == {"sub/unused.py"}
 
 
 @pytest.mark.nightly
