@@ -30,6 +30,13 @@ def batch(
             help="Prompts of a batch, and tokens of a chunk of a prompt, with commas.", rich_help_panel=ANALYSIS
         ),
     ] = "1,2,4,8,16,32,64,128,256",
+    group_size: Annotated[
+        int,
+        typer.Option(
+            help="Prompts of the batches that are made at random, by category, by prefill and by decoding.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = 8,
     tokens: TokensOption = "all",
     expert_bytes: ExpertBytesOption = None,
     seed: SeedOption = 0,
@@ -44,7 +51,14 @@ def batch(
     from moexray.studies.batching import study_batches
     from moexray.views.tables.batching import batching_page
 
-    found = study_batches(opened_trace(file, trace), sizes=asked, tokens=tokens, expert_bytes=expert_bytes, seed=seed)
+    found = study_batches(
+        opened_trace(file, trace),
+        sizes=asked,
+        tokens=tokens,
+        group_size=group_size,
+        expert_bytes=expert_bytes,
+        seed=seed,
+    )
     if json:
         print_result(found)
     else:

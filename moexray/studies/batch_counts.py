@@ -1,14 +1,17 @@
 """What batches need of a trace, in one pass: who selects which expert at each step, and windows of prompt tokens."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.signatures import Signatures
 from moexray.stats.workloads.chunks import window_sums
 from moexray.studies.unit_blocks import MOST_BLOCKS, UnitBlocks, unit_blocks
 from moexray.trace import RoutedTokens, Trace
 
+OnBlock = Callable[[RoutedTokens, NDArray[np.int64]], None]
 # Numbers of the largest array. With more, fewer steps are counted, then fewer blocks are left out.
 _MOST_CELLS = 2**26
 _FEWEST_STEPS, _FEWEST_BLOCKS = 16, 8
@@ -45,7 +48,9 @@ class BatchCounts:
     tokens: NDArray[np.int64]
 
 
-def batch_counts(trace: Trace, sizes: tuple[int, ...], *, tokens: str = "all") -> BatchCounts:
+def batch_counts(
+    trace: Trace, sizes: tuple[int, ...], *, tokens: str = "all", on_block: OnBlock | None = None
+) -> BatchCounts:
     """Read a trace once, in memory that does not grow with the number of prompts.
 
     Parameters
@@ -56,11 +61,14 @@ def batch_counts(trace: Trace, sizes: tuple[int, ...], *, tokens: str = "all") -
         Ascending numbers of tokens of a window.
     tokens
         Which tokens: see `moexray.segments.places`.
+    on_block
+        Called with the selected tokens of each block, and for each the generated tokens before it in its prompt, −1 if
+        it was not generated.
     """
     signatures = trace.signatures
     layers, width = signatures.shape[2:]
-    generated = _generated(trace)
-    longest = int(generated.max(initial=0))
+    # Of all generated tokens: selected ones keep their place among these.
+    longest = int(generated_lengths(signatures).max(initial=0))
     steps = _spread(longest, max(_FEWEST_STEPS, _MOST_CELLS // (layers * width * 32)))
     most = min(MOST_BLOCKS, max(_FEWEST_BLOCKS, _MOST_CELLS // (layers * width * max(len(steps), 2 * len(sizes)))))
     units = unit_blocks(
@@ -80,21 +88,24 @@ def batch_counts(trace: Trace, sizes: tuple[int, ...], *, tokens: str = "all") -
     place_of_step = np.full(longest, -1)
     place_of_step[steps] = np.arange(len(steps))
     for block in trace.blocks():
-        of_step = np.where(block.generated, place_of_step[_step_of(block)] if longest else -1, -1)
+        of_step = _step_of(block)
         chosen = block.select(tokens)
         if len(chosen) < len(block):
             of_step = of_step[np.isin(block.segments, np.unique(chosen.segments))]
-        _count_steps(found, chosen, of_step)
-        _count_windows(found, chosen.take(~chosen.generated), sizes)
+        if on_block is not None:
+            on_block(chosen, of_step)
+        there = np.flatnonzero(of_step >= 0)
+        _count_steps(found, chosen.take(there), place_of_step[of_step[there]])
+        _count_windows(found, chosen.take(of_step < 0), sizes)
     # Runs are counted by the largest window that they hold; those of smaller windows hold them as well.
     for array in (found.counts, found.tokens):
         array[:] = np.flip(np.cumsum(np.flip(array, axis=1), axis=1, dtype=array.dtype), axis=1)
     return found
 
 
-def _generated(trace: Trace) -> NDArray[np.int64]:  # (prompts,)
-    signatures = trace.signatures
-    places = [place for place, one in enumerate(signatures.segments) if one.phase == "generated"]
+def generated_lengths(signatures: Signatures, tokens: str = "all") -> NDArray[np.int64]:  # (prompts,)
+    """Return how many of the tokens that a selector names each prompt generated."""
+    places = [place for place in signatures.places(tokens) if signatures.segments[place].phase == "generated"]
     return np.asarray(signatures.tokens[:, places].sum(axis=1, dtype=np.int64))
 
 
@@ -104,15 +115,16 @@ def _spread(number: int, most: int) -> NDArray[np.int64]:
 
 
 def _step_of(block: RoutedTokens) -> NDArray[np.int64]:  # (tokens,)
-    """Return how many tokens of its prompt were generated before each token."""
+    """Return how many tokens of its prompt were generated before each token; −1 where it was not generated itself."""
     before = np.cumsum(block.generated).astype(np.int64) - block.generated
     starts = np.flatnonzero(np.diff(block.prompts, prepend=-1))
-    return np.asarray((before - np.repeat(before[starts], np.diff([*starts, len(block)]))) * block.generated)
+    of_prompt = before - np.repeat(before[starts], np.diff([*starts, len(block)]))
+    return np.where(block.generated, of_prompt, -1)
 
 
-def _count_steps(found: BatchCounts, some: RoutedTokens, of_step: NDArray[np.int64]) -> None:
-    there = np.flatnonzero(of_step >= 0)
-    row = found.units.blocks[some.prompts[there]] * len(found.steps) + of_step[there]
+def _count_steps(found: BatchCounts, some: RoutedTokens, place: NDArray[np.int64]) -> None:
+    there = np.flatnonzero(place >= 0)
+    row = found.units.blocks[some.prompts[there]] * len(found.steps) + place[there]
     found.at_step.ravel()[:] += np.bincount(row, minlength=found.at_step.size)
     _add(found.selected, row, some.experts[there])
 

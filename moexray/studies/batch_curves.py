@@ -192,4 +192,4 @@ def intervals(units: UnitBlocks, estimates: NDArray[np.float64], left_out: NDArr
     """Return an interval for each size; None where there is no estimate, or none without some block."""
     if not len(left_out):
         return (None,) * len(estimates)
-    return tuple(units.interval(float(one), left_out[:, place]) for place, one in enumerate(estimates))
+    return units.intervals(estimates, left_out)

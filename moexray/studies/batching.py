@@ -8,8 +8,9 @@ import numpy as np
 
 from moexray.errors import AnalysisError
 from moexray.formats import count, listed
+from moexray.signatures import Signatures
 from moexray.stats.pairs.summaries import Interval
-from moexray.studies.batch_counts import BatchCounts, batch_counts
+from moexray.studies.batch_counts import BatchCounts, batch_counts, generated_lengths
 from moexray.studies.batch_curves import (
     Curves,
     LayerCurve,
@@ -20,8 +21,13 @@ from moexray.studies.batch_curves import (
     prefill_curves,
     values,
 )
+from moexray.studies.batch_groups import SIZE, Grouping, grouping
+from moexray.studies.batch_pool import Pool, pool_of
+from moexray.studies.batch_ways import Batches
 from moexray.studies.codec import optional
 from moexray.studies.expert_bytes import UNKNOWN, expert_bytes_of
+from moexray.studies.notes import Notes
+from moexray.studies.prefill_decode import PrefillDecode, prefill_decode
 from moexray.studies.results import Result
 from moexray.studies.unit_blocks import UnitBlocks
 from moexray.trace import Trace
@@ -80,6 +86,10 @@ class Batching(Result):
         Consecutive tokens of one prompt.
     bytes
         Bytes that a step reads; None where the size of an expert is not known.
+    grouping
+        What batches of one size read, by how prompts are put together.
+    prefill_decode
+        How well the prompt phase predicts what decoding selects.
     seed
         Of what is drawn.
     notes
@@ -101,6 +111,8 @@ class Batching(Result):
     mean: MeanCurve
     prefill: Prefill | None = None
     bytes: BatchBytes | None = None
+    grouping: Grouping | None = None
+    prefill_decode: PrefillDecode | None = None
     seed: int = 0
     notes: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = optional()
@@ -140,6 +152,7 @@ def study_batches(
     *,
     sizes: Sequence[int] = SIZES,
     tokens: str = "all",
+    group_size: int = SIZE,
     expert_bytes: int | None = None,
     seed: int = 0,
 ) -> Batching:
@@ -153,6 +166,8 @@ def study_batches(
         Prompts of a batch, and tokens of a chunk.
     tokens
         Which tokens: see `moexray.segments.places`. Generated ones make decoding steps, the others chunks.
+    group_size
+        Prompts of the batches that are made in several ways.
     expert_bytes
         Bytes of one expert; by default what the capture recorded.
     seed
@@ -172,12 +187,25 @@ def study_batches(
         message = f"no prompt has a token among `tokens`={tokens!r}: name others"
         raise AnalysisError(message)
     bytes_of_expert = expert_bytes_of(signatures, expert_bytes)
-    counts = batch_counts(trace, asked, tokens=tokens)
+    if group_size < 2:
+        message = f"`group_size` is {group_size}: batches of two prompts are the least that can be grouped"
+        raise AnalysisError(message)
+    notes = Notes()
+    lengths = generated_lengths(signatures, tokens)
+    pool = notes.attempt("grouping", lambda: pool_of(signatures, lengths, size=group_size, seed=seed))
+    counts = batch_counts(trace, asked, tokens=tokens, on_block=None if pool is None else pool.keep)
     decode = decode_curves(counts, signatures, asked)
     chunks = prefill_curves(counts, signatures, asked) if counts.tokens.any() else None
-    notes = _notes(counts, decode, chunks, asked)
+    _note(notes, counts, decode, chunks)
     if bytes_of_expert is None:
-        notes["bytes"] = UNKNOWN
+        notes.add("bytes", UNKNOWN)
+    groups = None
+    if pool is not None:
+        batches = Batches.of(pool, signatures, size=group_size, seed=seed)
+        groups = notes.attempt("grouping", lambda: _grouping(pool, batches, signatures, notes))
+        enough = int((lengths >= pool.longest).sum())
+        if groups is not None and len(pool.rows) < enough:
+            notes.add("grouping", f"{len(pool.rows):,} of {enough:,} prompts were grouped, drawn at random")
     model = signatures.meta.get("model")
     return Batching(
         model=None if model is None else str(model),
@@ -191,10 +219,18 @@ def study_batches(
         bytes=None
         if bytes_of_expert is None
         else _bytes(bytes_of_expert, decode, chunks, trace=trace, units=counts.units),
+        grouping=groups,
+        prefill_decode=notes.attempt("prefill_decode", lambda: prefill_decode(signatures, tokens=tokens, seed=seed)),
         seed=seed,
-        notes=dict(sorted(notes.items())),
+        notes=notes.sorted(),
         fingerprint=signatures.fingerprint,
     )
+
+
+def _grouping(pool: Pool, batches: Batches, signatures: Signatures, notes: Notes) -> Grouping:
+    pool.check()
+    loads = signatures.take(pool.rows).loads("prompt")
+    return grouping(batches, pool, signatures=signatures, loads=loads, note=notes.add)
 
 
 def _checked(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -222,38 +258,34 @@ def _bytes(
     )
 
 
-def _notes(counts: BatchCounts, decode: Curves, chunks: Curves | None, sizes: tuple[int, ...]) -> dict[str, str]:
-    """Return why values are missing, by the key that they miss from."""
-    notes = {}
-    at_step = counts.at_step.sum(axis=0)
-    most = int(at_step.max(initial=0))
+def _note(notes: Notes, counts: BatchCounts, decode: Curves, chunks: Curves | None) -> None:
+    """Note why values are missing, by the key that they miss from."""
+    sizes, most = decode.mean.sizes, int(counts.at_step.sum(axis=0).max(initial=0))
     above = [str(size) for size in sizes if size > most]
     if not most:
-        notes["layers"] = (
+        notes.add(
+            "layers",
             "no selected token was generated and routed, so nothing is known of decoding: capture with "
-            "--max-new-tokens of 2 or more, and select generated tokens"
+            "--max-new-tokens of 2 or more, and select generated tokens",
         )
     elif above:
-        notes["layers"] = (
+        notes.add(
+            "layers",
             f"no batches of {listed(above)}: a batch is of different prompts, and {count(most, 'prompt')} at most are "
-            "at one step; more prompts give larger batches"
+            "at one step; more prompts give larger batches",
         )
     if chunks is None:
-        notes["prefill"] = f"no prompt has {count(sizes[0], 'selected token')} of its own in a row"
-    else:
-        longer = [str(size) for size, windows in zip(sizes, chunks.found.steps, strict=True) if not windows]
-        if longer:
-            notes["prefill"] = f"no chunks of {listed(longer)}: no prompt has so many selected tokens in a row"
+        notes.add("prefill", f"no prompt has {count(sizes[0], 'selected token')} of its own in a row")
+    elif longer := [str(size) for size, windows in zip(sizes, chunks.found.steps, strict=True) if not windows]:
+        notes.add("prefill", f"no chunks of {listed(longer)}: no prompt has so many selected tokens in a row")
+    without = zip(decode.mean.observed_ci, decode.mean.observed, strict=True)
     if not counts.units.can_be_left_out:
-        notes["ci"] = "no intervals: a category has fewer than three prompts, or fewer than three groups"
-    elif any(
-        ci is None and value is not None
-        for ci, value in zip(decode.mean.observed_ci, decode.mean.observed, strict=True)
-    ):
-        notes["ci"] = "no interval of a batch of nearly all prompts: without some of them there are too few for one"
+        notes.add("ci", "no intervals: a category has fewer than three prompts, or fewer than three groups")
+    elif any(ci is None and value is not None for ci, value in without):
+        notes.add("ci", "no interval of a batch of nearly all prompts: without some of them there are too few for one")
     longest = int(counts.steps.max(initial=-1)) + 1
     if len(counts.steps) < longest:
-        notes["steps"] = (
-            f"{len(counts.steps):,} of {longest:,} steps were counted, evenly spread, to keep memory within bounds"
+        notes.add(
+            "steps",
+            f"{len(counts.steps):,} of {longest:,} steps were counted, evenly spread, to keep memory within bounds",
         )
-    return notes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.stats.inference.intervals import LEVEL
 from moexray.stats.inference.units import units_of
 
 # Each is left out once; of so many, one more would not narrow an interval.
@@ -42,10 +42,7 @@ class UnitBlocks:
         return len(self) > 0 and bool(np.bincount(self.strata)[self.strata].min() >= _LEAST)
 
     def interval(self, estimate: float, left_out: NDArray[np.float64]) -> tuple[float, float] | None:
-        """95 % interval of a statistic that pools the prompts of all strata; see `jackknife_interval`.
-
-        A pooled statistic moves less without a block than one that keeps the share of each category. For a mean the
-        factor is n (n_c − 1) / (n_c (n − 1)), with n_c of n blocks in the category: deviations are divided by it.
+        """95 % interval of one statistic; see `intervals`.
 
         Parameters
         ----------
@@ -54,12 +51,45 @@ class UnitBlocks:
         left_out
             The statistic without each block ``(blocks,)``.
         """
-        if not self.can_be_left_out or not np.isfinite([estimate, *left_out]).all():
-            return None
-        sizes = np.bincount(self.strata)[self.strata]
-        means = np.bincount(self.strata, left_out)[self.strata] / sizes
+        return self.intervals(np.array([estimate]), left_out[:, None])[0]
+
+    def intervals(
+        self, estimates: NDArray[np.float64], left_out: NDArray[np.float64]
+    ) -> tuple[tuple[float, float] | None, ...]:
+        """95 % jackknife intervals of statistics that pool the prompts of all strata.
+
+        They are those of `moexray.stats.inference.jackknife.jackknife_interval`, but for one thing. A pooled statistic
+        moves less without a block than one that keeps the share of each category. For a mean the factor is
+        n (n_c − 1) / (n_c (n − 1)), with n_c of n blocks in the category: deviations are divided by it.
+
+        Parameters
+        ----------
+        estimates
+            The statistics over all prompts ``(statistics,)``.
+        left_out
+            The statistics without each block ``(blocks, statistics)``.
+
+        Returns
+        -------
+        The two ends of each; None where a stratum has too few blocks, or a value is not finite.
+        """
+        if not self.can_be_left_out:
+            return (None,) * len(estimates)
+        from scipy.special import stdtrit
+
+        known = np.isfinite(estimates) & np.isfinite(left_out).all(axis=0)
+        member = (np.arange(self.strata.max() + 1)[:, None] == self.strata).astype(np.float64)  # (strata, blocks)
+        sizes = member.sum(axis=1)
+        member, sizes = member[sizes > 0], sizes[sizes > 0, None]
+        values = np.where(known, left_out, 0.0)
+        deviations = values - member.T @ (member @ values / sizes)
         kept = sizes * (len(self) - 1) / (len(self) * (sizes - 1))
-        return jackknife_interval(estimate, means + (left_out - means) * kept, self.strata)
+        variances = (sizes - 1) / sizes * kept**2 * (member @ deviations**2)  # (strata, statistics)
+        total, squares = variances.sum(axis=0), (variances**2 / (sizes - 1)).sum(axis=0)
+        freedom = np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0)
+        half = np.where(total > 0, stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total), 0.0)
+        ends = zip((estimates - half).tolist(), (estimates + half).tolist(), known.tolist(), strict=True)
+        return tuple((low, high) if is_known else None for low, high, is_known in ends)
 
 
 def unit_blocks(

@@ -127,6 +127,8 @@ RUNS: dict[str, tuple[object, ...]] = {
     "an expert JSON": ("experts", "s.npz", *TRACE, *SHORT, "--layer", 1, "--expert", 2, "--json"),
     "experts of counts": ("experts", "c.csv", "--model", MODEL),
     "experts of no model": ("experts", "c.csv"),
+    "batch": ("batch", "s.npz", "--sizes", "1,4"),
+    "batch JSON": ("batch", "s.npz", "--sizes", "1,4", "--json"),
     "compare": ("compare", "s.npz", "other.npz", *SHORT),
     "compare JSON": ("compare", "s.npz", "other.npz", *SHORT, "--json"),
     "compare counts": ("compare", "c.csv", "c.csv", "--model", MODEL, "--model", MODEL.replace("one", "two")),

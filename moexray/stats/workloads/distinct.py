@@ -6,6 +6,7 @@ is known without drawing any.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,15 +56,20 @@ def left_out_probability(
     """
     if prompts.max(initial=0) > _LARGEST_TABLE:
         return _by_logarithm(selected, prompts, size)
-    there, which = np.unique(prompts, return_inverse=True)
-    width = int(there.max(initial=0)) + 1
-    table = np.zeros((len(there), width))
-    for row, number in enumerate(there.tolist()):
-        # C(N − n, B) / C(N, B) = ∏_{i<n} (N − B − i) / (N − i)
-        left = number - np.arange(number)
-        table[row, 0], table[row, 1 : number + 1] = 1.0, np.cumprod(np.maximum(left - size, 0) / left)
-    starts = (which * width).reshape(-1, *(1,) * (selected.ndim - 1))
-    return np.asarray(table.ravel()[starts + selected])
+    rows = [_row(number, size) for number in prompts.tolist()]
+    width = max(map(len, rows), default=0)
+    if all(row is rows[0] for row in rows):
+        return np.asarray(rows[0][selected]) if rows else np.zeros(selected.shape)
+    table = np.concatenate([np.pad(row, (0, width - len(row))) for row in rows])
+    starts = (np.arange(len(rows)) * width).reshape(-1, *(1,) * (selected.ndim - 1))
+    return np.asarray(table[starts + selected])
+
+
+@lru_cache(maxsize=4096)
+def _row(prompts: int, size: int) -> NDArray[np.float64]:  # (prompts + 1,)
+    """Return C(N − n, B) / C(N, B) = ∏_{i<n} (N − B − i) / (N − i) for every n."""
+    left = prompts - np.arange(prompts)
+    return np.append(1.0, np.cumprod(np.maximum(left - size, 0) / left))
 
 
 def distinct_experts(

@@ -1,8 +1,10 @@
 """Tables of a study of batches."""
 
-from moexray.formats import MISSING, count, interval, number, percent
+from moexray.formats import MISSING, count, estimate, interval, number, percent
 from moexray.studies.batch_curves import LayerCurve, MeanCurve
+from moexray.studies.batch_groups import Grouping
 from moexray.studies.batching import Batching
+from moexray.studies.prefill_decode import PrefillDecode
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines
 
@@ -27,7 +29,9 @@ def batching_page(found: Batching) -> Page:
         tables.append(curve_table(found.prefill.mean, "prefill: consecutive tokens of one prompt", "tokens", found))
     if known:
         tables.append(layer_table(found.layers))
-    return Page(title, *tables, _READING, *note_lines(found.notes))
+    grouped = [] if found.grouping is None else [grouping_table(found.grouping)]
+    predicted = [] if found.prefill_decode is None else [prefill_text(found.prefill_decode)]
+    return Page(title, *tables, _READING, *grouped, *predicted, *note_lines(found.notes))
 
 
 def curve_table(mean: MeanCurve, title: str, things: str, found: Batching) -> Table:
@@ -76,6 +80,51 @@ def layer_table(layers: tuple[LayerCurve, ...]) -> Table:
             ]
         )
     return Table(f"decoding by layer, {count(sizes[place], 'prompt')}", columns, rows)
+
+
+def grouping_table(found: Grouping) -> Table:
+    """Return what batches of one size read, by how prompts are put together."""
+    random = found.random.experts
+    rows = []
+    for name, part in (
+        ("at random", found.random),
+        ("one category", found.category),
+        ("prefill signature", found.signature),
+        ("2-means of two batches", found.hamming),
+        ("oracle", found.oracle),
+    ):
+        if part is None:
+            rows.append([name, MISSING, "", "", "", ""])
+            continue
+        saved = None if part.difference is None else part.difference / random
+        rows.append(
+            [
+                name,
+                number(part.experts, 1),
+                interval(part.ci, 1),
+                "" if part.difference is None else number(part.difference, 1, signed=True),
+                interval(part.difference_ci, 1, signed=True),
+                "" if saved is None else percent(saved),
+            ]
+        )
+    title = (
+        f"decoding: batches of {found.size} of the same {count(found.prompts, 'prompt')}, "
+        f"{count(found.steps, 'step')}, put together by"
+    )
+    columns = [
+        Column(whole=True),
+        *(Column(name, numeric=True) for name in ("experts", "95 %", "difference", "95 %", "share")),
+    ]
+    return Table(title, columns, rows)
+
+
+def prefill_text(found: PrefillDecode) -> str:
+    """Return how well the prompt phase predicts decoding."""
+    own, same, other = (estimate(one.r, one.ci, 2) for one in (found.own, found.same_category, found.other_category))
+    return (
+        f"correlation of a prompt's expert counts in prefill with its own in decoding {own}, with another prompt's of "
+        f"its category {same}, with one's of another category {other}"
+    )
 
 
 def bytes_text(number_of: float | None) -> str:
