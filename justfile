@@ -27,6 +27,11 @@ fast *options:
 test *options:
     pytest -q -n auto {{options}}
 
+# all tests, and the files of which they run less than 80 %; a fifth slower than without
+coverage:
+    pytest -q -n auto --cov=moexray --cov-report=
+    coverage report | awk '$1 == "TOTAL" || (NR > 2 && $NF ~ /%/ && $NF + 0 < 80)'
+
 # full simulations and long runs
 nightly *options:
     pytest -q -n auto -m nightly {{options}}

@@ -9,9 +9,11 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from pyarrow import parquet
 
 from moexray.cli.main import main
 from moexray.examples import FOLDER
+from moexray.signatures import Signatures
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -39,10 +41,15 @@ def commands(page: Path) -> list[str]:
     return [shlex.join(shlex.split(line, comments=True)) for line in lines]
 
 
-def example_files(folder: Path) -> Path:
-    """Put the recorded example where a capture writes it: signatures.npz and its trace."""
+def example_files(folder: Path, *, every: int = 1) -> Path:
+    """Put the recorded example, or every nth prompt of it, where a capture writes it, with its trace."""
     for name in ("signatures.npz", "signatures.trace.parquet"):
         (folder / name).write_bytes((FOLDER / name).read_bytes())
+    if every > 1:
+        signatures, trace = Signatures.load(folder / "signatures.npz"), folder / "signatures.trace.parquet"
+        some = signatures.take(range(0, len(signatures), every))
+        some.save(folder / "signatures.npz")
+        parquet.write_table(parquet.read_table(trace, filters=[("prompt", "in", list(some.prompts.ids))]), trace)
     return folder
 
 

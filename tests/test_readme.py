@@ -10,15 +10,18 @@ import pytest
 
 from moexray.examples import example
 
-from .shown import README, ROOT, assert_shown, blocks, commands, example_files, run, sessions
+from .shown import README, ROOT, blocks, commands, example_files, run
 
 TEXT = README.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with prompts, and with signatures and a trace as `moexray capture --record trace` writes them."""
-    made = example_files(tmp_path_factory.mktemp("readme"))
+    """Return a folder with signatures and a trace as `moexray capture --record trace` writes them, of every 4th prompt.
+
+    It has prompts, too.
+    """
+    made = example_files(tmp_path_factory.mktemp("readme"), every=4)
     (made / "prompts").symlink_to(ROOT / "prompts")
     for name in ("before.npz", "after.npz"):
         (made / name).write_bytes((made / "signatures.npz").read_bytes())
@@ -28,13 +31,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_read_in_a_few_minutes() -> None:
     assert len(TEXT.splitlines()) <= 120
     assert len(TEXT.split()) <= 700
-
-
-@pytest.mark.slow
-def test_the_demo_prints_what_is_shown(tmp_path: Path) -> None:
-    (install, nothing), (demo, shown) = sessions(README)
-    assert (install, nothing, demo) == ("pip install .", "", "moexray demo")
-    assert_shown(shown, run(demo, tmp_path))
 
 
 @pytest.mark.slow

@@ -35,11 +35,11 @@ def imported_by(*command_lines: str, folder: Path | None = None) -> dict[str, se
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eighty prompts of four categories in signatures.npz, and an analysis of others in analysis.json."""
+    """Sixteen prompts of four categories in signatures.npz, and an analysis of others in analysis.json."""
     folder = tmp_path_factory.mktemp("startup")
-    texts = [f"a prompt of {i} words" for i in range(80)]
+    texts = [f"a prompt of {i} words" for i in range(16)]
     names = ("code", "factual", "math", "story")
-    made.signatures(80, layers=(0, 1), categories=names, texts=texts).save(folder / "signatures.npz")
+    made.signatures(16, layers=(0, 1), categories=names, texts=texts).save(folder / "signatures.npz")
     shutil.copy(Path(__file__).parent / "data" / "analysis-schema-1.json", folder / "analysis.json")
     return folder
 

@@ -11,11 +11,16 @@ from moexray.studies.analysis import Analysis
 from moexray.views.figures import FIGURES
 from moexray.views.sentences import summarize
 
+from ..shown import README, assert_shown, sessions
+
 Run = Callable[..., CompletedProcess[str]]
 
 
 @pytest.mark.slow
-def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_it_found(run: Run, tmp_path: Path) -> None:
+def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_the_readme_shows(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     finished = run("demo", "--out", "found")
     assert finished.returncode == 0, finished.stderr
     # On a busy machine the capture outlasts the half minute after which it says how far it is.
@@ -31,3 +36,6 @@ def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_it_found(
         assert " ".join(sentence.split()) in told
     assert "say nothing about OLMoE" in told
     assert "Everything is in found/" in told
+    (install, nothing), (demo, shown) = sessions(README)
+    assert (install, nothing, demo) == ("pip install .", "", "moexray demo")
+    assert_shown(shown, finished.stdout)

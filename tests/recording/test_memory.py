@@ -40,6 +40,7 @@ def test_ten_times_the_prompts_take_no_more_memory_with_every_recorder_on(tmp_pa
     assert peaks[2000] < 1.1 * peaks[200]
 
 
+@pytest.mark.nightly
 def test_twice_the_prompts_take_no_more_of_pythons_memory(tmp_path: Path) -> None:
     """The engine has no model, so that recording is measured; 1,600 prompts fill all blocks that are held at once."""
     peaks = {}
