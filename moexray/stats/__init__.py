@@ -1,8 +1,8 @@
 """Statistics: functions of arrays that return frozen dataclasses or numbers, one statistic a file.
 
 This is their list: a new statistic is a new file, and its name here. SciPy and scikit-learn are imported inside the
-functions that need them, so that importing all statistics loads little more than NumPy. Folders import one way: tokens,
-experts, layers, categories, then pairs, then inference.
+functions that need them, so that importing all statistics loads little more than NumPy. Folders import one way:
+workloads, tokens, experts, layers, categories, then pairs, then inference.
 """
 
 from moexray.stats.categories.alternatives import Specification, specifications
@@ -75,6 +75,7 @@ from moexray.stats.tokens.residual import ResidualTest, residual_test
 from moexray.stats.tokens.same_token import SameTokenTest, same_token_test
 from moexray.stats.tokens.share import TokenShare, token_share
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
+from moexray.stats.workloads.distinct import DistinctExperts, distinct_experts
 
 __all__ = [
     "AcrossUnderNull",
@@ -89,6 +90,7 @@ __all__ = [
     "Coactivation",
     "DepthTrend",
     "DispersionTest",
+    "DistinctExperts",
     "Estimate",
     "ExpectedRouting",
     "LayerLoad",
@@ -137,6 +139,7 @@ __all__ = [
     "compare_segments",
     "depth_trend",
     "dispersion_test",
+    "distinct_experts",
     "domain_specialisation",
     "estimated_population",
     "exact_auc",
