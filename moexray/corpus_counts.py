@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import CountsError
-from moexray.files import LFS_CURE, is_lfs_pointer
+from moexray.files import LFS_CURE, check_ordinary, is_lfs_pointer
 from moexray.parquet_file import batches_of, check_once, open_parquet, reading_parquet
 
 COLUMNS = ("model", "corpus", "layer", "expert", "count")
@@ -102,6 +102,7 @@ def read_counts(path: Path) -> list[CorpusCounts]:
     if path.suffix.lower() not in readers:
         message = f"{path} is neither a .csv nor a .parquet file"
         raise CountsError(message)
+    check_ordinary(path, error=CountsError)
     if is_lfs_pointer(path):
         message = f"{path} {LFS_CURE}"
         raise CountsError(message)

@@ -87,6 +87,31 @@ def check_writable(path: Path) -> None:
         raise MoexrayError(message)
 
 
+def file_to_write(named: str | Path) -> Path:
+    """Return the path of a file from what a user wrote, of which a path would forget the slash at the end.
+
+    Raises
+    ------
+    MoexrayError
+        If it names a folder.
+    """
+    if str(named).endswith(("/", os.sep)):
+        message = f"{named} names a folder: name a file to write, such as {Path(named) / 'NAME'}"
+        raise MoexrayError(message)
+    return Path(named)
+
+
+def check_ordinary(path: Path, *, error: type[MoexrayError]) -> None:
+    """Raise `error` if `path` is there and is no ordinary file: a pipe would be waited for, or read only once."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # whoever opens it says why it cannot be
+    if not stat.S_ISREG(mode):
+        message = f"{path} is {_KINDS.get(stat.S_IFMT(mode), 'no ordinary file')}: name a file"
+        raise error(message)
+
+
 def is_same(one: str | Path, other: str | Path) -> bool:
     """Whether two paths lead to one file, there or not."""
     return os.path.realpath(one) == os.path.realpath(other)

@@ -187,6 +187,17 @@ def without_invisible(text: str) -> str:
     return "".join(letter for before, letter in pairs if letter.isspace() or not _is_invisible(before, letter))
 
 
+def is_blank(text: str) -> bool:
+    r"""Whether a text holds nothing but white space and characters without a width.
+
+    Examples
+    --------
+    >>> is_blank(" \u200b\n"), is_blank("a"), is_blank("\x1b")
+    (True, False, False)
+    """
+    return all(letter.isspace() or unicodedata.category(letter) == "Cf" for letter in text)
+
+
 def visible_json(text: str) -> str:
     r"""Return a JSON text with the same values, whose invisible characters are written as JSON's escapes.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from moexray.errors import MoexrayError
 from moexray.extras import import_extra
-from moexray.files import LFS_CURE, is_lfs_pointer
+from moexray.files import LFS_CURE, check_ordinary, is_lfs_pointer
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -36,6 +36,7 @@ def open_parquet(path: Path, *, error: type[MoexrayError]) -> "ParquetFile":
         As `error` says: if the file is missing, damaged or a pointer of git-lfs, or unpacks to far more than it is.
     """
     parquet = import_extra("pyarrow.parquet", extra="parquet", purpose=f"reading {path}")
+    check_ordinary(path, error=error)
     if is_lfs_pointer(path):
         message = f"{path} {LFS_CURE}"
         raise error(message)

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
-from moexray.files import LFS_CURE, is_lfs_pointer
+from moexray.files import LFS_CURE, check_ordinary, is_lfs_pointer
 
 _CHUNK = 2**20
 # A member that unpacks to more than this, and to more than so many times its size, is there to fill memory.
@@ -49,6 +49,7 @@ class StoredFile:
     @staticmethod
     def of(path: Path) -> "StoredFile":
         """Look at a file; `SignaturesError` if it is not there."""
+        check_ordinary(path, error=SignaturesError)
         with _readable(path):
             return StoredFile(path, _stamp(path))
 

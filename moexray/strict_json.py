@@ -34,6 +34,13 @@ def loads(text: str | bytes, *, parse_float: Callable[[str], float] = float, fin
     except RecursionError as error:
         message = "its brackets are nested too deeply"
         raise ValueError(message) from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "integer string conversion" not in str(error):  # int() of thousands of digits
+            raise
+        message = "a number has thousands of digits"
+        raise ValueError(message) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from moexray.cli.options import (
     TraceOption,
     WeightingName,
     WeightingOption,
+    out_option,
 )
 from moexray.errors import AnalysisError
 from moexray.files import check_writable, is_same
@@ -52,7 +53,7 @@ def analyze(
             rich_help_panel=ANALYSIS,
         ),
     ] = False,
-    out: Annotated[Path, typer.Option(help="File to write.", rich_help_panel=OUTPUT)] = DEFAULT_ANALYSIS,
+    out: Annotated[Path, out_option(OUTPUT)] = DEFAULT_ANALYSIS,
     json: JsonOption = False,
 ) -> None:
     """Test whether routing signatures carry the categories of their prompts.

@@ -18,6 +18,7 @@ from moexray.cli.options import (
     PromptsOption,
     SplitOption,
     TextColumnOption,
+    out_option,
 )
 from moexray.cli.progress import capture_progress
 from moexray.cli.render import say
@@ -166,7 +167,7 @@ def capture(
     trace: Annotated[bool, typer.Option("--trace", hidden=True)] = False,
     weights: Annotated[bool, typer.Option("--weights", hidden=True)] = False,
     coselection: Annotated[bool, typer.Option("--coselection", hidden=True)] = False,
-    out: Annotated[Path, typer.Option(help="File to write.", rich_help_panel=_OUTPUT)] = DEFAULT_FILE,
+    out: Annotated[Path, out_option(_OUTPUT)] = DEFAULT_FILE,
 ) -> None:
     """Run prompts through a model and record which experts every token was sent to.
 

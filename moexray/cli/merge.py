@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from moexray.cli.capture import describe
-from moexray.cli.options import DEFAULT_FILE
+from moexray.cli.options import DEFAULT_FILE, out_option
 from moexray.cli.render import say
 from moexray.files import check_writable
 from moexray.merging import merge as join
@@ -16,7 +16,7 @@ from moexray.signatures import Signatures
 def merge(
     files: Annotated[list[Path], typer.Argument(help="Signatures of the same model and settings.")],
     *,
-    out: Annotated[Path, typer.Option(help="File to write.")] = DEFAULT_FILE,
+    out: Annotated[Path, out_option()] = DEFAULT_FILE,
 ) -> None:
     """Join captures of different prompts into one file.
 

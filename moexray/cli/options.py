@@ -2,9 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from moexray.files import file_to_write
 
 DEFAULT_FILE = Path("signatures.npz")
 DEFAULT_ANALYSIS = Path("analysis.json")
@@ -50,6 +52,11 @@ SplitOption = Annotated[
     str | None,
     typer.Option(help="Split of a Hugging Face data set, where it has several.", rich_help_panel=PROMPTS),
 ]
+
+
+def out_option(panel: str | None = None) -> Any:
+    """Return the option of a file to write; a name with a slash at its end is one of a folder."""
+    return typer.Option(parser=file_to_write, metavar="PATH", help="File to write.", rich_help_panel=panel)
 
 
 class WeightingName(StrEnum):

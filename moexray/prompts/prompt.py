@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moexray.errors import PromptsError
+from moexray.formats import is_blank
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def chat_prompt(
     """
     checked = tuple(_message(f"{place}, message {i}", message) for i, message in enumerate(messages, start=1))
     text = "\n\n".join(message["content"] for message in checked if message["content"])
-    if not text.strip():
+    if is_blank(text):
         message = f"{place} is empty: none of its messages has a text"
         raise PromptsError(message)
     try:

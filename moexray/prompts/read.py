@@ -1,5 +1,6 @@
 """read_prompts(): prompts from any source, in the order given; and the eighty prompts that come with moexray."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -14,6 +15,10 @@ from moexray.prompts.rows import Columns, Source, Unit
 from moexray.prompts.text_files import read_standard_input
 
 STANDARD_INPUT = "-"
+_ADDRESS = re.compile(r"\w+://")
+_PAGE = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/([\w.-]+(?:/(?!tree/|blob/|viewer)[\w.-]+)?)"
+)
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 Reader = Callable[[Source, Path, Columns], Iterator[Prompt]]
@@ -75,6 +80,8 @@ def read_prompts(
     if "" in paths:  # an empty variable of a shell, which would read the folder where one happens to be
         message = f"one of the names of prompts is empty: name a folder, or a file ({SUFFIXES})"
         raise PromptsError(message)
+    for path in paths:
+        _check_no_address(str(path))
     if split is not None and not any(_is_data_set(path) for path in paths):
         message = f'there is no data set to take the split "{split}" of: leave --split out, or name one as hf:NAME'
         raise PromptsError(message)
@@ -113,6 +120,17 @@ def _place(starts: list[tuple[int, Source]], prompt: int) -> str:
     """Name the place of a prompt, found from the first prompt of each source: places would cost as much memory."""
     start, source = next(one for one in reversed(starts) if one[0] <= prompt)
     return source.place(prompt - start + 1)
+
+
+def _check_no_address(spelled: str) -> None:
+    """Refuse an address of the web: nothing is fetched but data sets of the Hugging Face hub, by their names."""
+    page = _PAGE.match(spelled)
+    if page:
+        message = f"{spelled} is the page of a data set, not its name: write {PREFIX}{page[1]}"
+        raise PromptsError(message)
+    if _ADDRESS.match(spelled):
+        message = f"{spelled} is an address: download the file, and name it here"
+        raise PromptsError(message)
 
 
 def _is_data_set(path: str | Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from moexray.errors import PromptsError
+from moexray.formats import is_blank
 from moexray.prompts.prompt import Prompt, chat_prompt
 
 Unit = Literal["line", "row"]
@@ -186,14 +187,14 @@ def _output(name: str, value: object) -> str | tuple[int, ...] | None:
 def _label(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _text(name, str(value) if isinstance(value, int) else value)
+    return _text(name, str(value) if isinstance(value, int) else value, also=", or a whole number")
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        problem = f"{name} is {reprlib.repr(value)}: it must be a text that is not empty"
+def _text(name: str, value: object, *, also: str = "") -> str:
+    if not isinstance(value, str) or is_blank(_encodable(name, value)):
+        problem = f"{name} is {reprlib.repr(value)}: it must be a text that is not empty{also}"
         raise PromptsError(problem)
-    return _encodable(name, value)
+    return value
 
 
 def _encodable(name: str, value: str) -> str:

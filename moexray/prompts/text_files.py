@@ -11,6 +11,7 @@ from typing import Any
 
 from moexray import strict_json
 from moexray.errors import PromptsError
+from moexray.formats import is_blank
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import USUAL_NAMES, Columns, Source, in_usual_spelling, prompt_of
 
@@ -188,8 +189,8 @@ def _lines(file: Iterable[bytes], source: Source) -> Iterator[str]:
     texts = _decoded(file, source)
     for number, text in enumerate(texts, start=1):
         bare = text.removesuffix("\n").removesuffix("\r")
-        if not bare.strip():
-            if number == 1 and not any(more.strip() for more in texts):
+        if is_blank(bare):
+            if number == 1 and all(map(is_blank, texts)):
                 raise source.empty()
             problem = f"{source.place(number)} is empty: delete the line, or write a prompt there"
             raise PromptsError(problem)

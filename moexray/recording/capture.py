@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from moexray.engines.engine import Engine, open_engine, require
-from moexray.files import remove_partials
+from moexray.files import file_to_write, remove_partials
 from moexray.generation import Generation
 from moexray.merging import merge
 from moexray.prompts import Prompt
@@ -109,7 +109,9 @@ def capture(
         If a file cannot be written.
     """
     generation = Generation(max_new_tokens, stop_at_eos, temperature, top_p, seed)
-    job = Job(prompts, generation, None if out is None else Path(out), _names(record), batch_tokens, reproducible)
+    job = Job(
+        prompts, generation, None if out is None else file_to_write(out), _names(record), batch_tokens, reproducible
+    )
     options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
     options["adapter"] = adapter and str(adapter)
     options |= {"template_options": dict(template_options) if template_options else None, "system": system}
@@ -139,7 +141,7 @@ def capture_with(
     job = Job(
         prompts,
         generation or Generation(),
-        None if out is None else Path(out),
+        None if out is None else file_to_write(out),
         _names(record),
         batch_tokens,
         reproducible,

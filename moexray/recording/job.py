@@ -1,7 +1,7 @@
 """A job: everything that a capture is asked for, checked when it is made."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import index
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Job:
 
     def __post_init__(self) -> None:
         _check_prompts(self.prompts)
+        _check_generation(self.generation, is_given=self.is_given)
         if self.batch_tokens is not None:
             object.__setattr__(self, "batch_tokens", number("batch_tokens", self.batch_tokens, index))
         if self.reproducible and self.batch_tokens is not None:
@@ -108,6 +109,25 @@ def _check_companion(out: Path, file: Path) -> None:
     owner = owner_of_companions(out)
     if owner is not None and file.exists():
         message = f"{file} may belong to {owner}, and would be replaced: name another `out`"
+        raise CaptureError(message)
+
+
+def _check_generation(generation: Generation, *, is_given: bool) -> None:
+    """Raise CaptureError if settings were given that change nothing: whoever gave them expects something else."""
+    plain = Generation()
+    changed = [one.name for one in fields(Generation) if getattr(generation, one.name) != getattr(plain, one.name)]
+    if is_given and changed:
+        message = (
+            f"the prompts come with their outputs, so nothing is generated: leave out `{changed[0]}`, or take the "
+            "outputs out of the prompts"
+        )
+        raise CaptureError(message)
+    idle = [name for name in changed if name in ("stop_at_eos", "temperature", "top_p")]
+    if generation.max_new_tokens == 0 and idle:
+        message = f"nothing is generated with `max_new_tokens=0`: leave out `{idle[0]}`, or ask for tokens"
+        raise CaptureError(message)
+    if generation.temperature == 0 and generation.top_p < 1:
+        message = "`top_p` chooses among tokens that are drawn: give a `temperature` above 0, or leave `top_p` out"
         raise CaptureError(message)
 
 

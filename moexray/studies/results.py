@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from moexray import strict_json
 from moexray.errors import AnalysisError
 from moexray.extras import import_extra
-from moexray.files import LFS_CURE, is_lfs_pointer, whole_file
+from moexray.files import LFS_CURE, check_ordinary, is_lfs_pointer, whole_file
 from moexray.formats import visible
 from moexray.studies.codec import from_values, key_of, to_values
 
@@ -62,6 +62,7 @@ class Result:
         AnalysisError
             If the file is missing, damaged, of another kind or of a newer schema.
         """
+        check_ordinary(Path(path), error=AnalysisError)
         try:
             document = strict_json.loads(Path(path).read_bytes(), parse_float=_finite, finite=True)
         except OSError as error:

@@ -125,12 +125,69 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
         "'long-02' has 120 tokens",
     ),
     "a device that there is not": (None, (*CAPTURE, "tiny", "--device", "abacus"), "device 'abacus' cannot be used"),
-    "a dtype that there is not": (None, (*CAPTURE, "tiny", "--dtype", "float7"), "no dtype 'float7'"),
+    "a dtype that there is not": (None, (*CAPTURE, "tiny", "--dtype", "float7"), "--dtype is 'float7': choose float64"),
+    "a model without a name": (None, (*CAPTURE, ""), "model '' is no name: name a folder, a hub"),
+    "a revision of the embedded model": (
+        None, (*CAPTURE, "scale", "--revision", "x"), "model scale comes with moexray, and has no revisions: leave"
+    ),
+    "a revision of a folder": (None, (*CAPTURE, "tiny", "--revision", "x"), "tiny is a folder, and has no revisions"),
+    "a share of probability where nothing is drawn": (
+        None, (*CAPTURE, "tiny", "--top-p", "0.9"), "--top-p chooses among tokens that are drawn: give a --temperature"
+    ),
+    "a temperature where nothing is generated": (
+        None,
+        (*CAPTURE, "tiny", "--max-new-tokens", 0, "--temperature", 1),
+        "nothing is generated with --max-new-tokens 0: leave out --temperature",
+    ),
+    "an end that nothing has": (
+        None, (*CAPTURE, "tiny", "--max-new-tokens", 0, "--no-stop-at-eos"), "generated with --max-new-tokens 0: leave"
+    ),
+    **{
+        f"{option} beside given outputs": (
+            lambda: write("o.jsonl", '{"text": "a", "answer": "b"}\n'),
+            (*("capture", "--model", "tiny", "--prompts", "o.jsonl", "--output-column", "answer"), option, value),
+            f"the prompts come with their outputs, so nothing is generated: leave out {option}",
+        )
+        for option, value in (("--temperature", 1), ("--top-p", 0.5), ("--max-new-tokens", 8), ("--seed", 3))
+    },
+    "a folder for an output, not made yet": (
+        None, (*CAPTURE, "tiny", "--out", "new/"), "new/ names a folder: name a file to write, such as new/NAME"
+    ),
+    "a folder for merged signatures": (None, ("merge", "good.npz", "other.npz", "--out", "n/"), "n/ names a folder"),
+    "a folder for an analysis": (None, ("analyze", "good.npz", "--out", "new/"), "new/ names a folder"),
+    "the page of a data set": (
+        None,
+        ("capture", "--prompts", "https://huggingface.co/datasets/owner/some.set/viewer"),
+        "is the page of a data set, not its name: write hf:owner/some.set",
+    ),
+    "an address": (None, ("capture", "--prompts", "https://x.org/a.csv"), "x.org/a.csv is an address: download"),
+    "a text that nobody sees": (
+        lambda: write("z.txt", "one\n\u200b\u2060\n"), ("capture", "--prompts", "z.txt"), "z.txt line 2 is empty"
+    ),
+    "a text of JSON that nobody sees": (
+        lambda: write("z.jsonl", '{"text": "\\u200b"}\n'),
+        ("capture", "--prompts", "z.jsonl"),
+        "\"text\" is '\\u200b': it must be a text that is not empty",
+    ),
+    "a category that is a fraction": (
+        lambda: write("z.jsonl", '{"text": "a", "category": 1.5}\n'),
+        ("capture", "--prompts", "z.jsonl"),
+        '"category" is 1.5: it must be a text that is not empty, or a whole number',
+    ),
+    "a category of 5,000 digits": (
+        lambda: write("z.jsonl", f'{{"text": "a", "category": {"7" * 5000}}}\n'),
+        ("capture", "--prompts", "z.jsonl"),
+        "z.jsonl line 1 cannot be read as JSON (a number has thousands of digits)",
+    ),
+    "a pipe for signatures": (lambda: os.mkfifo("f.npz"), ("info", "f.npz"), "f.npz is a pipe: name a file"),
+    "a pipe for a table of counts": (lambda: os.mkfifo("f.csv"), ("info", "f.csv"), "f.csv is a pipe: name a file"),
+    "a pipe for an analysis": (lambda: os.mkfifo("f.json"), ("info", "f.json"), "f.json is a pipe: name a file"),
+    "a pipe for a Parquet file": (lambda: os.mkfifo("f.parquet"), ("info", "f.parquet"), "f.parquet is a pipe"),
     "fewer than no new tokens": (None, (*CAPTURE, "tiny", "--max-new-tokens", -1), "'--max-new-tokens'"),
     "a batch of none": (None, (*CAPTURE, "tiny", "--batch-tokens", "many"), "'--batch-tokens'"),
     "signatures that are not there": (None, ("analyze", "nowhere.npz"), "nowhere.npz does not exist"),
     "no signatures where they are looked for": (None, ("analyze",), "signatures.npz does not exist"),
-    "a directory for a file of signatures": (None, ("analyze", "out"), "out could not be read: Is a directory"),
+    "a directory for a file of signatures": (None, ("analyze", "out"), "out is a directory: name a file"),
     "an empty file of signatures": (lambda: write("f.npz", ""), ("analyze", "f.npz"), "f.npz is damaged"),
     "text for signatures": (lambda: write("f.npz", "no zip"), ("info", "f.npz"), "f.npz is damaged"),
     "signatures cut short": (lambda: write("f.npz", good_bytes()[:-200]), ("analyze", "f.npz"), "f.npz is damaged"),

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from moexray.formats import is_blank
 from moexray.prompts import Prompt, chat_prompt, read_prompts
 from moexray.prompts.read import _plain as without_what_cannot_be_seen
 
 # Every character but unpaired surrogates, which UTF-8 cannot hold.
 CHARACTERS = st.characters(exclude_categories=["Cs"])
-TEXTS = st.text(CHARACTERS, min_size=1).filter(str.strip)
+TEXTS = st.text(CHARACTERS, min_size=1).filter(lambda text: not is_blank(text))
 
 
 def apart(prompts: list[Prompt]) -> bool:
@@ -70,7 +71,7 @@ def test_prompts_are_read_as_they_were_written(
 
 
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n\r\ufeff"), min_size=1)
-                      .filter(str.strip), min_size=1))  # fmt: skip
+                      .filter(lambda text: not is_blank(text)), min_size=1))  # fmt: skip
 def test_lines_are_read_as_they_were_written(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.txt"
@@ -80,7 +81,7 @@ def test_lines_are_read_as_they_were_written(texts: list[str]) -> None:
 
 @given(
     contents=st.lists(st.lists(st.text(CHARACTERS), min_size=1, max_size=4), min_size=1, max_size=4).filter(
-        lambda chats: all(any(content.strip() for content in chat) for chat in chats)
+        lambda chats: all(any(not is_blank(content) for content in chat) for chat in chats)
     )
 )
 def test_chats_are_read_as_they_were_written(contents: list[list[str]]) -> None:

@@ -67,20 +67,27 @@ def unnamed_shards(folder: Path) -> list[str]:
     return sorted(file.name for file in beside if file not in named)
 
 
-def check_folder(name: str) -> None:
+def check_folder(name: str, revision: str | None = None) -> None:
     """Refuse a folder that is none of a checkpoint, or whose files were not fetched.
 
     Raises
     ------
     ModelError
-        If there is no config.json, or a file is a pointer of git-lfs.
+        If there is no config.json, a file is a pointer of git-lfs, or a revision is asked for, which no folder has.
     """
+    if not name.strip():
+        message = f'model {name!r} is no name: name a folder, a hub model, or `model="scale"`'
+        raise ModelError(message)
     if (repository := _repository(name)) is not None:
         message = f'{name} is the page of a hub model, not its name: say `model="{repository}"`'
         raise ModelError(message)
     folder = Path(source_of(name))
     if not folder.exists():
         return
+    if revision is not None:
+        kind = "comes with moexray" if name == "scale" else "is a folder"
+        message = f"model {name} {kind}, and has no revisions: leave out `revision`, or name a hub model"
+        raise ModelError(message)
     if not (folder / "config.json").is_file():
         message = f"model {name} has no config.json: name the folder of a checkpoint that transformers can load"
         if (folder / "adapter_config.json").is_file():

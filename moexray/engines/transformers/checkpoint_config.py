@@ -29,7 +29,7 @@ def read_config(name: str, *, revision: str | None = None, trust_remote_code: bo
         If there is none, or it names a number format or a packing that is not known.
     """
     with explained(name), quiet():
-        check_folder(name)
+        check_folder(name, revision)
         config = read_configuration(source_of(name), revision=revision, trust_remote_code=trust_remote_code)
         _check_dtype(name, config)
         _check_packing(name, config)

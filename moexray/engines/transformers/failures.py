@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 
+from moexray.engines.transformers.checkpoint import folder_of
 from moexray.engines.transformers.checkpoint_code import CheckpointCodeError, removed_name
 from moexray.errors import ModelError
 
@@ -57,14 +59,17 @@ def _reason(name: str, error: Exception) -> str:
         return f"model {name} needs a package that is not installed: {first_line(text)}"
     if isinstance(error, KeyError):
         text = f"it names {text}, which transformers does not know"
-    return _not_found(name, text)
+    is_found = folder_of(name) is not None or not isinstance(error, (OSError, HFValidationError))
+    return _unread(name, text, is_found=is_found)
 
 
-def _not_found(name: str, text: str) -> str:
+def _unread(name: str, text: str, *, is_found: bool) -> str:
     if Path(name).is_dir() or name == "scale":
         return f"model {name} could not be loaded from its folder: {first_line(text)}"
     if os.sep in name and (name.startswith((".", os.sep)) or name.count(os.sep) > 1):
         return f"there is no model folder {name}"
+    if is_found:
+        return f"model {name} was found on the Hugging Face hub, and could not be loaded: {first_line(text)}"
     return (
         f"model {name} is neither a local folder nor available from the Hugging Face hub: check its name, "
         f'`revision` and the network, or try `model="scale"`, which comes with moexray ({first_line(text)})'

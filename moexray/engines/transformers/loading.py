@@ -198,7 +198,7 @@ def _dtype(name: str | None) -> torch.dtype | None:
     if name is None or name == "auto":
         return None
     if name not in DTYPES:
-        message = f"no dtype {name!r}: there are auto, {', '.join(DTYPES)}"
+        message = f"`dtype` is {name!r}: choose {', '.join(DTYPES)}, or leave it out for the checkpoint's own"
         raise ModelError(message)
     return DTYPES[name]
 

@@ -19,7 +19,7 @@ from moexray.engines.transformers.fingerprint import (
     fingerprint_of_tokenizer,
 )
 from moexray.engines.transformers.loading import LoadedModel, load_model
-from moexray.errors import CaptureError
+from moexray.errors import CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.model_fingerprint import differing_parts
 from moexray.prompts import Prompt
@@ -84,6 +84,9 @@ def test_a_model_of_the_hubs_cache_has_the_fingerprint_of_its_files(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub))
     monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(hub))
     found = load_model("owner/model", device="cpu")
+    configure(hub / "models--owner--model" / "snapshots" / commit, model_type="no-such")
+    with pytest.raises(ModelError, match="owner/model was found on the Hugging Face hub, and could not be loaded: "):
+        load_model("owner/model")
     assert found.fingerprint == load_model(str(folder), device="cpu").fingerprint
     assert TransformersEngine(found).description["revision"] == commit
 
