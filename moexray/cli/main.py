@@ -23,6 +23,7 @@ COMMANDS = {
     "claims": "Check published claims: the value here, the test that decides, and a verdict.",
     "experts": "Describe what experts do: their load, the categories they get more of, their tokens and partners.",
     "batch": "Count the distinct experts that a decoding step reads, by the size of the batch, from a trace.",
+    "coverage": "Find the experts that prompts seldom reach, and whether other prompts would rank experts alike.",
     "compare": "Compare the routing of two models, checkpoints or precisions on the same prompts, layer by layer.",
     "power": "Find how many prompts, groups or tokens a study needs to tell categories apart, by simulation.",
     "pool": "Summarise several captures of the same prompts, as of several models, seeds or checkpoints.",

@@ -129,6 +129,8 @@ RUNS: dict[str, tuple[object, ...]] = {
     "experts of no model": ("experts", "c.csv"),
     "batch": ("batch", "s.npz", "--sizes", "1,4"),
     "batch JSON": ("batch", "s.npz", "--sizes", "1,4", "--json"),
+    "coverage": ("coverage", "s.npz"),
+    "coverage JSON": ("coverage", "s.npz", "--json"),
     "compare": ("compare", "s.npz", "other.npz", *SHORT),
     "compare JSON": ("compare", "s.npz", "other.npz", *SHORT, "--json"),
     "compare counts": ("compare", "c.csv", "c.csv", "--model", MODEL, "--model", MODEL.replace("one", "two")),

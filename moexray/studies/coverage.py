@@ -1,0 +1,324 @@
+"""Coverage: which experts a set of prompts reaches seldom, how much the most used take, and how stable rankings are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import AnalysisError, NotComputable
+from moexray.formats import count, percent
+from moexray.signatures import Signatures
+from moexray.stats.pairs.summaries import Interval
+from moexray.stats.workloads.coverage import (
+    below_in_subsets,
+    expected_below,
+    expected_below_in_prompts,
+    most_used,
+)
+from moexray.studies.codec import optional
+from moexray.studies.coverage_counts import CoverageCounts, coverage_counts
+from moexray.studies.notes import Notes
+from moexray.studies.rankings import Stability, stability
+from moexray.studies.results import Result
+
+BELOW = 10
+
+
+@dataclass(frozen=True)
+class Rare:
+    """Experts that are reached fewer than n times.
+
+    Attributes
+    ----------
+    found
+        How many there are.
+    load_matched
+        How many are expected where every token selects each expert with its share, independently of other tokens.
+    uniform
+        How many are expected with even load; None where it was not computed.
+    """
+
+    found: int
+    load_matched: float | None
+    uniform: float | None
+
+
+@dataclass(frozen=True)
+class LayerCoverage:
+    """One layer's experts: how many there are, are never selected, and are reached seldom, by tokens and by prompts."""
+
+    layer: int
+    experts: int
+    top_k: int
+    never: int
+    tokens: Rare
+    prompts: Rare
+
+
+@dataclass(frozen=True)
+class FewerPrompts:
+    """Experts that fewer than n of some prompts reach, exactly, over all sets of so many of the prompts.
+
+    Attributes
+    ----------
+    prompts
+        Numbers of prompts.
+    experts
+        Mean number of experts, of all layers together.
+    """
+
+    prompts: tuple[int, ...]
+    experts: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class MostUsed:
+    """Share of selections that the N most used experts of each layer take, the mean of layers.
+
+    Attributes
+    ----------
+    numbers
+        N; a layer with fewer experts gives all.
+    share, ci
+        Chosen by one half of the prompts, scored on the other, with the 95 % interval over units.
+    same_prompts
+        Scored on the prompts that they were chosen by, which is too much.
+    even
+        With even load.
+    """
+
+    numbers: tuple[int, ...]
+    share: tuple[float, ...]
+    ci: tuple[Interval | None, ...]
+    same_prompts: tuple[float, ...]
+    even: tuple[float, ...]
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Coverage(Result):
+    """Which experts a set of prompts reaches.
+
+    Attributes
+    ----------
+    model, prompts, units, tokens
+        The model; prompts with a selected token, their units, and the selector of tokens.
+    selected_tokens
+        How many tokens it selects.
+    below
+        n: an expert is reached seldom that fewer than n tokens, or n prompts, select.
+    experts, never
+        Experts of all layers, and those that no token selects.
+    by_tokens, by_prompts
+        Experts of all layers that are reached seldom.
+    layers
+        The same by layer.
+    fewer_prompts
+        What fewer prompts would leave.
+    most_used
+        The share of selections that the most used experts take.
+    stability
+        Overlap of the least used half of experts between halves of the prompts and between categories.
+    seed, notes, fingerprint
+        Of splits; why something is None; `Signatures.fingerprint`.
+    """
+
+    WHAT: ClassVar[str] = "a study of coverage"
+    MADE_BY: ClassVar[str] = "moexray coverage --json"
+    MARK: ClassVar[str] = "never"
+
+    model: str | None
+    prompts: int
+    units: int
+    tokens: str
+    selected_tokens: int
+    below: int
+    experts: int
+    never: int
+    by_tokens: Rare
+    by_prompts: Rare
+    layers: tuple[LayerCoverage, ...]
+    fewer_prompts: FewerPrompts
+    most_used: MostUsed | None = None
+    stability: Stability | None = None
+    seed: int = 0
+    notes: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str | None = optional()
+
+    def studied(self) -> tuple[str | None, ...]:
+        """Return the fingerprint of the signatures."""
+        return (self.fingerprint,)
+
+    def headline(self) -> list[str]:
+        """Return what was reached seldom, and how stable the ranking of experts is."""
+        lines = [
+            f"{self.model or 'unknown model'}, {count(self.prompts, 'prompt')}: coverage of {self.experts:,} experts",
+            f"fewer than {self.below} tokens reach {self.by_tokens.found:,}, fewer than {self.below} prompts "
+            f"{self.by_prompts.found:,}, none {self.never:,}",
+        ]
+        if self.stability is not None:
+            lines.append(
+                f"two halves of the prompts agree on {percent(self.stability.halves)} of the least used half of "
+                f"experts, chance {percent(self.stability.chance)}"
+            )
+        return lines
+
+    def _main_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each layer."""
+        return [
+            {
+                "layer": one.layer,
+                "experts": one.experts,
+                "never": one.never,
+                "below_tokens": one.tokens.found,
+                "below_prompts": one.prompts.found,
+            }
+            for one in self.layers
+        ]
+
+
+def study_coverage(signatures: Signatures, *, below: int = BELOW, tokens: str = "all", seed: int = 0) -> Coverage:
+    """Return which experts a set of prompts reaches seldom, and how stable their ranking is; see docs/coverage.md.
+
+    Parameters
+    ----------
+    signatures
+        What was recorded; read some prompts at a time.
+    below
+        An expert is reached seldom that fewer tokens, or fewer prompts, than this select.
+    tokens
+        Which tokens: see `moexray.segments.places`.
+    seed
+        Of splits in halves.
+
+    Raises
+    ------
+    AnalysisError
+        If `below` is not positive, or no prompt has a selected token.
+    """
+    if below < 1:
+        message = f"`below` is {below}: the least is 1, which stands for experts that are never reached"
+        raise AnalysisError(message)
+    counts = coverage_counts(signatures, tokens=tokens, seed=seed)
+    if not len(counts.lengths):
+        message = f"no prompt has a token among `tokens`={tokens!r}: name others"
+        raise AnalysisError(message)
+    notes = Notes()
+    layers = _layers(counts, signatures, below, notes)
+    ranked = notes.attempt("stability", lambda: stability(counts, signatures, seed=seed))
+    if ranked is not None and ranked[1] is not None:
+        notes.add("stability.same_category", ranked[1])
+    if not counts.units.can_be_left_out:
+        notes.add("ci", "no intervals: a category has fewer than three prompts, or fewer than three groups")
+    model = signatures.meta.get("model")
+    return Coverage(
+        model=None if model is None else str(model),
+        prompts=len(counts.lengths),
+        units=counts.units.units,
+        tokens=tokens,
+        selected_tokens=int(counts.lengths.sum()),
+        below=below,
+        experts=int(signatures.experts.sum()),
+        never=sum(one.never for one in layers),
+        by_tokens=_summed([one.tokens for one in layers]),
+        by_prompts=_summed([one.prompts for one in layers]),
+        layers=layers,
+        fewer_prompts=_fewer(counts, signatures, below),
+        most_used=notes.attempt("most_used", lambda: _most_used(counts, signatures)),
+        stability=None if ranked is None else ranked[0],
+        seed=seed,
+        notes=notes.sorted(),
+        fingerprint=signatures.fingerprint,
+    )
+
+
+def _layers(counts: CoverageCounts, signatures: Signatures, below: int, notes: Notes) -> tuple[LayerCoverage, ...]:
+    tokens, total, found = int(counts.lengths.sum()), counts.total, []
+    facts = zip(signatures.layers.tolist(), signatures.experts.tolist(), signatures.top_k.tolist(), strict=True)
+    for place, (layer, experts, top_k) in enumerate(facts):
+        selected, reaching = total[place, :experts], counts.reaching[place, :experts]
+        shares = selected / tokens
+        even = np.array([selected.sum() / tokens / experts])
+        by_prompts = [
+            notes.attempt("layers.prompts", partial(expected_below_in_prompts, one, counts.lengths, below))
+            for one in (shares, even)
+        ]
+        found.append(
+            LayerCoverage(
+                layer=layer,
+                experts=experts,
+                top_k=top_k,
+                never=int((selected == 0).sum()),
+                tokens=Rare(
+                    found=int((selected < below).sum()),
+                    load_matched=float(expected_below(shares, tokens, below).sum()),
+                    uniform=experts * float(expected_below(even, tokens, below)[0]),
+                ),
+                prompts=Rare(
+                    found=int((reaching < below).sum()),
+                    load_matched=None if by_prompts[0] is None else float(by_prompts[0].sum()),
+                    uniform=None if by_prompts[1] is None else experts * float(by_prompts[1][0]),
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _summed(parts: list[Rare]) -> Rare:
+    def total(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) else None
+
+    return Rare(
+        found=sum(one.found for one in parts),
+        load_matched=total([one.load_matched for one in parts]),
+        uniform=total([one.uniform for one in parts]),
+    )
+
+
+def _powers(most: int) -> tuple[int, ...]:
+    """Return 1, 2, 4, … up to a number, and the number."""
+    return tuple(sorted({*(2**power for power in range(most.bit_length())), most}))
+
+
+def _fewer(counts: CoverageCounts, signatures: Signatures, below: int) -> FewerPrompts:
+    number = len(counts.lengths)
+    exists = np.arange(counts.reaching.shape[1]) < signatures.experts[:, None]
+    sizes = _powers(number)
+    return FewerPrompts(
+        sizes, tuple(float(below_in_subsets(counts.reaching[exists], number, size, below).sum()) for size in sizes)
+    )
+
+
+def _most_used(counts: CoverageCounts, signatures: Signatures) -> MostUsed:
+    halves = counts.halves
+    if halves is None:
+        message = "there is one prompt or group only, so there is no half to choose experts by"
+        raise NotComputable(message)
+    numbers = _powers(int(signatures.experts.max()))
+    scored = counts.scored.sum(axis=0)
+    if not counts.learnt.sum(axis=1).all() or not scored.sum(axis=1).all():
+        message = "a layer has no selection in one half of the prompts"
+        raise NotComputable(message)
+    share, ci, same = [], [], []
+    exists = np.arange(counts.learnt.shape[1]) < signatures.experts[:, None]
+    ranked = np.where(exists, counts.learnt, -1)
+    for number in numbers:
+        sizes = np.minimum(number, signatures.experts).tolist()
+        chosen = np.stack([most_used(one, size) for one, size in zip(ranked, sizes, strict=True)])
+
+        def of(sums: NDArray[np.number], chosen: NDArray[np.float64] = chosen) -> float:
+            return float(((chosen * sums).sum(axis=1) / sums.sum(axis=1)).mean())
+
+        share.append(of(scored))
+        same.append(of(counts.learnt))
+        ci.append(halves.interval(of, counts.scored.astype(np.float64)))
+    return MostUsed(
+        numbers=numbers,
+        share=tuple(share),
+        ci=tuple(ci),
+        same_prompts=tuple(same),
+        even=tuple(float(np.minimum(number / signatures.experts, 1).mean()) for number in numbers),
+    )
