@@ -58,7 +58,8 @@ class RoutedSequence:
     gate_weights
         float16 ``(tokens, layers, k)``: the weight that each selected expert's output got, where asked for.
     scores
-        float16 ``(tokens, layers, experts)``: the router's score of every expert, where asked for.
+        float16 ``(tokens, layers, experts)``: what the router took its top k of, for every expert, where asked for; −∞
+        for an expert that it ruled out, or that the layer does not have.
     segment_names
         The segments of the layout.
 

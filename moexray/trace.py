@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from moexray.errors import TraceError
 from moexray.extras import import_extra
 from moexray.parquet_file import reading_parquet
+from moexray.router_scores import problem_of_scores
 from moexray.segments import Segment, places, short_names
 from moexray.signatures import MOST_IN_MEMORY, Signatures
 from moexray.trace_file import COLUMNS, column_names, column_numbers, open_trace_file, trace_tables
@@ -38,6 +39,9 @@ class RoutedTokens:
         What each layer selected for it ``(tokens, layers, k)``, −1 where fewer than k.
     segment_names
         The segments of the signatures.
+    scores
+        What each router took its top k of, for every expert ``(tokens, layers, experts)``, −∞ for one that it ruled out
+        or does not have; None where it was not asked for.
     """
 
     prompts: NDArray[np.int64]
@@ -46,6 +50,7 @@ class RoutedTokens:
     segments: NDArray[np.int64]
     experts: NDArray[np.int16]
     segment_names: tuple[Segment, ...]
+    scores: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -64,6 +69,7 @@ class RoutedTokens:
             segments=self.segments[which],
             experts=self.experts[which],
             segment_names=self.segment_names,
+            scores=None if self.scores is None else self.scores[which],
         )
 
     @staticmethod
@@ -71,7 +77,9 @@ class RoutedTokens:
         """Return the tokens of several blocks, one after the other."""
         names = ("prompts", "positions", "token_ids", "segments", "experts")
         arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return RoutedTokens(**arrays, segment_names=parts[0].segment_names)
+        scores = [part.scores for part in parts if part.scores is not None]
+        together = np.concatenate(scores) if len(scores) == len(parts) else None
+        return RoutedTokens(**arrays, segment_names=parts[0].segment_names, scores=together)
 
     def select(self, tokens: str) -> "RoutedTokens":
         """Return the tokens of the segments that a selector names; see `moexray.segments.places`."""
@@ -101,20 +109,25 @@ class Trace:
         open_trace_file(path)
         return Trace(path, signatures)
 
-    def blocks(self) -> Iterator[RoutedTokens]:
+    def blocks(self, *, scores: bool = False) -> Iterator[RoutedTokens]:
         """Yield the tokens in blocks of whole prompts, in the order of the file, some 262,144 rows at a time.
 
         Row groups may end anywhere, as where pandas or polars wrote the file again.
 
+        Parameters
+        ----------
+        scores
+            Whether to read the router scores of all experts too, which then must be there.
+
         Raises
         ------
         TraceError
-            If rows are out of order, a prompt is missing, unknown or there twice, or a prompt's selections are not
-            those of its signature.
+            If rows are out of order, a prompt is missing, unknown or there twice, a prompt's selections are not those
+            of its signature, or its router scores are missing or do not explain them.
         """
         place_of = self.signatures.prompts.place_of()
         seen = np.zeros(len(place_of), dtype=bool)
-        for table in self._whole_prompts(place_of):
+        for table in self._whole_prompts(place_of, scores=scores):
             with reading_parquet(self.path, error=TraceError):
                 block = self._block(table, place_of)
             which = np.unique(block.prompts)
@@ -130,14 +143,18 @@ class Trace:
             message = f"{self.path} has no row of prompt {self.signatures.prompts.ids[lacking[0]]!r}: {_CURE}"
             raise TraceError(message)
 
-    def _whole_prompts(self, place_of: Mapping[str, int]) -> Iterator[Any]:
+    def _whole_prompts(self, place_of: Mapping[str, int], *, scores: bool) -> Iterator[Any]:
         """Yield tables of whole prompts: where a row group ends inside of one, its rows wait for the rest of them."""
         import pyarrow as pa
 
         with open_trace_file(self.path) as file:
-            names = [*COLUMNS, *(["kind"] if "kind" in file.schema_arrow.names else [])]
+            there = file.schema_arrow.names
+        if scores and "scores" not in there:
+            message = f"{self.path} has no router scores: `moexray capture --record scores` writes a trace with them"
+            raise TraceError(message)
+        names = [*COLUMNS, *(["kind"] if "kind" in there else []), *(["scores"] if scores else [])]
         rest = None
-        for part in trace_tables(self.path, names):
+        for part in trace_tables(self.path, names, experts=self.width if scores else 1):
             table = part if rest is None else pa.concat_tables([rest, part])
             with reading_parquet(self.path, error=TraceError):
                 waiting = self._rows_of_unfinished(table, place_of)
@@ -201,6 +218,8 @@ class Trace:
         layers = self.signatures.layers.tolist()
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
         cells = {**columns, "one of its experts": columns["experts"].flatten()}
+        if "scores" in columns:
+            cells["one of its router scores"] = columns["scores"].flatten()
         empty = [name for name, column in cells.items() if column.null_count]
         if empty:
             message = f"{self.path} has a row without {empty[0]}: {_CURE}"
@@ -225,7 +244,8 @@ class Trace:
             raise TraceError(message)
         segments = self._segments(columns)[:: len(layers)]
         experts = self._experts(columns["experts"], layers)
-        return RoutedTokens(prompts, positions, token_ids, segments, experts, self.signatures.segments)
+        scores = self._scores(columns["scores"], experts, layers) if "scores" in columns else None
+        return RoutedTokens(prompts, positions, token_ids, segments, experts, self.signatures.segments, scores)
 
     def _segments(self, columns: Mapping[str, Any]) -> NDArray[np.int64]:
         """Return the place of each row's segment; a trace without kinds is one of texts."""
@@ -278,6 +298,34 @@ class Trace:
             message = f"{self.path}: a token is sent to one expert twice in a layer: {_CURE}"
             raise TraceError(message)
         return dense.reshape(-1, len(layers), k)
+
+    def _scores(
+        self, column: Any, experts: NDArray[np.int16], layers: list[int]
+    ) -> NDArray[np.float16]:  # (tokens, layers, experts)
+        import pyarrow.compute as pc
+
+        widths = self.signatures.experts.tolist()
+        expected = np.tile(widths, len(experts))
+        lengths = column_numbers(pc.list_value_length(column))
+        wrong = np.flatnonzero(lengths != expected)
+        if len(wrong):
+            layer = layers[wrong[0] % len(layers)]
+            message = (
+                f"{self.path}: a token has {lengths[wrong[0]]} router scores in layer {layer}, which has "
+                f"{expected[wrong[0]]} experts: {_CURE}"
+            )
+            raise TraceError(message)
+        dense = np.full((len(experts), len(layers), max(widths)), -np.inf, dtype=np.float16)
+        there = np.arange(max(widths)) < np.array(widths)[:, None]  # (layers, experts)
+        with np.errstate(over="ignore"):  # what half precision does not hold is refused below
+            dense[:, there] = column.flatten().to_numpy(zero_copy_only=False).reshape(len(experts), -1)
+        problem = problem_of_scores(
+            dense, experts, layers=layers, widths=widths, may_drop=bool(self.signatures.meta.get("router_may_drop"))
+        )
+        if problem:
+            message = f"{self.path}: {problem}: {_CURE}"
+            raise TraceError(message)
+        return dense
 
     @property
     def width(self) -> int:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 COLUMNS = ("prompt", "position", "token_id", "phase", "layer", "experts")
 # Those of whole numbers; experts are lists of them.
 _NUMBERS = ("position", "token_id", "layer", "experts")
-# Columns of texts that it may have, and that of gate weights: see `moexray.trace_weights`.
+# Columns of texts that it may have, and those of gate weights (see `moexray.trace_weights`) and router scores.
 _MORE = ("token", "kind")
-WEIGHTS = "gate_weights"
+WEIGHTS, SCORES = "gate_weights", "scores"
 # Rows of the table in a row group: enough to compress well, few enough to hold.
 _ROW_GROUP = 2**16
-# Rows that are read at once.
+# Rows that are read at once, and router scores.
 _MOST_ROWS = 2**18
+_MOST_SCORES = 2**24
 
 
 def write_trace(
@@ -37,6 +38,8 @@ def write_trace(
     prompt_ids: Sequence[str],
     layout: RouterLayout,
     text_of: Callable[[int], str],
+    *,
+    scores: bool = False,
 ) -> None:
     """Write one row for each token and layer: see docs/trace.md.
 
@@ -46,6 +49,8 @@ def write_trace(
         One for each prompt, in order, with gate weights.
     text_of
         Returns what a token id stands for.
+    scores
+        Whether the sequences have router scores, which are then written as well.
 
     Raises
     ------
@@ -54,9 +59,16 @@ def write_trace(
     """
     parquet = import_parquet("writing a trace")
     text = cache(text_of)
-    with whole_file(path) as partial, parquet.ParquetWriter(partial, _schema(), compression="zstd") as writer:
-        for some in _together(sequences, prompt_ids, len(layout.layers)):
-            writer.write_table(_table(some, layout, text))
+    schema = _schema(scores=scores)
+    # What takes a page of each row group: a dictionary of the numbers that there are saves nothing where all differ.
+    coded = [name for name in schema.names if name != SCORES] if scores else True
+    rows = min(_ROW_GROUP, _MOST_SCORES // max(layout.experts)) if scores else _ROW_GROUP
+    with (
+        whole_file(path) as partial,
+        parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=coded) as writer,
+    ):
+        for some in _together(sequences, prompt_ids, len(layout.layers), rows=rows):
+            writer.write_table(_table(some, layout, text, schema))
 
 
 def import_parquet(purpose: str) -> Any:
@@ -77,12 +89,12 @@ def open_trace_file(path: Path) -> "parquet.ParquetFile":
     if missing:
         message = f"{path} has no column {missing[0]!r}, so it is no trace: `moexray capture --record trace` writes one"
         raise TraceError(message)
-    check_once(path, schema.names, (*COLUMNS, *_MORE, WEIGHTS), error=TraceError)
-    for name in (*COLUMNS, *_MORE, WEIGHTS):
+    check_once(path, schema.names, (*COLUMNS, *_MORE, WEIGHTS, SCORES), error=TraceError)
+    for name in (*COLUMNS, *_MORE, WEIGHTS, SCORES):
         if name not in schema.names:
             continue
         kind = schema.field(name).type
-        if name == WEIGHTS:
+        if name in (WEIGHTS, SCORES):
             right, wanted = _is_fractions(kind), "lists of fractions"
         elif name in _NUMBERS:
             right, wanted = _is_whole(kind, is_list=name == "experts"), "whole numbers"
@@ -95,8 +107,17 @@ def open_trace_file(path: Path) -> "parquet.ParquetFile":
     return file
 
 
-def trace_tables(path: Path, names: Sequence[str]) -> Iterator["pyarrow.Table"]:
+def trace_tables(path: Path, names: Sequence[str], *, experts: int = 1) -> Iterator["pyarrow.Table"]:
     """Yield some columns of a trace: each row group, or parts of one that is larger than moexray writes them.
+
+    Parameters
+    ----------
+    path
+        The trace.
+    names
+        The columns.
+    experts
+        Experts of a layer, where the router scores of all of them are read.
 
     Raises
     ------
@@ -105,12 +126,13 @@ def trace_tables(path: Path, names: Sequence[str]) -> Iterator["pyarrow.Table"]:
     """
     import pyarrow as pa
 
+    most = max(1, min(_MOST_ROWS, 2 * _MOST_SCORES // experts))
     with open_trace_file(path) as file:
         for group in range(file.num_row_groups):
-            parts = batches_of(file, path, names, rows=_MOST_ROWS, error=TraceError, group=group)
+            parts = batches_of(file, path, names, rows=most, error=TraceError, group=group)
             rows = file.metadata.row_group(group).num_rows
             # pyarrow may hand out a row group in smaller parts than it was asked for.
-            for some in [list(parts)] if rows <= _MOST_ROWS else ([part] for part in parts):
+            for some in [list(parts)] if rows <= most else ([part] for part in parts):
                 if some:
                     yield pa.Table.from_batches(some)
 
@@ -158,7 +180,7 @@ def _is_words(kind: Any) -> bool:
     )
 
 
-def _schema() -> "pyarrow.Schema":
+def _schema(*, scores: bool) -> "pyarrow.Schema":
     import pyarrow as pa
 
     words = pa.dictionary(pa.int32(), pa.string())
@@ -173,12 +195,13 @@ def _schema() -> "pyarrow.Schema":
             ("layer", pa.int16()),
             ("experts", pa.list_(pa.int16())),
             ("gate_weights", pa.list_(pa.float32())),
+            *([("scores", pa.list_(pa.float16()))] if scores else []),
         ]
     )
 
 
 def _together(
-    sequences: Iterable[RoutedSequence], prompt_ids: Sequence[str], layers: int
+    sequences: Iterable[RoutedSequence], prompt_ids: Sequence[str], layers: int, *, rows: int
 ) -> Iterator[list[tuple[str, RoutedSequence]]]:
     """Yield prompts in lots that make a row group."""
     together: list[tuple[str, RoutedSequence]] = []
@@ -186,7 +209,7 @@ def _together(
     for name, sequence in zip(prompt_ids, sequences, strict=True):
         together.append((name, sequence))
         size += len(sequence.token_ids) * layers
-        if size >= _ROW_GROUP:
+        if size >= rows:
             yield together
             together, size = [], 0
     if together:
@@ -194,7 +217,10 @@ def _together(
 
 
 def _table(
-    together: Sequence[tuple[str, RoutedSequence]], layout: RouterLayout, text_of: Callable[[int], str]
+    together: Sequence[tuple[str, RoutedSequence]],
+    layout: RouterLayout,
+    text_of: Callable[[int], str],
+    schema: "pyarrow.Schema",
 ) -> "pyarrow.Table":
     import pyarrow as pa
 
@@ -227,7 +253,23 @@ def _table(
         pa.ListArray.from_arrays(offsets, experts[selected]),
         pa.ListArray.from_arrays(offsets, weights[selected].astype(np.float32)),
     ]
-    return pa.table(columns, schema=_schema())
+    if SCORES in schema.names:
+        columns.append(_score_lists(sequences, layout))
+    return pa.table(columns, schema=schema)
+
+
+def _score_lists(sequences: Sequence[RoutedSequence], layout: RouterLayout) -> "pyarrow.ListArray":
+    """Return the router scores of each row, as many as its layer has experts."""
+    import pyarrow as pa
+
+    scores = [one.scores for one in sequences if one.scores is not None]
+    if len(scores) < len(sequences):
+        message = "a trace with router scores needs those of every sequence"
+        raise ValueError(message)
+    there = np.arange(max(layout.experts)) < np.array(layout.experts)[:, None]  # (layers, experts)
+    values = np.concatenate([one[:, there].ravel() for one in scores])
+    lengths = np.tile(layout.experts, sum(map(len, scores)))
+    return pa.ListArray.from_arrays(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), pa.array(values))
 
 
 def _weights(sequence: RoutedSequence) -> NDArray[np.float16]:

@@ -19,6 +19,7 @@ ORDER = (
     *(
         "prompts",
         "routing",
+        "router_scores",
         "generation",
         "segments",
         "formats",

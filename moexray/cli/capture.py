@@ -134,8 +134,9 @@ def capture(
         list[str] | None,
         typer.Option(
             help="What to record beside the selected experts, with commas between: trace (every token's experts and "
-            "gate weights, to a .trace.parquet), weights (the gate weight that each expert got), coselection (how "
-            "often every two experts were selected together, to a .coselection.npz).",
+            "gate weights, to a .trace.parquet), scores (the router's scores of all experts, in the trace), weights "
+            "(the gate weight that each expert got), coselection (how often every two experts were selected together, "
+            "to a .coselection.npz).",
             rich_help_panel=_RECORDING,
         ),
     ] = None,

@@ -123,7 +123,8 @@ class Engine(Protocol):
         generation
             What is generated after each prompt, where its output is not given.
         want
-            What each sequence must hold beside the selected experts: ``weights``, ``scores``.
+            What each sequence must hold beside the selected experts: ``weights``, ``scores``. Scores are what the
+            router takes its top k of; see `moexray.router_scores.problem_of_scores` for what must hold of them.
         on_tokens
             Called with a number of tokens whenever that many have passed the model. An engine that cannot tell
             before a sequence is done leaves it alone.

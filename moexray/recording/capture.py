@@ -14,7 +14,7 @@ from moexray.merging import merge
 from moexray.prompts import Prompt
 from moexray.recording.batches import began, begin, plan_again, run_batches
 from moexray.recording.counting import signatures_in_blocks
-from moexray.recording.job import Job
+from moexray.recording.job import SCORES, Job
 from moexray.recording.journal import Journal, journal_of
 from moexray.recording.journal_check import check_journal
 from moexray.recording.progress import Progress, Reporter
@@ -71,7 +71,8 @@ def capture(
         The file of signatures to write; by default nothing is written.
     record
         What to record beside the selections: ``weights`` (gate mass in the signatures), ``trace`` and
-        ``coselection`` (files beside `out`: see docs/trace.md).
+        ``coselection`` (files beside `out`: see docs/trace.md), ``scores`` (the router scores of all experts, in the
+        trace).
     max_new_tokens, stop_at_eos, temperature, top_p, seed
         What is generated after each prompt: see `moexray.generation.Generation`.
     engine
@@ -187,7 +188,8 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
         remove_partials(file)
     for name in job.recorders:
         sequences, ids = journal.sequences(engine.layout.segments), [prompt.id for prompt in job.prompts]
-        RECORDERS[name].write(job.files[name], Recorded(sequences, ids, engine.layout, engine.text_of))
+        recorded = Recorded(sequences, ids, engine.layout, engine.text_of, scores=SCORES in job.want)
+        RECORDERS[name].write(job.files[name], recorded)
     save_blocks(blocks, job.out, prompts=len(job.prompts), largest=journal.fact("done")["largest"])
     journal.is_over = True
     return Signatures.open(job.out)

@@ -5,6 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from moexray.errors import ModelError
+from moexray.router_scores import problem_of_scores
 from moexray.routing import RoutedSequence, RouterLayout
 
 
@@ -32,12 +33,13 @@ def check_sequence(
     ------
     ModelError
         If the prompt's tokens or what is wanted are not there, or a token was not sent to k different experts of each
-        layer.
+        layer, or router scores do not explain the selected experts.
     """
     problem = (
         _shapes(sequence, layout, prompt_tokens, want)
         or _selections(sequence, layout, may_drop=may_drop)
         or _weights(sequence)
+        or _scores(sequence, layout, may_drop=may_drop)
         or _output(sequence)
     )
     if problem:
@@ -86,6 +88,17 @@ def _weights(sequence: RoutedSequence) -> str | None:
         if not (np.isfinite(weights) & (weights >= 0)).all():
             return f"its gate weights range from {weights.min()} to {weights.max()}"
     return None
+
+
+def _scores(sequence: RoutedSequence, layout: RouterLayout, *, may_drop: bool) -> str | None:
+    if sequence.scores is None:
+        return None
+    for layer, passes in zip(layout.layers, layout.passes, strict=True):
+        if passes > 1:
+            return f"its tokens pass layer {layer} {passes} times, and have more than one score there"
+    return problem_of_scores(
+        sequence.scores, sequence.experts, layers=layout.layers, widths=layout.experts, may_drop=may_drop
+    )
 
 
 def _output(sequence: RoutedSequence) -> str | None:

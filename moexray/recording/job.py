@@ -11,8 +11,9 @@ from moexray.generation import Generation, number
 from moexray.prompts import Prompt
 from moexray.recording.recorders import RECORDERS
 
-# Gate mass is part of the signatures; every other thing that can be recorded has a recorder and a file.
-MASS = "weights"
+# Gate mass is part of the signatures, and router scores are a column of the trace; every other thing that can be
+# recorded has a recorder and a file.
+MASS, SCORES = "weights", "scores"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Job:
     out
         The file of signatures; None keeps them in memory.
     record
-        What to record beside the selections: ``weights`` and the names of `RECORDERS`.
+        What to record beside the selections: ``weights``, ``scores`` and the names of `RECORDERS`. ``scores`` are in
+        the trace, which comes with them.
     batch_tokens
         The most tokens that run together, padding included; None for what memory holds.
 
@@ -61,9 +63,10 @@ class Job:
         if self.out is not None:
             check_writable(self.out)
         for name in self.record:
-            if name not in (MASS, *RECORDERS):
-                message = f"{name!r} cannot be recorded: `record` takes {', '.join([*RECORDERS, MASS])}"
+            if name not in (MASS, SCORES, *RECORDERS):
+                message = f"{name!r} cannot be recorded: `record` takes {', '.join([*RECORDERS, SCORES, MASS])}"
                 raise CaptureError(message)
+        object.__setattr__(self, "record", with_trace(self.record))
         for name in self.recorders:
             RECORDERS[name].check()
             if self.out is None:
@@ -89,7 +92,8 @@ class Job:
     @property
     def want(self) -> frozenset[str]:
         """What sequences must hold beside the selected experts."""
-        return frozenset({MASS} if self.mass else ()).union(*(RECORDERS[name].wants for name in self.recorders))
+        own = {name for name in (MASS, SCORES) if name in self.record}
+        return frozenset(own).union(*(RECORDERS[name].wants for name in self.recorders))
 
     @property
     def files(self) -> dict[str, Path]:
@@ -99,8 +103,13 @@ class Job:
 
 def output_files(out: Path, record: Collection[str]) -> dict[str, Path]:
     """Return the files that a capture writes: ``signatures``, and one for each recorder, beside it."""
-    beside = {name: companion(out, one.suffix) for name, one in RECORDERS.items() if name in record}
+    beside = {name: companion(out, one.suffix) for name, one in RECORDERS.items() if name in with_trace(record)}
     return {"signatures": out, **beside}
+
+
+def with_trace(record: Collection[str]) -> list[str]:
+    """Return the names of what to record, with the trace that scores are a column of."""
+    return list(dict.fromkeys([*record, *(["trace"] if SCORES in record else [])]))
 
 
 def _check_companion(out: Path, file: Path) -> None:

@@ -131,5 +131,6 @@ def test_a_file_that_is_recorded_needs_a_place() -> None:
 
 
 def test_what_no_recorder_records_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match="'logits' cannot be recorded: `record` takes trace, coselection, weights"):
+    taken = "trace, coselection, scores, weights"
+    with pytest.raises(CaptureError, match=f"'logits' cannot be recorded: `record` takes {taken}"):
         capture(PROMPTS, out=tmp_path / "out.npz", model="no/such-model", record=["logits"])

@@ -48,6 +48,7 @@ from moexray.engines.transformers.preparation import (
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens, sizes_of_token
 from moexray.engines.transformers.sampling import DrawByPrompt, TellTokens
+from moexray.engines.transformers.scores import kind_of_scores, tried_scores
 from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError, OutOfMemory
@@ -146,6 +147,7 @@ class TransformersEngine(Engine):
         self._taps = find_taps(self._model)
         check_routers(self._model, self._taps)
         self._implementations: set[str] = set()
+        self._score_kinds: set[str] = set()
         self._is_open = True
         with ExitStack() as changes:
             changes.callback(set_evaluation_mode(self._model))
@@ -154,16 +156,19 @@ class TransformersEngine(Engine):
             changes.callback(set_experts_implementation(self._model))
             changes.callback(set_greedy_generation(self._model, self._end_tokens, self._padding))
             changes.callback(observe_implementations(self._taps[0].module, self._implementations))
+            with tried_scores(self._model, self._taps) as are_explained:
+                top_k = selections_per_token(self._model, self._taps, self._padding)
             self.layout = RouterLayout(
                 layers=tuple(tap.layer for tap in self._taps),
                 experts=tuple(tap.experts for tap in self._taps),
-                top_k=selections_per_token(self._model, self._taps, self._padding),
+                top_k=top_k,
                 passes=tuple(tap.calls for tap in self._taps),
             )
             self._sharing = sharing_of(self._model.config)
             self.batching: Batching = "alone" if self._sharing.alone else "tokens"
             readable = all(tap.weights_of is not None for tap in self._taps)
-            self.capabilities = frozenset({"verify", "outputs", *(["weights"] if readable else [])})
+            more = {"weights": readable, "scores": are_explained()}
+            self.capabilities = frozenset({"verify", "outputs", *(name for name, there in more.items() if there)})
             self.description: Mapping[str, Any] = self._described()
             self._changes = changes.pop_all()  # nothing failed: they stay until `close`
 
@@ -209,8 +214,12 @@ class TransformersEngine(Engine):
         return sizes_of_token(self._model).share_of_generated
 
     def observations(self) -> Mapping[str, Sequence[str]]:
-        """Return the experts implementations that have run: transformers may change it while it generates."""
-        return {"experts_implementation": sorted(self._implementations)}
+        """Return the experts implementations that have run, which transformers may change while it generates.
+
+        And, where router scores were recorded, whether those of a token are probabilities, which add up to 1.
+        """
+        scores = {"router_scores": sorted(self._score_kinds)} if self._score_kinds else {}
+        return {"experts_implementation": sorted(self._implementations), **scores}
 
     def text_of(self, token_id: int) -> str:
         """Return the text of one token."""
@@ -288,7 +297,7 @@ class TransformersEngine(Engine):
         generation
             What is generated after each prompt, where its output is not given.
         want
-            ``weights`` also records the gate weight of each selection.
+            ``weights`` also records the gate weight of each selection, ``scores`` the router scores of all experts.
         on_tokens
             Called after each forward pass with the number of tokens that went through it.
 
@@ -306,7 +315,9 @@ class TransformersEngine(Engine):
         if not self._is_open:
             message = f"the engine of {self._name} is closed: open it again"
             raise CaptureError(message)
-        found = self._found(prompts, generation, gate_weights="weights" in want, on_tokens=on_tokens)
+        found = self._found(
+            prompts, generation, gate_weights="weights" in want, router_scores="scores" in want, on_tokens=on_tokens
+        )
         yield from enumerate(found)
 
     def _found(self, prompts: Sequence[Prompt], generation: Generation, **recording: Any) -> list[RoutedSequence]:
@@ -367,6 +378,7 @@ class TransformersEngine(Engine):
         generation: Generation,
         *,
         gate_weights: bool,
+        router_scores: bool,
         on_tokens: Callable[[int], None] | None,
     ) -> list[RoutedSequence]:
         check_shared(prompts, self.groups(np.array([len(ids) for ids in token_ids]), generation), self._sharing.reason)
@@ -391,6 +403,7 @@ class TransformersEngine(Engine):
                 padding=self._padding,
                 processors=processors,
                 gate_weights=gate_weights,
+                router_scores=router_scores,
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -412,9 +425,12 @@ class TransformersEngine(Engine):
                     segments=plain_segments(len(ids), len(tokens) - len(ids)),
                     output=self._tokenizer.decode(written, skip_special_tokens=True),
                     gate_weights=None if heard.weights is None else heard.weights[row, own],
+                    scores=None if heard.scores is None else heard.scores[row, own],
                 )
             )
         numbers.check(self._model, [prompt.id for prompt in prompts])
+        if sequences[0].scores is not None:
+            self._score_kinds.add(kind_of_scores(sequences[0].scores))
         return sequences
 
     def _check_range(self, experts: NDArray[np.int16]) -> None:

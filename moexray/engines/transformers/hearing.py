@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from moexray.engines.transformers.decoding import Processors, stretches
 from moexray.engines.transformers.hooks import Tap, input_device, recorded_selections, recorded_weights
+from moexray.engines.transformers.scores import recorded_scores
 from moexray.errors import ModelError
 
 
@@ -30,11 +31,15 @@ class Heard:
         no selection.
     weights
         Gate weights of the selections; None where they were not asked for.
+    scores
+        Router scores of all experts ``(prompts, slots − 1, layers, most experts)``, −∞ for one that there is not; None
+        where they were not asked for.
     """
 
     tokens: NDArray[np.int32]
     experts: NDArray[np.int16]
     weights: NDArray[np.float16] | None
+    scores: NDArray[np.float16] | None
 
 
 def hear(
@@ -47,6 +52,7 @@ def hear(
     padding: int,
     processors: Processors,
     gate_weights: bool,
+    router_scores: bool,
 ) -> Heard:
     """Generate after prompts, together, and return what was heard.
 
@@ -60,8 +66,8 @@ def hear(
         See `moexray.engines.transformers.decoding.stretches`.
     padding
         The token that pads.
-    gate_weights
-        Whether gate weights are heard as well.
+    gate_weights, router_scores
+        Whether gate weights, and the scores of all experts, are heard as well.
 
     Raises
     ------
@@ -73,7 +79,12 @@ def hear(
     stretch_tokens: list[tuple[NDArray[np.int64], Tensor]] = []
     experts: list[_Part] = []
     weights: list[_Part] = []
-    with recorded_selections(taps) as selections, recorded_weights(taps if gate_weights else []) as gates:
+    scores: list[_Part] = []
+    with (
+        recorded_scores(model, taps if router_scores else []) as all_scores,
+        recorded_selections(taps) as selections,
+        recorded_weights(taps if gate_weights else []) as gates,
+    ):
         for stretch in stretches(
             model,
             input_ids.to(device),
@@ -83,7 +94,8 @@ def hear(
             processors=processors,
         ):
             stretch_tokens.append((stretch.rows, stretch.tokens))
-            for recorded, filling, parts in ((selections, -1, experts), (gates, 0, weights)):
+            heard = ((selections, -1, experts), (gates, 0, weights), (all_scores, -np.inf, scores))
+            for recorded, filling, parts in heard:
                 if recorded:
                     values = _by_sequence(recorded, len(stretch.rows), stretch.ran, filling=filling)
                     parts.append(_Part(stretch.rows, stretch.start, values))
@@ -91,7 +103,12 @@ def hear(
     for rows, found in stretch_tokens:
         tokens[rows, : found.shape[1]] = found.cpu().numpy()
     shape = len(token_ids), tokens.shape[1] - 1
-    return Heard(tokens, _joined(experts, shape, filling=-1), _joined(weights, shape, filling=0) if weights else None)
+    return Heard(
+        tokens,
+        _joined(experts, shape, filling=-1),
+        _joined(weights, shape, filling=0) if weights else None,
+        _joined(scores, shape, filling=-np.inf) if scores else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -114,7 +131,7 @@ def _padded_left(token_ids: Sequence[NDArray[np.int32]], padding: int) -> tuple[
     return input_ids, attention_mask
 
 
-def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filling: int) -> NDArray[Any]:
+def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filling: float) -> NDArray[Any]:
     """Join each layer's forward passes to ``(batch, tokens, layers, widest k)``, filled beyond a layer's own k.
 
     The passes are taken out of `recorded`.
@@ -136,7 +153,7 @@ def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filli
     return torch.stack(padded, dim=2).cpu().numpy()
 
 
-def _joined(parts: Sequence[_Part], shape: tuple[int, int], *, filling: int) -> NDArray[Any]:
+def _joined(parts: Sequence[_Part], shape: tuple[int, int], *, filling: float) -> NDArray[Any]:
     if len(parts) == 1:
         return parts[0].values
     first = parts[0].values

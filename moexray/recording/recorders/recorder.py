@@ -21,12 +21,15 @@ class Recorded:
         The model's MoE layers.
     text_of
         Returns the text of a token.
+    scores
+        Whether the sequences hold router scores.
     """
 
     sequences: Iterable[RoutedSequence]
     prompt_ids: Sequence[str]
     layout: RouterLayout
     text_of: Callable[[int], str]
+    scores: bool = False
 
 
 @dataclass(frozen=True)

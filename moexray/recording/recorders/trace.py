@@ -7,7 +7,9 @@ from moexray.recording.recorders.recorder import Recorded, Recorder
 
 
 def _write(path: Path, recorded: Recorded) -> None:
-    trace_file.write_trace(path, recorded.sequences, recorded.prompt_ids, recorded.layout, recorded.text_of)
+    trace_file.write_trace(
+        path, recorded.sequences, recorded.prompt_ids, recorded.layout, recorded.text_of, scores=recorded.scores
+    )
 
 
 def _check() -> None:
