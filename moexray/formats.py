@@ -198,6 +198,17 @@ def is_blank(text: str) -> bool:
     return all(letter.isspace() or unicodedata.category(letter) == "Cf" for letter in text)
 
 
+def in_plain_spelling(text: str) -> str:
+    r"""Return a name without what nobody can see: invisible characters, kinds of spaces, how an accent is made.
+
+    Examples
+    --------
+    >>> in_plain_spelling("sto\u200bry  one ") == in_plain_spelling("story\xa0one")
+    True
+    """
+    return " ".join(without_invisible(unicodedata.normalize("NFC", text)).split())
+
+
 def visible_json(text: str) -> str:
     r"""Return a JSON text with the same values, whose invisible characters are written as JSON's escapes.
 

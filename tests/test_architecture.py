@@ -15,7 +15,7 @@ ORDER = (
     *("__main__", "cli", "views", "claims", "studies", "stats", "recording", "engines"),
     *("examples", "merging", "trace", "signatures"),
     *("frames", "conservation", "trace_weights", "trace_file", "signatures_file", "counts", "stored_members"),
-    *("corpus_counts", "prompt_table"),
+    *("corpus_counts", "counts_rows", "prompt_table"),
     *(
         "prompts",
         "routing",
@@ -24,6 +24,7 @@ ORDER = (
         "segments",
         "formats",
         "parquet_file",
+        "csv_file",
         "files",
         "strict_json",
         "extras",

@@ -71,11 +71,29 @@ def test_a_parquet_file_holds_the_same(written: Written, tmp_path: Path) -> None
         ("m,x,0,-1,3\n", "line 2: layer, expert and count must be zero or more"),
         ("m,,0,0,3\n", "line 2: model and corpus must be named"),
         ("m,x,0,0\n", "must be whole numbers"),
+        ("m,x,0,0,3\nm ,y,0,0,3\n", "line 3: the model 'm ' looks like 'm', but is written otherwise: give both one"),
+        ("OLMoE,x,0,0,3\nolmoe,x,0,0,3\n", "line 3: the model 'olmoe' looks like 'OLMoE'"),
+        ("m,caf\u00e9,0,0,3\nm,cafe\u0301,0,0,3\n", r"line 3: the corpus 'cafe\\u0301' looks like 'caf\\xe9'"),
+        ("m,x,0,0,3\nn,x\u200b,0,0,3\n", r"line 3: the corpus 'x\\u200b' looks like 'x'"),
+        ("m,x,0,0,3\n\nm,x,0,1,3\n", "line 3 is empty: delete the line"),
+        ("m,x,0,0,3\nm\0,x,0,1,3\n", "line 3 holds a NUL byte"),
+        ('m,x,0,0,3\nm,x "y",0,1,3\n', "line 3 has a quote inside of a value without quotes"),
+        ('m,x,0,0,3\nm,"x" y,0,1,3\n', "line 3 begins a row that is not CSV"),
+        ("".join(f"m,x,0,{expert},{2**53}\n" for expert in range(2048)), "m has 1.84e[+]19 selections in a layer"),
     ],
 )
 def test_what_does_not_add_up_is_refused_by_name(written: Written, rows: str, said: str) -> None:
     with pytest.raises(CountsError, match=said):
         read_counts(written(rows))
+
+
+@pytest.mark.parametrize("name", [b"m", 1.5, True, None, " "])
+@pytest.mark.parametrize("column", ["model", "corpus"])
+def test_names_that_are_no_texts_are_refused(tmp_path: Path, column: str, name: object) -> None:
+    columns = {"model": ["m"], "corpus": ["x"], "layer": [0], "expert": [0], "count": [3], column: [name]}
+    parquet.write_table(pa.table(columns), tmp_path / "c.parquet")
+    with pytest.raises(CountsError, match=r"c\.parquet row 1: model and corpus must be named by texts, not "):
+        read_counts(tmp_path / "c.parquet")
 
 
 NUMBERS: dict[str, tuple[Any, bool]] = {
@@ -120,7 +138,7 @@ def test_both_formats_take_whole_numbers_and_nothing_else(tmp_path: Path, case: 
         ("m,x,0,0,1e3\n", "must be whole numbers"),
         ("m,x,0,0,3,9\n", "line 2 has 6 values, but the header names 5"),
         ("m,x,0,0.5,3\n", "must be whole numbers, not 0, 0.5, 3"),
-        ('m,x,0,0,"3\n', "not a CSV file"),
+        ('m,x,0,0,"3\n', "line 2 begins a row that is not CSV"),
         ("model,corpus,layer,expert,count,count\nm,x,0,0,3,4\n", "has 2 columns called 'count'"),
         ("model,corpus,layer,expert,count,experts\nm,x,0,0,3,-2\n", "a layer cannot have -2 experts"),
         ("model,corpus,layer,expert,count,experts\nm,x,0,0,3,2.5\n", "must be whole numbers, not 0, 0, 3, 2.5"),

@@ -9,7 +9,8 @@ import numpy as np
 import typer
 
 from moexray.cli.options import JsonOption
-from moexray.corpus_counts import is_counts_table, read_counts
+from moexray.corpus_counts import corpora_text, is_counts_table, read_counts
+from moexray.formats import count
 from moexray.segments import short_names
 from moexray.signatures import Signatures
 
@@ -59,8 +60,9 @@ def _of_counts(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": "counts"}
     for one in read_counts(file):
         corpora, layers = ", ".join(one.corpora), ", ".join(map(str, one.layers))
-        made = f"{one.counts.shape[2]} experts, {one.selections.sum():,} selections a layer"
-        found[one.model] = f"{len(one.corpora)} corpora ({corpora}), layers {layers}, {made}"
+        made = f"{count(one.counts.shape[2], 'expert')}, {count(int(one.selections.sum()), 'selection')} a layer"
+        where = f"layer{'s' if len(one.layers) > 1 else ''} {layers}"
+        found[one.model] = f"{corpora_text(len(one.corpora))} ({corpora}), {where}, {made}"
         loads = layer_loads(one.counts.sum(axis=0), np.array(one.experts))
         for layer, load in zip(one.layers, loads, strict=True):
             found[f"{one.model}, layer {layer}"] = asdict(load)

@@ -1,14 +1,13 @@
 """read_prompts(): prompts from any source, in the order given; and the eighty prompts that come with moexray."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 from moexray.errors import PromptsError
 from moexray.files import LFS_CURE, is_lfs_pointer
-from moexray.formats import without_invisible
+from moexray.formats import in_plain_spelling
 from moexray.prompts.hugging_face import PREFIX, is_saved, read_hub, read_saved
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import Columns, Source, Unit
@@ -100,7 +99,7 @@ def read_prompts(
                     f"{_place(starts, earlier)}: ids must be unique"
                 )
                 raise PromptsError(message)
-            alike = spelled.setdefault(_plain(prompt.category), prompt.category)
+            alike = spelled.setdefault(in_plain_spelling(prompt.category), prompt.category)
             if alike != prompt.category:
                 message = (
                     f"{_place(starts, len(prompts))}: the category {prompt.category!a} looks like {alike!a}, but is "
@@ -109,11 +108,6 @@ def read_prompts(
                 raise PromptsError(message)
             prompts.append(prompt)
     return prompts
-
-
-def _plain(category: str) -> str:
-    """Return a category without what nobody can see: invisible characters, kinds of spaces, how an accent is made."""
-    return " ".join(without_invisible(unicodedata.normalize("NFC", category)).split())
 
 
 def _place(starts: list[tuple[int, Source]], prompt: int) -> str:

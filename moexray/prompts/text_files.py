@@ -1,25 +1,17 @@
 """Readers of plain text, JSON Lines and CSV: line by line, so that a file of any size is never in memory as a whole."""
 
-import csv
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from moexray import strict_json
+from moexray.csv_file import csv_rows, decoded
 from moexray.errors import PromptsError
 from moexray.formats import is_blank
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import USUAL_NAMES, Columns, Source, in_usual_spelling, prompt_of
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LONGEST_CSV_VALUE = 2**31 - 1
-# A row none of whose quotes stands inside of a value without quotes; possessive, so in linear time.
-_VALUE = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
-_ROW = re.compile(rf"{_VALUE}(?:,{_VALUE})*+[\r\n]*+")
 
 
 def read_text(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
@@ -54,7 +46,7 @@ def read_standard_input(source: Source, columns: Columns) -> Iterator[Prompt]:
 def read_csv(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
     """Read a ``.csv`` file: a header, then a prompt on each row; a quoted value may hold commas, quotes, line ends."""
     with source.opening(), path.open("rb") as file:
-        rows = _csv_rows(file, source)
+        rows = csv_rows(file, source, error=PromptsError, prompts=True)
         first = next(rows, None)
         if first is None:
             raise source.empty()
@@ -117,76 +109,10 @@ def _json_object(place: str, line: str) -> dict[str, Any]:
     return entry
 
 
-def _csv_rows(file: Iterable[bytes], source: Source) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line of each row, and its values; parsing is strict, so a stray quote is an error."""
-    written: list[str] = []  # the lines of the row that is read
-    reader = csv.reader(_kept(_decoded(file, source), written), strict=True)
-    while True:
-        line = reader.line_num + 1
-        written.clear()
-        try:
-            with _long_values():
-                row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problem = f"{source} line {line} begins a row that is not CSV{_cure(error, written)}"
-            raise PromptsError(problem) from error
-        if any('"' in value for value in row) and not _ROW.fullmatch("".join(written)):
-            problem = f"{source} line {line} has a quote inside of a value without quotes: double it, within quotes"
-            raise PromptsError(problem)
-        if not row or not "".join(row).strip():
-            problem = f"{source} line {line} is empty: delete the line, or write a prompt there"
-            raise PromptsError(problem)
-        yield line, row
-
-
-def _cure(error: csv.Error, lines: list[str]) -> str:
-    """Say what is wrong with a row of these lines, and what to do."""
-    if "new-line" in f"{error}" and any("\r" in line.removesuffix("\n").removesuffix("\r") for line in lines):
-        return ": a carriage return alone ends no line: save the file with Unix or Windows line ends"
-    return f" ({error}): double a quote within quotes"
-
-
-def _kept(lines: Iterable[str], kept: list[str]) -> Iterator[str]:
-    """Pass lines on, and keep them."""
-    for line in lines:
-        kept.append(line)
-        yield line
-
-
-@contextmanager
-def _long_values() -> Iterator[None]:
-    """Lift the csv module's limit of 128 KiB a value, which is global and too small for long prompts."""
-    before = csv.field_size_limit(_LONGEST_CSV_VALUE)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def _decoded(file: Iterable[bytes], source: Source) -> Iterator[str]:
-    """Yield each line with its end, decoded from UTF-8; a byte-order mark is dropped."""
-    for number, line in enumerate(file, start=1):
-        place = f"{source} line {number}"
-        try:
-            text = (line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line).decode()
-        except UnicodeDecodeError as error:
-            problem = f"{place} is not UTF-8 (byte {error.start + 1} of the line): save the file as UTF-8"
-            raise PromptsError(problem) from error
-        if "\0" in text:
-            problem = (
-                f"{place} holds a NUL byte, as UTF-16 does: save the file as UTF-8; "
-                "to keep a NUL, write it as \\u0000 in a .jsonl file"
-            )
-            raise PromptsError(problem)
-        yield text
-
-
 def _lines(file: Iterable[bytes], source: Source) -> Iterator[str]:
     """Yield each line without its end (Unix or Windows); a blank line, or a file without any, is an error."""
     number = 0
-    texts = _decoded(file, source)
+    texts = decoded(file, source, error=PromptsError, prompts=True)
     for number, text in enumerate(texts, start=1):
         bare = text.removesuffix("\n").removesuffix("\r")
         if is_blank(bare):

@@ -48,7 +48,10 @@ def test_merge_joins_the_prompts_in_the_order_of_the_files(
 
 
 def test_info_names_models_corpora_and_layers_of_a_table_of_counts(run: Run) -> None:
-    Path("counts.csv").write_text("model,corpus,layer,expert,count\nm,x,3,0,30\nm,y,3,1,12\n", encoding="utf-8")
+    Path("counts.csv").write_text(
+        "model,corpus,layer,expert,count\nm,x,3,0,30\nm,y,3,1,12\nn,x,3,0,1\n", encoding="utf-8"
+    )
     printed = " ".join(run("info", "counts.csv").stdout.split())
-    assert "m 2 corpora (x, y), layers 3, 2 experts, 42 selections a layer" in printed
+    assert "m 2 corpora (x, y), layer 3, 2 experts, 42 selections a layer" in printed
+    assert "n 1 corpus (x), layer 3, 1 expert, 1 selection a layer" in printed
     assert "m, layer 3 entropy 0.863, gini 0.214, cv 0.429, max_over_mean 1.429, dead_experts 0" in printed

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from moexray.formats import is_blank
+from moexray.formats import in_plain_spelling, is_blank
 from moexray.prompts import Prompt, chat_prompt, read_prompts
-from moexray.prompts.read import _plain as without_what_cannot_be_seen
 
 # Every character but unpaired surrogates, which UTF-8 cannot hold.
 CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -24,7 +23,7 @@ TEXTS = st.text(CHARACTERS, min_size=1).filter(lambda text: not is_blank(text))
 def apart(prompts: list[Prompt]) -> bool:
     """Whether no two categories differ only in what nobody can see, which is refused."""
     categories = {prompt.category for prompt in prompts}
-    return len({without_what_cannot_be_seen(category) for category in categories}) == len(categories)
+    return len({in_plain_spelling(category) for category in categories}) == len(categories)
 
 
 PROMPTS = st.lists(
