@@ -14,7 +14,8 @@ from moexray.cli.options import (
     SignaturesFile,
     TokensOption,
 )
-from moexray.cli.workloads import ExpertBytesOption, opened_trace, whole_numbers
+from moexray.cli.workloads import ExpertBytesOption, FigureOption, opened_trace, whole_numbers
+from moexray.files import check_writable
 
 
 def batch(
@@ -40,6 +41,7 @@ def batch(
     tokens: TokensOption = "all",
     expert_bytes: ExpertBytesOption = None,
     seed: SeedOption = 0,
+    figure: FigureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Count the distinct experts that a decoding step reads, by the size of the batch, from a trace.
@@ -47,7 +49,9 @@ def batch(
     Example: moexray batch --sizes 1,8,32
     """
     asked = whole_numbers(sizes, option="--sizes")
-    from moexray.cli.render import print_page, print_result
+    if figure is not None:
+        check_writable(figure)
+    from moexray.cli.render import print_page, print_result, say
     from moexray.studies.batching import study_batches
     from moexray.views.tables.batching import batching_page
 
@@ -59,6 +63,12 @@ def batch(
         expert_bytes=expert_bytes,
         seed=seed,
     )
+    if figure is not None:
+        from moexray.views.figures.batching import batching as draw
+        from moexray.views.figures.style import save_figure
+
+        save_figure(draw(found), figure)
+        say(f"wrote {figure}", err=True)
     if json:
         print_result(found)
     else:

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from moexray.cli.options import ANALYSIS, DEFAULT_FILE, JsonOption, SeedOption, SignaturesFile, TokensOption
+from moexray.cli.workloads import FigureOption
+from moexray.files import check_writable
 from moexray.signatures import Signatures
 
 
@@ -17,17 +19,26 @@ def coverage(
     ] = 10,
     tokens: TokensOption = "all",
     seed: SeedOption = 0,
+    figure: FigureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find the experts that prompts seldom reach, and whether other prompts would rank experts alike.
 
     Example: moexray coverage --below 32 --tokens prompt
     """
-    from moexray.cli.render import print_page, print_result
+    if figure is not None:
+        check_writable(figure)
+    from moexray.cli.render import print_page, print_result, say
     from moexray.studies.coverage import study_coverage
     from moexray.views.tables.coverage import coverage_page
 
     found = study_coverage(Signatures.open(file), below=below, tokens=tokens, seed=seed)
+    if figure is not None:
+        from moexray.views.figures.coverage import coverage as draw
+        from moexray.views.figures.style import save_figure
+
+        save_figure(draw(found), figure)
+        say(f"wrote {figure}", err=True)
     if json:
         print_result(found)
     else:

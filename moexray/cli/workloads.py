@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from moexray.cli.options import ANALYSIS
+from moexray.cli.options import ANALYSIS, OUTPUT
 from moexray.errors import TraceError
 from moexray.files import companion, find_companion
 from moexray.signatures import Signatures
@@ -16,6 +16,9 @@ ExpertBytesOption = Annotated[
     typer.Option(
         help="Bytes of one expert, of every layer; by default as the capture recorded it.", rich_help_panel=ANALYSIS
     ),
+]
+FigureOption = Annotated[
+    Path | None, typer.Option("--figure", help="Draw it to this .png, .svg or .pdf file.", rich_help_panel=OUTPUT)
 ]
 
 

@@ -1,0 +1,93 @@
+"""Distinct experts by the size of a batch, and what batches of one size read by how they are put together."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from moexray.errors import FigureError
+from moexray.formats import count, number
+from moexray.studies.batch_curves import MeanCurve, Values
+from moexray.studies.batch_groups import Grouped, Grouping
+from moexray.studies.batching import Batching
+from moexray.views.figures.style import COLOURS, Panels, figure_style, set_title, shown_name
+
+
+def batching(result: Batching, ax: Panels | None = None) -> Panels:
+    """Draw distinct experts of decoding and of prefill by size, with the closed forms; beside it, groupings.
+
+    Parameters
+    ----------
+    result
+        Its means of layers are drawn, with their 95 % intervals.
+    ax
+        A pair of axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    FigureError
+        If there is neither a batch nor a chunk.
+    """
+    curves: list[tuple[str, MeanCurve, str, str]] = [("decoding: prompts of a batch", result.mean, COLOURS[0], "o")]
+    if result.prefill is not None:
+        curves.append(("prefill: tokens in a row", result.prefill.mean, COLOURS[1], "s"))
+    curves = [curve for curve in curves if any(value is not None for value in curve[1].observed)]
+    if not curves:
+        message = "no figure of batches: there is no batch and no chunk to draw"
+        raise FigureError(message)
+    with figure_style():
+        left, right = ax or Figure(figsize=(7.6, 3.3), layout="constrained").subplots(1, 2, width_ratios=(1.25, 1))
+        model = shown_name(result.model or "unknown model")
+        title = f"Distinct experts a layer\n{model}, {count(result.prompts, 'prompt')}"
+        set_title(left, title, own_figure=ax is None)
+        for label, mean, colour, marker in curves:
+            sizes, observed = _known(mean.sizes, mean.observed)
+            ends = [ci for ci, value in zip(mean.observed_ci, mean.observed, strict=True) if value is not None]
+            inside = [(size, *ci) for size, ci in zip(sizes, ends, strict=True) if ci is not None]
+            low, high = [ci[1] for ci in inside], [ci[2] for ci in inside]
+            left.fill_between([ci[0] for ci in inside], low, high, color=colour, alpha=0.2, linewidth=0)
+            left.plot(sizes, observed, color=colour, marker=marker, markersize=3, label=label)
+        closed = result.mean if any(value is not None for value in result.mean.observed) else curves[0][1]
+        for label, values, style in (("load alone", closed.load_matched, "--"), ("even load", closed.uniform, ":")):
+            left.plot(*_known(closed.sizes, values), color="0.35", linestyle=style, linewidth=0.9, label=label)
+        shown = sorted({size for _, mean, _, _ in curves for size in _known(mean.sizes, mean.observed)[0]})
+        left.set_xscale("log", base=2)
+        left.set_xticks(shown)
+        left.xaxis.set_minor_locator(NullLocator())
+        left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        left.set(xlabel="size", ylabel="distinct experts, mean of layers")
+        left.set_ylim(bottom=0)
+        left.legend(fontsize=8)
+        if result.grouping is None:
+            right.set_axis_off()
+        else:
+            _bars(right, result.grouping)
+        return left, right
+
+
+def _bars(axes: Axes, found: Grouping) -> None:
+    """Draw what each way of grouping reads, with its interval, and a line at random batches."""
+    parts: list[tuple[str, Grouped | None]] = [
+        ("at random", found.random),
+        ("one category", found.category),
+        ("prefill signature", found.signature),
+        ("2-means of two", found.hamming),
+        ("oracle", found.oracle),
+    ]
+    there = [(name, part) for name, part in parts if part is not None]
+    for place, (_, part) in enumerate(there):
+        axes.barh(place, part.experts, color="0.6" if part is found.random else COLOURS[0], height=0.6)
+        if part.ci is not None:
+            axes.plot(part.ci, [place, place], color="black", linewidth=0.9)
+        axes.annotate(
+            number(part.experts, 1), (0, place), xytext=(4, 0), textcoords="offset points", va="center", color="white",
+            fontsize=8,
+        )  # fmt: skip
+    axes.axvline(found.random.experts, color="0.35", linewidth=0.6)
+    axes.set_yticks(range(len(there)), [name for name, _ in there])
+    axes.invert_yaxis()
+    axes.set(xlabel=f"distinct experts, batches of {found.size}")
+
+
+def _known(sizes: tuple[int, ...], values: Values) -> tuple[list[int], list[float]]:
+    pairs = [(size, value) for size, value in zip(sizes, values, strict=True) if value is not None]
+    return [size for size, _ in pairs], [value for _, value in pairs]

@@ -1,0 +1,73 @@
+"""The share of selections that the most used experts take, and how stable the least used half is, by layer."""
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from moexray.errors import FigureError
+from moexray.formats import count
+from moexray.studies.coverage import Coverage
+from moexray.views.figures.style import (
+    COLOURS,
+    Panels,
+    figure_style,
+    layers_below,
+    percent_beside,
+    set_title,
+    shown_name,
+)
+
+
+def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
+    """Draw the share that the most used experts take by their number, and the overlap of the least used half by layer.
+
+    Parameters
+    ----------
+    result
+        Its `most_used` and `stability` are drawn.
+    ax
+        A pair of axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    FigureError
+        If neither was computed.
+    """
+    used, stable = result.most_used, result.stability
+    if used is None or stable is None:
+        part = "most_used" if used is None else "stability"
+        message = f"no figure of coverage: {result.reason(part) or 'it was not computed'}"
+        raise FigureError(message)
+    with figure_style():
+        left, right = ax or Figure(figsize=(7.6, 3.3), layout="constrained").subplots(1, 2)
+        title = f"Coverage of experts\n{shown_name(result.model or 'unknown model')}, {count(result.prompts, 'prompt')}"
+        set_title(left, title, own_figure=ax is None)
+        inside = [(size, *ci) for size, ci in zip(used.numbers, used.ci, strict=True) if ci is not None]
+        low, high = [ci[1] for ci in inside], [ci[2] for ci in inside]
+        left.fill_between([ci[0] for ci in inside], low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
+        left.plot(used.numbers, used.share, color=COLOURS[0], marker="o", markersize=3, label="other half of prompts")
+        left.plot(used.numbers, used.same_prompts, color=COLOURS[1], linestyle="--", linewidth=0.9, label="same half")
+        left.plot(used.numbers, used.even, color="0.35", linestyle=":", linewidth=0.9, label="even load")
+        left.set_xscale("log", base=2)
+        left.set_xticks(used.numbers)
+        left.xaxis.set_minor_locator(NullLocator())
+        left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        left.set(xlabel="most used experts of a layer", ylabel="share of selections")
+        left.legend(fontsize=8)
+        layers = [one.layer for one in stable.layers]
+        right.fill_between(
+            layers, [one.chance_range[0] for one in stable.layers], [one.chance_range[1] for one in stable.layers],
+            color="0.85", linewidth=0, label="chance, 95 %",
+        )  # fmt: skip
+        for label, values, colour, marker in (
+            ("halves of the prompts", [one.halves for one in stable.layers], COLOURS[0], "o"),
+            ("halves of a category", [one.same_category for one in stable.layers], COLOURS[2], "^"),
+            ("two categories", [one.other_category for one in stable.layers], COLOURS[1], "s"),
+        ):
+            if None not in values:
+                right.plot(layers, values, color=colour, marker=marker, markersize=3, linewidth=0.9, label=label)  # type: ignore[arg-type]
+        layers_below(right)
+        right.set(ylabel="overlap of the least used half", ylim=(0, 1.02))
+        right.legend(fontsize=8, loc="lower right")
+        for axes in (left, right):
+            percent_beside(axes)
+        return left, right
