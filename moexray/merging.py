@@ -12,7 +12,14 @@ from moexray.prompt_table import PromptTable
 from moexray.signatures import Signatures
 
 # What two captures may differ in and still be captures of the same thing.
-_CIRCUMSTANCES = frozenset({"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "verified"})
+_CIRCUMSTANCES = frozenset(
+    {
+        *("created", "device", "moexray", "engine_version", "verified"),
+        *("batch_size", "batch_tokens", "batches_halved"),
+    }
+)
+    {"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "batches_halved", "verified"}
+)
 _DROPS = "router_may_drop"
 # Names, each with the part of the fingerprint that says whether two of them stand for the same.
 _NAMES = {"model": "weights", "adapter": "adapter"}

@@ -99,7 +99,7 @@ def run_batches(journal: Journal, engine: Engine, job: Job, reporter: Reporter) 
             if len(pending[1]) == 1:
                 message = "not even one prompt at a time fits into memory: choose a smaller `dtype`, or shorter prompts"
                 raise CaptureError(message) from error
-            journal.replace_pending(halves(journal.all_pending()))
+            journal.replace_pending(halves(journal.all_pending()), halved=halvings(journal) + 1)
             reporter.lost()
 
 
@@ -144,6 +144,11 @@ def _planned(
     costs = engine.costs_of_prompts(tokens) if job.batch_tokens is None else tokens
     new_tokens = engine.cost_of_generated() * generation.max_new_tokens
     return plan_batches(costs, new_tokens, budget, groups=engine.groups(tokens, generation))
+
+
+def halvings(journal: Journal) -> int:
+    """Return how often the batches that were left have been halved, because one did not fit into memory."""
+    return int(journal.fact("halved") or 0)
 
 
 def halves(batches: Sequence[Sequence[int]]) -> list[list[int]]:

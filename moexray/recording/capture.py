@@ -12,7 +12,7 @@ from moexray.files import file_to_write, remove_partials
 from moexray.generation import Generation
 from moexray.merging import merge
 from moexray.prompts import Prompt
-from moexray.recording.batches import began, begin, plan_again, run_batches
+from moexray.recording.batches import began, begin, halvings, plan_again, run_batches
 from moexray.recording.counting import signatures_in_blocks
 from moexray.recording.job import SCORES, Job
 from moexray.recording.journal import Journal, journal_of
@@ -212,6 +212,7 @@ def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:
         "max_new_tokens": None if job.is_given else generation.max_new_tokens,
         "stop_at_eos": None if job.is_given else generation.stop_at_eos,
         "batch_tokens": done["batch_tokens"] if len(done["batch_tokens"]) > 1 else done["batch_tokens"][0],
+        **({"batches_halved": halvings(journal)} if halvings(journal) else {}),
         "reproducible": job.reproducible,
         "do_sample": drawn,
         "temperature": generation.temperature if drawn else None,

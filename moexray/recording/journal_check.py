@@ -28,6 +28,7 @@ def _facts(journal: Journal) -> bool:
         and _is_time(journal.fact("created"))
         and (budget is None or _is_number(budget))
         and isinstance(journal.fact("verified") or {}, dict)
+        and _is_number(journal.fact("halved") or 0)
         and _are_numbers(journal.fact("prompt_tokens"))
         and _are_numbers(journal.fact("most_tokens"))
         and len(journal.fact("prompt_tokens")) == len(journal.fact("most_tokens"))

@@ -1,10 +1,16 @@
 """The plan of batches is a function of lengths and budget: every prompt once, none beyond the budget."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from moexray.errors import OutOfMemory
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.batches import halves, plan_batches
@@ -71,3 +77,25 @@ def test_long_prompts_share_smaller_batches_where_attention_scores_take_memory()
 
 def test_batches_that_do_not_fit_are_split_into_single_prompts_at_most() -> None:
     assert halves([[4, 1, 7], [2]]) == [[4, 1], [7], [2]]
+
+
+class Narrow(MadeEngine):
+    """Holds two prompts at once."""
+
+    def run(self, prompts: Sequence[Prompt], generation: Generation, **options: Any) -> Iterator[Any]:
+        if len(prompts) > 2:
+            raise OutOfMemory
+        return super().run(prompts, generation, **options)
+
+
+def test_the_meta_says_how_often_batches_were_halved_also_where_the_capture_was_stopped(tmp_path: Path) -> None:
+    """Eight prompts in one batch are halved twice; where memory is wider later, those halves run as they are."""
+    prompts = [Prompt("a" * 5, category="c", id=f"p{i}") for i in range(8)]
+    out = tmp_path / "out.npz"
+    with pytest.raises(KeyboardInterrupt):
+        capture_with(Narrow("tokens", stop_after=4), prompts, Generation(0), out=out, batch_tokens=40)
+    engine = MadeEngine("tokens")
+    found = capture_with(engine, prompts, Generation(0), out=out, batch_tokens=40)
+    assert [len(batch) for batch in engine.ran] == [2, 2]
+    assert (found.meta["batch_tokens"], found.meta["batches_halved"]) == (40, 2)
+    assert "batches_halved" not in capture_with(MadeEngine("tokens"), prompts, Generation(0), batch_tokens=40).meta

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.errors import CaptureError, MoexrayError, OutOfMemory
+from moexray.merging import merge
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture
 from moexray.signatures import Signatures
@@ -314,13 +315,22 @@ def holding(most: int) -> Callable[..., Any]:
 def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(
     tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In float64, where batches cannot matter."""
+    """In float64, where batches cannot matter; the meta alone says what happened, also where the capture was killed."""
     (tmp_path / "plain").mkdir()
     (tmp_path / "halved").mkdir()
     run(tmp_path / "plain", tiny_olmoe_folder, dtype="float64")
     monkeypatch.setattr(TransformersEngine, "run", holding(3))
     run(tmp_path / "halved", tiny_olmoe_folder, dtype="float64")
-    assert contents(tmp_path / "halved") == contents(tmp_path / "plain")
+    plain, halved = (contents(tmp_path / name) for name in ("plain", "halved"))
+    assert {name for name in plain if plain[name] != halved[name]} == {"out.npz"}
+    plain_file, halved_file = (Signatures.load(tmp_path / name / "out.npz") for name in ("plain", "halved"))
+    np.testing.assert_array_equal(plain_file.counts, halved_file.counts)
+    changed = {"created", "batches_halved"}
+    assert halved_file.meta["batches_halved"] > 0
+    assert {key: value for key, value in halved_file.meta.items() if key not in changed} == {
+        key: value for key, value in plain_file.meta.items() if key not in changed
+    }
+    assert merge([plain_file.take([0, 1]), halved_file.take([2])]).meta["batches_halved"] is not None
 
 
 def test_not_even_one_prompt_that_fits_is_one_sentence(
