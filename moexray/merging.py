@@ -13,11 +13,6 @@ from moexray.signatures import Signatures
 
 # What two captures may differ in and still be captures of the same thing.
 _CIRCUMSTANCES = frozenset(
-    {
-        *("created", "device", "moexray", "engine_version", "verified"),
-        *("batch_size", "batch_tokens", "batches_halved"),
-    }
-)
     {"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "batches_halved", "verified"}
 )
 _DROPS = "router_may_drop"
