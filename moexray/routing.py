@@ -102,6 +102,35 @@ class RoutedSequence:
         return np.array([one.phase == "prompt" for one in self.segment_names])[self.segments]
 
 
+@dataclass(frozen=True)
+class ScoredSequence:
+    """The loss of each token of a given text, and how the text was routed.
+
+    Attributes
+    ----------
+    token_ids
+        int32 ``(tokens,)``: the prompt's tokens, then those of its output, the last one included.
+    losses
+        float32 ``(tokens,)``: −log of the probability, in nats, that the model gives each token after those before it;
+        NaN for the first, which comes after nothing.
+    segments
+        int8 ``(tokens,)``: 0 for the prompt's tokens, 1 for those of its output.
+    routed
+        The experts of the tokens that passed the routers.
+    """
+
+    token_ids: NDArray[np.int32]
+    losses: NDArray[np.float32]
+    segments: NDArray[np.int8]
+    routed: RoutedSequence
+
+    def __post_init__(self) -> None:
+        if not self.token_ids.shape == self.losses.shape == self.segments.shape:
+            shapes = f"{self.token_ids.shape}, {self.losses.shape} and {self.segments.shape}"
+            message = f"tokens, losses and segments of shapes {shapes} do not fit together"
+            raise ValueError(message)
+
+
 def plain_segments(prompt: int, generated: int) -> NDArray[np.int8]:  # (tokens,)
     """Return the segments of a text: its prompt's tokens, then the generated ones that passed a router."""
     return np.repeat(np.array([0, 1], dtype=np.int8), [prompt, generated])

@@ -1,6 +1,7 @@
 """The interface of every engine, the list of those there are, and how one is opened by name."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -11,10 +12,11 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.engines.rules import Rule
 from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
-from moexray.routing import RoutedSequence, RouterLayout
+from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence
 
 Batching = Literal["tokens", "alone", "own"]
 
@@ -48,9 +50,9 @@ class Engine(Protocol):
           soon as it is done; what it has yielded is kept even if it is interrupted.
     capabilities
         What it offers beside the selected experts: ``weights`` (gate weights), ``scores`` (scores of all experts),
-        ``verify`` (a check of its recording against the model), ``rules`` (other selections than the router's),
-        ``score`` (the probability of a given text), ``outputs`` (outputs of prompts that are given, recorded as if
-        they were generated). `require` refuses what is not among them.
+        ``verify`` (a check of its recording against the model), ``rules`` (other selections than the router's: see
+        `ruled`), ``score`` (the probability of a given text: see `loss`), ``outputs`` (outputs of prompts that are
+        given, recorded as if they were generated). `require` refuses what is not among them.
     """
 
     layout: RouterLayout
@@ -137,6 +139,57 @@ class Engine(Protocol):
             If the routing of this model cannot be recorded.
         """
         ...
+
+    def ruled(self, rule: Rule) -> AbstractContextManager[None]:
+        """Carry out a routing rule while the context lasts (capability ``rules``).
+
+        What `run` and `loss` record is what the rule made of the selections, −1 where one is left out; the description
+        then has ``rule``, and ``router_may_drop``, true.
+
+        Raises
+        ------
+        CaptureError
+            If the engine carries out no rules, or another one now, or the rule does not fit the model's layout.
+        ModelError
+            If this model cannot follow it.
+        """
+        del rule
+        require(self, ["rules"])
+        raise NotImplementedError
+
+    def loss(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        want: Collection[str] = (),
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, ScoredSequence]]:
+        """Yield the place of a prompt among `prompts` and the loss of each of its tokens (capability ``score``).
+
+        Prompts run as `run` runs those whose outputs are given, and may share a batch where those may. Without
+        outputs, the tokens of the prompts are scored.
+
+        Parameters
+        ----------
+        prompts
+            What to score, with outputs or without.
+        want, on_tokens
+            See `run`.
+
+        Raises
+        ------
+        OutOfMemory
+            If the prompts do not fit into memory together.
+        ModelError
+            If the model does not give the logits of all tokens.
+        """
+        del prompts, want, on_tokens
+        require(self, ["score"])
+        raise NotImplementedError
+
+    def budget_of_loss(self) -> int:
+        """Return how many tokens `loss` can take together: their logits are all in memory."""
+        return self.budget()
 
     def text_of(self, token_id: int) -> str:
         """Return the text of one token."""

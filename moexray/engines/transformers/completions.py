@@ -25,10 +25,13 @@ class Completion:
         The output as it was given; of token ids, their text without special tokens.
     ran
         Its tokens that pass the routers.
+    token_ids
+        All of its tokens.
     """
 
     text: str
     ran: TokenIds
+    token_ids: TokenIds
 
 
 class CompletionTokens:
@@ -67,7 +70,7 @@ class CompletionTokens:
             message = f"the output of prompt {prompt.id!r} cannot be read by this model's tokenizer: {cause_of(error)}"
             raise CaptureError(message) from error
         self._check(prompt, token_ids)
-        return Completion(text, np.asarray(ran, dtype=np.int32))
+        return Completion(text, np.asarray(ran, dtype=np.int32), np.asarray(token_ids, dtype=np.int32))
 
     def lengths(self, prompts: Sequence[Prompt]) -> NDArray[np.int32]:  # (prompts,)
         """Return how many tokens of each output pass the routers."""

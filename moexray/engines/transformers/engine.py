@@ -1,7 +1,7 @@
 """The engine that runs models of transformers, batch by batch."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Engine, require
+from moexray.engines.rules import Rule, check_rule, described, k_of_pass
 from moexray.engines.transformers.checkpoint import folder_of
 from moexray.engines.transformers.checkpoint_code import check_generates, code_files
 from moexray.engines.transformers.checkpoint_config import quantization_of
@@ -47,15 +48,21 @@ from moexray.engines.transformers.preparation import (
 )
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens, sizes_of_token
+from moexray.engines.transformers.routers import Router, find_routers
+from moexray.engines.transformers.ruling import Ruling, carried_out
 from moexray.engines.transformers.sampling import DrawByPrompt, TellTokens
 from moexray.engines.transformers.scores import kind_of_scores, tried_scores
+from moexray.engines.transformers.scoring import losses_of, recorded_logits
 from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError, OutOfMemory
 from moexray.generation import Generation
 from moexray.model_fingerprint import KEY
 from moexray.prompts import Prompt
-from moexray.routing import RoutedSequence, RouterLayout, plain_segments
+from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence, plain_segments
+
+# The most memory, in single precision, that the logits of given text may take together.
+_LOGITS_BYTES = 2**30
 
 
 def open_engine(
@@ -141,6 +148,7 @@ class TransformersEngine(Engine):
             system=system,
             embeddings=embeddings,
         )
+        self._embeddings = embeddings
         self._completions = CompletionTokens(loaded.tokenizer, embeddings=embeddings)
         self._end_tokens = end_tokens_of(self._model, embeddings)
         self._padding = min(self._end_tokens, default=0)
@@ -148,6 +156,8 @@ class TransformersEngine(Engine):
         check_routers(self._model, self._taps)
         self._implementations: set[str] = set()
         self._score_kinds: set[str] = set()
+        self._routers: list[Router | None] | None = None
+        self._ruling: Ruling | None = None
         self._is_open = True
         with ExitStack() as changes:
             changes.callback(set_evaluation_mode(self._model))
@@ -167,8 +177,11 @@ class TransformersEngine(Engine):
             self._sharing = sharing_of(self._model.config)
             self.batching: Batching = "alone" if self._sharing.alone else "tokens"
             readable = all(tap.weights_of is not None for tap in self._taps)
-            more = {"weights": readable, "scores": are_explained()}
-            self.capabilities = frozenset({"verify", "outputs", *(name for name, there in more.items() if there)})
+            writable = all(tap.writable for tap in self._taps)
+            more = {"weights": readable, "scores": are_explained(), "rules": readable and writable}
+            self.capabilities = frozenset(
+                {"verify", "outputs", "score", *(name for name, there in more.items() if there)}
+            )
             self.description: Mapping[str, Any] = self._described()
             self._changes = changes.pop_all()  # nothing failed: they stay until `close`
 
@@ -231,6 +244,9 @@ class TransformersEngine(Engine):
         """Check the recording on a few batches: see `moexray.engines.transformers.verify`."""
         from moexray.engines.transformers.verify import verify
 
+        if self._ruling is not None:
+            message = "a model is verified as it routes by itself: not while a rule is carried out"
+            raise CaptureError(message)
         return asdict(verify(self, batches, generation))
 
     def close(self) -> None:
@@ -312,16 +328,104 @@ class TransformersEngine(Engine):
             If the batch does not fit into memory.
         """
         require(self, want)
+        self._check_open()
+        yield from enumerate(self._found(prompts, generation, want, on_tokens))
+
+    @contextmanager
+    def ruled(self, rule: Rule) -> Iterator[None]:
+        """Carry out a routing rule while the context lasts: see `moexray.engines.rules`.
+
+        Raises
+        ------
+        CaptureError
+            If the taps of this model cannot be written, another rule is carried out now, or the rule does not fit the
+            model's layout.
+        ModelError
+            If a router of this model cannot follow it.
+        """
+        require(self, ["rules"])
+        self._check_open()
+        if self._ruling is not None:
+            message = "one rule at a time: leave the other first"
+            raise CaptureError(message)
+        check_rule(rule, self.layout)
+        if self._routers is None:
+            embeddings = self._embeddings or self._padding + 1
+            self._routers = find_routers(self._model, self._taps, k_of_pass(self.layout), embeddings)
+        before = self.description
+        with carried_out(self._taps, self.layout, rule, self._routers) as ruling:
+            self._ruling = ruling
+            self.description = {**before, "rule": described(rule), "router_may_drop": True}
+            try:
+                yield
+            finally:
+                self.description, self._ruling = before, None
+
+    def loss(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        want: Collection[str] = (),
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, ScoredSequence]]:
+        """Run prompts with their outputs together, as one batch, and yield the loss of each token in the order given.
+
+        Parameters
+        ----------
+        prompts
+            The batch; without outputs, the tokens of the prompts are scored.
+        want, on_tokens
+            See `run`.
+
+        Raises
+        ------
+        CaptureError
+            If something is wanted that cannot be read at this model, the engine is closed, or prompts may not share a
+            batch.
+        ModelError
+            If the model does not give the logits of all tokens, or they are no numbers.
+        OutOfMemory
+            If the batch does not fit into memory.
+        """
+        require(self, ["score", *want])
+        self._check_open()
+        completions = [self._completions.of(prompt) for prompt in prompts] if are_given(prompts) else None
+        with recorded_logits(self._model) as logits:
+            routed = self._found(prompts, Generation(0), want, on_tokens)
+        for row, (prompt, sequence) in enumerate(zip(prompts, routed, strict=True)):
+            ran, of_prompt = len(sequence.token_ids), sequence.prompt_length
+            tokens = sequence.token_ids
+            if completions is not None:
+                tokens = np.concatenate([tokens[:of_prompt], completions[row].token_ids])
+            losses = losses_of(logits, row, tokens, ran=ran)
+            if not np.isfinite(losses[1:]).all():
+                message = f"prompt {prompt.id!r}: the loss of a token is NaN or infinity: no mean would mean anything"
+                raise ModelError(message)
+            segments = plain_segments(of_prompt, len(tokens) - of_prompt)
+            yield row, ScoredSequence(tokens, losses, segments, sequence)
+
+    def budget_of_loss(self) -> int:
+        """Return how many tokens fit into the free memory together with their logits."""
+        return min(self.budget(), max(1, _LOGITS_BYTES // (4 * (self._embeddings or 1))))
+
+    def _check_open(self) -> None:
         if not self._is_open:
             message = f"the engine of {self._name} is closed: open it again"
             raise CaptureError(message)
-        found = self._found(
-            prompts, generation, gate_weights="weights" in want, router_scores="scores" in want, on_tokens=on_tokens
-        )
-        yield from enumerate(found)
 
-    def _found(self, prompts: Sequence[Prompt], generation: Generation, **recording: Any) -> list[RoutedSequence]:
+    def _found(
+        self,
+        prompts: Sequence[Prompt],
+        generation: Generation,
+        want: Collection[str],
+        on_tokens: Callable[[int], None] | None,
+    ) -> list[RoutedSequence]:
         """Return the sequences of a batch, from one pass alone where its outputs are given."""
+        if "scores" in want and self._ruling is not None:
+            message = "router scores explain what a model selects by itself: record them without a rule"
+            raise CaptureError(message)
+        recording: dict[str, Any] = {"gate_weights": "weights" in want, "router_scores": "scores" in want}
+        recording["on_tokens"] = on_tokens
         token_ids = self._tokens.take(prompts)
         if not are_given(prompts):
             return self._run_batch(prompts, token_ids, generation, **recording)
@@ -381,6 +485,10 @@ class TransformersEngine(Engine):
         router_scores: bool,
         on_tokens: Callable[[int], None] | None,
     ) -> list[RoutedSequence]:
+        taps, ruling = self._taps, self._ruling
+        if ruling is not None:
+            taps = ruling.taps
+            ruling.places.begin([prompt.id for prompt in prompts], [len(ids) for ids in token_ids])
         check_shared(prompts, self.groups(np.array([len(ids) for ids in token_ids]), generation), self._sharing.reason)
         width = max(map(len, token_ids))
         draws = DrawByPrompt(generation, [prompt.id for prompt in prompts]) if generation.temperature > 0 else None
@@ -389,13 +497,15 @@ class TransformersEngine(Engine):
         numbers = LogitNumbers()
 
         def processors(rows: NDArray[np.int64]) -> LogitsProcessorList:
+            if ruling is not None:
+                ruling.places.run(rows)
             drawn = None if draws is None else draws.of(rows)
             return LogitsProcessorList([one for one in (numbers.of(rows), tells, drawn) if one is not None])
 
         try:
             heard = hear(
                 self._model,
-                self._taps,
+                taps,
                 token_ids,
                 # `generate` writes at least one token; after a prompt that is to run alone it passes no router.
                 new_tokens=max(1, generation.max_new_tokens),
@@ -404,6 +514,7 @@ class TransformersEngine(Engine):
                 processors=processors,
                 gate_weights=gate_weights,
                 router_scores=router_scores,
+                passed=None if ruling is None else ruling.places.passed,
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -411,12 +522,16 @@ class TransformersEngine(Engine):
             message = f"a batch of {len(prompts)} prompts does not fit into memory: try smaller `batch_tokens`"
             raise OutOfMemory(message) from error
         self._check_range(heard.experts)
+        if ruling is not None:
+            ruling.check(heard.experts)
         sequences = []
         for row, ids in enumerate(token_ids):
             new_tokens = heard.tokens[row, width:]
             written = new_tokens[: self._written(new_tokens, generation)]
             tokens = np.concatenate([ids, written[:-1]])
             own = slice(width - len(ids), width - len(ids) + len(tokens))
+            if ruling is not None:
+                ruling.places.begin([prompts[row].id], [len(tokens)])  # the check may run it alone
             check_numbers(self._model, self._taps, prompts[row].id, tokens, heard.experts[row, own])
             sequences.append(
                 RoutedSequence(

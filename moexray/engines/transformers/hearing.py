@@ -1,6 +1,6 @@
 """What was heard of a batch: the selections of every token, put together from the stretches of its generation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ def hear(
     processors: Processors,
     gate_weights: bool,
     router_scores: bool,
+    passed: Callable[[int], None] | None = None,
 ) -> Heard:
     """Generate after prompts, together, and return what was heard.
 
@@ -68,6 +69,8 @@ def hear(
         The token that pads.
     gate_weights, router_scores
         Whether gate weights, and the scores of all experts, are heard as well.
+    passed
+        Called after each stretch with the number of slots that have passed the model.
 
     Raises
     ------
@@ -94,6 +97,8 @@ def hear(
             processors=processors,
         ):
             stretch_tokens.append((stretch.rows, stretch.tokens))
+            if passed is not None:
+                passed(stretch.start + stretch.ran)
             heard = ((selections, -1, experts), (gates, 0, weights), (all_scores, -np.inf, scores))
             for recorded, filling, parts in heard:
                 if recorded:

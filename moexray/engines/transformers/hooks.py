@@ -48,6 +48,8 @@ class Tap:
         The modules that hold the experts' weights; their tensors are stacked expert by expert.
     special
         Whether the tap was written for this architecture.
+    writable
+        Whether the arguments of the module, as they are, decide which experts compute: a rule can change them.
     """
 
     layer: int
@@ -60,6 +62,7 @@ class Tap:
     calls: int = 1
     holders: tuple[nn.Module, ...] = ()
     special: bool = False
+    writable: bool = True
 
 
 @contextmanager
@@ -100,13 +103,18 @@ def input_device(model: nn.Module) -> torch.device:
     return torch.device("cpu") if device.type == "meta" else device
 
 
+def place_of_argument(module: nn.Module, names: Sequence[str]) -> tuple[str, int] | None:
+    """Return the name and position of the first of these arguments of the module; None where it takes none of them."""
+    order = list(inspect.signature(module.forward).parameters)
+    return next(((name, order.index(name)) for name in names if name in order), None)
+
+
 def argument(module: nn.Module, names: Sequence[str]) -> Reader | None:
     """Return a reader of the first of these arguments of the module; None where it takes none of them."""
-    order = list(inspect.signature(module.forward).parameters)
-    name = next((name for name in names if name in order), None)
-    if name is None:
+    place = place_of_argument(module, names)
+    if place is None:
         return None
-    position = order.index(name)
+    name, position = place
 
     def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], _output: object) -> Tensor:
         found: Tensor = kwargs[name] if name in kwargs else args[position]

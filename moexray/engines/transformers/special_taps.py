@@ -35,7 +35,7 @@ def jetmoe(path: str, layer: int, module: Any) -> list[Tap]:
 
     holders = (module.input_linear, module.output_linear)
     tap = Tap(layer, f"{path}.router", router.num_experts, router, experts_of, weights_of, holders=holders)
-    return [replace(tap, after=True, special=True)]
+    return [replace(tap, after=True, special=True, writable=False)]
 
 
 def jetmoe_attention(_path: str, _layer: int, _module: Any) -> list[Tap]:
@@ -55,7 +55,7 @@ def llama4(path: str, layer: int, module: Any) -> list[Tap]:
 
     holders = (module.experts,)
     tap = Tap(layer, f"{path}.router", module.num_experts, module.router, experts_of, weights_of, holders=holders)
-    return [replace(tap, after=True, special=True)]
+    return [replace(tap, after=True, special=True, writable=False)]
 
 
 def longcat_flash(path: str, layer: int, module: Any) -> list[Tap]:
@@ -79,7 +79,8 @@ def zaya(path: str, layer: int, module: Any) -> list[Tap]:
     def experts_of(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
         return selected(args, kwargs, output).masked_fill(weights(args, kwargs, output) == 0, skipped)
 
-    return [Tap(layer, f"{path}.experts", skipped + 1, experts, experts_of, weights, holders=(experts,), special=True)]
+    tap = Tap(layer, f"{path}.experts", skipped + 1, experts, experts_of, weights, holders=(experts,))
+    return [replace(tap, special=True, writable=False)]
 
 
 SPECIAL_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
