@@ -38,6 +38,14 @@ def batch(
             rich_help_panel=ANALYSIS,
         ),
     ] = 8,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Batch-aware routing to replay from router scores: oea:k0=3 for opportunistic expert activation, in "
+            "which each token keeps three experts. Needs a trace of `moexray capture --record scores`.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
     tokens: TokensOption = "all",
     expert_bytes: ExpertBytesOption = None,
     seed: SeedOption = 0,
@@ -60,6 +68,7 @@ def batch(
         sizes=asked,
         tokens=tokens,
         group_size=group_size,
+        policy=policy,
         expert_bytes=expert_bytes,
         seed=seed,
     )

@@ -49,7 +49,7 @@ class BatchCounts:
 
 
 def batch_counts(
-    trace: Trace, sizes: tuple[int, ...], *, tokens: str = "all", on_block: OnBlock | None = None
+    trace: Trace, sizes: tuple[int, ...], *, tokens: str = "all", scores: bool = False, on_block: OnBlock | None = None
 ) -> BatchCounts:
     """Read a trace once, in memory that does not grow with the number of prompts.
 
@@ -61,6 +61,8 @@ def batch_counts(
         Ascending numbers of tokens of a window.
     tokens
         Which tokens: see `moexray.segments.places`.
+    scores
+        Whether to read router scores, for `on_block`.
     on_block
         Called with the selected tokens of each block, and for each the generated tokens before it in its prompt, −1 if
         it was not generated.
@@ -87,7 +89,7 @@ def batch_counts(
     )
     place_of_step = np.full(longest, -1)
     place_of_step[steps] = np.arange(len(steps))
-    for block in trace.blocks():
+    for block in trace.blocks(scores=scores):
         of_step = _step_of(block)
         chosen = block.select(tokens)
         if len(chosen) < len(block):

@@ -32,6 +32,8 @@ class Pool:
         Which experts each selects at each step ``(prompts, steps, layers, experts)``; `keep` fills it.
     seen
         Which tokens were read ``(prompts, steps)``; `keep` fills it.
+    scores
+        Router scores, shaped as `chosen`, where they are wanted; `keep` fills them.
     """
 
     rows: NDArray[np.int64]
@@ -39,6 +41,7 @@ class Pool:
     steps: NDArray[np.int64]
     chosen: NDArray[np.bool_] = field(repr=False)
     seen: NDArray[np.bool_] = field(repr=False)
+    scores: NDArray[np.float16] | None = field(default=None, repr=False)
 
     def keep(self, some: RoutedTokens, of_step: NDArray[np.int64]) -> None:
         """Take what is needed of a block of tokens, whose steps are given, −1 for a token that is none."""
@@ -49,6 +52,9 @@ class Pool:
         row, layer = place[there, None, None], np.arange(experts.shape[1])[:, None]
         at = np.broadcast_arrays(row, step[there, None, None], layer, experts)
         self.seen[place[there], step[there]] = True
+        if self.scores is not None:
+            assert some.scores is not None
+            self.scores[place[there], step[there]] = some.scores[there]
         self.chosen[tuple(one[experts >= 0] for one in at)] = True
 
     def check(self) -> None:
@@ -61,7 +67,7 @@ class Pool:
             raise NotComputable(message)
 
 
-def pool_of(signatures: Signatures, lengths: NDArray[np.int64], *, size: int, seed: int) -> Pool:
+def pool_of(signatures: Signatures, lengths: NDArray[np.int64], *, size: int, seed: int, scores: bool = False) -> Pool:
     """Choose prompts and steps so that every prompt has every step, and as many tokens as can be are looked at.
 
     Parameters
@@ -74,6 +80,8 @@ def pool_of(signatures: Signatures, lengths: NDArray[np.int64], *, size: int, se
         Prompts of a batch.
     seed
         Of the sample, where there are many prompts.
+    scores
+        Whether router scores are wanted.
 
     Raises
     ------
@@ -91,16 +99,18 @@ def pool_of(signatures: Signatures, lengths: NDArray[np.int64], *, size: int, se
     longest = int(tokens.argmax())
     rows = np.flatnonzero(lengths >= longest)
     layers, width = signatures.shape[2:]
-    words = layers * -(-width // 64)
-    most_steps = min(longest, _MOST_STEPS, max(8, _MOST_WORDS // (words * _MANY_PROMPTS)))
+    words, room = layers * -(-width // 64), _MOST_WORDS // (3 if scores else 1)
+    most_steps = min(longest, _MOST_STEPS, max(8, room // (words * _MANY_PROMPTS)))
     steps = np.unique(np.linspace(0, longest - 1, most_steps).round().astype(np.int64))
-    most = max(2 * size, min(_MOST_PROMPTS, _MOST_WORDS // (words * len(steps))))
+    most = max(2 * size, min(_MOST_PROMPTS, room // (words * len(steps))))
     if len(rows) > most:
         rows = np.sort(stream(seed, "batch.pool").choice(rows, most, replace=False))
+    shape = (len(rows), len(steps))
     return Pool(
         rows,
         longest,
         steps,
-        np.zeros((len(rows), len(steps), layers, width), dtype=bool),
-        np.zeros((len(rows), len(steps)), dtype=bool),
+        chosen=np.zeros((*shape, layers, width), dtype=bool),
+        seen=np.zeros(shape, dtype=bool),
+        scores=np.zeros((*shape, layers, width), dtype=np.float16) if scores else None,
     )

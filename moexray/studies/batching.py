@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moexray.errors import AnalysisError
+from moexray.errors import AnalysisError, NotComputable
 from moexray.formats import count, listed
-from moexray.signatures import Signatures
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.batch_counts import BatchCounts, batch_counts, generated_lengths
 from moexray.studies.batch_curves import (
@@ -22,6 +21,7 @@ from moexray.studies.batch_curves import (
     values,
 )
 from moexray.studies.batch_groups import SIZE, Grouping, grouping
+from moexray.studies.batch_policy import Policy, batch_policy, parsed_policy
 from moexray.studies.batch_pool import Pool, pool_of
 from moexray.studies.batch_ways import Batches
 from moexray.studies.codec import optional
@@ -90,6 +90,8 @@ class Batching(Result):
         What batches of one size read, by how prompts are put together.
     prefill_decode
         How well the prompt phase predicts what decoding selects.
+    policy
+        What batch-aware routing would read, where it was asked for.
     seed
         Of what is drawn.
     notes
@@ -113,6 +115,7 @@ class Batching(Result):
     bytes: BatchBytes | None = None
     grouping: Grouping | None = None
     prefill_decode: PrefillDecode | None = None
+    policy: Policy | None = optional()
     seed: int = 0
     notes: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = optional()
@@ -153,6 +156,7 @@ def study_batches(
     sizes: Sequence[int] = SIZES,
     tokens: str = "all",
     group_size: int = SIZE,
+    policy: str | None = None,
     expert_bytes: int | None = None,
     seed: int = 0,
 ) -> Batching:
@@ -168,6 +172,8 @@ def study_batches(
         Which tokens: see `moexray.segments.places`. Generated ones make decoding steps, the others chunks.
     group_size
         Prompts of the batches that are made in several ways.
+    policy
+        A rule of batch-aware routing to replay from router scores: ``oea:k0=3``.
     expert_bytes
         Bytes of one expert; by default what the capture recorded.
     seed
@@ -190,22 +196,23 @@ def study_batches(
     if group_size < 2:
         message = f"`group_size` is {group_size}: batches of two prompts are the least that can be grouped"
         raise AnalysisError(message)
+    k0 = None if policy is None else parsed_policy(policy, signatures)
     notes = Notes()
     lengths = generated_lengths(signatures, tokens)
-    pool = notes.attempt("grouping", lambda: pool_of(signatures, lengths, size=group_size, seed=seed))
-    counts = batch_counts(trace, asked, tokens=tokens, on_block=None if pool is None else pool.keep)
+    pool = notes.attempt(
+        "grouping", lambda: pool_of(signatures, lengths, size=group_size, seed=seed, scores=k0 is not None)
+    )
+    counts = batch_counts(
+        trace, asked, tokens=tokens, scores=k0 is not None, on_block=None if pool is None else pool.keep
+    )
     decode = decode_curves(counts, signatures, asked)
     chunks = prefill_curves(counts, signatures, asked) if counts.tokens.any() else None
     _note(notes, counts, decode, chunks)
     if bytes_of_expert is None:
         notes.add("bytes", UNKNOWN)
-    groups = None
-    if pool is not None:
-        batches = Batches.of(pool, signatures, size=group_size, seed=seed)
-        groups = notes.attempt("grouping", lambda: _grouping(pool, batches, signatures, notes))
-        enough = int((lengths >= pool.longest).sum())
-        if groups is not None and len(pool.rows) < enough:
-            notes.add("grouping", f"{len(pool.rows):,} of {enough:,} prompts were grouped, drawn at random")
+    groups, replayed = _of_pool(pool, trace, notes, size=group_size, k0=k0, sizes=asked, seed=seed)
+    if pool is not None and len(pool.rows) < (enough := int((lengths >= pool.longest).sum())):
+        notes.add("pool", f"{len(pool.rows):,} of {enough:,} prompts were put together, drawn at random")
     model = signatures.meta.get("model")
     return Batching(
         model=None if model is None else str(model),
@@ -221,16 +228,32 @@ def study_batches(
         else _bytes(bytes_of_expert, decode, chunks, trace=trace, units=counts.units),
         grouping=groups,
         prefill_decode=notes.attempt("prefill_decode", lambda: prefill_decode(signatures, tokens=tokens, seed=seed)),
+        policy=replayed,
         seed=seed,
         notes=notes.sorted(),
         fingerprint=signatures.fingerprint,
     )
 
 
-def _grouping(pool: Pool, batches: Batches, signatures: Signatures, notes: Notes) -> Grouping:
-    pool.check()
+def _of_pool(
+    pool: Pool | None, trace: Trace, notes: Notes, *, size: int, k0: int | None, sizes: tuple[int, ...], seed: int
+) -> tuple[Grouping | None, Policy | None]:
+    """Return what batches of a pool of prompts read by how they are made, and under a rule where one was asked for."""
+    try:
+        if pool is None:
+            raise NotComputable(notes.found["grouping"])
+        pool.check()
+    except NotComputable as reason:
+        for name in ("grouping", *(() if k0 is None else ("policy",))):
+            notes.add(name, str(reason))
+        return None, None
+    signatures = trace.signatures
+    batches = Batches.of(pool, signatures, size=size, seed=seed)
     loads = signatures.take(pool.rows).loads("prompt")
-    return grouping(batches, pool, signatures=signatures, loads=loads, note=notes.add)
+    groups = grouping(batches, pool, signatures=signatures, loads=loads, note=notes.add)
+    if k0 is None:
+        return groups, None
+    return groups, notes.attempt("policy", lambda: batch_policy(pool, batches, signatures, k0=k0, sizes=sizes))
 
 
 def _checked(sizes: Sequence[int]) -> tuple[int, ...]:

@@ -170,7 +170,7 @@ def test_more_prompts_than_can_be_held_are_drawn(tmp_path: Path, monkeypatch: py
     found, notes = grouped(made.trace(path), path, group_size=3)
     assert found is not None
     assert found.prompts == 10
-    assert "10 of 24 prompts were grouped" in notes["grouping"]
+    assert "10 of 24 prompts were put together" in notes["pool"]
 
 
 def test_the_pool_holds_what_the_trace_says(tmp_path: Path) -> None:

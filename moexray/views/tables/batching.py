@@ -3,6 +3,7 @@
 from moexray.formats import MISSING, count, estimate, interval, number, percent
 from moexray.studies.batch_curves import LayerCurve, MeanCurve
 from moexray.studies.batch_groups import Grouping
+from moexray.studies.batch_policy import Policy
 from moexray.studies.batching import Batching
 from moexray.studies.prefill_decode import PrefillDecode
 from moexray.views.tables.table import Column, Page, Table
@@ -31,7 +32,8 @@ def batching_page(found: Batching) -> Page:
         tables.append(layer_table(found.layers))
     grouped = [] if found.grouping is None else [grouping_table(found.grouping)]
     predicted = [] if found.prefill_decode is None else [prefill_text(found.prefill_decode)]
-    return Page(title, *tables, _READING, *grouped, *predicted, *note_lines(found.notes))
+    replayed = [] if found.policy is None else [policy_table(found.policy)]
+    return Page(title, *tables, _READING, *grouped, *predicted, *replayed, *note_lines(found.notes))
 
 
 def curve_table(mean: MeanCurve, title: str, things: str, found: Batching) -> Table:
@@ -115,6 +117,30 @@ def grouping_table(found: Grouping) -> Table:
         Column(whole=True),
         *(Column(name, numeric=True) for name in ("experts", "95 %", "difference", "95 %", "share")),
     ]
+    return Table(title, columns, rows)
+
+
+def policy_table(found: Policy) -> Table:
+    """Return what batches read under a rule, and how far it departs from the model's own routing."""
+    names = ("prompts", "model", "experts", "95 %", "a token", "kept")
+    columns = [Column(name, numeric=True) for name in (*names, *(() if found.mass is None else ("probability",)))]
+    rows = []
+    for place, size in enumerate(found.sizes):
+        if found.distinct[place] is None:
+            continue
+        row = [
+            f"{size:,}",
+            number(found.model[place], 1),
+            number(found.distinct[place], 1),
+            interval(found.distinct_ci[place], 1) or MISSING,
+            number(found.experts[place], 1),
+            percent(found.kept[place]),
+        ]
+        rows.append(row if found.mass is None else [*row, percent(found.mass[place])])
+    title = (
+        f"decoding, opportunistic activation with {count(found.k0, 'expert')} kept: distinct experts, experts of a "
+        f"token, and what it keeps of its own; {count(found.prompts, 'prompt')}, {count(found.steps, 'step')}"
+    )
     return Table(title, columns, rows)
 
 
