@@ -76,7 +76,7 @@ def _headed(table: "Table", width: int) -> "RichTable":
     shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, int(needed <= width), 0, 0), pad_edge=False)
     for column, text in zip(table.columns, texts, strict=True):
         # The name of a category, above numbers, may take several lines; the numbers may not.
-        numbers = max(map(len, text[1:]), default=0) if column.numeric else 0
+        numbers = max((len(line) for cell in text[1:] for line in cell.split("\n")), default=0) if column.numeric else 0
         shown.add_column(
             column.name,
             justify="right" if column.numeric else "left",

@@ -75,12 +75,21 @@ from moexray.stats.tokens.residual import ResidualTest, residual_test
 from moexray.stats.tokens.same_token import SameTokenTest, same_token_test
 from moexray.stats.tokens.share import TokenShare, token_share
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
+from moexray.stats.workloads.batch_loads import BatchLoads, batch_loads
+from moexray.stats.workloads.coactivation_groups import coactivation_devices
+from moexray.stats.workloads.device_loads import balancedness, devices_touched, uniform_devices_touched
 from moexray.stats.workloads.distinct import DistinctExperts, distinct_experts
+from moexray.stats.workloads.eplb import eplb
+from moexray.stats.workloads.graph_devices import graph_devices
+from moexray.stats.workloads.plain_placements import category_bins
+from moexray.stats.workloads.slots import Slots, slots_of
+from moexray.stats.workloads.token_traffic import Traffic, traffic
 
 __all__ = [
     "AcrossUnderNull",
     "Auc",
     "Baseline",
+    "BatchLoads",
     "Bits",
     "CategoryEffect",
     "CategorySilhouettes",
@@ -116,6 +125,7 @@ __all__ = [
     "SegmentEffect",
     "Similarity",
     "SimilarityToTraining",
+    "Slots",
     "SpecialisationTests",
     "Specification",
     "SpecificationTest",
@@ -124,7 +134,11 @@ __all__ = [
     "StudyDifference",
     "TokenRows",
     "TokenShare",
+    "Traffic",
     "WithinUnderNull",
+    "balancedness",
+    "batch_loads",
+    "category_bins",
     "category_effect",
     "category_silhouettes",
     "centroid_distance",
@@ -135,15 +149,19 @@ __all__ = [
     "classify_words",
     "closeness_of_pair",
     "coactivation",
+    "coactivation_devices",
     "cohens_d",
     "compare_segments",
     "depth_trend",
+    "devices_touched",
     "dispersion_test",
     "distinct_experts",
     "domain_specialisation",
+    "eplb",
     "estimated_population",
     "exact_auc",
     "expected_routing",
+    "graph_devices",
     "jackknife_interval",
     "jensen_shannon",
     "layer_accuracies",
@@ -175,6 +193,7 @@ __all__ = [
     "similarity",
     "similarity_to_training",
     "simulated_power",
+    "slots_of",
     "specialisation_tests",
     "specification_test",
     "specifications",
@@ -183,7 +202,9 @@ __all__ = [
     "table_information",
     "token_rows",
     "token_share",
+    "traffic",
     "uniform_baseline",
+    "uniform_devices_touched",
     "unit_rows",
     "vocabulary_specialisation",
     "word_similarities",
