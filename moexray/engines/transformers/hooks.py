@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,8 @@ class Tap:
         Whether the tap was written for this architecture.
     writable
         Whether the arguments of the module, as they are, decide which experts compute: a rule can change them.
+    router
+        The module that scores the experts, where it is known.
     """
 
     layer: int
@@ -63,6 +65,7 @@ class Tap:
     holders: tuple[nn.Module, ...] = ()
     special: bool = False
     writable: bool = True
+    router: nn.Module | None = None
 
 
 @contextmanager
@@ -71,13 +74,17 @@ def recorded_selections(taps: Sequence[Tap], *, mark_each: bool = False) -> Iter
 
     Selections of the last layer are `NOT_FINITE` where its input or its weights are no numbers. What is no number in an
     earlier layer reaches the last through the residual stream, so one look a pass is enough; `mark_each` looks in every
-    layer.
+    layer. Logits of a router that overflow in float16 reach nothing where a sigmoid makes weights of them: there each
+    layer looks at them.
     """
     readers = [_selections(tap) for tap in taps]
     for place in range(0 if mark_each else len(taps) - 1, len(taps)):
         readers[place] = _marked(taps[place], readers[place])
-    with _hooked(taps, readers) as recorded:
-        yield recorded
+    with ExitStack() as hooks:
+        for place, tap in enumerate(taps):
+            if tap.router is not None and next(tap.router.parameters()).dtype == torch.float16:
+                readers[place] = _watched(tap, tap.router, readers[place], hooks)
+        yield hooks.enter_context(_hooked(taps, readers))
 
 
 @contextmanager
@@ -153,6 +160,33 @@ def _marked(tap: Tap, read: Reader) -> Reader:
                 total = total + rows.sum(dim=1, dtype=torch.float32 if rows.dtype.itemsize < 4 else rows.dtype)
         return chosen.masked_fill(~torch.isfinite(total)[:, None], NOT_FINITE)
 
+    return marked
+
+
+def _watched(tap: Tap, router: nn.Module, read: Reader, hooks: ExitStack) -> Reader:
+    """Return a reader that gives `NOT_FINITE` for each row of which the router's output holds NaN or plus infinity.
+
+    Minus infinity may stand for experts that are ruled out, and what overflows to it is not selected anyway.
+    """
+    held: list[Tensor] = []  # whether all logits of each row are numbers, by the last call
+
+    def look(_module: nn.Module, _args: object, output: object) -> None:
+        found = (one for one in (output if isinstance(output, tuple) else (output,)) if isinstance(one, Tensor))
+        held[:] = [
+            torch.isfinite(one.detach().reshape(-1, tap.experts).amax(dim=1))
+            for one in found
+            if one.dtype == torch.float16 and one.shape[-1:] == (tap.experts,)
+        ]
+
+    def marked(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
+        chosen = read(args, kwargs, output)
+        for rows in held:
+            if len(rows) == len(chosen):
+                chosen = torch.where(rows[:, None], chosen, NOT_FINITE)
+        return chosen
+
+    # Before the hook that reads: some taps are at the router itself.
+    hooks.callback(router.register_forward_hook(look, prepend=True).remove)
     return marked
 
 

@@ -7,6 +7,7 @@ All other models have a tap in `special_taps`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -60,12 +61,23 @@ def find_taps(model: nn.Module) -> list[Tap]:
         ):
             without_tap.append(path)
     _check_complete(model, taps, without_tap)
-    taps.sort(key=lambda tap: tap.layer)
+    taps = sorted((replace(tap, router=_router(model, tap)) for tap in taps), key=lambda tap: tap.layer)
     for first, second in pairwise(taps):
         if first.layer == second.layer:
             message = f"two experts modules claim layer {first.layer}: {first.path} and {second.path}; {HOW_TO}"
             raise ModelError(message)
     return taps
+
+
+def _router(model: nn.Module, tap: Tap) -> nn.Module | None:
+    """Return the module beside a layer's experts that has a row of weights for each of them; None if there is none."""
+    beside = model.get_submodule(tap.path.rpartition(".")[0]).children()
+    return next((module for module in (tap.module, *beside) if _has_rows(module, tap.experts)), None)
+
+
+def _has_rows(module: nn.Module, number: int) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, torch.Tensor) and weight.ndim == 2 and len(weight) == number
 
 
 def check_type(model_type: str) -> None:

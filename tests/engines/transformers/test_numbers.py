@@ -15,6 +15,7 @@ from moexray.generation import Generation
 from moexray.prompts import Prompt
 
 from ...tiny_models import FAMILIES, random_model, routed, tokenizer_of_letters
+from .zoo import tiny_model
 
 PROMPTS = [Prompt("abcdefgh", "c", "first"), Prompt("Zab", "c", "holds Z"), Prompt("mnopqrst", "c", "last")]
 
@@ -101,6 +102,29 @@ def test_an_overflow_of_float16_names_a_wider_format() -> None:
     with pytest.raises(ModelError, match=r"router of layer 0 .*65504 overflow in float16: choose `dtype=\"bfloat16\"`"):
         routed(narrow, PROMPTS, Generation(1))
     assert len(routed(wide, PROMPTS, Generation(1))) == 3
+
+
+@pytest.mark.parametrize("model_type", ["minimax_m2", "llama4_text"])
+def test_router_logits_that_overflow_to_a_finite_weight_are_refused(model_type: str) -> None:
+    """The sigmoid of infinity is 1: experts whose logits overflow tie, and what is selected of them means nothing."""
+    for dtype in (torch.float16, torch.bfloat16):
+        model = tiny_model(model_type, dtype)
+        engine = TransformersEngine(LoadedModel("tiny", model, tokenizer_of_letters()))
+        tap = engine.taps[1]
+        with torch.no_grad():
+            tap.router.get_parameter("weight")[:5] = 6e4
+        if dtype == torch.bfloat16:
+            assert len(routed(engine, PROMPTS, Generation(3))) == 3
+        else:
+            said = rf"router of layer {tap.layer} \({tap.path}\).*65504 overflow in float16"
+            with pytest.raises(ModelError, match=said):
+                routed(engine, PROMPTS, Generation(3))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_router_of_every_layer_is_known(family: str) -> None:
+    engine = engine_of(family=family)
+    assert all(tap.router is not None and tap.router is not tap.module for tap in engine.taps)
 
 
 def test_numbers_that_only_padding_spoils_are_refused_together_and_recorded_alone() -> None:
