@@ -77,12 +77,25 @@ from moexray.stats.tokens.share import TokenShare, token_share
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
 from moexray.stats.workloads.batch_loads import BatchLoads, batch_loads
 from moexray.stats.workloads.coactivation_groups import coactivation_devices
+from moexray.stats.workloads.consistency import consistency, independent_counts, window_counts
 from moexray.stats.workloads.device_loads import balancedness, devices_touched, uniform_devices_touched
 from moexray.stats.workloads.distinct import DistinctExperts, distinct_experts
 from moexray.stats.workloads.eplb import eplb
 from moexray.stats.workloads.graph_devices import graph_devices
+from moexray.stats.workloads.lanes import Lanes, Uses, lanes_by_layer, lanes_of_all_layers, uses_of
+from moexray.stats.workloads.lookahead import lookahead_depth_counts
 from moexray.stats.workloads.plain_placements import category_bins
+from moexray.stats.workloads.prediction import transitions
+from moexray.stats.workloads.recency import Recency, recency_of
+from moexray.stats.workloads.shared_cache import shared_lru_depths
 from moexray.stats.workloads.slots import Slots, slots_of
+from moexray.stats.workloads.stacks import (
+    belady_priorities,
+    depth_counts,
+    fixed_priorities,
+    lfu_priorities,
+    lru_priorities,
+)
 from moexray.stats.workloads.token_traffic import Traffic, traffic
 
 __all__ = [
@@ -102,6 +115,7 @@ __all__ = [
     "DistinctExperts",
     "Estimate",
     "ExpectedRouting",
+    "Lanes",
     "LayerLoad",
     "LayerPValues",
     "LayerStatistics",
@@ -117,6 +131,7 @@ __all__ = [
     "PooledEffect",
     "Population",
     "PrincipalComponents",
+    "Recency",
     "ResidualTest",
     "RoutingInformation",
     "SameTokenTest",
@@ -135,9 +150,11 @@ __all__ = [
     "TokenRows",
     "TokenShare",
     "Traffic",
+    "Uses",
     "WithinUnderNull",
     "balancedness",
     "batch_loads",
+    "belady_priorities",
     "category_bins",
     "category_effect",
     "category_silhouettes",
@@ -152,6 +169,8 @@ __all__ = [
     "coactivation_devices",
     "cohens_d",
     "compare_segments",
+    "consistency",
+    "depth_counts",
     "depth_trend",
     "devices_touched",
     "dispersion_test",
@@ -161,17 +180,24 @@ __all__ = [
     "estimated_population",
     "exact_auc",
     "expected_routing",
+    "fixed_priorities",
     "graph_devices",
+    "independent_counts",
     "jackknife_interval",
     "jensen_shannon",
+    "lanes_by_layer",
+    "lanes_of_all_layers",
     "layer_accuracies",
     "layer_loads",
     "layer_p_values",
     "layer_statistics",
     "leave_groups_out",
+    "lfu_priorities",
     "load_matched_baseline",
     "location_test",
     "logit_interval",
+    "lookahead_depth_counts",
+    "lru_priorities",
     "mean_interval",
     "near_duplicates",
     "p_value",
@@ -184,11 +210,13 @@ __all__ = [
     "pooled_effect",
     "population_of_effect",
     "principal_components",
+    "recency_of",
     "residual_test",
     "router_saturation",
     "routing_information",
     "same_token_test",
     "selections",
+    "shared_lru_depths",
     "silhouette_intervals",
     "similarity",
     "similarity_to_training",
@@ -203,9 +231,12 @@ __all__ = [
     "token_rows",
     "token_share",
     "traffic",
+    "transitions",
     "uniform_baseline",
     "uniform_devices_touched",
     "unit_rows",
+    "uses_of",
     "vocabulary_specialisation",
+    "window_counts",
     "word_similarities",
 ]
