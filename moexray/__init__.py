@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from moexray.recording.capture import capture
     from moexray.signatures import Signatures
     from moexray.studies.analysis import Analysis, analyze
+    from moexray.studies.batching import study_batches
     from moexray.studies.comparison import compare
+    from moexray.studies.coverage import study_coverage
     from moexray.studies.experts import describe_experts
     from moexray.studies.pooling import pool
     from moexray.trace import Trace
@@ -45,6 +47,8 @@ _HOME = {
     "merge": "moexray.merging",
     "pool": "moexray.studies.pooling",
     "read_prompts": "moexray.prompts",
+    "study_batches": "moexray.studies.batching",
+    "study_coverage": "moexray.studies.coverage",
 }
 
 __all__ = [
@@ -63,6 +67,8 @@ __all__ = [
     "merge",
     "pool",
     "read_prompts",
+    "study_batches",
+    "study_coverage",
 ]
 
 

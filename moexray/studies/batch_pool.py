@@ -93,7 +93,7 @@ def pool_of(signatures: Signatures, lengths: NDArray[np.int64], *, size: int, se
     if not tokens.any():
         message = (
             f"two batches of {size} prompts are the least to group, and {count(int((lengths > 0).sum()), 'prompt')} "
-            "with selected generated tokens are there: give a smaller `group_size`, or capture more prompts"
+            "with selected generated tokens are there: make smaller batches, or capture more prompts"
         )
         raise NotComputable(message)
     longest = int(tokens.argmax())

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -236,15 +235,17 @@ def study_coverage(signatures: Signatures, *, below: int = BELOW, tokens: str = 
 
 def _layers(counts: CoverageCounts, signatures: Signatures, below: int, notes: Notes) -> tuple[LayerCoverage, ...]:
     tokens, total, found = int(counts.lengths.sum()), counts.total, []
+    exists = np.arange(total.shape[1]) < signatures.experts[:, None]
+    shares, even = total / tokens, total.sum(axis=1) / tokens / signatures.experts
+    by_prompts = notes.attempt(
+        "layers.prompts",
+        lambda: expected_below_in_prompts(np.append(shares[exists], even), counts.lengths, below),
+    )
+    layer_of = np.append(np.nonzero(exists)[0], np.arange(len(even)))
     facts = zip(signatures.layers.tolist(), signatures.experts.tolist(), signatures.top_k.tolist(), strict=True)
     for place, (layer, experts, top_k) in enumerate(facts):
         selected, reaching = total[place, :experts], counts.reaching[place, :experts]
-        shares = selected / tokens
-        even = np.array([selected.sum() / tokens / experts])
-        by_prompts = [
-            notes.attempt("layers.prompts", partial(expected_below_in_prompts, one, counts.lengths, below))
-            for one in (shares, even)
-        ]
+        of_layer = None if by_prompts is None else by_prompts[layer_of == place]
         found.append(
             LayerCoverage(
                 layer=layer,
@@ -253,13 +254,13 @@ def _layers(counts: CoverageCounts, signatures: Signatures, below: int, notes: N
                 never=int((selected == 0).sum()),
                 tokens=Rare(
                     found=int((selected < below).sum()),
-                    load_matched=float(expected_below(shares, tokens, below).sum()),
-                    uniform=experts * float(expected_below(even, tokens, below)[0]),
+                    load_matched=float(expected_below(shares[place, :experts], tokens, below).sum()),
+                    uniform=experts * float(expected_below(even[place], tokens, below)),
                 ),
                 prompts=Rare(
                     found=int((reaching < below).sum()),
-                    load_matched=None if by_prompts[0] is None else float(by_prompts[0].sum()),
-                    uniform=None if by_prompts[1] is None else experts * float(by_prompts[1][0]),
+                    load_matched=None if of_layer is None else float(of_layer[:-1].sum()),
+                    uniform=None if of_layer is None else experts * float(of_layer[-1]),
                 ),
             )
         )
@@ -310,7 +311,8 @@ def _most_used(counts: CoverageCounts, signatures: Signatures) -> MostUsed:
         chosen = np.stack([most_used(one, size) for one, size in zip(ranked, sizes, strict=True)])
 
         def of(sums: NDArray[np.number], chosen: NDArray[np.float64] = chosen) -> float:
-            return float(((chosen * sums).sum(axis=1) / sums.sum(axis=1)).mean())
+            with np.errstate(invalid="ignore"):  # not a number where a layer has no selection without some block
+                return float(((chosen * sums).sum(axis=1) / sums.sum(axis=1)).mean())
 
         share.append(of(scored))
         same.append(of(counts.learnt))

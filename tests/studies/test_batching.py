@@ -1,10 +1,13 @@
 """A study of batches counts what every batch of a trace would read."""
 
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from moexray import example
 from moexray.errors import AnalysisError
@@ -133,6 +136,67 @@ def test_names_of_experts_change_nothing(tmp_path: Path) -> None:
     plain = study_batches(Trace.open(tmp_path / "t.parquet", signatures), sizes=(2, 8))
     assert renamed.mean.observed == pytest.approx(plain.mean.observed)
     assert renamed.mean.load_matched == pytest.approx(plain.mean.load_matched)
+
+
+def with_rows(path: Path, signatures: Signatures, change: Callable[[int, list[int]], list[int]]) -> Signatures:
+    """Change the experts of each layer's rows in a trace, and return signatures that count them."""
+    table = parquet.read_table(path).to_pydict()
+    places = {layer: place for place, layer in enumerate(signatures.layers.tolist())}
+    prompts = {name: place for place, name in enumerate(signatures.prompts.ids)}
+    table["experts"] = [
+        change(places[layer], experts) for layer, experts in zip(table["layer"], table["experts"], strict=True)
+    ]
+    table["gate_weights"] = [[1.0] * len(experts) for experts in table["experts"]]
+    counts = np.zeros_like(signatures.counts)
+    rows = zip(table["prompt"], table["phase"], table["layer"], table["experts"], strict=True)
+    for prompt, phase, layer, experts in rows:
+        counts[prompts[prompt], int(phase == "generated"), places[layer], experts] += 1
+    schema = parquet.read_schema(path)
+    parquet.write_table(pa.table(table, schema=schema), path)
+    return Signatures(
+        counts=counts,
+        tokens=signatures.tokens,
+        prompts=signatures.prompts,
+        layers=signatures.layers,
+        top_k=signatures.top_k,
+        experts=np.array([8, 4, 8], dtype=np.int16),
+        meta={"router_may_drop": True},
+    )
+
+
+def test_layers_of_unequal_size_and_dropped_selections_are_counted_as_they_are(tmp_path: Path) -> None:
+    """The second layer has four experts, and its router drops every token that it would send to the last of them."""
+    path = tmp_path / "t.parquet"
+    plain = made.trace(path, prompts=9, k=(2, 1, 1))
+
+    def narrow(place: int, experts: list[int]) -> list[int]:
+        return [one % 4 for one in experts if one % 4 < 3] if place == 1 else experts
+
+    trace = Trace.open(path, with_rows(path, plain, narrow))
+    found = study_batches(trace, sizes=(1, 3, 9), tokens="generated", group_size=3)
+    tokens = RoutedTokens.joined(list(trace.blocks()))
+    k = float((tokens.take(tokens.generated).experts[:, 1] >= 0).sum(axis=1).mean())
+    assert 0 < k < 1
+    first, second, _ = found.layers
+    assert (first.experts, second.experts) == (8, 4)
+    assert (first.observed[0], second.observed[0]) == pytest.approx((2, k))
+    assert second.uniform[2] == pytest.approx(4 * (1 - (1 - k / 4) ** 9))
+    assert (second.observed[2] or 0) <= 3
+    assert found.mean.share[0] == pytest.approx((2 + k + 1) / 20)
+    assert found.grouping is not None
+    assert found.grouping.random.experts == pytest.approx(found.mean.observed[1])
+
+
+def test_groups_are_left_out_whole(tmp_path: Path) -> None:
+    """Were prompts of one group left out one by one, an interval would be of 24 prompts, not of six groups."""
+    path = tmp_path / "t.parquet"
+    found = []
+    for groups in (None, [f"g{i // 4}" for i in range(24)]):
+        signatures = made.trace(path, groups=groups)
+        found.append(study_batches(Trace.open(path, signatures), sizes=(4,), group_size=4))
+    assert [one.units for one in found] == [24, 6]
+    assert found[0].mean.observed == found[1].mean.observed
+    assert found[0].mean.observed_ci != found[1].mean.observed_ci
 
 
 def test_a_result_is_saved_and_read_again(of_example: Batching, tmp_path: Path) -> None:

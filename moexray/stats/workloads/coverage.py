@@ -78,10 +78,10 @@ def expected_below_in_prompts(
         ways = gammaln(of_length + 1) - gammaln(number + 1) - gammaln(np.maximum(of_length - number, 0) + 1)
         logarithm = ways + xlogy(number, share) + xlog1py(np.maximum(of_length - number, 0), -share)
         one = np.where(possible, np.exp(logarithm), 0.0)
-        mass = sum(
-            (np.pad(one[:, : below - more] * mass[:, more, None], ((0, 0), (more, 0))) for more in range(below)),
-            start=np.zeros_like(mass),
-        )
+        both = np.zeros_like(mass)
+        for more in range(below):
+            both[:, more:] += one[:, : below - more] * mass[:, more, None]
+        mass = both
     found[near] = np.minimum(mass.sum(axis=1), 1.0)
     return found
 

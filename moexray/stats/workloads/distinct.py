@@ -5,6 +5,7 @@ an expert that n of them select is left out with probability C(N − n, B) / C(N
 is known without drawing any.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -102,21 +103,33 @@ def distinct_experts(
     """
     if counted is None:
         counted = prompts >= np.array(sizes)[:, None]
-    shape = (len(sizes), selected.shape[1])
-    observed, matched, even, selections = (np.full(shape, np.nan) for _ in range(4))
-    shares: NDArray[np.float64] | None = None
+    observed, matched, even, selections = (np.full((len(sizes), selected.shape[1]), np.nan) for _ in range(4))
+    before: NDArray[np.bool_] | None = None
     for place, size in enumerate(sizes):
         steps = counted[place]
         if not steps.any():
             continue
-        here = selected if steps.all() else selected[steps]
-        if shares is None or not np.array_equal(steps, counted[place - 1]):
+        if before is None or not np.array_equal(steps, before):
+            here = selected if steps.all() else selected[steps]
             shares = (here / prompts[steps, None, None]).mean(axis=0)
-        missed = left_out_probability(here, prompts[steps], size).sum(axis=(0, 2)) / steps.sum()
-        observed[place] = selected.shape[2] - missed
+            missed, before = _missed(here, prompts[steps]), steps
+        observed[place] = selected.shape[2] - missed(size) / steps.sum()
         selections[place] = shares.sum(axis=1)
         matched[place], even[place] = load_matched(shares, size), uniform(selections[place], experts, size)
     return DistinctExperts(observed, matched, even, selections, counted.sum(axis=1))
+
+
+def _missed(
+    selected: NDArray[np.integer], prompts: NDArray[np.integer]
+) -> Callable[[int], NDArray[np.float64]]:  # of a size: (layers,)
+    """Return a function of the size of a batch: experts that it leaves out, summed over steps."""
+    number, layers = int(prompts[0]), selected.shape[1]
+    if number > _LARGEST_TABLE or (prompts != number).any():
+        return lambda size: np.asarray(left_out_probability(selected, prompts, size).sum(axis=(0, 2)))
+    # Where all steps have the same prompts, it is enough to know how many experts each number of them selects.
+    cells = selected + np.arange(layers)[:, None] * (number + 1)
+    experts = np.bincount(cells.ravel(), minlength=layers * (number + 1)).reshape(layers, -1)
+    return lambda size: np.asarray(experts @ _row(number, size))
 
 
 def load_matched(shares: NDArray[np.float64], size: int) -> NDArray[np.float64]:  # (…,)

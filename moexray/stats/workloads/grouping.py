@@ -93,6 +93,8 @@ def two_means(shared: NDArray[np.integer], size: int) -> NDArray[np.bool_]:  # (
     row = np.arange(problems)
     nearer = (apart[row, one] - apart[row, other]).astype(np.float64)
     first = np.zeros((problems, tokens), dtype=bool)
+    weights = shared.astype(np.float32)
+    every = weights.sum(axis=2)
     for _ in range(_ROUNDS):
         now = np.zeros_like(first)
         np.put_along_axis(now, np.argsort(nearer, axis=1, kind="stable")[:, :size], values=True, axis=1)
@@ -100,12 +102,12 @@ def two_means(shared: NDArray[np.integer], size: int) -> NDArray[np.bool_]:  # (
             break
         first = now
         # |x − mean|² = |x|² − 2/B Σ_j x·x_j + 1/B² Σ_jj' x_j·x_j'; the first term is the same for both halves.
-        to_half = [
-            -2 / size * np.einsum("pij,pj->pi", shared, half)
-            + np.einsum("pij,pi,pj->p", shared, half, half, optimize=True)[:, None] / size**2
-            for half in (first.astype(np.float64), (~first).astype(np.float64))
-        ]
-        nearer = to_half[0] - to_half[1]
+        to_first = (weights @ first[..., None].astype(np.float32))[..., 0]
+        nearer = (
+            2 * (every - 2 * to_first) / size
+            + ((to_first * first).sum(axis=1, keepdims=True) - ((every - to_first) * ~first).sum(axis=1, keepdims=True))
+            / size**2
+        )
     return first
 
 
