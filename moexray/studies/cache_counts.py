@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.workloads.consistency import window_counts
-from moexray.stats.workloads.lanes import lanes_by_layer, uses_of
+from moexray.stats.workloads.lanes import lanes_by_layer, like_lengths, uses_of
 from moexray.stats.workloads.lookahead import lookahead_depth_counts
 from moexray.stats.workloads.recency import Recency, recency_of
 from moexray.stats.workloads.stacks import belady_priorities, depth_counts, fixed_priorities, lfu_priorities
@@ -98,7 +98,7 @@ def cache_counts(trace: Trace, halves: Halves, *, tokens: str, shared: bool, see
     blocks = _replayed(trace, tokens)
     signatures = trace.signatures
     experts, top_k = signatures.experts.astype(np.int64), signatures.top_k.astype(np.int64)
-    learnt = learnt_from(blocks(), halves, prompts=len(signatures), experts=experts, seed=seed)
+    learnt = learnt_from(blocks(), halves, signatures=signatures, seed=seed)
     found = _empty(len(halves.strata), len(experts), int(experts.max()), learnt)
     if shared:
         found.shared = empty_shared(learnt.counts, halves, signatures.lengths(tokens), top_k, seed=seed)
@@ -168,11 +168,12 @@ def _add(
         selected, own_ranks[:, layer] = _add_layer(found, some, blocks, recent, layer)
         for name, of in predict.items():
             _add_predictions(found.predictors[name], layer, k, of(layer, k), selected)
-    if len(some):
-        _add_stacks(found, some, block_of)
-        _add_windows(found, some, blocks)
+    for rows in like_lengths(some.prompts):
+        _add_stacks(found, some.take(rows), block_of)
         if found.shared is not None:
-            found.shared.add(some.prompts, some.experts, own_ranks, block_of)
+            found.shared.add(some.prompts[rows], some.experts[rows], own_ranks[rows], block_of)
+    if len(some):
+        _add_windows(found, some, blocks)
     return after
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.signatures import Signatures
 from moexray.stats.workloads.prediction import (
     Library,
     TokenTable,
     most_likely,
+    rows_of,
     scores_from_layer_before,
     transitions,
 )
@@ -17,7 +19,7 @@ from moexray.studies.halves import Halves
 from moexray.trace import RoutedTokens
 
 # Whole requests that MoE-Infinity's predictor compares with, and numbers in the table of token ids.
-_LIBRARY, _TABLE = 256, 2**26
+_LIBRARY, _TABLE = 256, 2**25
 
 # The names of the predictors, and when each can be asked.
 PREDICTORS = {
@@ -39,8 +41,11 @@ class Learnt:
         Uses of each expert of each layer ``(layers, experts)``.
     order
         Place of each expert by its uses, zero for the most used of its layer ``(layers, experts)``.
-    table
-        Uses by token id.
+    ids, by_id
+        Token ids, ascending, and of each layer the experts that each of them used most ``(ids + 1, k)``; last those for
+        any other id.
+    ids_dropped
+        Whether some ids were left out, since there would have been too many.
     following
         `moexray.stats.workloads.prediction.transitions`.
     library
@@ -49,14 +54,14 @@ class Learnt:
 
     counts: NDArray[np.int64]
     order: NDArray[np.int64]
-    table: TokenTable
+    ids: NDArray[np.int64]
+    by_id: tuple[NDArray[np.int16], ...]
+    ids_dropped: bool
     following: NDArray[np.int64]
     library: Library
 
 
-def learnt_from(
-    blocks: Iterator[RoutedTokens], halves: Halves, *, prompts: int, experts: NDArray[np.integer], seed: int
-) -> Learnt:
+def learnt_from(blocks: Iterator[RoutedTokens], halves: Halves, *, signatures: Signatures, seed: int) -> Learnt:
     """Read the learning half of a trace once.
 
     Parameters
@@ -65,24 +70,22 @@ def learnt_from(
         The selected tokens, in blocks of whole prompts.
     halves
         The halves of the prompts.
-    prompts
-        Number of all prompts.
-    experts
-        Experts of each layer.
+    signatures
+        Of all prompts.
     seed
         Of the prompts that are kept whole, where there are many.
     """
-    layers, width = len(experts), int(experts.max())
+    layers, width = len(signatures.layers), int(signatures.experts.max())
     counts = np.zeros((layers, width), dtype=np.int64)
     following = np.zeros((layers - 1, width, width), dtype=np.int64)
     table = TokenTable(layers, width, max(1, _TABLE // (layers * width)))
     kept = halves.learnt
     if len(kept) > _LIBRARY:
         kept = np.sort(np.random.default_rng([seed, _LIBRARY]).choice(kept, _LIBRARY, replace=False))
-    place = np.full(prompts, -1)
+    place = np.full(len(signatures), -1)
     place[kept] = np.arange(len(kept))
     whole = np.zeros((len(kept), layers, width), dtype=np.int64)
-    is_learnt = np.zeros(prompts, dtype=bool)
+    is_learnt = np.zeros(len(signatures), dtype=bool)
     is_learnt[halves.learnt] = True
     for block in blocks:
         some = block.take(is_learnt[block.prompts])
@@ -93,7 +96,11 @@ def learnt_from(
             counts[layer] += np.bincount(chosen[chosen >= 0], minlength=width)
         own = place[some.prompts] >= 0
         np.add.at(whole, _cells(place[some.prompts[own]], some.experts[own]), 1)
-    return Learnt(counts, ranks_of(counts), table, following, Library.of(whole))
+    order = ranks_of(counts)
+    by_id = tuple(
+        table.experts(layer, order[layer], k).astype(np.int16) for layer, k in enumerate(signatures.top_k.tolist())
+    )
+    return Learnt(counts, order, table.ids, by_id, table.dropped, following, Library.of(whole))
 
 
 def ranks_of(counts: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -121,7 +128,7 @@ def predictions(learnt: Learnt, tokens: RoutedTokens) -> dict[str, Predict]:
     """
     experts, size = tokens.experts, len(tokens)
     first = np.diff(tokens.prompts, prepend=-1) != 0
-    rows = learnt.table.rows(tokens.token_ids)
+    rows = rows_of(learnt.ids, tokens.token_ids)
     nearest = learnt.library.nearest(experts, tokens.prompts)
 
     def most_used(layer: int, number: int) -> NDArray[np.int64]:
@@ -137,7 +144,7 @@ def predictions(learnt: Learnt, tokens: RoutedTokens) -> dict[str, Predict]:
         return most_likely(np.concatenate([counts, nothing]), learnt.order[layer], number)[nearest]
 
     def token_id(layer: int, number: int) -> NDArray[np.int64]:
-        return learnt.table.experts(layer, learnt.order[layer], number)[rows]
+        return learnt.by_id[layer][rows, :number].astype(np.int64)
 
     def previous_layer(layer: int, number: int) -> NDArray[np.int64]:
         if layer == 0:

@@ -169,9 +169,9 @@ def _notes(study: CacheValues, needed: Sequence[CapacityFor]) -> dict[str, str]:
             f"of {counts.shared.prompts:,} of the {len(study.halves.scored):,} scored prompts, drawn at random: a "
             "shared cache takes long to simulate"
         )
-    if counts.learnt.table.dropped:
+    if counts.learnt.ids_dropped:
         notes["predictors.token_id"] = (
-            f"the table holds {len(counts.learnt.table.ids):,} token ids; others are predicted as unknown ones"
+            f"the table holds {len(counts.learnt.ids):,} token ids; others are predicted as unknown ones"
         )
     if len(counts.learnt.library.counts) < len(study.halves.learnt):
         notes["predictors.request"] = (

@@ -250,6 +250,62 @@ def test_the_seed_decides_the_halves(made: Callable[..., Trace]) -> None:
     assert one.together.hit_rate != other.together.hit_rate
 
 
+def test_one_long_prompt_among_short_ones_changes_nothing(
+    made: Callable[..., Trace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts of like length are simulated together, whatever the groups are."""
+    trace = made(prompts=30)
+    expected = study_caches(trace, shared=True)
+    monkeypatch.setattr("moexray.stats.workloads.lanes._SMALL", 0)
+    monkeypatch.setattr("moexray.stats.workloads.lanes._SPARE", 1.0)
+    assert study_caches(trace, shared=True) == expected
+
+
+def test_generated_tokens_alone_start_an_empty_cache(made: Callable[..., Trace]) -> None:
+    """Four tokens of each prompt are generated: what they select of what was given before is a miss."""
+    trace = made(prompts=20)
+    report = study_caches(trace, tokens="generated", capacities=[EXPERTS])
+    tokens = RoutedTokens.joined(list(trace.blocks()))
+    scored = halves_of(trace.signatures.prompts.categories, None, 0).scored
+    for place, layer in enumerate(report.layers):
+        of_prompts = [tokens.experts[(tokens.prompts == one) & tokens.generated, place] for one in scored]
+        first = sum(len(np.unique(one)) for one in of_prompts)
+        assert layer.hit_rate["lru"][0] == pytest.approx(1 - first / sum(one.size for one in of_prompts))
+    assert report.scored_tokens == 4 * len(scored)
+    assert "no windows of 16, 64 and 256 tokens" in report.notes["srp"]
+
+
+def test_a_token_that_selects_every_expert_misses_only_at_first(made: Callable[..., Trace]) -> None:
+    report = study_caches(made(prompts=20, layers=(3,), experts=2), shared=True)
+    (layer,) = report.layers
+    assert layer.capacities == (2,)
+    assert layer.hit_rate["chance"] == layer.hit_rate["pinned"] == (1.0,)
+    assert layer.hit_rate["lru"] == layer.hit_rate["belady"]
+    assert layer.reuse == layer.reuse_chance == 1
+    assert report.predictors[0].recall == 1
+    assert [one.value for one in report.srp] == [1, 1]
+
+
+def test_prompts_of_one_token_reuse_nothing(made: Callable[..., Trace], tmp_path: Path) -> None:
+    trace = made(prompts=20)
+    frame = trace.to_pandas()
+    frame[frame["position"] == 0].to_parquet(tmp_path / "first.parquet")
+    tokens = RoutedTokens.joined(list(trace.blocks()))
+    counts = np.zeros_like(trace.signatures.counts)
+    for prompt, chosen in zip(
+        tokens.prompts[tokens.positions == 0], tokens.experts[tokens.positions == 0], strict=True
+    ):
+        for place, experts in enumerate(chosen):
+            counts[prompt, 0, place, experts] = 1
+    first = trace.signatures.replace(counts=counts, tokens=np.tile(np.array([1, 0], dtype=np.int32), (20, 1)))
+    report = study_caches(Trace.open(tmp_path / "first.parquet", first))
+    assert report.srp == ()
+    for layer in report.layers:
+        assert layer.reuse is None
+        assert set(layer.hit_rate["lru"]) == set(layer.hit_rate["belady"]) == {0.0}
+        assert layer.hit_rate["pinned"][-1] == 1
+
+
 def test_groups_are_never_split(made: Callable[..., Trace]) -> None:
     report = study_caches(made(prompts=24, groups=[f"g{place // 4}" for place in range(24)]))
     assert report.learnt_prompts % 4 == report.scored_prompts % 4 == 0

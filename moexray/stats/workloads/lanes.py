@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# Room of lanes, in tokens, that is not worth saving; and how much more than its tokens a group may have.
+_SMALL, _SPARE = 2**15, 4
+
 
 @dataclass(frozen=True)
 class Lanes:
@@ -38,6 +41,37 @@ class Lanes:
     def active(self) -> NDArray[np.int64]:  # (steps,)
         """How many lanes, the first ones, have a request at each step."""
         return np.searchsorted(-self.lengths, -np.arange(self.steps), side="left")
+
+
+def like_lengths(prompts: NDArray[np.integer]) -> list[NDArray[np.int64]]:
+    """Return the tokens of prompts of like length together, so that one long prompt does not make room for all.
+
+    Parameters
+    ----------
+    prompts
+        The prompt of each token ``(tokens,)``: the tokens of a prompt stand together.
+
+    Returns
+    -------
+    Places of tokens, ascending. Lanes of each group have room for at most four times its tokens, unless it is small.
+    """
+    starts = np.flatnonzero(np.diff(prompts, prepend=-1))
+    lengths = np.diff([*starts, len(prompts)])
+    groups: list[list[int]] = []
+    longest = tokens = 0
+    for place in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[place])
+        room = longest * (len(groups[-1]) + 1) if groups else 0
+        if not groups or room > max(_SMALL, _SPARE * (tokens + length)):
+            groups.append([])
+            longest, tokens = length, 0
+        groups[-1].append(place)
+        tokens += length
+    group_of = np.empty(len(starts), dtype=np.int64)
+    for number, places in enumerate(groups):
+        group_of[places] = number
+    of_token = np.repeat(group_of, lengths)
+    return [np.flatnonzero(of_token == number) for number in range(len(groups))]
 
 
 def lanes_by_layer(experts: NDArray[np.integer], prompts: NDArray[np.integer], width: int) -> Lanes:

@@ -61,7 +61,7 @@ class TokenTable:
             counts = np.zeros((len(ids), *self.counts.shape[1:]), dtype=np.uint32)
             counts[np.argsort(order)[: len(self.ids)]] = self.counts
             self.ids, self.counts = ids[order], counts
-        rows = self.rows(token_ids)
+        rows = rows_of(self.ids, token_ids)
         known = rows < len(self.ids)
         width = self.counts.shape[2]
         for layer in range(self.counts.shape[1]):
@@ -71,17 +71,18 @@ class TokenTable:
                 np.bincount(cells, minlength=len(self.ids) * width).reshape(-1, width).astype(np.uint32)
             )
 
-    def rows(self, token_ids: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Return the row of each id; one past the last for an id without one."""
-        places = np.searchsorted(self.ids, token_ids)
-        inside = np.minimum(places, max(len(self.ids) - 1, 0))
-        known = self.ids[inside] == token_ids if len(self.ids) else np.zeros(len(places), dtype=bool)
-        return np.where(known, inside, len(self.ids))
-
     def experts(self, layer: int, order: NDArray[np.integer], number: int) -> NDArray[np.int64]:
         """Return the likeliest experts of each row ``(ids + 1, number)``: for an unknown id those first in `order`."""
         unknown = np.zeros((1, self.counts.shape[2]), dtype=np.int64)
         return most_likely(np.concatenate([self.counts[:, layer].astype(np.int64), unknown]), order, number)
+
+
+def rows_of(ids: NDArray[np.integer], token_ids: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the place of each token id among ascending `ids`; one past the last for an id that is not there."""
+    places = np.searchsorted(ids, token_ids)
+    inside = np.minimum(places, max(len(ids) - 1, 0))
+    known = ids[inside] == token_ids if len(ids) else np.zeros(len(places), dtype=bool)
+    return np.where(known, inside, len(ids))
 
 
 def transitions(experts: NDArray[np.integer], width: int) -> NDArray[np.int64]:

@@ -25,6 +25,17 @@ def test_the_interval_of_a_mean_is_that_of_the_stratified_jackknife() -> None:
     assert ends == pytest.approx(mean_interval(values, labels))
 
 
+def test_intervals_of_pooled_shares_hold_as_often_as_they_say() -> None:
+    """40 prompts of four categories that differ in length and rate, 2,000 studies: 93 to 97 of 100 hold the truth."""
+    rng, strata = np.random.default_rng(7), np.repeat(np.arange(4), 10)
+    lengths = rng.integers(200, 600, (40, 2000)) * (1 + strata[:, None])
+    rates = np.clip(rng.normal(0.4 + 0.1 * strata[:, None], 0.05, (40, 2000)), 0, 1)
+    ratios, ends = ratio_intervals(rng.binomial(lengths, rates), lengths, strata)
+    truth = np.average(0.4 + 0.1 * np.arange(4), weights=1 + np.arange(4))
+    assert ratios.mean() == pytest.approx(truth, abs=0.001)
+    assert 0.93 < ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() < 0.97
+
+
 def test_a_share_stays_a_share() -> None:
     parts = np.array([9, 10, 10, 5])
     _, ends = ratio_intervals(parts, np.full(4, 10), np.zeros(4, dtype=int))

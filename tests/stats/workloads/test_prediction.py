@@ -6,6 +6,7 @@ from moexray.stats.workloads.prediction import (
     Library,
     TokenTable,
     most_likely,
+    rows_of,
     scores_from_layer_before,
     transitions,
 )
@@ -38,7 +39,7 @@ def test_a_token_id_is_followed_by_the_experts_that_it_used_most() -> None:
             chosen = experts[ids == token, layer]
             assert table.counts[row, layer].tolist() == [int((chosen == e).sum()) for e in range(EXPERTS)]
     assert table.ids.tolist() == np.unique(ids).tolist()
-    assert table.rows(np.array([99, 100, 107])).tolist() == [6, 0, 6]
+    assert rows_of(table.ids, np.array([99, 100, 107])).tolist() == [6, 0, 6]
     order = np.array([6, 5, 4, 3, 2, 1, 0])
     assert sorted(table.experts(0, order, 2)[-1].tolist()) == [5, 6], "an unknown id gets the experts that go first"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from moexray.stats.workloads.lanes import Lanes, Uses, lanes_by_layer, lanes_of_all_layers, uses_of
+from moexray.stats.workloads.lanes import Lanes, Uses, lanes_by_layer, lanes_of_all_layers, like_lengths, uses_of
 from moexray.stats.workloads.lookahead import lookahead_depth_counts
 from moexray.stats.workloads.stacks import (
     belady_priorities,
@@ -168,6 +168,20 @@ def test_constant_routing_always_hits_after_the_first_token() -> None:
     counts = depth_counts(lanes, uses, policies)
     assert counts[:, 0, :2].sum(axis=1).tolist() == [16, 16, 16]
     assert counts.sum() == 3 * 16
+
+
+def test_prompts_of_like_length_stand_together() -> None:
+    lengths = np.array([20, 50_000, *[30] * 40, 9_000, 1])
+    prompts = np.repeat(np.arange(len(lengths)) * 3, lengths)
+    groups = like_lengths(prompts)
+    assert np.array_equal(np.sort(np.concatenate(groups)), np.arange(len(prompts)))
+    assert len(groups) == 2
+    for rows in groups:
+        held = np.unique(prompts[rows] // 3)
+        assert lengths[held].max() * len(held) <= max(4 * len(rows), 2**15)
+        assert lengths[held].sum() == len(rows), "whole prompts"
+    assert all((np.diff(rows) > 0).all() for rows in groups)
+    assert like_lengths(np.zeros(0, dtype=np.int64)) == []
 
 
 @pytest.mark.nightly
