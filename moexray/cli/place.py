@@ -18,7 +18,8 @@ from moexray.cli.options import (
     out_option,
 )
 from moexray.cli.workloads import FigureOption
-from moexray.files import check_writable, find_companion
+from moexray.errors import AnalysisError
+from moexray.files import check_writable, find_companion, is_same
 from moexray.signatures import Signatures
 from moexray.trace import Trace
 
@@ -100,17 +101,10 @@ def place(
 
     Example: moexray place --devices 8 --redundant 16 --for sglang --out placement.json
     """
-    if (server is None) != (out is None):
-        message = "--for says whose file is written, and --out where to: give both"
-        raise typer.BadParameter(message)
-    if placement is not None and (server is Server.sglang_count or not (server or json)):
-        message = "--placement names the map that --for writes and --json holds, and --for sglang-count writes loads"
-        raise typer.BadParameter(message)
-    if decoder_layers is not None and server not in (Server.sglang, Server.sglang_count):
-        message = "--decoder-layers is for the files of SGLang: give --for sglang or --for sglang-count"
-        raise typer.BadParameter(message)
-    if figure is not None:
-        check_writable(figure)
+    _check_options(server, out, placement, decoder_layers, json=json)
+    for written in (out, figure):
+        if written is not None:
+            check_writable(written)
     from moexray.cli.render import print_page, print_result, say
     from moexray.studies.placement import place as study
     from moexray.studies.placement_files import check_file, write_file
@@ -119,6 +113,7 @@ def place(
 
     signatures = Signatures.open(file)
     path = trace or find_companion(file, "trace.parquet")
+    _check_apart({"out": out, "figure": figure}, read=(file, path))
     opened = None if path is None else Trace.open(path, signatures)
     if server is not None and out is not None:
         check_file(server.value, out, file_task(signatures, devices=devices, decoder_layers=decoder_layers))
@@ -135,17 +130,44 @@ def place(
         placement=placement,
         seed=seed,
     )
-    if server is not None and out is not None:
-        task = file_task(signatures, devices=devices, decoder_layers=decoder_layers, study=found)
-        advice = write_file(server.value, out, task)
-        say(f"wrote {out}: {advice}", err=True)
     if figure is not None:
         from moexray.views.figures.placement import placement as draw
         from moexray.views.figures.style import save_figure
 
         save_figure(draw(found), figure)
         say(f"wrote {figure}", err=True)
+    if server is not None and out is not None:
+        task = file_task(signatures, devices=devices, decoder_layers=decoder_layers, study=found)
+        advice = write_file(server.value, out, task)
+        say(f"wrote {out}: {advice}", err=True)
     if json:
         print_result(found)
     else:
         print_page(placement_page(found))
+
+
+def _check_options(
+    server: Server | None, out: Path | None, placement: str | None, decoder_layers: int | None, *, json: bool
+) -> None:
+    """Raise BadParameter where options do not go together, or change nothing."""
+    if (server is None) != (out is None):
+        message = "--for says whose file is written, and --out where to: give both"
+        raise typer.BadParameter(message)
+    if placement is not None and (server is Server.sglang_count or not (server or json)):
+        message = "--placement names the map that --for writes and --json holds, and --for sglang-count writes loads"
+        raise typer.BadParameter(message)
+    if decoder_layers is not None and server not in (Server.sglang, Server.sglang_count):
+        message = "--decoder-layers is for the files of SGLang: give --for sglang or --for sglang-count"
+        raise typer.BadParameter(message)
+
+
+def _check_apart(written: dict[str, Path | None], *, read: tuple[Path | None, ...]) -> None:
+    """Raise AnalysisError where a file would take the place of what is read, or of the other one."""
+    there = {name: path for name, path in written.items() if path is not None}
+    for name, path in there.items():
+        if any(one is not None and is_same(one, path) for one in read):
+            message = f"{path} is what is studied: name another file with `{name}`"
+            raise AnalysisError(message)
+    if len(there) == 2 and is_same(*there.values()):
+        message = f"`out` and `figure` are both {written['out']}: name two files"
+        raise AnalysisError(message)

@@ -84,7 +84,8 @@ class Task:
         number = max(1, len(names))
         cells = Cells.of(halves, rows, categories, len(signatures))
         blocks = None if trace is None else TraceBlocks(trace)
-        loads = loads_by(signatures, tokens, np.where(kinds >= 0, kinds, cells.of_prompt + number), number + len(cells))
+        parts = np.where(cells.of_prompt >= 0, cells.of_prompt + number, kinds)
+        loads = loads_by(signatures, tokens, parts, number + len(cells))
         learnt = Learnt(loads[:number], None)
         if blocks is not None:
             learnt = replace(learnt, pairs=_pairs(blocks, tokens, kinds, number, notes))

@@ -305,6 +305,7 @@ WRITERS: dict[str, tuple[object, ...]] = {
     "analyze": ("analyze", "good.npz", "--permutations", "9", "--out"),
     "plot": ("plot", "good.npz", "--similarity", "--out"),
     "merge": ("merge", "good.npz", "third.npz", "--out"),
+    "place": ("place", "good.npz", "--devices", "2", "--for", "eplb", "--out"),
 }
 
 

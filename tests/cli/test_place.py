@@ -99,6 +99,12 @@ def test_signatures_alone_give_loads(run: Run) -> None:
         (("--devices", 2, "--figure", "no/x.png"), "no is not a folder"),
         (("--devices", 2, "--figure", "x.png"), "no figure of placements: there is no trace"),
         (("--devices", 2, "--for", "eplb", "--out", "no/x.npz"), "no is not a folder"),
+        (
+            ("--devices", 2, "--for", "eplb", "--out", "signatures.npz"),
+            "signatures.npz is what is studied: name another",
+        ),
+        (("--devices", 2, "--figure", "signatures.npz"), "name another file with --figure"),
+        (("--devices", 2, "--for", "eplb", "--out", "x.png", "--figure", "x.png"), "--out and --figure are both x.png"),
         (("--devices", 2, "--batch", 0), "'--batch'"),
         (("--devices", 2, "--tokens", "image"), "no tokens are called 'image'"),
     ],

@@ -1,7 +1,8 @@
 """EPLB: DeepSeek's balancer of expert loads, flat and hierarchical, with redundant experts.
 
 A port to numpy of https://github.com/deepseek-ai/EPLB (MIT), which vLLM and SGLang use as well. As there, loads are
-single-precision numbers: the same loads give the same placement.
+single-precision numbers, and the same loads give the same placement. Only where loads are equal may it differ: here
+the expert of the lower number goes first, while torch promises no order.
 """
 
 import numpy as np
