@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from moexray.signatures import Signatures
     from moexray.studies.analysis import Analysis, analyze
     from moexray.studies.batching import study_batches
+    from moexray.studies.caching import study_caches
     from moexray.studies.comparison import compare
     from moexray.studies.coverage import study_coverage
     from moexray.studies.experts import describe_experts
@@ -48,6 +49,7 @@ _HOME = {
     "pool": "moexray.studies.pooling",
     "read_prompts": "moexray.prompts",
     "study_batches": "moexray.studies.batching",
+    "study_caches": "moexray.studies.caching",
     "study_coverage": "moexray.studies.coverage",
 }
 
@@ -68,6 +70,7 @@ __all__ = [
     "pool",
     "read_prompts",
     "study_batches",
+    "study_caches",
     "study_coverage",
 ]
 

@@ -101,7 +101,7 @@ def cache_counts(trace: Trace, halves: Halves, *, tokens: str, shared: bool, see
     learnt = learnt_from(blocks(), halves, signatures=signatures, seed=seed)
     found = _empty(len(halves.strata), len(experts), int(experts.max()), learnt)
     if shared:
-        found.shared = empty_shared(learnt.counts, halves, signatures.lengths(tokens), top_k, seed=seed)
+        found.shared = empty_shared(learnt.counts, halves, signatures, tokens=tokens, seed=seed)
     block_of = np.full(len(signatures), -1)
     block_of[halves.scored] = halves.blocks
     before = np.zeros((len(experts), int(experts.max())), dtype=np.int64)

@@ -91,7 +91,7 @@ class Predictor:
     hit_rate, ci
         Share of hits where k slots of a layer hold what is predicted and the others what was used last, for each
         capacity.
-    loads, bytes
+    loads, loads_ci, bytes
         Experts that are loaded a token, over all layers: predicted ones that were not there, needed or not, and misses.
     """
 
@@ -105,6 +105,7 @@ class Predictor:
     hit_rate: tuple[float, ...]
     ci: tuple[Interval | None, ...]
     loads: tuple[float, ...]
+    loads_ci: tuple[Interval | None, ...]
     bytes: tuple[float, ...] | None = optional()
 
 

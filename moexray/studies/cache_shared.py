@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.signatures import Signatures
 from moexray.stats.workloads.lanes import lanes_of_all_layers, uses_of
 from moexray.stats.workloads.shared_cache import shared_lru_depths
 from moexray.stats.workloads.stacks import belady_priorities, depth_counts
@@ -86,7 +87,7 @@ class SharedCounts:
 
 
 def empty_shared(
-    learnt: NDArray[np.int64], halves: Halves, lengths: NDArray[np.int64], top_k: NDArray[np.int64], *, seed: int
+    learnt: NDArray[np.int64], halves: Halves, signatures: Signatures, *, tokens: str, seed: int
 ) -> SharedCounts:
     """Return sums of nothing yet, and choose the prompts to count.
 
@@ -96,15 +97,18 @@ def empty_shared(
         Uses of each expert in the learning half ``(layers, experts)``.
     halves
         The halves of the prompts.
-    lengths
-        Selected tokens of each prompt of the signatures.
-    top_k
-        Selections a token of each layer.
+    signatures
+        Of all prompts.
+    tokens
+        Which tokens.
     seed
         Of the sample, where not all prompts are counted.
     """
     layers, width = learnt.shape
-    moves = lengths[halves.scored] * int(top_k.sum()) * layers * width
+    lengths = signatures.lengths(tokens)
+    moves = lengths[halves.scored] * int(signatures.top_k.astype(np.int64).sum()) * layers * width
+    # Experts that a layer does not have come after all that are there.
+    uses = np.where(np.arange(width) < signatures.experts[:, None], learnt, -1)
     drawn = halves.scored
     if moves.sum() > _MOST_MOVES:
         order = np.random.default_rng([seed, layers, width]).permutation(len(drawn))
@@ -116,7 +120,7 @@ def empty_shared(
         hits={name: np.zeros((blocks, layers * width + 2), dtype=np.int64) for name in SHARED},
         selections=np.zeros(blocks, dtype=np.int64),
         tokens=np.zeros(blocks, dtype=np.int64),
-        order=ranks_of(learnt.ravel()).reshape(layers, width),
+        order=ranks_of(uses.ravel()).reshape(layers, width),
         kept=kept,
         prompts=len(drawn),
     )

@@ -130,7 +130,10 @@ class CacheValues:
         precision, precision_ci = self._share(found.matched, found.predicted)
         hits = np.cumsum(found.hits, axis=2)[:, layers, self.sizes].sum(axis=2)
         rates, ends = ratio_intervals(hits, self.counts.selections.sum(axis=1)[:, None], self.strata)
-        loads = self._loads(found)
+        loads, tokens = self._loads(found), self.counts.tokens
+        per_token = loads.sum(axis=0) / tokens.sum()  # (sizes, layers)
+        left_out = (loads.sum(axis=0) - loads).sum(axis=2) / (tokens.sum() - tokens)[:, None]
+        loads_ci = pooled_intervals(per_token.sum(axis=1), left_out, self.strata)
         return Predictor(
             name=name,
             known=PREDICTORS[name],
@@ -141,16 +144,19 @@ class CacheValues:
             layers=values(found.matched.sum(axis=0) / self.counts.selections.sum(axis=0)),
             hit_rate=values(rates),
             ci=tuple(interval(one) for one in ends),
-            loads=values(loads.sum(axis=1)),
-            bytes=None if self.expert_bytes is None else values(loads @ np.array(self.expert_bytes, dtype=np.float64)),
+            loads=values(per_token.sum(axis=1)),
+            loads_ci=tuple(map(interval, loads_ci)),
+            bytes=None
+            if self.expert_bytes is None
+            else values(per_token @ np.array(self.expert_bytes, dtype=np.float64)),
         )
 
-    def _loads(self, found: PredictorCounts) -> NDArray[np.float64]:  # (sizes, layers)
-        """Return the experts that are loaded a token: predicted ones that were not there, and misses."""
-        layers, tokens = np.arange(self.sizes.shape[1]), self.counts.tokens.sum()
-        early = found.predicted.sum(axis=0) - np.cumsum(found.loads.sum(axis=0), axis=1)[layers, self.sizes]
-        late = self.counts.selections.sum(axis=0) - np.cumsum(found.hits.sum(axis=0), axis=1)[layers, self.sizes]
-        return np.asarray((early + late) / tokens)
+    def _loads(self, found: PredictorCounts) -> NDArray[np.int64]:  # (blocks, sizes, layers)
+        """Return the experts that are loaded: predicted ones that were not there, and misses."""
+        layers = np.arange(self.sizes.shape[1])
+        early = found.predicted[:, None] - np.cumsum(found.loads, axis=2)[:, layers, self.sizes]
+        late = self.counts.selections[:, None] - np.cumsum(found.hits, axis=2)[:, layers, self.sizes]
+        return np.asarray(early + late)
 
     def segments(self, window: int) -> Segments:
         """Return the local routing consistency of windows of one length."""

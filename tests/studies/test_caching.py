@@ -196,6 +196,9 @@ def test_a_predictor_that_knows_nothing_loads_what_it_names_and_what_it_misses(m
     misses = len(LAYERS) * K * (1 - constant.recall)
     assert constant.loads[0] == pytest.approx(len(LAYERS) * K + misses), "k slots are filled anew for every token"
     assert constant.loads[-1] < constant.loads[0]
+    for loads, ci in zip(constant.loads, constant.loads_ci, strict=True):
+        assert ci is not None
+        assert ci[0] <= loads <= ci[1]
 
 
 def test_the_capacity_for_a_hit_rate_is_the_smallest_that_has_it(made: Callable[..., Trace]) -> None:
@@ -341,6 +344,7 @@ def test_layers_of_different_width_have_caches_of_their_own_size(made: Callable[
     assert by_default.together.share[-1] == 1
     assert by_default.shared is not None
     assert by_default.shared.capacities == by_default.together.capacities
+    assert by_default.shared.hit_rate["pinned"][-1] == 1
     with pytest.raises(AnalysisError, match="layer 1 has 5 experts"):
         study_caches(Trace.open(trace.path, wider), capacities=[6])
 
