@@ -16,7 +16,7 @@ from moexray.studies.batch_ways import Batches
 from moexray.studies.cohort import stream
 
 # Tokens of the batches that are drawn of each size, and how many batches at least and at most.
-_TOKENS, _FEWEST, _MOST = 4096, 100, 1000
+_TOKENS, _FEWEST, _MOST = 4096, 100, 400
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,13 @@ def test_json_has_a_layer_for_each_layer(run: Run) -> None:
     assert document["bytes"] is None
 
 
+def test_it_draws_a_figure(run: Run) -> None:
+    example_files(Path())
+    finished = run("batch", "--sizes", "1,8", "--figure", "batch.svg")
+    assert "wrote batch.svg" in finished.stderr
+    assert Path("batch.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -39,6 +46,10 @@ def test_json_has_a_layer_for_each_layer(run: Run) -> None:
         (("--sizes", "0"), "--sizes holds 0: a batch has from 1"),
         (("--expert-bytes", 0), "--expert-bytes is 0"),
         (("--tokens", "image"), "no tokens are called 'image'"),
+        (("--group-size", 1), "--group-size is 1"),
+        (("--policy", "oea:k0=9"), "--policy is 'oea:k0=9': a token keeps from 1 to 8 experts"),
+        (("--policy", "oea:k0=3"), "has no router scores: `moexray capture --record scores`"),
+        (("--figure", "no/batch.png"), "no is not a folder"),
         (("--trace", "none.parquet"), "none.parquet is not there"),
     ],
 )

@@ -33,3 +33,9 @@ def test_a_threshold_below_one_is_one_sentence(run: Run) -> None:
     finished = run("coverage", "--below", 0)
     assert finished.returncode == 1
     assert "--below is 0: the least is 1" in finished.stderr
+
+
+def test_it_draws_a_figure(run: Run) -> None:
+    example_files(Path())
+    assert "wrote coverage.svg" in run("coverage", "--figure", "coverage.svg").stderr
+    assert Path("coverage.svg").read_text(encoding="utf-8").startswith("<?xml")

@@ -12,8 +12,9 @@ from moexray.views.wording import note_lines
 # The size whose experts are shown layer by layer, where there are batches of it.
 _SIZE_OF_LAYERS = 16
 _READING = (
-    "from even load to load alone: some experts are used more; from load alone to experts: tokens that run together "
-    "select alike; reuse: tokens of a batch that share one read of an expert"
+    "even load to load alone: some experts are used more; load alone to experts: tokens of one step or passage select "
+    "alike, so batches of requests at different steps read what load alone says; reuse: tokens of a batch that share "
+    "one read of an expert"
 )
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
