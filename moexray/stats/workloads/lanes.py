@@ -149,11 +149,12 @@ def uses_of(lanes: Lanes) -> Uses:
     steps, k, number = lanes.experts.shape
     step, slot, lane = np.nonzero(lanes.experts >= 0)
     expert = lanes.experts[step, slot, lane].astype(np.int64)
-    packed = np.sort(((lane * lanes.width + expert) * steps + step) * k + slot)
-    slot = packed % k
-    step = packed // k % steps
-    line = packed // (k * steps)
-    lane = line // lanes.width
+    of_slot, of_step, of_expert = k.bit_length(), steps.bit_length(), lanes.width.bit_length()
+    packed = np.sort(((lane << of_expert | expert) << of_step | step) << of_slot | slot)
+    slot = packed & ((1 << of_slot) - 1)
+    step = packed >> of_slot & ((1 << of_step) - 1)
+    line = packed >> (of_slot + of_step)
+    lane = line >> of_expert
     first = np.diff(line, prepend=-1) != 0
     next_use = np.append(np.where(first[1:], steps, step[1:]), steps)[: len(step)] + 1
     place = np.arange(len(line))

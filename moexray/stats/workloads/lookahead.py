@@ -28,24 +28,25 @@ def lookahead_depth_counts(lanes: Lanes, window: int) -> NDArray[np.int64]:  # (
     highest = (min(window, steps) + 1) * each << bits
     kind: np.dtype[Any] = np.dtype(np.int32 if highest < 2**30 else np.int64)
     stack, counts = Stack(lanes.width, (number,), kind), np.zeros((2 * lanes.width, number), dtype=np.int64)
-    # Row 0 stands for no expert, row e + 1 for expert e.
-    ahead, last = (np.zeros((lanes.width + 1, number), dtype=kind) for _ in range(2))
+    # Keys of every expert as of now, in rows: of none, then of each; and the time of its last use in them.
     numbers, columns = np.arange(lanes.width + 1, dtype=kind)[:, None], np.arange(number)
-    latest = recency(lanes)
+    keys = np.repeat(numbers, number, axis=1)
+    last, latest = np.zeros((lanes.width + 1, number), dtype=kind), (recency(lanes) << bits).astype(kind)
+    one_more = kind.type(each << bits)
     for step in range(min(window, steps)):
-        ahead[lanes.experts[step] + 1, columns] += 1
+        keys[lanes.experts[step] + 1, columns] += one_more
     for step, active in enumerate(lanes.active.tolist()):
         stack.shrink(active)
-        own, some = lanes.experts[step, :, :active] + 1, columns[:active]
-        ahead[own, some] -= 1
         if step + window < steps:
-            ahead[lanes.experts[step + window] + 1, columns] += 1
-        keys = ((ahead[:, :active] * each + last[:, :active]) << bits) + numbers
+            keys[lanes.experts[step + window] + 1, columns] += one_more
+        own, some = lanes.experts[step, :, :active] + 1, columns[:active]
+        requested = keys[own, some] - one_more - last[own, some] + latest[step]
         keys[own, some] = HOLE
         keys[0] = EMPTY
-        last[own, some] = latest[step]
         rows = stack.reach(k)
-        rows[:] = keys.ravel()[(rows & ((1 << bits) - 1)) * active + some]
+        rows[:] = keys.ravel()[(rows & ((1 << bits) - 1)) * number + some]
         counts[: len(rows), :active] += rows == HOLE
         stack.put(rows, own.astype(kind), None if (own > 0).all() else own > 0)
+        keys[own, some] = requested
+        last[own, some] = np.broadcast_to(latest[step], own.shape)
     return counts[: lanes.width].T
