@@ -1,7 +1,7 @@
 """An analysis that claims are tested against, and what several tests compute from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import sqrt
 from typing import TypeVar
@@ -18,6 +18,7 @@ from moexray.stats.inference.replication import Estimate
 from moexray.studies.analysis import Analysis
 from moexray.studies.cohort import stream
 from moexray.studies.limits import LEVEL, LIMITS
+from moexray.studies.results import Result
 
 T = TypeVar("T")
 
@@ -48,10 +49,11 @@ class Separation:
 
 @dataclass(frozen=True)
 class Case:
-    """An analysis, and the signatures that it is of."""
+    """An analysis, the signatures that it is of, and results of other studies by the command that made them."""
 
     signatures: Signatures
     analysis: Analysis
+    results: Mapping[str, Result] = field(default_factory=dict)
 
     def known(self, value: T | None, name: str) -> T:
         """Return a value of the analysis.

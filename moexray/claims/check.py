@@ -1,6 +1,7 @@
 """check_claims(): a study's claims, each with its value here and a verdict."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from moexray.claims.case import Case
@@ -12,9 +13,16 @@ from moexray.claims.tests import CLAIM_TESTS
 from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
+from moexray.studies.results import Result
 
 
-def check_claims(signatures: Signatures, analysis: Analysis, study: Study | None = None) -> ClaimsReport:
+def check_claims(
+    signatures: Signatures,
+    analysis: Analysis,
+    study: Study | None = None,
+    *,
+    results: Mapping[str, Result] | None = None,
+) -> ClaimsReport:
     """Test every claim of a published study.
 
     A claim is `consistent` if the value here is shown to be close to the published one, `different` if it is shown to
@@ -32,9 +40,11 @@ def check_claims(signatures: Signatures, analysis: Analysis, study: Study | None
         The analysis of these signatures.
     study
         Whose claims; by default those of arXiv:2603.11114, which come with moexray.
+    results
+        Results of other studies, for claims that are about them: see `moexray.claims.given_results.read_given`.
     """
     study = shipped_study() if study is None else study
-    case = Case(signatures, analysis)
+    case = Case(signatures, analysis, results or {})
     claims = tuple(_checked(claim, study, case) for claim in study.claims)
     found = Counter(claim.verdict for claim in claims)
     return ClaimsReport(

@@ -11,7 +11,7 @@ from moexray.claims.tests import CLAIM_TESTS
 from moexray.errors import AnalysisError
 
 _GREATEST = 1e300
-SHIPPED = "arxiv_2603_11114.toml"
+SHIPPED = "arxiv_2603_11114"
 
 _TEXTS = ("id", "name", "text", "kind", "published")
 _VALUES: Mapping[str, Callable[[Any], bool]] = {
@@ -28,19 +28,27 @@ _ERRORS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-def shipped_study() -> Study:
-    """Return the claims of arXiv:2603.11114."""
-    return parse_study(files(__package__).joinpath(SHIPPED).read_text(encoding="utf-8"), where=SHIPPED)
+def shipped_study(name: str = SHIPPED) -> Study:
+    """Return claims that come with moexray: by default those of arXiv:2603.11114."""
+    file = f"{name}.toml"
+    return parse_study(files(__package__).joinpath(file).read_text(encoding="utf-8"), where=file)
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the tables of claims that come with moexray."""
+    return sorted(one.name.removesuffix(".toml") for one in files(__package__).iterdir() if one.name.endswith(".toml"))
 
 
 def read_study(path: Path) -> Study:
-    """Read a table of claims.
+    """Read a table of claims: a file, or one that comes with moexray by its name where there is no such file.
 
     Raises
     ------
     AnalysisError
         If the file cannot be read, or is no table of claims.
     """
+    if str(path) in shipped_names() and not path.exists():
+        return shipped_study(str(path))
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -29,7 +29,19 @@ def claims(
     *,
     claims: Annotated[
         Path | None,
-        typer.Option(help="Claims of another study. Default: those of arXiv:2603.11114.", rich_help_panel=INPUT),
+        typer.Option(
+            help="Claims of another study: a file, or olmoe_workloads, which comes with moexray. Default: those of "
+            "arXiv:2603.11114.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    result: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What another command printed with --json, for claims about it: batch, cache, coverage, place or "
+            "ablate; may be given several times.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     analysis: AnalysisOption = None,
     trace: TraceOption = None,
@@ -51,6 +63,7 @@ def claims(
         message = "--json and --markdown are two outputs: choose one"
         raise typer.BadParameter(message)
     from moexray.claims.check import check_claims
+    from moexray.claims.given_results import read_given
     from moexray.claims.study_file import read_study, shipped_study
     from moexray.cli.render import print_page, print_result, say
     from moexray.cli.saved_analysis import find_saved, saved_or_new
@@ -59,11 +72,12 @@ def claims(
 
     study = shipped_study() if claims is None else read_study(claims)
     opened = Signatures.open(signatures)
+    results = read_given(result or [], opened)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
     saved = find_saved(signatures, opened, named=analysis, given=options)
     tokens_of = None if trace is None else Trace.open(trace, opened)
     found = saved_or_new(saved, opened, given=options, trace=tokens_of)
-    report = check_claims(opened, found, study)
+    report = check_claims(opened, found, study, results=results)
     if json:
         print_result(report)
     elif markdown:
