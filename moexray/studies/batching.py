@@ -306,6 +306,14 @@ def _note(notes: Notes, counts: BatchCounts, decode: Curves, chunks: Curves | No
         notes.add("ci", "no intervals: a category has fewer than three prompts, or fewer than three groups")
     elif any(ci is None and value is not None for ci, value in without):
         notes.add("ci", "no interval of a batch of nearly all prompts: without some of them there are too few for one")
+    there = [(size, steps) for size, steps in zip(sizes, decode.mean.batches, strict=True) if steps]
+    if there and there[0][1] > there[-1][1]:
+        (small, most_steps), (large, fewest) = there[0], there[-1]
+        notes.add(
+            "mean.batches",
+            "prompts end at different steps, so larger batches are of fewer and earlier ones: "
+            f"{count(most_steps, 'step')} with {count(small, 'prompt')}, {fewest:,} with {large:,}",
+        )
     longest = int(counts.steps.max(initial=-1)) + 1
     if len(counts.steps) < longest:
         notes.add(

@@ -187,6 +187,37 @@ def test_layers_of_unequal_size_and_dropped_selections_are_counted_as_they_are(t
     assert found.grouping.random.experts == pytest.approx(found.mean.observed[1])
 
 
+def test_prompts_that_end_early_leave_fewer_steps_to_larger_batches(tmp_path: Path) -> None:
+    """The first four of nine prompts lose their last two generated tokens."""
+    path = tmp_path / "t.parquet"
+    signatures = made.trace(path, prompts=9)
+    table = parquet.read_table(path)
+    rows = table.to_pydict()
+    last = {
+        name: max(p for n, p in zip(rows["prompt"], rows["position"], strict=True) if n == name)
+        for name in rows["prompt"]
+    }
+    short = [f"p{i}" for i in range(4)]
+    kept = [
+        not (name in short and position > last[name] - 2)
+        for name, position in zip(rows["prompt"], rows["position"], strict=True)
+    ]
+    counts, tokens = signatures.counts.copy(), signatures.tokens.copy()
+    places = {layer: place for place, layer in enumerate(signatures.layers.tolist())}
+    for keep, name, layer, experts in zip(kept, rows["prompt"], rows["layer"], rows["experts"], strict=True):
+        if not keep:
+            counts[int(name[1:]), 1, places[layer], experts] -= 1
+    tokens[:4, 1] -= 2
+    parquet.write_table(table.filter(pa.array(kept)), path)
+    found = study_batches(
+        Trace.open(path, signatures.replace(counts=counts, tokens=tokens)), sizes=(2, 5, 6), group_size=2
+    )
+    assert found.mean.batches == (4, 4, 2)
+    assert "4 steps with 2 prompts, 2 with 6" in found.notes["mean.batches"]
+    assert found.grouping is not None
+    assert (found.grouping.prompts, found.grouping.steps) == (5, 4)  # 5 · 4 tokens are more than 9 · 2
+
+
 def test_groups_are_left_out_whole(tmp_path: Path) -> None:
     """Were prompts of one group left out one by one, an interval would be of 24 prompts, not of six groups."""
     path = tmp_path / "t.parquet"
