@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from moexray.cli.options import ANALYSIS, INPUT, JsonOption, PermutationsOption, SeedOption, TokensOption
+from moexray.cli.options import ANALYSIS, INPUT, JsonOption, PermutationsOption, SeedOption, TokensOption, refuse_idle
 from moexray.corpus_counts import is_counts_table, read_model_counts
 from moexray.signatures import Signatures
 from moexray.trace import Trace
@@ -46,6 +46,8 @@ def compare(
     from moexray.views.tables.comparison import comparison_page
 
     if is_counts_table(first) or is_counts_table(second):
+        changed = {"common": common, "tokens": None if tokens == "all" else tokens, "seed": seed or None}
+        refuse_idle("needs signatures, not tables of counts", trace=trace, **changed)
         names: list[str | None] = [*model] if model else [None, None]
         advice = "name both models with --model, given twice"
         counts = [
@@ -53,6 +55,7 @@ def compare(
         ]
         comparison = compare_counts(counts[0], counts[1])
     else:
+        refuse_idle("names models in tables of counts, not in signatures", model=model)
         one, other = Signatures.open(first), Signatures.open(second)
         traces = None if trace is None else (Trace.open(trace[0], one), Trace.open(trace[1], other))
         comparison = run(one, other, tokens=tokens, permutations=permutations, seed=seed, common=common, traces=traces)

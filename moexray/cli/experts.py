@@ -13,6 +13,7 @@ from moexray.cli.options import (
     PermutationsOption,
     SeedOption,
     TokensOption,
+    refuse_idle,
 )
 from moexray.corpus_counts import is_counts_table, read_model_counts
 from moexray.signatures import Signatures
@@ -57,8 +58,11 @@ def experts(
 
     opened = None
     if is_counts_table(file):
+        changed = {"tokens": None if tokens == "all" else tokens, "seed": seed or None}
+        refuse_idle("needs signatures, not a table of counts", trace=trace, **changed)
         report = describe_experts_of_counts(read_model_counts(file, model, advice="name one with --model"))
     else:
+        refuse_idle("names one of the models in a table of counts, not in signatures", model=model)
         signatures = Signatures.open(file)
         opened = None if trace is None else Trace.open(trace, signatures)
         report = describe_experts(signatures, tokens=tokens, permutations=permutations, seed=seed, trace=opened)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from moexray.cli.options import refuse_idle
 from moexray.cli.render import print_json, print_table, say
 from moexray.views.tables.table import Column, Table
 
@@ -33,6 +34,7 @@ def models(
     Example: moexray models allenai/OLMoE-1B-7B-0125-Instruct
     """
     if model is None:
+        refuse_idle("is about one model: name it", revision=revision, trust_remote_code=trust_remote_code)
         from moexray.engines.transformers.architectures import moe_architectures
 
         architectures = moe_architectures()

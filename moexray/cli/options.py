@@ -54,6 +54,22 @@ SplitOption = Annotated[
 ]
 
 
+def refuse_idle(reason: str, **options: object) -> None:
+    """Refuse the first of these options that was given: it would change nothing.
+
+    Parameters
+    ----------
+    reason
+        What it needs, to follow its name.
+    options
+        Values by the name of the parameter; None and False stand for an option that was not given.
+    """
+    for name, value in options.items():
+        if value is not None and value is not False:
+            message = f"--{name.replace('_', '-')} {reason}"
+            raise typer.BadParameter(message)
+
+
 def out_option(panel: str | None = None) -> Any:
     """Return the option of a file to write; a name with a slash at its end is one of a folder."""
     return typer.Option(parser=file_to_write, metavar="PATH", help="File to write.", rich_help_panel=panel)

@@ -67,7 +67,9 @@ def plot(
             rich_help_panel=OUTPUT,
         ),
     ] = Path(),
-    format: Annotated[Format, typer.Option(help="Format of figures in a folder.", rich_help_panel=OUTPUT)] = Format.png,
+    format: Annotated[
+        Format | None, typer.Option(help="Format of figures in a folder; png by default.", rich_help_panel=OUTPUT)
+    ] = None,
 ) -> None:
     """Draw figures of an analysis.
 
@@ -183,10 +185,10 @@ def _alone(file: Path, *, analysis: Path | None, trace: Path | None, options: Ma
     return Saved(found, f"read {file}")
 
 
-def _paths(names: Sequence[str], out: Path, suffix: Format) -> dict[str, Path]:
+def _paths(names: Sequence[str], out: Path, suffix: Format | None) -> dict[str, Path]:
     """Return where each figure is written."""
     if out.is_dir():
-        return {name: out / f"{name}.{suffix}" for name in names}
+        return {name: out / f"{name}.{suffix or Format.png}" for name in names}
     if not out.suffix:
         message = f"{out} is not a folder: make it first, or name a file that ends in .png, .svg or .pdf"
         raise FigureError(message)
@@ -195,5 +197,8 @@ def _paths(names: Sequence[str], out: Path, suffix: Format) -> dict[str, Path]:
         raise FigureError(message)
     if len(names) > 1:
         message = f"{out} is one file, but there are several figures: name a folder, and --format {out.suffix[1:]}"
+        raise FigureError(message)
+    if suffix is not None and out.suffix.lower() != f".{suffix}":
+        message = f"{out} ends in {out.suffix}, and --format is {suffix}: leave --format out, or name a folder"
         raise FigureError(message)
     return dict.fromkeys(names, out)

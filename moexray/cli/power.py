@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from moexray.cli.options import ANALYSIS, OUTPUT, JsonOption, SeedOption, TokensOption
+from moexray.cli.options import ANALYSIS, OUTPUT, JsonOption, SeedOption, TokensOption, refuse_idle
 from moexray.files import check_writable
 from moexray.signatures import Signatures
 
@@ -29,8 +29,9 @@ def power(
         typer.Option(help="Cohen's d of pairs of prompts, instead of a pilot.", min=0, rich_help_panel=ANALYSIS),
     ] = None,
     categories: Annotated[
-        int, typer.Option(help="Number of categories, with --effect.", min=2, rich_help_panel=ANALYSIS)
-    ] = 4,
+        int | None,
+        typer.Option(help="Number of categories, with --effect; 4 by default.", min=2, rich_help_panel=ANALYSIS),
+    ] = None,
     vary: Annotated[
         Varied | None,
         typer.Option(
@@ -75,6 +76,10 @@ def power(
     if effect is not None and (vary not in (None, Varied.prompts) or groups is not None or prompts is not None):
         message = "--effect finds prompts: --vary, --groups and --prompts need a pilot"
         raise typer.BadParameter(message)
+    if effect is None:
+        refuse_idle("goes with --effect: a pilot has categories of its own", categories=categories)
+    else:
+        refuse_idle("needs a pilot: an --effect is of no tokens", tokens=None if tokens == "all" else tokens)
     if figure is not None:
         check_writable(figure)
     from moexray.cli.progress import step_progress
@@ -85,7 +90,13 @@ def power(
     with step_progress() as on_step:
         if effect is not None:
             found = power_of_effect(
-                effect, categories=categories, target=target, studies=studies, most=most, seed=seed, on_step=on_step
+                effect,
+                categories=categories or 4,
+                target=target,
+                studies=studies,
+                most=most,
+                seed=seed,
+                on_step=on_step,
             )
         else:
             assert pilot is not None

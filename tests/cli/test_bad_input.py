@@ -54,6 +54,12 @@ def checkpoint(config: LlamaConfig | OlmoeConfig, architecture: str) -> None:
 
 
 SMALL = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
+
+
+def counts() -> None:
+    write("c.csv", "model,corpus,layer,expert,count\nm,x,0,0,3\n")
+
+
 CAPTURE = ("capture", "--prompts", "prompts", "--model")
 
 # What is made beforehand in a folder that holds prompts/, good.npz and out/, the command, and what its message names.
@@ -246,6 +252,27 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
     "a file where the demo's folder should be": (None, ("demo", "--out", "good.npz"), "good.npz could not be made"),
     "a directory for an output": (None, ("analyze", "good.npz", "--out", "out"), "out is a directory"),
     "an output in a folder that is not there": (None, ("analyze", "good.npz", "--out", "no/a.json"), "no is not"),
+    "an option of one model for all": (None, ("models", "--revision", "x"), "--revision is about one model: name it"),
+    "code of no model": (None, ("models", "--trust-remote-code"), "--trust-remote-code is about one model: name it"),
+    "a model of signatures": (None, ("experts", "good.npz", "--model", "m"), "--model names one of the models in a"),
+    "two models of signatures": (
+        None, ("compare", "good.npz", "other.npz", "--model", "m", "--model", "n"), "--model names models in tables of"
+    ),
+    **{
+        f"{option} of a table of counts": (
+            counts,
+            (*command, option, *value),
+            f"{option} needs signatures, not",
+        )
+        for command in (("experts", "c.csv"), ("compare", "c.csv", "c.csv"))
+        for option, value in (("--tokens", ["prompt"]), ("--seed", [3]))
+    },
+    "prompts of a table of counts": (counts, ("compare", "c.csv", "c.csv", "--common"), "--common needs signatures"),
+    "categories of a pilot": (None, ("power", "good.npz", "--categories", 4), "--categories goes with --effect"),
+    "tokens of an effect": (None, ("power", "--effect", 1, "--tokens", "prompt"), "--tokens needs a pilot"),
+    "two formats of a figure": (
+        None, ("plot", "good.npz", "--pca", "--out", "x.png", "--format", "svg"), "ends in .png, and --format is svg"
+    ),
     "a command that there is not": (None, ("analyse", "good.npz"), "No such command 'analyse'"),
     "an option that there is not": (None, ("analyze", "good.npz", "--shuffles", 3), "No such option"),
 }  # fmt: skip
