@@ -14,9 +14,9 @@ from moexray.studies.results import Result
 
 # By the command that makes it, each result that claims may be about.
 GIVEN: Mapping[str, str] = {
-    "batch": "moexray.studies.batching:Batching",
+    "batch": "moexray.studies.batch_report:Batching",
     "cache": "moexray.studies.cache_report:CacheReport",
-    "coverage": "moexray.studies.coverage:Coverage",
+    "coverage": "moexray.studies.coverage_report:Coverage",
     "place": "moexray.studies.placement_results:PlacementStudy",
 }
 

@@ -14,8 +14,10 @@ from moexray.claims.report import CheckedClaim
 from moexray.claims.study_file import parse_study, shipped_names, shipped_study
 from moexray.errors import AnalysisError, NotComputable
 from moexray.studies.analysis import Analysis, analyze
-from moexray.studies.batching import Batching, study_batches
-from moexray.studies.coverage import Coverage, study_coverage
+from moexray.studies.batch_report import Batching
+from moexray.studies.batching import study_batches
+from moexray.studies.coverage import study_coverage
+from moexray.studies.coverage_report import Coverage
 from moexray.studies.results import Result
 
 from ..made import signatures as made_signatures

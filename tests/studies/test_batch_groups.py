@@ -13,8 +13,9 @@ from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 from moexray.studies.batch_groups import Grouping
 from moexray.studies.batch_pool import Pool
+from moexray.studies.batch_report import Batching
 from moexray.studies.batch_ways import Batches
-from moexray.studies.batching import Batching, study_batches
+from moexray.studies.batching import study_batches
 from moexray.studies.prefill_decode import prefill_decode
 from moexray.studies.unit_blocks import unit_blocks
 from moexray.trace import Trace

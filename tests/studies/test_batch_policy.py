@@ -10,7 +10,8 @@ from pyarrow import parquet
 
 from moexray import example
 from moexray.errors import AnalysisError, TraceError
-from moexray.studies.batching import Batching, study_batches
+from moexray.studies.batch_report import Batching
+from moexray.studies.batching import study_batches
 from moexray.trace import Trace
 
 from .. import made

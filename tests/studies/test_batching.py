@@ -13,7 +13,8 @@ from moexray import example
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 from moexray.studies import batch_counts
-from moexray.studies.batching import Batching, study_batches
+from moexray.studies.batch_report import Batching
+from moexray.studies.batching import study_batches
 from moexray.trace import RoutedTokens, Trace
 
 from .. import made

@@ -8,7 +8,8 @@ import pytest
 from moexray import example
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
-from moexray.studies.coverage import Coverage, study_coverage
+from moexray.studies.coverage import study_coverage
+from moexray.studies.coverage_report import Coverage
 
 from .. import made
 

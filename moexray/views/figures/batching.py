@@ -8,7 +8,7 @@ from moexray.errors import FigureError
 from moexray.formats import count, number
 from moexray.studies.batch_curves import MeanCurve, Values
 from moexray.studies.batch_groups import Grouped, Grouping
-from moexray.studies.batching import Batching
+from moexray.studies.batch_report import Batching
 from moexray.views.figures.style import COLOURS, Panels, figure_style, set_title, shown_name
 
 

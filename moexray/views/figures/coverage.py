@@ -5,7 +5,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from moexray.errors import FigureError
 from moexray.formats import count
-from moexray.studies.coverage import Coverage
+from moexray.studies.coverage_report import Coverage
 from moexray.views.figures.style import (
     COLOURS,
     Panels,

@@ -4,7 +4,7 @@ from moexray.formats import MISSING, count, estimate, interval, number, percent
 from moexray.studies.batch_curves import LayerCurve, MeanCurve
 from moexray.studies.batch_groups import Grouping
 from moexray.studies.batch_policy import Policy
-from moexray.studies.batching import Batching
+from moexray.studies.batch_report import Batching
 from moexray.studies.prefill_decode import PrefillDecode
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines

@@ -1,7 +1,7 @@
 """Tables of a study of coverage."""
 
 from moexray.formats import MISSING, count, estimate, interval, number, percent
-from moexray.studies.coverage import Coverage, MostUsed, Rare
+from moexray.studies.coverage_report import Coverage, MostUsed, Rare
 from moexray.studies.rankings import Stability
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines
@@ -37,11 +37,13 @@ def fewer_table(found: Coverage) -> Table:
     """Return what fewer prompts would leave."""
     curve = found.fewer_prompts
     columns = [Column("prompts", numeric=True), Column("experts", numeric=True), Column("share", numeric=True)]
-    rows = [
-        (f"{prompts:,}", number(experts, 1), percent(experts / found.experts))
-        for prompts, experts in zip(curve.prompts, curve.experts, strict=True)
-        if prompts >= found.below or prompts == curve.prompts[-1]
-    ]
+    rows = []
+    for prompts, experts in zip(curve.prompts, curve.experts, strict=True):
+        if prompts < found.below and prompts != curve.prompts[-1]:
+            continue
+        rows.append((f"{prompts:,}", number(experts, 1), percent(experts / found.experts)))
+        if number(experts, 1) == number(curve.experts[-1], 1):  # more prompts leave as many
+            break
     return Table(f"experts that fewer than {found.below} of so many of these prompts reach", columns, rows)
 
 

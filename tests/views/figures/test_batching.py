@@ -9,8 +9,10 @@ from matplotlib.patches import Rectangle
 
 from moexray import example
 from moexray.errors import FigureError
-from moexray.studies.batching import Batching, study_batches
-from moexray.studies.coverage import Coverage, study_coverage
+from moexray.studies.batch_report import Batching
+from moexray.studies.batching import study_batches
+from moexray.studies.coverage import study_coverage
+from moexray.studies.coverage_report import Coverage
 from moexray.views.figures.batching import batching
 from moexray.views.figures.coverage import coverage
 from moexray.views.figures.style import figure_of
