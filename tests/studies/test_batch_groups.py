@@ -1,6 +1,7 @@
 """Grouping saves what prompts share: all of it, or nothing, where routers are made so."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from moexray import example
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
+from moexray.stats.workloads.distinct import load_matched
+from moexray.studies.batch_counts import batch_counts, generated_lengths
 from moexray.studies.batch_groups import Grouping
-from moexray.studies.batch_pool import Pool
+from moexray.studies.batch_pool import Pool, pool_of
 from moexray.studies.batch_report import Batching
 from moexray.studies.batch_ways import Batches
 from moexray.studies.batching import study_batches
@@ -110,6 +113,24 @@ def test_every_way_has_an_interval_of_its_difference_from_random(of_example: Bat
         assert part.ci is not None
         assert part.difference_ci is not None
         assert part.difference_ci[0] < part.difference < part.difference_ci[1] < 0
+
+
+def test_what_random_batches_have_in_common_is_the_step() -> None:
+    """With each prompt's tokens in random order, batches read what load alone predicts, and signatures still help."""
+    signatures, trace = example()
+    pool = pool_of(signatures, generated_lengths(signatures), size=8, seed=0)
+    batch_counts(trace, (1,), on_block=pool.keep)
+    rng = np.random.default_rng(0)
+    mixed = replace(pool, chosen=np.stack([one[rng.permutation(len(one))] for one in pool.chosen]))
+    loads = signatures.take(pool.rows).loads("prompt").reshape(len(pool.rows), -1).astype(float)
+    loads /= np.linalg.norm(loads, axis=1, keepdims=True)
+    shares = pool.chosen.mean(axis=(0, 1))
+    alone = float(load_matched(shares, 8).mean())
+    in_step, apart = (Batches.of(one, signatures, size=8, seed=0) for one in (pool, mixed))
+    assert in_step.random.experts == pytest.approx(35.6, abs=0.1)
+    assert apart.random.experts == pytest.approx(alone, abs=0.25)
+    assert apart.random.experts == pytest.approx(37.9, abs=0.1)
+    assert apart.greedy(loads @ loads.T).experts - apart.random.experts == pytest.approx(-2.3, abs=0.2)
 
 
 def test_prefill_predicts_decoding_of_the_embedded_model(of_example: Batching) -> None:
