@@ -121,29 +121,39 @@ def test_uniform_routing_gives_the_closed_form_under_every_placement(tmp_path: P
         assert study.placements[name].moves.value == pytest.approx(0.75, abs=0.02), name
 
 
-def uniform_trace(path: Path, experts: np.ndarray, weights: np.ndarray | None = None) -> Signatures:
-    """Write a trace of these selections ``(prompts, tokens, layers, k)``, and return its signatures."""
+def uniform_trace(
+    path: Path,
+    experts: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    experts_of: tuple[int, ...] | None = None,
+) -> Signatures:
+    """Write a trace of these selections ``(prompts, tokens, layers, k)``, −1 for none, and return its signatures."""
     prompts, tokens, layers, k = experts.shape
     ids = np.repeat([f"p{i}" for i in range(prompts)], tokens * layers)
+    rows = [[one for one in row if one >= 0] for row in experts.reshape(-1, k).tolist()]
+    weighed = [[0.5] * len(row) for row in rows] if weights is None else weights.reshape(-1, k).tolist()
     columns = {
         "prompt": pa.array(ids.tolist()).dictionary_encode(),
         "position": pa.array(np.tile(np.repeat(np.arange(tokens), layers), prompts), pa.int32()),
         "token_id": pa.array(np.zeros(len(ids)), pa.int32()),
         "phase": pa.array(["prompt"] * len(ids)).dictionary_encode(),
         "layer": pa.array(np.tile(np.arange(layers), prompts * tokens), pa.int16()),
-        "experts": pa.array(experts.reshape(-1, k).tolist(), pa.list_(pa.int16())),
-        "gate_weights": pa.array(
-            (np.full(experts.shape, 0.5) if weights is None else weights).reshape(-1, k).tolist(),
-            pa.list_(pa.float32()),
-        ),
+        "experts": pa.array(rows, pa.list_(pa.int16())),
+        "gate_weights": pa.array(weighed, pa.list_(pa.float32())),
     }
     parquet.write_table(pa.table(columns), path)
     width = int(experts.max()) + 1
-    counts = np.zeros((prompts, 2, layers, width), dtype=np.uint16)
-    for layer in range(layers):
-        for prompt in range(prompts):
-            counts[prompt, 0, layer] = np.bincount(experts[prompt, :, layer].ravel(), minlength=width)
-    return made.signatures(counts=counts, tokens=(tokens, 0), layers=range(layers), top_k=k)
+    counts = np.zeros((prompts, 2, layers, width + 1), dtype=np.uint16)  # the last column takes what is no selection
+    np.add.at(counts[:, 0], (np.arange(prompts)[:, None, None, None], np.arange(layers)[:, None], experts), 1)
+    return made.signatures(
+        counts=counts[..., :width],
+        tokens=(tokens, 0),
+        layers=range(layers),
+        experts=width if experts_of is None else experts_of,
+        top_k=k,
+        meta={"router_may_drop": True} if (experts < 0).any() else None,
+    )
 
 
 def test_random_placements_of_example_data_touch_what_the_closed_form_says() -> None:
@@ -344,9 +354,34 @@ def test_layers_of_different_widths_and_k_are_placed_each_by_its_own(tmp_path: P
     assert all(1 <= score.devices_touched.value <= 2 for score in study.placements.values())
 
 
-def test_a_router_that_drops_tokens_is_scored_on_what_is_left() -> None:
-    study = place(made.signatures(40, drops=True), devices=2)
-    assert study.placements["eplb"].balancedness.value <= 1
+def test_layers_of_different_widths_are_scored_from_a_trace(tmp_path: Path) -> None:
+    """As if each of them were the whole model: the mean of two studies of one layer."""
+    rng = np.random.default_rng(0)
+    experts = np.stack([np.argsort(rng.random((40, 12, number)), axis=2)[..., :2] for number in (8, 16)], axis=2)
+    both = uniform_trace(tmp_path / "t.parquet", experts, experts_of=(8, 16))
+    found = place(both, devices=4, trace=Trace.open(tmp_path / "t.parquet", both), batch=4)
+    alone = []
+    for layer, number in enumerate((8, 16)):
+        path = tmp_path / f"{layer}.parquet"
+        one = uniform_trace(path, experts[:, :, [layer]], experts_of=(number,))
+        alone.append(place(one, devices=4, trace=Trace.open(path, one), batch=4))
+    for name in ("contiguous", "eplb", "coactivation", "categories"):
+        for key in ("balancedness", "balancedness_step", "devices_touched", "busiest", "remote"):
+            expected = np.mean([getattr(one.placements[name], key).value for one in alone])
+            assert getattr(found.placements[name], key).value == pytest.approx(expected), (name, key)
+
+
+def test_a_router_that_drops_tokens_is_scored_on_what_is_left(tmp_path: Path) -> None:
+    """A layer that drops a token sends it nowhere, and does not count for it."""
+    assert place(made.signatures(40, drops=True), devices=2).placements["eplb"].balancedness.value <= 1
+    rng = np.random.default_rng(0)
+    experts = np.argsort(rng.random((24, 10, 2, 8)), axis=3)[..., :2]
+    dropped = rng.random(experts.shape) < 0.3
+    signatures = uniform_trace(tmp_path / "t.parquet", np.where(dropped, -1, experts))
+    study = place(signatures, devices=8, trace=Trace.open(tmp_path / "t.parquet", signatures), batch=4)
+    scored = halves_of(signatures.prompts.categories, None, 0).scored
+    left = (~dropped[scored]).sum(axis=3)
+    assert study.placements["contiguous"].devices_touched.value == pytest.approx(left[left > 0].mean())
 
 
 def test_batches_that_are_too_large_have_a_note_instead(recorded: tuple[Signatures, Trace]) -> None:
