@@ -1,6 +1,7 @@
 """Where experts go: placements on devices, learnt on half of the prompts and scored on the other."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +94,9 @@ def place(
     batches = None if trace is None else notes.attempt("batch", lambda: task.batches(batch))
     scored = task.score([*there.values(), *(slots for *_, slots in drifting)], batches)
     scores: dict[str, PlacementScore | None] = dict.fromkeys(["contiguous", "round_robin", RANDOM, *placements])
-    scores |= _scores(task, there, scored, batches, notes)
-    scores[RANDOM] = notes.under("placements").attempt(RANDOM, lambda: _random_score(task, scored, batches))
+    steps = None if scored is None or batches is None else _Steps.of(scored, batches, signatures.shape[3])
+    scores |= _scores(task, there, scored, steps, notes)
+    scores[RANDOM] = notes.under("placements").attempt(RANDOM, lambda: _random_score(task, scored, steps))
     return PlacementStudy(
         model=None if (model := signatures.meta.get("model")) is None else str(model),
         tokens=tokens,
@@ -121,6 +123,20 @@ def place(
     )
 
 
+@dataclass(frozen=True)
+class _Steps:
+    """Batches, what their tokens select, and how many select each expert: see `expert_counts`."""
+
+    batches: Batches
+    selected: NDArray[np.int16]
+    counts: NDArray[np.float32]
+
+    @staticmethod
+    def of(scored: Scored, batches: Batches, experts: int) -> "_Steps":
+        selected = scored.of_batches(batches)
+        return _Steps(batches, selected, expert_counts(selected, experts))
+
+
 def _map_of(name: str, placements: Mapping[str, Slots | None], layout: DeviceLayout, notes: Notes) -> PlacementMap:
     if name == RANDOM:
         message = f"`placement` is random, of which {DRAWS} are drawn: name one of {', '.join(placements)}"
@@ -140,18 +156,16 @@ def _map_of(name: str, placements: Mapping[str, Slots | None], layout: DeviceLay
 
 
 def _scores(
-    task: Task, placements: Mapping[str, Slots], scored: Scored | None, batches: Batches | None, notes: Notes
+    task: Task, placements: Mapping[str, Slots], scored: Scored | None, steps: _Steps | None, notes: Notes
 ) -> dict[str, PlacementScore]:
     nodes = task.layout.nodes
-    steps: dict[str, tuple[Measure, Measure]] = {}
-    if scored is not None and batches is not None:
-        selected = scored.of_batches(batches)
-        counts = expert_counts(selected, task.signatures.shape[3])
+    of_steps: dict[str, list[Measure]] = {}
+    if steps is not None:
         for name, slots in placements.items():
-            found = batch_loads(selected, counts, slots, rng=np.random.default_rng([task.seed, 4]))
+            found = batch_loads(steps.selected, steps.counts, slots, rng=np.random.default_rng([task.seed, 4]))
             values = (found.balancedness, found.busiest)
-            steps[name] = batch_measure(values[0], batches, task.halves), batch_measure(values[1], batches, task.halves)
-        if not task.cells.too_few and any(measure.ci is None for pair in steps.values() for measure in pair):
+            of_steps[name] = [batch_measure(one, steps.batches, task.halves) for one in values]
+        if not task.cells.too_few and any(measure.ci is None for pair in of_steps.values() for measure in pair):
             notes.add(
                 "batch", "hardly any batch is without each unit, so batches have no interval: use a smaller `batch`"
             )
@@ -161,7 +175,7 @@ def _scores(
         notes.add("moves", "there is one MoE layer only")
     scores = {}
     for place, (name, slots) in enumerate(placements.items()):
-        balancedness, busiest = steps.get(name, (None, None))
+        balancedness, busiest = of_steps.get(name, (None, None))
         traffic: dict[str, Measure | None] = dict.fromkeys(("devices_touched", "moves", "remote"))
         if scored is not None:
             traffic = traffic_measures(task.cells, scored.traffic, place, nodes=nodes)
@@ -172,7 +186,7 @@ def _scores(
     return scores
 
 
-def _random_score(task: Task, scored: Scored | None, batches: Batches | None) -> PlacementScore:
+def _random_score(task: Task, scored: Scored | None, steps: _Steps | None) -> PlacementScore:
     layout = task.layout
     if not layout.even:
         raise NotComputable(layout.uneven)
@@ -182,9 +196,8 @@ def _random_score(task: Task, scored: Scored | None, batches: Batches | None) ->
         return PlacementScore(balanced, None, None, None, None, None)
     traffic = drawn_traffic(device, scored.kept[0], None if scored.tops is None else scored.tops[0])
     step = busiest = on_nodes = None
-    if batches is not None:
-        counts = expert_counts(scored.of_batches(batches), task.signatures.shape[3])
-        step, busiest = map(drawn_measure, drawn_batch_loads(device, counts))
+    if steps is not None:
+        step, busiest = map(drawn_measure, drawn_batch_loads(device, steps.counts))
     if layout.nodes > 1:
         of_device = layout.devices // layout.nodes
         node = np.where(device < 0, -1, device // of_device)
