@@ -179,8 +179,11 @@ class Batches:
             some = prompts[blocks == block]
             return self._mean(selected - self.chosen[some].sum(axis=0), len(prompts) - len(some))
 
-        left_out = np.array([without(block) for block in range(len(self.units))])
-        return Mean(self._mean(selected, len(prompts)), left_out)
+        everything = self._mean(selected, len(prompts))
+        left_out = np.full(len(self.units), everything)
+        for block in np.unique(blocks).tolist():
+            left_out[block] = without(block)
+        return Mean(everything, left_out)
 
     def _mean(self, selected: NDArray[np.int64], prompts: int) -> float:
         if prompts < self.size:
