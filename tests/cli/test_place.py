@@ -8,9 +8,16 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
+from moexray.cli.place import Server
+from moexray.studies.placement_files import FORMATS
+
 from .. import made
 
 Run = Callable[..., CompletedProcess[str]]
+
+
+def test_every_format_can_be_asked_for() -> None:
+    assert [one.value for one in Server] == list(FORMATS)
 
 
 @pytest.fixture
