@@ -12,7 +12,7 @@ import moexray
 PACKAGE = Path(moexray.__file__).parent
 # Each part may import those that stand after it.
 ORDER = (
-    *("__main__", "cli", "views", "claims", "studies", "stats", "recording", "engines"),
+    *("__main__", "cli", "views", "claims", "interventions", "studies", "stats", "recording", "engines"),
     *("examples", "merging", "trace", "signatures"),
     *("frames", "conservation", "trace_weights", "trace_file", "signatures_file", "counts", "stored_members"),
     *("corpus_counts", "counts_rows", "prompt_table"),
@@ -35,8 +35,8 @@ ORDER = (
 )
 # Parts that know nothing of others, though the order would let them.
 APART = {
-    "views": {"recording", "engines", "prompts"},
-    "claims": {"recording", "engines", "prompts"},
+    "views": {"interventions", "recording", "engines", "prompts"},
+    "claims": {"interventions", "recording", "engines", "prompts"},
     "studies": {"recording", "engines", "prompts"},
     "recording": {"studies", "stats"},
     "stats": set(ORDER) - {"stats", "errors"},

@@ -25,6 +25,7 @@ COMMANDS = {
     "batch": "Count the distinct experts that a decoding step reads, by the size of the batch, from a trace.",
     "coverage": "Find the experts that prompts seldom reach, and whether other prompts would rank experts alike.",
     "cache": "Say how much expert memory buys how few misses, by capacity and policy of a cache, from a trace.",
+    "budget": "Measure what fewer experts a token cost a model, in loss, changed text and time, by running it.",
     "compare": "Compare the routing of two models, checkpoints or precisions on the same prompts, layer by layer.",
     "power": "Find how many prompts, groups or tokens a study needs to tell categories apart, by simulation.",
     "place": "Compare placements of experts on devices, by load and by traffic, and write one for a server.",

@@ -152,6 +152,8 @@ def described(rule: Rule) -> dict[str, Any]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             values[name] = {str(layer): [int(one) for one in experts] for layer, experts in value.items()}
+        elif isinstance(value, tuple):
+            values[name] = [list(one) if isinstance(one, tuple) else one for one in value]
     return {"rule": type(rule).__name__, **values}
 
 

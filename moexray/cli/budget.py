@@ -1,0 +1,173 @@
+"""`moexray budget`."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from moexray.cli.options import (
+    ANALYSIS,
+    CategoryColumnOption,
+    GroupColumnOption,
+    IdColumnOption,
+    JsonOption,
+    OutputColumnOption,
+    PromptsOption,
+    SeedOption,
+    SplitOption,
+    TextColumnOption,
+)
+from moexray.cli.workloads import FigureOption, whole_numbers
+from moexray.files import check_writable
+
+_MODEL = "Model"
+
+
+class NormalisationName(StrEnum):
+    """How the experts that are left are weighed."""
+
+    native = "native"
+    kept = "kept"
+    rescaled = "rescaled"
+
+
+def budget(
+    model: Annotated[
+        str,
+        typer.Argument(help="Hugging Face id, local folder, or `scale`: the small model that comes with moexray."),
+    ],
+    *,
+    prompts: PromptsOption = None,
+    text_column: TextColumnOption = None,
+    category_column: CategoryColumnOption = None,
+    id_column: IdColumnOption = None,
+    group_column: GroupColumnOption = None,
+    output_column: OutputColumnOption = None,
+    split: SplitOption = None,
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="Ways to keep fewer experts, with commas: k (those of greatest weight), top-p (a share of the gate "
+            "weight), skip (those near the greatest weight), entropy (more where the router is undecided), layers "
+            "(numbers that differ by layer), random (the control).",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = "k,top-p,skip,entropy,layers,random",
+    keep: Annotated[
+        str, typer.Option(help="Shares of the experts to keep, in percent, with commas.", rich_help_panel=ANALYSIS)
+    ] = "75,50,25",
+    normalisation: Annotated[
+        NormalisationName,
+        typer.Option(
+            help="Weights of the experts that are left: native (as the model weighs fewer), kept (as they were), "
+            "rescaled (to the sum of all).",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = NormalisationName.native,
+    new_tokens: Annotated[
+        int, typer.Option(min=0, help="Tokens to generate after each prompt; 0 for none.", rich_help_panel=ANALYSIS)
+    ] = 8,
+    batches: Annotated[
+        str,
+        typer.Option(help="Prompts of the batches that are timed, with commas; none.", rich_help_panel=ANALYSIS),
+    ] = "1,8",
+    turns: Annotated[int, typer.Option(min=1, help="How often each batch is timed.", rich_help_panel=ANALYSIS)] = 2,
+    layer_prompts: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Prompts on which each layer is measured alone, for `layers`.", rich_help_panel=ANALYSIS
+        ),
+    ] = 12,
+    engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=_MODEL)] = "transformers",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="float64, float32, bfloat16 or float16; by default the checkpoint's own.", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
+    ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="Folder or hub id of a peft adapter to apply to the model.", rich_help_panel=_MODEL),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=_MODEL)
+    ] = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Run the Python code that comes with a checkpoint.", rich_help_panel=_MODEL
+        ),
+    ] = False,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens that run together, padding included; by default what memory holds.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    figure: FigureOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure what fewer experts a token cost a model, in loss, changed text and time, by running it.
+
+    Example: moexray budget scale --prompts prompts/ --keep 50
+    """
+    shares = [float(one) for one in whole_numbers(keep, option="--keep")]
+    sizes = () if batches.strip() == "none" else whole_numbers(batches, option="--batches")
+    if figure is not None:
+        check_writable(figure)
+    from moexray.cli.progress import step_progress
+    from moexray.cli.render import print_page, print_result, say
+    from moexray.engines.engine import open_engine
+    from moexray.interventions.budget import BudgetOptions, measure_budget
+    from moexray.prompts import bundled_prompts, read_prompts
+    from moexray.views.tables.budget import budget_page
+
+    options = BudgetOptions(
+        policies=[one.strip() for one in policy.split(",")],
+        keep=shares,
+        normalisation=normalisation.value,
+        new_tokens=new_tokens,
+        batches=sizes,
+        turns=turns,
+        layer_prompts=layer_prompts,
+        batch_tokens=batch_tokens,
+        seed=seed,
+    )
+    reading = {
+        "text_column": text_column,
+        "category_column": category_column,
+        "id_column": id_column,
+        "group_column": group_column,
+        "output_column": output_column,
+        "split": split,
+    }
+    read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
+    named: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "adapter": adapter}
+    named |= {"raw": raw, "trust_remote_code": trust_remote_code}
+    given = {name: value for name, value in named.items() if value not in (None, False)}
+    with step_progress() as on_step:
+        on_step(f"loading {model}")
+        with open_engine(engine, model, **given) as opened:
+            found = measure_budget(opened, read, options, on_step=on_step)
+    if figure is not None:
+        from moexray.views.figures.budget import budget as draw
+        from moexray.views.figures.style import save_figure
+
+        save_figure(draw(found), figure)
+        say(f"wrote {figure}", err=True)
+    if json:
+        print_result(found)
+    else:
+        print_page(budget_page(found))

@@ -1,0 +1,55 @@
+"""What fewer experts cost: the loss that each policy adds, against the experts that a token has."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from moexray.errors import FigureError
+from moexray.formats import count
+from moexray.stats.pairs.summaries import Interval
+from moexray.studies.budget import ALL, Budget
+from moexray.views.figures.style import COLOURS, figure_style, set_title, shown_name
+
+_MARKERS = "osD^vP"
+
+
+def budget(result: Budget, ax: Axes | None = None) -> Axes:
+    """Draw the loss that each policy adds against the mean number of experts, on logarithmic loss.
+
+    Parameters
+    ----------
+    result
+        Its policies are drawn with their 95 % intervals.
+    ax
+        Axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    FigureError
+        If no policy adds any loss that a logarithm can show.
+    """
+    names = list(dict.fromkeys(one.policy for one in result.policies))
+    points: dict[str, list[tuple[float, float, Interval | None]]] = {name: [] for name in names}
+    for one in sorted(result.policies, key=lambda one: one.mean_k):
+        change = one.loss[ALL]
+        if change.mean is not None and change.mean > 0:
+            points[one.policy].append((one.mean_k, change.mean, change.ci))
+    if not any(points.values()):
+        message = "no figure of a budget: no policy adds to the loss"
+        raise FigureError(message)
+    with figure_style():
+        axes = ax or Figure(figsize=(4.6, 3.3), layout="constrained").subplots()
+        model = shown_name(result.model or "unknown model")
+        set_title(axes, f"What fewer experts cost\n{model}, {count(result.scored, 'prompt')}", own_figure=ax is None)
+        for place, name in enumerate(names):
+            if not points[name]:
+                continue
+            colour = "0.45" if name == "random" else COLOURS[place % len(COLOURS)]
+            experts, losses = [point[0] for point in points[name]], [point[1] for point in points[name]]
+            axes.plot(experts, losses, color=colour, marker=_MARKERS[place % 6], markersize=4, linewidth=1, label=name)
+            for mean_k, _, ci in points[name]:
+                if ci is not None and ci[0] > 0:
+                    axes.plot([mean_k, mean_k], ci, color=colour, linewidth=0.8)
+        axes.set_yscale("log")
+        axes.set(xlabel="mean experts of a token", ylabel="loss added, nats a token")
+        axes.legend(fontsize=8)
+        return axes
