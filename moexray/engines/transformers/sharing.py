@@ -19,6 +19,8 @@ ALONE = -1
 
 # Models whose prompts run one by one for what their code does, though their configuration does not show it.
 NAMED = {"granitemoe_swa": "its sliding attention makes padding, and then every token, not a number"}
+# Models that scale attention by a token's slot, padding counted, in slots beyond the number of this setting.
+_SCALED_BEYOND = {"inkling_text": "log_scaling_n_floor"}
 # Kinds of layers that are tested to give a prompt the same beside others. Any other kind may not.
 _TESTED = frozenset(
     {
@@ -130,8 +132,8 @@ def sharing_of(config: Any) -> Sharing:
     kinds = layer_kinds(text)
     limits: dict[str, Any] = {}
     reasons: list[str] = []
-    if value(text, "attn_temperature_tuning") and (scale := greatest(text, "floor_scale")) is not None:
-        limits["slots"] = scale - 1
+    if (slots := _unscaled_slots(text)) is not None:
+        limits["slots"] = slots
         reasons.append("its attention counts padding as tokens where it scales by length")
     if "minimax_m3_sparse" in kinds:
         kinds.discard("minimax_m3_sparse")
@@ -146,6 +148,14 @@ def sharing_of(config: Any) -> Sharing:
         reasons.append("a batch with one long prompt gets the long factors of its rotary positions (longrope)")
     alone = NAMED.get(str(value(config, "model_type")), "") or _untested(kinds)
     return Sharing(alone, **limits, reason=alone or "; ".join(reasons))
+
+
+def _unscaled_slots(text: Any) -> int | None:
+    """Return how many slots attention leaves as they are before it scales by slot; None where it does not."""
+    if value(text, "attn_temperature_tuning") and (scale := greatest(text, "floor_scale")) is not None:
+        return scale - 1
+    setting = _SCALED_BEYOND.get(str(value(text, "model_type")))
+    return None if setting is None else greatest(text, setting)
 
 
 def _turns(text: Any) -> tuple[int, ...]:

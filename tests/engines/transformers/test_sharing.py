@@ -93,6 +93,14 @@ def test_attention_that_scales_by_slot_lets_prompts_share_before_it_scales() -> 
     assert groups(off, [10, 9, 16, 6], 7) == [0] * 4
 
 
+def test_attention_that_scales_beyond_a_number_of_slots_lets_prompts_share_up_to_it() -> None:
+    """Inkling scales by 1 + a log(slots / floor), which is 1 up to the floor; it is no default, and released so."""
+    config = CONFIG_MAPPING["inkling_mm_model"](text_config={"log_scaling_n_floor": 16})
+    assert groups(config, [10, 11, 17, 12], 6) == [0, 0, ALONE, ALONE]  # 11 and 5 more of those written: 16 slots
+    assert "scales by length" in sharing_of(config).reason
+    assert groups(CONFIG_MAPPING["inkling_mm_model"](), [10, 200000], 6) == [0, 0]
+
+
 def test_sparse_blocks_let_prompts_share_within_the_first_block() -> None:
     kinds = ["full_attention", "minimax_m3_sparse"] * 2
     config = CONFIG_MAPPING["minimax_m3_vl"](
