@@ -231,7 +231,7 @@ def model_types(folder: str) -> list[str]:
 def tiny_config(model_type: str, **sizes: Any) -> PreTrainedConfig:
     """Return the configuration of an architecture at its least size, but for the `sizes` given."""
     kind = CONFIG_MAPPING[model_type]
-    return kind(**_merged(_merged(_small(kind), OVERRIDES.get(model_type, {})), sizes))
+    return kind(**merged(merged(small_sizes(kind), OVERRIDES.get(model_type, {})), sizes))
 
 
 def released_choice(model_type: str) -> dict[str, Any]:
@@ -254,11 +254,16 @@ def released_choice(model_type: str) -> dict[str, Any]:
 
 
 def tiny_model(model_type: str, dtype: torch.dtype | None = None, **sizes: Any) -> PreTrainedModel:
+    """Return an architecture's model at its least size, but for the `sizes` given."""
+    return model_of(tiny_config(model_type, **sizes), dtype)
+
+
+def model_of(config: PreTrainedConfig, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """Return random weights large enough that tokens scatter over experts and that attention matters."""
     torch.manual_seed(20260311)
     if dtype is None:
-        dtype = torch.float32 if model_type in FLOAT32 else torch.float64
-    model = model_class(model_type).from_config(tiny_config(model_type, **sizes), dtype=dtype).eval()
+        dtype = torch.float32 if config.model_type in FLOAT32 else torch.float64
+    model = model_class(config.model_type).from_config(config, dtype=dtype).eval()
     if dtype == torch.float64:
         model.set_experts_implementation("eager")  # torch's grouped product refuses float64
     with torch.no_grad():
@@ -276,7 +281,8 @@ def tiny_model(model_type: str, dtype: torch.dtype | None = None, **sizes: Any) 
     return model
 
 
-def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
+def small_sizes(kind: type[PreTrainedConfig]) -> dict[str, Any]:
+    """Return those of `SMALL` that a class of configurations has, under the names it knows."""
     names = {field.name for field in dataclasses.fields(kind)}
     aliases = kind.attribute_map
     small = {name: value for name, value in SMALL.items() if name in names or name in aliases}
@@ -293,17 +299,18 @@ def _parts(kind: type[PreTrainedConfig]) -> dict[str, dict[str, Any]]:
     parts = {}
     for name, part in {**(kind.sub_configs or {}), **(getattr(kind, "sub_configs_defaults", None) or {})}.items():
         if isinstance(part, type) and part is not AutoConfig:
-            parts[name] = _small(part)
+            parts[name] = small_sizes(part)
         elif getattr(part, "model_type", None) and not isinstance(part, type):
-            parts[name] = {"model_type": part.model_type, **_small(CONFIG_MAPPING[part.model_type])}
+            parts[name] = {"model_type": part.model_type, **small_sizes(CONFIG_MAPPING[part.model_type])}
     return parts
 
 
-def _merged(small: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(small)
+def merged(small: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return `small` with the values of `own`, which go first, nested configurations value by value."""
+    result = dict(small)
     for name, value in own.items():
-        if isinstance(value, dict) and isinstance(merged.get(name), dict) and name.endswith("_config"):
-            merged[name] = _merged(merged[name], value)
+        if isinstance(value, dict) and isinstance(result.get(name), dict) and name.endswith("_config"):
+            result[name] = merged(result[name], value)
         else:
-            merged[name] = value
-    return merged
+            result[name] = value
+    return result

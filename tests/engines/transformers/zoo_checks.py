@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.sharing import sharing_of
+from moexray.engines.transformers.sharing import ALONE, sharing_of
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.batches import plan_batches
@@ -58,15 +58,21 @@ def record(model: PreTrainedModel, batch_size: int) -> tuple[RouterLayout, list[
     return engine.layout, [one for batch in batches for one in routed(engine, batch, generation, want={"weights"})]
 
 
-def record_long(model: PreTrainedModel) -> list[RoutedSequence]:
-    """Run `LONG_TEXTS` with many new tokens, those together that the engine lets share a batch, in their order."""
+def record_long(
+    model: PreTrainedModel,
+    texts: Sequence[str] = LONG_TEXTS,
+    *,
+    new_tokens: int = MANY_NEW_TOKENS,
+    alone: bool = False,
+) -> list[RoutedSequence]:
+    """Run texts, those together that the engine lets share a batch, or each `alone`; they return in their order."""
     engine = TransformersEngine(LoadedModel("tiny", model, letters()))
-    prompts = [Prompt(text, category="c", id=str(place)) for place, text in enumerate(LONG_TEXTS)]
+    prompts = [Prompt(text, category="c", id=str(place)) for place, text in enumerate(texts)]
     # A cache that drops tokens later on has no counterpart in one pass.
     written = sharing_of(model.config).written
-    generation = Generation(MANY_NEW_TOKENS if written is None else written + 1)
+    generation = Generation(new_tokens if written is None else min(new_tokens, written + 1))
     lengths = engine.lengths(prompts, generation)
-    groups = engine.groups(lengths, generation)
+    groups = np.full(len(prompts), ALONE) if alone else engine.groups(lengths, generation)
     found: dict[int, RoutedSequence] = {}
     for batch in plan_batches(lengths, generation.max_new_tokens, max(engine.budget(), 1000), groups=groups):
         sequences = routed(engine, [prompts[place] for place in batch], generation)
@@ -163,17 +169,30 @@ def routers_say(model: PreTrainedModel, ids: Sequence[int]) -> list[tuple[NDArra
 
         return hook
 
-    rules = {path: RULES.get(type(module).__name__, returned) for path, module in model.named_modules()}
-    handles = [
-        module.register_forward_hook(note(path, rules[path]))
-        for path, module in model.named_modules()
-        if re.search(r"(Router|Gate|TopKGating)$", type(module).__name__) and "self_attention" not in path
-    ]
+    rules = _rules(model)
+    handles = [module.register_forward_hook(note(path, rules[path])) for path, module in routers_of(model)]
     logits(model, ids)
     for handle in handles:
         handle.remove()
     joined = [[torch.cat(parts, dim=1) for parts in zip(*runs, strict=True)] for runs in said.values()]
     return [(selected.numpy(), weights.double().numpy()) for selected, weights in joined]
+
+
+def routers_of(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
+    """Return the modules that are called a router or a gate, and their names."""
+    return [
+        (path, module)
+        for path, module in model.named_modules()
+        if re.search(r"(Router|Gate|TopKGating)$", type(module).__name__) and "self_attention" not in path
+    ]
+
+
+def _rules(model: PreTrainedModel) -> dict[str, Rule]:
+    rules = {path: RULES.get(type(module).__name__, returned) for path, module in model.named_modules()}
+    for path, module in model.named_modules():
+        if type(module).__name__ == "DbrxFFN":  # its router does not know k
+            rules[f"{path}.router"] = greatest(constant(int(module.top_k)), lambda output: output, softmax)
+    return rules
 
 
 def returned(_module: nn.Module, output: Any) -> tuple[Tensor, Tensor] | None:
@@ -193,6 +212,11 @@ def greatest(k_of: Callable[[Any], int], logits_of: Callable[[Any], Tensor], wei
     return rule
 
 
+def constant(k: int) -> Callable[[Any], int]:
+    """Return a k that no router knows."""
+    return lambda _router: k
+
+
 def softmax(logits: Tensor) -> Tensor:
     """Return weights that sum to one."""
     return logits.softmax(-1)
@@ -207,7 +231,6 @@ def zaya(module: Any, output: Any) -> tuple[Tensor, Tensor]:
 
 
 RULES: dict[str, Rule] = {
-    "DbrxRouter": greatest(lambda _router: 2, lambda output: output, softmax),
     "JetMoeTopKGating": greatest(lambda router: router.top_k, lambda output: output[4], softmax),
     "Llama4Router": greatest(lambda router: router.top_k, lambda output: output[1], torch.sigmoid),
     "ZayaRouter": zaya,
