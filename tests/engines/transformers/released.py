@@ -94,7 +94,7 @@ def released_config(model_type: str) -> PreTrainedConfig:
 
 def _widths(sizes: dict[str, Any], depth: int) -> dict[str, Any]:
     """Return these sizes without those that a released model has itself, at this depth."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, size in sizes.items():
         if isinstance(size, dict) and name.endswith("_config"):
             found[name] = _widths(size, depth)
@@ -116,13 +116,12 @@ def _bitten(values: dict[str, Any], text: PreTrainedConfig) -> dict[str, Any]:
 
 def _cut(name: str, value: Any) -> Any:
     if isinstance(value, dict):
-        value = {key: _cut(key, one) for key, one in value.items()}
-        if "long_factor" in value:
-            value["original_max_position_embeddings"] = LONGROPE_TURN
-        if "llama_4_scaling_beta" in value:
-            value["original_max_position_embeddings"] = SCALED_LENGTH
-    elif name == "eos_token_id":
-        value = [one + VOCABULARY for one in value] if isinstance(value, list) else value + VOCABULARY
-    elif isinstance(value, int) and name in BITES:
-        value = min(value, BITES[name])
-    return value
+        cut = {key: _cut(key, one) for key, one in value.items()}
+        if "long_factor" in cut:
+            cut["original_max_position_embeddings"] = LONGROPE_TURN
+        if "llama_4_scaling_beta" in cut:
+            cut["original_max_position_embeddings"] = SCALED_LENGTH
+        return cut
+    if name == "eos_token_id":
+        return [one + VOCABULARY for one in value] if isinstance(value, list) else value + VOCABULARY
+    return min(value, BITES[name]) if isinstance(value, int) and name in BITES else value
