@@ -151,7 +151,7 @@ def uniform(k: NDArray[np.floating | np.integer], experts: NDArray[np.integer], 
     Examples
     --------
     >>> uniform(np.array([8, 8]), np.array([128, 256]), 16).round(1)
-    array([ 82.4, 101.9])
+    array([ 82.4, 102. ])
     """
     return np.asarray(experts * (1 - (1 - k / experts) ** size))
 
