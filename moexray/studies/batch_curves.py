@@ -154,14 +154,15 @@ def _curves(
     observed = np.array([one.observed for one in left_out]).reshape(shape)
     matched = np.array([one.load_matched for one in left_out]).reshape(shape)
 
-    def parts(pick: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Curve:
+    def parts(pick: Callable[[NDArray[Any]], Any]) -> Curve:
         """Return the curve of one layer, or of their mean: `pick` goes from ``(…, layers)`` to ``(…,)``."""
+        most = float(pick(signatures.experts))
         return Curve(
             sizes=sizes,
             observed=values(pick(found.observed)),
-            observed_ci=intervals(units, pick(found.observed), pick(observed)),
+            observed_ci=intervals(units, pick(found.observed), pick(observed), most=most),
             load_matched=values(pick(found.load_matched)),
-            load_matched_ci=intervals(units, pick(found.load_matched), pick(matched)),
+            load_matched_ci=intervals(units, pick(found.load_matched), pick(matched), most=most),
             uniform=values(pick(found.uniform)),
         )
 
@@ -188,8 +189,10 @@ def values(numbers: NDArray[np.float64]) -> Values:
     return tuple(float(one) if np.isfinite(one) else None for one in numbers)
 
 
-def intervals(units: UnitBlocks, estimates: NDArray[np.float64], left_out: NDArray[np.float64]) -> Intervals:
-    """Return an interval for each size; None where there is no estimate, or none without some block."""
+def intervals(
+    units: UnitBlocks, estimates: NDArray[np.float64], left_out: NDArray[np.float64], *, most: float | None = None
+) -> Intervals:
+    """Return an interval for each size, within 0 to `most`; None where there is none with all units, or without some."""
     if not len(left_out):
         return (None,) * len(estimates)
-    return units.intervals(estimates, left_out)
+    return units.intervals(estimates, left_out, bounds=None if most is None else (0.0, most))

@@ -100,29 +100,33 @@ def grouping(
         "oracle": lambda: batches.greedy(batches.shared.sum(axis=0)),
     }
     parts: dict[str, Grouped | None] = {}
+    bounds = (0.0, float(signatures.experts.mean()))
     for name, mean in ways.items():
         try:
-            parts[name] = _grouped(batches, mean())
+            parts[name] = _grouped(batches, mean(), bounds)
         except NotComputable as reason:
             note(f"grouping.{name}", str(reason))
             parts[name] = None
     random, k = batches.random, pool.chosen.sum(axis=3).mean(axis=(0, 1))
+    of_random = batches.units.interval(random.experts, random.without, bounds=bounds)
     return Grouping(
         size=batches.size,
         prompts=len(pool.rows),
         steps=len(pool.steps),
         uniform=float(uniform(k, signatures.experts, batches.size).mean()),
-        random=Grouped(random.experts, batches.units.interval(random.experts, random.without), None, None),
+        random=Grouped(
+            random.experts, batches.units.interval(random.experts, random.without, bounds=bounds), None, None
+        ),
         **parts,
     )
 
 
-def _grouped(batches: Batches, mean: Mean) -> Grouped:
+def _grouped(batches: Batches, mean: Mean, bounds: tuple[float, float]) -> Grouped:
     random = batches.random if mean.random is None else mean.random
     difference = mean.experts - random.experts
     return Grouped(
         experts=mean.experts,
-        ci=batches.units.interval(mean.experts, mean.without),
+        ci=batches.units.interval(mean.experts, mean.without, bounds=bounds),
         difference=difference,
         difference_ci=batches.units.interval(difference, mean.without - random.without),
     )

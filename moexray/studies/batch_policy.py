@@ -122,7 +122,7 @@ def batch_policy(pool: Pool, batches: Batches, signatures: Signatures, *, k0: in
         sizes=sizes,
         model=values(model),
         distinct=values(distinct),
-        distinct_ci=units.intervals(distinct, left_out),
+        distinct_ci=units.intervals(distinct, left_out, bounds=(0.0, float(signatures.experts.mean()))),
         difference=values(distinct - model),
         difference_ci=units.intervals(distinct - model, left_out - own),
         experts=values(drawn[:, 0]),

@@ -148,12 +148,13 @@ def _bytes(
 ) -> BatchBytes:
     each, found = np.array(of_expert, dtype=np.float64), decode.found
     sizes = decode.mean.sizes
+    total = sum(one * int(experts) for one, experts in zip(of_expert, trace.signatures.experts, strict=True))
     return BatchBytes(
         expert=of_expert,
-        all=sum(one * int(experts) for one, experts in zip(of_expert, trace.signatures.experts, strict=True)),
+        all=total,
         sizes=sizes,
         decode=values(found.observed @ each),
-        decode_ci=intervals(units, found.observed @ each, decode.without @ each),
+        decode_ci=intervals(units, found.observed @ each, decode.without @ each, most=total),
         load_matched=values(found.load_matched @ each),
         uniform=values(found.uniform @ each),
         prefill=(None,) * len(sizes) if chunks is None else values(chunks.found.observed @ each),

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError, NotComputable
 from moexray.signatures import Signatures
+from moexray.stats.inference.intervals import clipped
 from moexray.stats.workloads.coverage import (
     below_in_subsets,
     expected_below,
@@ -157,7 +158,7 @@ def _most_used(counts: CoverageCounts, signatures: Signatures) -> MostUsed:
 
         share.append(of(scored))
         same.append(of(counts.learnt))
-        ci.append(halves.interval(of, counts.scored.astype(np.float64)))
+        ci.append(clipped(halves.interval(of, counts.scored.astype(np.float64)), (0.0, 1.0)))
     return MostUsed(
         numbers=numbers,
         share=tuple(share),

@@ -117,4 +117,4 @@ def _mean(
         return Correlation(None, None)
     with np.errstate(divide="ignore", invalid="ignore"):
         left_out = without / number_without
-    return Correlation(total / number, units.interval(total / number, left_out))
+    return Correlation(total / number, units.interval(total / number, left_out, bounds=(-1.0, 1.0)))

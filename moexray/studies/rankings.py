@@ -109,7 +109,8 @@ def stability(counts: CoverageCounts, signatures: Signatures, *, seed: int) -> t
     means, left_out = found.mean(axis=1), without.mean(axis=2)
     halves, same, other = means.tolist()
     gap = means[1] - means[2]
-    intervals = counts.units.intervals(np.append(means, gap), np.c_[left_out, left_out[:, 1] - left_out[:, 2]])
+    intervals = counts.units.intervals(means, left_out, bounds=(0.0, 1.0))
+    of_gap = counts.units.interval(float(gap), left_out[:, 1] - left_out[:, 2], bounds=(-1.0, 1.0))
     chances = [chance_overlap(int(experts), int(size)) for experts, size in zip(signatures.experts, sizes, strict=True)]
     layers = (
         LayerOverlap(
@@ -134,7 +135,7 @@ def stability(counts: CoverageCounts, signatures: Signatures, *, seed: int) -> t
         other_category=None if why else other,
         other_category_ci=intervals[2],
         difference=None if why else same - other,
-        difference_ci=intervals[3],
+        difference_ci=of_gap,
         chance=float(np.mean([chance for chance, _ in chances])),
         layers=tuple(layers),
     ), why

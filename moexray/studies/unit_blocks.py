@@ -41,7 +41,9 @@ class UnitBlocks:
         """Whether every stratum has enough blocks for an interval."""
         return len(self) > 0 and bool(np.bincount(self.strata)[self.strata].min() >= _LEAST)
 
-    def interval(self, estimate: float, left_out: NDArray[np.float64]) -> tuple[float, float] | None:
+    def interval(
+        self, estimate: float, left_out: NDArray[np.float64], *, bounds: tuple[float, float] | None = None
+    ) -> tuple[float, float] | None:
         """95 % interval of one statistic; see `intervals`.
 
         Parameters
@@ -50,11 +52,17 @@ class UnitBlocks:
             The statistic over all prompts.
         left_out
             The statistic without each block ``(blocks,)``.
+        bounds
+            The range of the statistic, if it has one.
         """
-        return self.intervals(np.array([estimate]), left_out[:, None])[0]
+        return self.intervals(np.array([estimate]), left_out[:, None], bounds=bounds)[0]
 
     def intervals(
-        self, estimates: NDArray[np.float64], left_out: NDArray[np.float64]
+        self,
+        estimates: NDArray[np.float64],
+        left_out: NDArray[np.float64],
+        *,
+        bounds: tuple[float, float] | None = None,
     ) -> tuple[tuple[float, float] | None, ...]:
         """95 % jackknife intervals of statistics that pool the prompts of all strata.
 
@@ -68,6 +76,8 @@ class UnitBlocks:
             The statistics over all prompts ``(statistics,)``.
         left_out
             The statistics without each block ``(blocks, statistics)``.
+        bounds
+            The range of the statistics, which intervals are clipped to.
 
         Returns
         -------
@@ -88,7 +98,11 @@ class UnitBlocks:
         total, squares = variances.sum(axis=0), (variances**2 / (sizes - 1)).sum(axis=0)
         freedom = np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0)
         half = np.where(total > 0, stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total), 0.0)
-        ends = zip((estimates - half).tolist(), (estimates + half).tolist(), known.tolist(), strict=True)
+        lows, highs = estimates - half, estimates + half
+        if bounds is not None:  # rounding can leave an estimate outside of its range, and never outside of its interval
+            lows = np.minimum(np.maximum(lows, bounds[0]), estimates)
+            highs = np.maximum(np.minimum(highs, bounds[1]), estimates)
+        ends = zip(lows.tolist(), highs.tolist(), known.tolist(), strict=True)
         return tuple((low, high) if is_known else None for low, high, is_known in ends)
 
 

@@ -50,3 +50,12 @@ def test_a_category_of_two_units_allows_no_interval() -> None:
     found = unit_blocks(["a"] * 8 + ["b"] * 2, None)
     assert found.interval(1.0, np.ones(10)) is None
     assert not found.can_be_left_out
+
+
+def test_an_interval_stays_in_the_range_of_its_statistic_and_holds_the_estimate() -> None:
+    found = unit_blocks(["a"] * 6, None)
+    left_out = np.array([0.8, 1.0, 1.0, 1.0, 1.0, 1.0])
+    low, high = found.interval(0.99, left_out, bounds=(0.0, 1.0)) or (0.0, 0.0)
+    assert low < 0.9
+    assert high == 1.0
+    assert found.interval(1 + 1e-16, np.ones(6), bounds=(0.0, 1.0)) == (1 + 1e-16, 1 + 1e-16)
