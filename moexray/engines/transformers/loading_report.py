@@ -34,7 +34,7 @@ _FURTHER_TOKENS = re.compile(r"\.(eh_proj|enorm|hnorm|shared_head|embed_tokens|m
 _BESIDE = re.compile(
     r"(^|\.)(score|scores|classifier|classification_head|qa_outputs|summary|cls|pooler|(v|value|reward|rm|regression)_head|"
     r"(mtp|nextn|medusa|eagle|draft)\w*|(\w+_)?(vision|visual|vit|image|audio|speech|sound|video|mm|multi_?modal)(_\w+)?|"
-    r"vision\w+|talker|code2wav|token2wav|tts|\w*projector|resampler|perceiver|aligner|qformer|vae)\."
+    r"vision\w+|talker|code2wav|token2wav|tts|\w*projector|resampler|perceiver|aligner|qformer|vae|view_sep\w+)(\.|$)"
 )
 _FIRST_NUMBER = re.compile(r"\.\d+(\.|$)")
 

@@ -160,6 +160,7 @@ def copy_of_the_last_layer(tensors: Tensors) -> Tensors:
         (mixtral(), added(model__vision_tower__encoder__layers__0__mlp__weight=ONE, model__mm_projector__0__bias=ONE)),
         (mixtral(), added(model__mtp_block__0__mlp__weight=ONE, model__rotary_emb__inv_freq=ONE)),
         (mixtral(), added(medusa_head__0__weight=ONE, model__norm___extra_state=ONE)),
+        (mixtral(), added(model__image_newline=ONE, view_seperator=ONE, model__embed_audio__norm__weight=ONE)),
         (mixtral(), renamed("model.", "")),
         (deepseek_v3(), copy_of_the_last_layer),
     ],
