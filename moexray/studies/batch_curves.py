@@ -192,7 +192,7 @@ def values(numbers: NDArray[np.float64]) -> Values:
 def intervals(
     units: UnitBlocks, estimates: NDArray[np.float64], left_out: NDArray[np.float64], *, most: float | None = None
 ) -> Intervals:
-    """Return an interval for each size, within 0 to `most`; None where there is none with all units, or without some."""
+    """Return an interval for each size, within 0 to `most`; None where it cannot be had without some block."""
     if not len(left_out):
         return (None,) * len(estimates)
     return units.intervals(estimates, left_out, bounds=None if most is None else (0.0, most))

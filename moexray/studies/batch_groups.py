@@ -114,9 +114,7 @@ def grouping(
         prompts=len(pool.rows),
         steps=len(pool.steps),
         uniform=float(uniform(k, signatures.experts, batches.size).mean()),
-        random=Grouped(
-            random.experts, batches.units.interval(random.experts, random.without, bounds=bounds), None, None
-        ),
+        random=Grouped(random.experts, of_random, None, None),
         **parts,
     )
 
