@@ -107,6 +107,8 @@ def grouping(
         except NotComputable as reason:
             note(f"grouping.{name}", str(reason))
             parts[name] = None
+        if (found := parts[name]) is not None and found.ci is None and batches.units.can_be_left_out:
+            note(f"grouping.{name}.ci", "no interval: without some of the prompts there are too few for a batch")
     random, k = batches.random, pool.chosen.sum(axis=3).mean(axis=(0, 1))
     of_random = batches.units.interval(random.experts, random.without, bounds=bounds)
     return Grouping(

@@ -186,6 +186,16 @@ def test_what_cannot_be_grouped_says_why(tmp_path: Path) -> None:
         grouped(few, path, group_size=1)
 
 
+def test_a_category_of_just_one_batch_has_no_interval_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    found, notes = grouped(made.trace(path, prompts=16), path, group_size=8)
+    assert found is not None
+    assert found.random.ci is not None
+    assert found.category is not None
+    assert found.category.ci is None
+    assert "too few for a batch" in notes["grouping.category.ci"]
+
+
 def test_more_prompts_than_can_be_held_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moexray.studies.batch_pool._MOST_PROMPTS", 10)
     path = tmp_path / "t.parquet"
