@@ -94,6 +94,7 @@ def test_in_float32_prompts_are_routed_as_alone_but_where_scores_nearly_tie(mode
         print(f"near tie in {model_type}: {tie}")
 
 
+@pytest.mark.slow
 def test_scores_that_are_the_same_but_for_rounding_are_found_as_near_ties() -> None:
     """Four experts have the same router weights but for a rounding: which two of them are taken hangs on rounding."""
     model = tiny_model("mixtral", torch.float32)
