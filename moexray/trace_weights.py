@@ -26,7 +26,7 @@ def check_gate_weights(path: Path) -> None:
     row = 0
     for table in trace_tables(path, ["experts", WEIGHTS]):
         with reading_parquet(path, error=TraceError):
-            problem = _problem(*(table.column(name).combine_chunks() for name in ("experts", WEIGHTS)))
+            problem = problem_of_weights(*(table.column(name).combine_chunks() for name in ("experts", WEIGHTS)))
         if problem is not None:
             place, said = problem
             message = f"{path} row {row + place + 1}: {said}: {_CURE}"
@@ -34,8 +34,14 @@ def check_gate_weights(path: Path) -> None:
         row += table.num_rows
 
 
-def _problem(experts: Any, weights: Any) -> tuple[int, str] | None:
-    """Return the first row that is wrong, and how."""
+def problem_of_weights(experts: Any, weights: Any) -> tuple[int, str] | None:
+    """Return the first row of these columns that is wrong, counted from 0, and how; None if none is.
+
+    Parameters
+    ----------
+    experts, weights
+        Arrow arrays of lists.
+    """
     import pyarrow.compute as pc
 
     selected, weighed = (pc.fill_null(pc.list_value_length(one), -1).to_numpy() for one in (experts, weights))

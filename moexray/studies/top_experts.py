@@ -9,6 +9,7 @@ from moexray.errors import TraceError
 from moexray.parquet_file import reading_parquet
 from moexray.trace import Trace
 from moexray.trace_file import column_numbers, open_trace_file, trace_tables
+from moexray.trace_weights import problem_of_weights
 
 _CURE = "`moexray capture --record trace` writes both"
 
@@ -47,16 +48,13 @@ def _tops(trace: Trace) -> Iterator[NDArray[np.int64]]:
     for table in trace_tables(trace.path, ["experts", "gate_weights"]):
         with reading_parquet(trace.path, error=TraceError):
             experts, weights = (table.column(name).combine_chunks() for name in ("experts", "gate_weights"))
-            lengths = column_numbers(pc.list_value_length(experts))
-            fitting = weights.null_count == 0 and np.array_equal(column_numbers(pc.list_value_length(weights)), lengths)
-            if not fitting:
-                message = f"{trace.path} has a row without as many gate weights as experts: {_CURE}"
+            problem = problem_of_weights(experts, weights)
+            if problem is not None:
+                message = f"{trace.path}: {problem[1]}: {_CURE}"
                 raise TraceError(message)
+            lengths = column_numbers(pc.list_value_length(experts))
             values = np.asarray(weights.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
             chosen = column_numbers(experts.flatten())
-        if not np.isfinite(values).all():
-            message = f"{trace.path} holds a gate weight that is no finite number: {_CURE}"
-            raise TraceError(message)
         yield _largest(values, chosen, lengths)
 
 

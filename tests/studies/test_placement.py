@@ -195,7 +195,7 @@ def test_without_gate_weights_moves_are_not_known(recorded: tuple[Signatures, Tr
     assert study.placements["eplb"].devices_touched is not None
 
 
-@pytest.mark.parametrize("broken", [[1.0], [float("nan"), 1.0], None])
+@pytest.mark.parametrize("broken", [[1.0], [float("nan"), 1.0], [-0.5, 1.0], None])
 def test_damaged_gate_weights_are_refused(
     recorded: tuple[Signatures, Trace], tmp_path: Path, broken: list[float] | None
 ) -> None:
