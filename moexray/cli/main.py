@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "Compare the routing of two models, checkpoints or precisions on the same prompts, layer by layer.",
     "power": "Find how many prompts, groups or tokens a study needs to tell categories apart, by simulation.",
     "place": "Compare placements of experts on devices, by load and by traffic, and write one for a server.",
+    "ablate": "Measure what text costs a model without some of its experts, beside as many experts drawn at random.",
     "pool": "Summarise several captures of the same prompts, as of several models, seeds or checkpoints.",
     "info": "Describe a file: model, prompts, layers, tokens, and how it was made.",
     "merge": "Join captures of different prompts into one file.",

@@ -51,8 +51,9 @@ class Engine(Protocol):
     capabilities
         What it offers beside the selected experts: ``weights`` (gate weights), ``scores`` (scores of all experts),
         ``verify`` (a check of its recording against the model), ``rules`` (other selections than the router's: see
-        `ruled`), ``score`` (the probability of a given text: see `loss`), ``outputs`` (outputs of prompts that are
-        given, recorded as if they were generated). `require` refuses what is not among them.
+        `ruled`), ``score`` (the probability of a given text: see `loss`), ``norms`` (norms of experts' outputs: see
+        `output_norms`), ``outputs`` (outputs of prompts that are given, recorded as if they were generated). `require`
+        refuses what is not among them.
     """
 
     layout: RouterLayout
@@ -190,6 +191,25 @@ class Engine(Protocol):
     def budget_of_loss(self) -> int:
         """Return how many tokens `loss` can take together: their logits are all in memory."""
         return self.budget()
+
+    def output_norms(self, prompts: Sequence[Prompt]) -> NDArray[np.float64]:  # (layers, experts)
+        """Return the mean of gate weight × norm of output over the tokens of each expert (capability ``norms``).
+
+        0 for an expert without tokens, and beyond the experts of a layer that has fewer than others.
+
+        Parameters
+        ----------
+        prompts
+            As `loss` takes them; each runs by itself.
+
+        Raises
+        ------
+        ModelError
+            If the experts of a layer cannot be run one by one.
+        """
+        del prompts
+        require(self, ["norms"])
+        raise NotImplementedError
 
     def text_of(self, token_id: int) -> str:
         """Return the text of one token."""

@@ -85,6 +85,19 @@ def halves_of(labels: Sequence[str], groups: Sequence[str] | None, rng: int | Ge
     return Halves(np.flatnonzero(~is_scored[units.units]), scored, block_of_unit[units.units[scored]], strata)
 
 
+def all_scored(labels: Sequence[str], groups: Sequence[str] | None) -> Halves:
+    """Return halves of which one holds all prompts, to score what was learnt elsewhere or not at all.
+
+    Parameters
+    ----------
+    labels, groups
+        See `halves_of`.
+    """
+    units = units_of(labels, groups)
+    block_of_unit, strata = _blocks(units.strata, np.arange(len(units)))
+    return Halves(np.zeros(0, dtype=np.int64), np.arange(len(labels)), block_of_unit[units.units], strata)
+
+
 def _blocks(strata: NDArray[np.int64], scored: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the block of each unit, −1 where it is not scored, and the stratum of each block."""
     found = np.full(len(strata), -1)

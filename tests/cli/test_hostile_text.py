@@ -147,6 +147,7 @@ RUNS: dict[str, tuple[object, ...]] = {
     "merge": ("merge", "s.npz", "--out", f"merged{EVIL.replace(chr(0), '')}.npz"),
     "merge what collides": ("merge", "s.npz", "s.npz", "--out", "merged.npz"),
     "models": ("models", "no\x1b[31m-such"),
+    "ablate without a model": ("ablate", "no\x1b[31m-such"),
     "capture a bad header": ("capture", "--prompts", "bad.csv"),
     "capture a bad key": ("capture", "--prompts", "bad.jsonl"),
     "capture without a model": ("capture", "--model", "no\x1b[31m-such"),

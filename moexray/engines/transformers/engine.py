@@ -37,6 +37,7 @@ from moexray.engines.transformers.hooks import (
     observe_implementations,
 )
 from moexray.engines.transformers.loading import LoadedModel, read_model
+from moexray.engines.transformers.norms import can_be_measured, recorded_norms
 from moexray.engines.transformers.numbers import LogitNumbers, check_numbers, check_routers
 from moexray.engines.transformers.preparation import (
     changed_outputs,
@@ -179,6 +180,7 @@ class TransformersEngine(Engine):
             readable = all(tap.weights_of is not None for tap in self._taps)
             writable = all(tap.writable for tap in self._taps)
             more = {"weights": readable, "scores": are_explained(), "rules": readable and writable}
+            more["norms"] = more["rules"] and can_be_measured(self._taps)
             self.capabilities = frozenset(
                 {"verify", "outputs", "score", *(name for name, there in more.items() if there)}
             )
@@ -407,6 +409,26 @@ class TransformersEngine(Engine):
     def budget_of_loss(self) -> int:
         """Return how many tokens fit into the free memory together with their logits."""
         return min(self.budget(), max(1, _LOGITS_BYTES // (4 * (self._embeddings or 1))))
+
+    def output_norms(self, prompts: Sequence[Prompt]) -> NDArray[np.float64]:  # (layers, experts)
+        """Return the mean of gate weight × norm of output over the tokens of each expert, each prompt run by itself.
+
+        Raises
+        ------
+        CaptureError
+            If the engine does not offer it for this model, or carries out a rule.
+        ModelError
+            If the experts of a layer cannot be run one by one.
+        """
+        require(self, ["norms"])
+        self._check_open()
+        if self._ruling is not None:
+            message = "norms of outputs are those of the model as it routes by itself: not while a rule is carried out"
+            raise CaptureError(message)
+        with recorded_norms(self._taps) as norms:
+            for prompt in prompts:
+                list(self.loss([prompt]))
+        return norms.means()
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -1,0 +1,261 @@
+"""Ablation: a model without some experts, or with its tokens sent to given ones, beside experts drawn at random."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import AnalysisError
+from moexray.studies.ablation_losses import Runs
+from moexray.studies.ablation_measured import Ablatable, Experts, Intervention, Outcome
+from moexray.studies.ablation_policies import (
+    Policy,
+    check_left,
+    chosen_policies,
+    random_policy,
+    ranked_policies,
+)
+from moexray.studies.ablation_result import (
+    AblatedPolicy,
+    Ablation,
+    ActiveLoss,
+    Example,
+    Full,
+)
+from moexray.studies.cohort import stream
+from moexray.studies.halves import Halves, all_scored, halves_of
+
+# Fewer say little of where a ranking stands among them.
+LEAST_DRAWS = 10
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """What is left out, and how it is measured.
+
+    Attributes
+    ----------
+    rankings, share
+        Names of `moexray.studies.ablation_policies.RANKINGS`, and the share of every layer's experts that each leaves
+        out.
+    without, forced
+        Experts that are left out, and experts that all tokens are sent to, by layer.
+    active
+        How many of each token's greatest selections are left out, in one layer at a time.
+    draws
+        Draws of as many experts at random, at least 10.
+    write
+        Whether greedy texts are compared.
+    seed
+        Of the halves and the draws.
+    """
+
+    rankings: tuple[str, ...] = ()
+    share: float = 0.25
+    without: Experts | None = None
+    forced: Experts | None = None
+    active: tuple[int, ...] = ()
+    draws: int = LEAST_DRAWS
+    write: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The category, group, id and text of each prompt, and whether their outputs were given."""
+
+    labels: Sequence[str]
+    groups: Sequence[str] | None
+    ids: Sequence[str]
+    texts: Sequence[str]
+    given: bool
+
+
+def ablate(
+    model: Ablatable,
+    prompts: Prompts,
+    asked: Ablated,
+    *,
+    description: Mapping[str, str | int | None],
+    learnt: Mapping[str, Experts] | None = None,
+    notes: Mapping[str, str] | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> Ablation:
+    """Measure what text costs a model without some of its experts: see docs/ablate.md.
+
+    Rankings are learnt on half of the units, and everything is scored on the other half. Without a ranking that is
+    learnt here, all prompts are scored.
+
+    Parameters
+    ----------
+    model
+        The model with these prompts.
+    prompts
+        What is known of them.
+    asked
+        What is left out.
+    description
+        ``model``, ``fingerprint``, ``meaning``, ``normalisation`` and ``new_tokens`` of the result.
+    learnt
+        Rankings that were learnt elsewhere: experts to leave out, by name; see `moexray.studies.ablation_sources`.
+    notes
+        What to keep in mind of them.
+    on_step
+        Called with the name of each step.
+
+    Raises
+    ------
+    AnalysisError
+        If nothing is asked for, or it cannot be done.
+    NotComputable
+        If there are fewer than two units.
+    """
+    announce = on_step or (lambda _name: None)
+    policies = chosen_policies(model, asked.without, asked.forced)
+    policies += [Policy(name, "ranking", Intervention("without", experts)) for name, experts in (learnt or {}).items()]
+    if not (policies or asked.rankings or asked.active):
+        message = "nothing is left out: name a ranking, experts or a number of selections"
+        raise AnalysisError(message)
+    if asked.draws < LEAST_DRAWS:
+        message = f"`draws` is {asked.draws}: fewer than {LEAST_DRAWS} say little of where a ranking stands among them"
+        raise AnalysisError(message)
+    halves = _halves(prompts, asked)
+    if asked.rankings:
+        announce("learning rankings")
+        usage = model.usage(halves.learnt, norms="reap" in asked.rankings)
+        labels = [prompts.labels[i] for i in halves.learnt]
+        policies += ranked_policies(model, usage, labels, asked.rankings, asked.share)
+    for policy in policies:
+        check_left(model, policy)
+    runs = Runs(model, halves, prompts.labels, announce)
+    announce("the whole model")
+    full = model.run(halves.scored, None, write=asked.write and bool(policies))
+    controls = _Controls(runs, draws=asked.draws, seed=asked.seed)
+    measured = [_measured(policy, runs, full, controls, description) for policy in policies]
+    found = tuple(policy for policy, _ in measured)
+    losses = {policy.policy: loss for policy, loss in measured}
+    both = "hottest" in losses and "coldest" in losses
+    active = _active_losses(runs, full, asked.active)
+    base = runs.sums(full, [])
+    example = _example(prompts, halves, full)
+    return Ablation(
+        model=_text(description["model"]),
+        layers=model.layers,
+        experts=model.experts,
+        top_k=model.top_k,
+        prompts=len(halves.scored),
+        learnt_prompts=len(halves.learnt),
+        tokens=int(full.tokens.sum()),
+        categories=runs.names,
+        scored="outputs" if prompts.given else "prompts",
+        meaning="skipped" if description["meaning"] == "skipped" else "replaced",
+        share=asked.share if asked.rankings or learnt else None,
+        draws=asked.draws,
+        new_tokens=int(description["new_tokens"] or 0) if full.written is not None else 0,
+        seed=asked.seed,
+        full=Full(
+            loss={name: _mean(base.sum(axis=0)[i]) for i, name in enumerate(runs.names)},
+            overall=_mean(base.sum(axis=(0, 1))),
+            mean_k=full.mean_k,
+            text=None if example is None or full.texts is None else full.texts[0],
+        ),
+        policies=found,
+        usage=runs.contrast(full, losses["hottest"], losses["coldest"]) if both else None,
+        active=active or None,
+        example=example,
+        fingerprint=_text(description["fingerprint"]),
+        notes={**(notes or {}), **_notes(found)},
+    )
+
+
+class _Controls:
+    """Losses of experts drawn at random, once for each number of experts in the layers."""
+
+    def __init__(self, runs: Runs, *, draws: int, seed: int) -> None:
+        self._runs, self._draws, self._seed = runs, draws, seed
+        self._known: dict[tuple[str, tuple[tuple[int, int], ...]], list[NDArray[np.float64]]] = {}
+
+    def of(self, policy: Policy) -> list[NDArray[np.float64]]:
+        """Return the losses of each draw ``(scored prompts,)``."""
+        key = policy.change.kind, policy.sizes
+        if key not in self._known:
+            rng = stream(self._seed, f"ablation.{key}")
+            losses = []
+            for draw in range(self._draws):
+                self._runs.announce(f"at random, draw {draw + 1} of {self._draws}")
+                change = random_policy(policy, self._runs.model, rng).change
+                losses.append(self._runs.run(change, write=False).losses)
+            self._known[key] = losses
+        return self._known[key]
+
+
+def _halves(prompts: Prompts, asked: Ablated) -> Halves:
+    if not asked.rankings:
+        return all_scored(prompts.labels, prompts.groups)
+    return halves_of(prompts.labels, prompts.groups, stream(asked.seed, "ablation.halves"))
+
+
+def _measured(
+    policy: Policy, runs: Runs, full: Outcome, controls: _Controls, description: Mapping[str, str | int | None]
+) -> tuple[AblatedPolicy, NDArray[np.float64]]:
+    """Return what a policy costs, and its losses of the scored prompts."""
+    runs.announce(policy.name)
+    outcome = runs.run(policy.change, write=full.written is not None)
+    drawn = controls.of(policy)
+    sums = runs.sums(full, [outcome.losses, *drawn])
+    losses = [runs.loss(sums[:, i]) for i in range(len(runs.names))]
+    random = [runs.at_random(sums[:, i]) for i in range(len(runs.names))]
+    agreement, agreement_ci = runs.agreement(full, outcome)
+    result = AblatedPolicy(
+        policy=policy.name,
+        kind=policy.kind,
+        normalisation=str(description["normalisation"]),
+        experts={str(layer): experts for layer, experts in policy.change.experts.items()},
+        mean_k=outcome.mean_k,
+        loss=dict(zip(runs.names, losses, strict=True)),
+        overall=runs.loss(sums.sum(axis=1)),
+        random=dict(zip(runs.names, random, strict=True)),
+        random_overall=runs.at_random(sums.sum(axis=1)),
+        agreement=agreement,
+        agreement_ci=agreement_ci,
+        text=None if outcome.texts is None else outcome.texts[0],
+    )
+    return result, outcome.losses
+
+
+def _active_losses(runs: Runs, full: Outcome, numbers: Sequence[int]) -> tuple[ActiveLoss, ...]:
+    """Return what is added layer by layer without the greatest selections; all of a layer are never left out."""
+    found = []
+    for layer, k in zip(runs.model.layers, runs.model.top_k, strict=True):
+        for number in numbers:
+            if not 1 <= number < k:
+                message = f"layer {layer} sends a token to {k} experts: 1 to {k - 1} can be left out, not {number}"
+                raise AnalysisError(message)
+            runs.announce(f"layer {layer} without {number} of its selections")
+            outcome = runs.run(Intervention("ranks", layers=(layer,), ranks=number), write=False)
+            loss = runs.loss(runs.sums(full, [outcome.losses]).sum(axis=1))
+            found.append(ActiveLoss(layer, number, loss.added, loss.added_ci))
+    return tuple(found)
+
+
+def _mean(sums: NDArray[np.float64]) -> float:
+    return float(sums[1] / sums[0])
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _example(prompts: Prompts, halves: Halves, full: Outcome) -> Example | None:
+    if full.texts is None:
+        return None
+    first = int(halves.scored[0])
+    return Example(prompts.ids[first], prompts.texts[first])
+
+
+def _notes(policies: Sequence[AblatedPolicy]) -> dict[str, str]:
+    notes = {}
+    if any(one.overall.added_ci is None for one in policies):
+        notes["policies.ci"] = "a category has fewer than three units: no interval can be had"
+    return notes
