@@ -29,6 +29,10 @@ class TraceError(MoexrayError):
     """A trace that is damaged, foreign, or does not go with its signatures."""
 
 
+class ImportingError(MoexrayError):
+    """Routing that others recorded and that cannot be read, is not whole, or leaves something open."""
+
+
 class ModelError(MoexrayError):
     """A model that cannot be loaded, or whose routing cannot be recorded."""
 

@@ -13,7 +13,17 @@ from moexray.signatures import Signatures
 
 # What two captures may differ in and still be captures of the same thing.
 _CIRCUMSTANCES = frozenset(
-    {"created", "device", "moexray", "engine_version", "batch_size", "batch_tokens", "batches_halved", "verified"}
+    {
+        "created",
+        "device",
+        "moexray",
+        "engine_version",
+        "batch_size",
+        "batch_tokens",
+        "batches_halved",
+        "verified",
+        "imported",
+    }
 )
 _DROPS = "router_may_drop"
 # Names, each with the part of the fingerprint that says whether two of them stand for the same.

@@ -7,6 +7,7 @@ from typing import Literal
 from moexray.errors import SignaturesError
 
 ALL = "all"
+_PHASES = ("prompt", "generated", "mixed")
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Segment:
     Attributes
     ----------
     phase
-        ``prompt`` for tokens that were given, ``generated`` for tokens that the model wrote.
+        ``prompt`` for tokens that were given, ``generated`` for tokens that the model wrote; ``mixed`` for both, where
+        an imported recording does not tell them apart.
     kind
         What the tokens stand for: ``text``, ``image``, ``audio``, or a part of a chat such as ``system``.
 
@@ -26,14 +28,14 @@ class Segment:
         If the phase is unknown, or the kind is empty or holds a slash or a name that selectors use.
     """
 
-    phase: Literal["prompt", "generated"]
+    phase: Literal["prompt", "generated", "mixed"]
     kind: str = "text"
 
     def __post_init__(self) -> None:
-        if self.phase not in ("prompt", "generated"):
-            message = f"a segment's phase is prompt or generated, not {self.phase!r}"
+        if self.phase not in _PHASES:
+            message = f"a segment's phase is prompt, generated or mixed, not {self.phase!r}"
             raise SignaturesError(message)
-        if not self.kind or "/" in self.kind or self.kind in (ALL, "prompt", "generated"):
+        if not self.kind or "/" in self.kind or self.kind in (ALL, *_PHASES):
             message = f"a segment cannot be of kind {self.kind!r}: a selector could not name it"
             raise SignaturesError(message)
 

@@ -37,20 +37,21 @@ def write_trace(
     sequences: Iterable[RoutedSequence],
     prompt_ids: Sequence[str],
     layout: RouterLayout,
-    text_of: Callable[[int], str],
+    text_of: Callable[[int], str] | None,
     *,
     scores: bool = False,
+    weights: bool = True,
 ) -> None:
     """Write one row for each token and layer: see docs/trace.md.
 
     Parameters
     ----------
     sequences
-        One for each prompt, in order, with gate weights.
+        One for each prompt, in order.
     text_of
-        Returns what a token id stands for.
-    scores
-        Whether the sequences have router scores, which are then written as well.
+        Returns what a token id stands for; None leaves the column of texts out.
+    scores, weights
+        Whether the sequences have router scores, and gate weights, which are then written as well.
 
     Raises
     ------
@@ -58,8 +59,8 @@ def write_trace(
         If pyarrow is not installed.
     """
     parquet = import_parquet("writing a trace")
-    text = cache(text_of)
-    schema = _schema(scores=scores)
+    text = None if text_of is None else cache(text_of)
+    schema = _schema(scores=scores, weights=weights, texts=text is not None)
     # What takes a page of each row group: a dictionary of the numbers that there are saves nothing where all differ.
     coded = [name for name in schema.names if name != SCORES] if scores else True
     rows = min(_ROW_GROUP, _MOST_SCORES // max(layout.experts)) if scores else _ROW_GROUP
@@ -180,7 +181,7 @@ def _is_words(kind: Any) -> bool:
     )
 
 
-def _schema(*, scores: bool) -> "pyarrow.Schema":
+def _schema(*, scores: bool, weights: bool, texts: bool) -> "pyarrow.Schema":
     import pyarrow as pa
 
     words = pa.dictionary(pa.int32(), pa.string())
@@ -189,13 +190,13 @@ def _schema(*, scores: bool) -> "pyarrow.Schema":
             ("prompt", words),
             ("position", pa.int32()),
             ("token_id", pa.int32()),
-            ("token", words),
+            *([("token", words)] if texts else []),
             ("phase", words),
             ("kind", words),
             ("layer", pa.int16()),
             ("experts", pa.list_(pa.int16())),
-            ("gate_weights", pa.list_(pa.float32())),
-            *([("scores", pa.list_(pa.float16()))] if scores else []),
+            *([(WEIGHTS, pa.list_(pa.float32()))] if weights else []),
+            *([(SCORES, pa.list_(pa.float16()))] if scores else []),
         ]
     )
 
@@ -219,7 +220,7 @@ def _together(
 def _table(
     together: Sequence[tuple[str, RoutedSequence]],
     layout: RouterLayout,
-    text_of: Callable[[int], str],
+    text_of: Callable[[int], str] | None,
     schema: "pyarrow.Schema",
 ) -> "pyarrow.Table":
     import pyarrow as pa
@@ -230,7 +231,6 @@ def _table(
     token_ids = np.concatenate([sequence.token_ids for sequence in sequences])
     segments = np.concatenate([sequence.segments for sequence in sequences])
     experts = np.concatenate([sequence.experts for sequence in sequences])
-    weights = np.concatenate([_weights(sequence) for sequence in sequences])
     known, places = np.unique(token_ids, return_inverse=True)
     selected = experts >= 0
 
@@ -242,17 +242,20 @@ def _table(
 
     phases, kinds = (list(dict.fromkeys(getattr(one, part) for one in layout.segments)) for part in ("phase", "kind"))
     offsets = np.concatenate([[0], np.cumsum(selected.sum(axis=2).ravel())]).astype(np.int32)
+    texts = [] if text_of is None else [text_of(int(token)) for token in known]
     columns = [
         named(np.repeat(np.arange(len(together)), lengths), [name for name, _ in together]),
         for_each_layer(np.concatenate([np.arange(n) for n in lengths]).astype(np.int32)),
         for_each_layer(token_ids),
-        named(places, [text_of(int(token)) for token in known]),
+        *([] if text_of is None else [named(places, texts)]),
         named(np.array([phases.index(one.phase) for one in layout.segments])[segments], phases),
         named(np.array([kinds.index(one.kind) for one in layout.segments])[segments], kinds),
         np.tile(np.asarray(layout.layers, dtype=np.int16), len(token_ids)),
         pa.ListArray.from_arrays(offsets, experts[selected]),
-        pa.ListArray.from_arrays(offsets, weights[selected].astype(np.float32)),
     ]
+    if WEIGHTS in schema.names:
+        weights = np.concatenate([_weights(sequence) for sequence in sequences])
+        columns.append(pa.ListArray.from_arrays(offsets, weights[selected].astype(np.float32)))
     if SCORES in schema.names:
         columns.append(_score_lists(sequences, layout))
     return pa.table(columns, schema=schema)

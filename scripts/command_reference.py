@@ -7,7 +7,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -15,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from moexray.cli.main import COMMANDS
+from moexray.cli.main import COMMANDS, function_of
 
 INTRODUCTION = """\
 # Command reference
@@ -33,13 +32,13 @@ def main() -> None:
 
 def reference() -> str:
     """Return the page as Markdown."""
-    functions = [getattr(import_module(f"moexray.cli.{name}"), name) for name in COMMANDS]
+    functions = [function_of(name) for name in COMMANDS]
     return "\n".join([INTRODUCTION, *(part for function in functions for part in section(function))])
 
 
 def section(function: Callable[..., None]) -> Iterator[str]:
     """Yield the parts of one command: what it does, its examples, its arguments and options by panel."""
-    yield f"## moexray {function.__name__}\n"
+    yield f"## moexray {function.__name__.rstrip('_')}\n"
     for paragraph in (inspect.getdoc(function) or "").split("\n\n"):
         sentence = " ".join(paragraph.replace("\b", "").replace("\f", "").split())
         examples = re.fullmatch(r"Examples?: (.*)", sentence)

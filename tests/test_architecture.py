@@ -12,7 +12,8 @@ import moexray
 PACKAGE = Path(moexray.__file__).parent
 # Each part may import those that stand after it.
 ORDER = (
-    *("__main__", "cli", "views", "claims", "interventions", "studies", "stats", "recording", "engines"),
+    *("__main__", "cli", "views", "claims", "interventions", "studies", "stats"),
+    *("importing", "recording", "engines"),
     *("examples", "merging", "trace", "signatures"),
     *("frames", "conservation", "trace_weights", "trace_file", "signatures_file", "counts", "stored_members"),
     *("corpus_counts", "counts_rows", "prompt_table"),
@@ -38,7 +39,8 @@ APART = {
     "views": {"interventions", "recording", "engines", "prompts"},
     "claims": {"interventions", "recording", "engines", "prompts"},
     "studies": {"recording", "engines", "prompts"},
-    "recording": {"studies", "stats"},
+    "importing": {"interventions", "studies", "stats", "engines"},
+    "recording": {"studies", "stats", "importing"},
     "stats": set(ORDER) - {"stats", "errors"},
     "engines": {"merging", "trace", "signatures", "corpus_counts"},
 }

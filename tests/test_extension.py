@@ -1,4 +1,4 @@
-"""An engine, a prompt format, a recorder, a section, a figure and a command are each one file and one list entry."""
+"""One more of each kind, from an engine to a command, is one file and one list entry."""
 
 import os
 import re
@@ -86,6 +86,19 @@ def one_bar(analysis, ax=None):
     ax.bar([0], [analysis.busiest.expert])
     return ax
 """,
+    "importing/tallies.py": """
+import numpy as np
+
+from moexray.importing.reading import Reading, counted_prompt, layout_of
+
+
+def read_tallies(source, stated):
+    counts = np.array([[int(one) for one in line.split()] for line in source.read_text().splitlines()])
+    layout = layout_of(tuple(range(len(counts))), counts.shape[1], stated.need("top_k", source, "k"), source)
+    segment = stated.phase(source)
+    prompt = counted_prompt(counts, layout, segment=segment, source=source, id=source.stem, category="all")
+    return Reading(layout, lambda: iter([prompt]), files=(source,))
+""",
     "cli/greet.py": '''
 import typer
 
@@ -114,6 +127,8 @@ ENTRIES = (
      "    busiest: Busiest | None = section(busiest_expert)"),
     ("views/figures/__init__.py", "FIGURES: Mapping[str, Entry] = {",
      '    "busiest": Entry("one_bar:one_bar", "The busiest expert."),'),
+    ("importing/__init__.py", "FORMATS: dict[str, tuple[str, str]] = {",
+     '    "tallies": ("moexray.importing.tallies:read_tallies", "counts in lines"),'),
     ("cli/main.py", "COMMANDS = {", '    "greet": "Greet somebody.",'),
 )  # fmt: skip
 PROGRAM = """
@@ -142,6 +157,9 @@ assert analysis.busiest.expert == 0
 assert analysis.to_frame("busiest")["expert"].tolist() == [0]
 run("plot", "--busiest")
 assert Path("busiest.png").is_file()
+Path("t.txt").write_text("3 1 2\\n2 2 2\\n")
+run("import", "t.txt", "--from", "tallies", "--top-k", "2", "--tokens-are", "prompt", "--out", "tallies.npz")
+assert moexray.Signatures.open("tallies.npz").loads().tolist() == [[[3, 1, 2], [2, 2, 2]]]
 run("greet", "Ada")
 run("--help")
 """

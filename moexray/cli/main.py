@@ -1,6 +1,7 @@
 """The command line: the list of its commands, and the one place where errors become a line and a status."""
 
 import errno
+import keyword
 import re
 import sys
 from importlib import import_module
@@ -13,8 +14,8 @@ from moexray.errors import MoexrayError
 from moexray.formats import visible
 from moexray.version import __version__
 
-# Each is a function of its name, in a module of its name, and the first sentence of its help: the list of commands is
-# shown without importing them.
+# Each is a function of its name, in a module of its name (see `python_name`), and the first sentence of its help: the
+# list of commands is shown without importing them.
 COMMANDS = {
     "demo": "Capture, analyze and draw 80 prompts with the small model that comes with moexray, offline.",
     "capture": "Run prompts through a model and record which experts every token was sent to.",
@@ -31,6 +32,7 @@ COMMANDS = {
     "place": "Compare placements of experts on devices, by load and by traffic, and write one for a server.",
     "ablate": "Measure what text costs a model without some of its experts, beside as many experts drawn at random.",
     "pool": "Summarise several captures of the same prompts, as of several models, seeds or checkpoints.",
+    "import": "Read routing that others recorded, and write signatures and, where it tells enough, a trace.",
     "info": "Describe a file: model, prompts, layers, tokens, and how it was made.",
     "merge": "Join captures of different prompts into one file.",
     "models": "List the MoE architectures that can be recorded, or describe one model without reading its weights.",
@@ -52,9 +54,20 @@ class _LazyGroup(TyperGroup):
         return name, _command(str(name)), [_spelled(one) for one in remaining]
 
 
+def python_name(command: str) -> str:
+    """Return what a command's function and module are called: its name, with a _ after a keyword of Python."""
+    return f"{command}_" if keyword.iskeyword(command) else command
+
+
+def function_of(command: str) -> Any:
+    """Import the function of a command."""
+    name = python_name(command)
+    return getattr(import_module(f"moexray.cli.{name}"), name)
+
+
 def _command(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
-    alone.command(name)(getattr(import_module(f"moexray.cli.{name}"), name))
+    alone.command(name)(function_of(name))
     return typer.main.get_command(alone)
 
 

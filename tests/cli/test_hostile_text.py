@@ -105,6 +105,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts(folder / "c.csv")
     study(folder / "study.toml")
     analyze(found, permutations=9, folds=2).save(folder / "analysis.json")
+    (folder / "map.toml").write_text(
+        f'experts = {json.dumps(evil("field"))}\naxes = ["tokens", "layers", "k"]\ntokens_are = "prompt"\n'
+        "layers = [0]\nnum_experts = 4\ntop_k = 1\n",
+        encoding="utf-8",
+    )
     (folder / "bad.csv").write_bytes(b'"te\x1b[31mxt","b\xc2\x9b"\nx,y\n')
     (folder / "bad.jsonl").write_text(json.dumps({"text": "x", evil("key"): 1}), encoding="utf-8")
     return folder
@@ -140,6 +145,8 @@ RUNS: dict[str, tuple[object, ...]] = {
     "compare counts": ("compare", "c.csv", "c.csv", "--model", MODEL, "--model", MODEL.replace("one", "two")),
     "power": ("power", "s.npz", "--studies", 2, "--most", 6, "--figure", "p.svg"),
     "pool": ("pool", "s.npz", "other.npz", *SHORT),
+    "import": ("import", "bad.jsonl", "--from", "mapped", "--map", "study.toml"),
+    "import of a bad field": ("import", "bad.jsonl", "--from", "mapped", "--map", "map.toml"),
     "info": ("info", "s.npz"),
     "info JSON": ("info", "s.npz", "--json"),
     "info of an analysis": ("info", "analysis.json"),

@@ -4,14 +4,13 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
 import moexray
-from moexray.cli.main import COMMANDS, main
+from moexray.cli.main import COMMANDS, function_of, main
 from moexray.errors import MoexrayError
 
 Run = Callable[..., CompletedProcess[str]]
@@ -27,7 +26,7 @@ def test_without_arguments_it_shows_its_help(run: Run) -> None:
 
 def test_the_list_of_commands_says_of_each_what_its_own_help_says() -> None:
     for name, summary in COMMANDS.items():
-        command = getattr(import_module(f"moexray.cli.{name}"), name)
+        command = function_of(name)
         assert " ".join(inspect.getdoc(command).split("\n\n")[0].split()) == summary
 
 

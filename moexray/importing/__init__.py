@@ -1,0 +1,43 @@
+"""Importing routing that others recorded: one format a file, listed once in `FORMATS`."""
+
+from importlib import import_module
+from pathlib import Path
+
+from moexray.errors import ImportingError
+from moexray.importing.reading import Reader, Reading
+from moexray.importing.stated import Stated
+
+# A new format is a module with a `Reader` and one line here: name, the reader, and what `moexray import --help` says.
+# The module is imported when the first such file is read.
+FORMATS: dict[str, tuple[str, str]] = {
+    "mapped": ("moexray.importing.mapped:read_mapped", "any .jsonl, .parquet or .npz file, by --map"),
+}
+
+
+def read(source: Path, format_name: str, stated: Stated) -> Reading:
+    """Open a file, or a folder, of a format.
+
+    Parameters
+    ----------
+    source
+        The file or folder.
+    format_name
+        A name among `FORMATS`.
+    stated
+        What the user says of it that the format does not.
+
+    Raises
+    ------
+    ImportingError
+        If there is no such format or file, the file is damaged or of another format, or something that it does not
+        say was not stated.
+    """
+    if format_name not in FORMATS:
+        message = f"no format {format_name!r}: there are {', '.join(FORMATS)}"
+        raise ImportingError(message)
+    if not source.exists():
+        message = f"{source} does not exist: name a file that holds recorded routing"
+        raise ImportingError(message)
+    module, _, name = FORMATS[format_name][0].partition(":")
+    reader: Reader = getattr(import_module(module), name)
+    return reader(source, stated)
