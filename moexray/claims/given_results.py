@@ -14,6 +14,7 @@ from moexray.studies.results import Result
 
 # By the command that makes it, each result that claims may be about.
 GIVEN: Mapping[str, str] = {
+    "ablate": "moexray.studies.ablation_result:Ablation",
     "batch": "moexray.studies.batch_report:Batching",
     "cache": "moexray.studies.cache_report:CacheReport",
     "coverage": "moexray.studies.coverage_report:Coverage",

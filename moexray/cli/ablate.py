@@ -158,7 +158,7 @@ def ablate(
     from moexray.cli.progress import step_progress
     from moexray.cli.render import print_page, print_result, say
     from moexray.engines.engine import open_engine
-    from moexray.interventions.ablation import ablate_with
+    from moexray.interventions.ablation import measure_ablation
     from moexray.prompts import bundled_prompts, read_prompts
     from moexray.views.tables.ablation import ablation_page
 
@@ -169,7 +169,7 @@ def ablate(
     with step_progress() as on_step:
         on_step(f"loading {model}")
         with open_engine("transformers", model, **given) as engine:
-            found = ablate_with(
+            found = measure_ablation(
                 engine,
                 read,
                 asked,

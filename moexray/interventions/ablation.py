@@ -25,7 +25,7 @@ from moexray.studies.ablation_sources import experts_of_report, experts_of_signa
 from moexray.studies.expert_report import ExpertReport
 
 
-def ablate_with(
+def measure_ablation(
     engine: Engine,
     prompts: Sequence[Prompt],
     asked: Ablated,

@@ -17,6 +17,7 @@ from moexray.studies.ablation_policies import (
     ranked_policies,
 )
 from moexray.studies.ablation_result import (
+    ALL,
     AblatedPolicy,
     Ablation,
     ActiveLoss,
@@ -117,6 +118,9 @@ def ablate(
     if not (policies or asked.rankings or asked.active):
         message = "nothing is left out: name a ranking, experts or a number of selections"
         raise AnalysisError(message)
+    if ALL in prompts.labels:
+        message = f"a category is called {ALL!r}, which stands for the prompts of all: call it otherwise"
+        raise AnalysisError(message)
     if asked.draws < LEAST_DRAWS:
         message = f"`draws` is {asked.draws}: fewer than {LEAST_DRAWS} say little of where a ranking stands among them"
         raise AnalysisError(message)
@@ -155,8 +159,10 @@ def ablate(
         new_tokens=int(description["new_tokens"] or 0) if full.written is not None else 0,
         seed=asked.seed,
         full=Full(
-            loss={name: _mean(base.sum(axis=0)[i]) for i, name in enumerate(runs.names)},
-            overall=_mean(base.sum(axis=(0, 1))),
+            loss={
+                ALL: _mean(base.sum(axis=(0, 1))),
+                **{name: _mean(base.sum(axis=0)[i]) for i, name in enumerate(runs.names)},
+            },
             mean_k=full.mean_k,
             text=None if example is None or full.texts is None else full.texts[0],
         ),
@@ -204,8 +210,7 @@ def _measured(
     outcome = runs.run(policy.change, write=full.written is not None)
     drawn = controls.of(policy)
     sums = runs.sums(full, [outcome.losses, *drawn])
-    losses = [runs.loss(sums[:, i]) for i in range(len(runs.names))]
-    random = [runs.at_random(sums[:, i]) for i in range(len(runs.names))]
+    by_name = {ALL: sums.sum(axis=1), **{name: sums[:, i] for i, name in enumerate(runs.names)}}
     agreement, agreement_ci = runs.agreement(full, outcome)
     result = AblatedPolicy(
         policy=policy.name,
@@ -213,10 +218,8 @@ def _measured(
         normalisation=str(description["normalisation"]),
         experts={str(layer): experts for layer, experts in policy.change.experts.items()},
         mean_k=outcome.mean_k,
-        loss=dict(zip(runs.names, losses, strict=True)),
-        overall=runs.loss(sums.sum(axis=1)),
-        random=dict(zip(runs.names, random, strict=True)),
-        random_overall=runs.at_random(sums.sum(axis=1)),
+        loss={name: runs.loss(of) for name, of in by_name.items()},
+        random={name: runs.at_random(of) for name, of in by_name.items()},
         agreement=agreement,
         agreement_ci=agreement_ci,
         text=None if outcome.texts is None else outcome.texts[0],
@@ -235,7 +238,7 @@ def _active_losses(runs: Runs, full: Outcome, numbers: Sequence[int]) -> tuple[A
             runs.announce(f"layer {layer} without {number} of its selections")
             outcome = runs.run(Intervention("ranks", layers=(layer,), ranks=number), write=False)
             loss = runs.loss(runs.sums(full, [outcome.losses]).sum(axis=1))
-            found.append(ActiveLoss(layer, number, loss.added, loss.added_ci))
+            found.append(ActiveLoss(layer, number, loss.mean, loss.ci))
     return tuple(found)
 
 
@@ -256,6 +259,6 @@ def _example(prompts: Prompts, halves: Halves, full: Outcome) -> Example | None:
 
 def _notes(policies: Sequence[AblatedPolicy]) -> dict[str, str]:
     notes = {}
-    if any(one.overall.added_ci is None for one in policies):
+    if any(one.overall.ci is None for one in policies):
         notes["policies.ci"] = "a category has fewer than three units: no interval can be had"
     return notes

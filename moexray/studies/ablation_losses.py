@@ -70,7 +70,7 @@ class Runs:
         def added(of: NDArray[np.float64]) -> float:
             return _ratio(of[_OWN] - of[_FULL], of)
 
-        return Loss(mean(total), self.interval(mean, sums), added(total), self.interval(added, sums))
+        return Loss(added(total), self.interval(added, sums), mean(total), self.interval(mean, sums))
 
     def at_random(self, sums: NDArray[np.float64]) -> AtRandom:
         """Return the added losses of draws, and where a policy stands among them, from sums ``(blocks, columns)``."""

@@ -10,24 +10,26 @@ from moexray.studies.codec import optional
 from moexray.studies.results import Result
 
 Kind = Literal["ranking", "chosen", "forced"]
+# The key of all prompts among those of categories.
+ALL = "all"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Loss of some text in nats a token, and what is added to that of the whole model, on the same tokens.
+    """What is added to the loss of the whole model, on the same tokens, in nats a token, and the loss itself.
 
     Attributes
     ----------
     mean, ci
-        The loss, with its 95 % interval over units.
-    added, added_ci
-        What is added, with the interval of the difference.
+        What is added, with the 95 % interval of the difference over units.
+    loss, loss_ci
+        The loss, with its interval.
     """
 
     mean: float
     ci: Interval | None
-    added: float
-    added_ci: Interval | None
+    loss: float
+    loss_ci: Interval | None
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,8 @@ class AblatedPolicy:
         Those that were left out, or that all tokens are sent to, by layer.
     mean_k
         Experts that a token is sent to in a layer, on average.
-    loss, overall
-        By category, and of all prompts.
-    random, random_overall
-        The same of the draws.
+    loss, random
+        What is added, and what draws add, by category; of all prompts under ``all``.
     agreement, agreement_ci
         Share of the whole model's greedy tokens before the first that differs; None where nothing was written.
     text
@@ -82,22 +82,34 @@ class AblatedPolicy:
     experts: Mapping[str, tuple[int, ...]]
     mean_k: float
     loss: Mapping[str, Loss]
-    overall: Loss
     random: Mapping[str, AtRandom]
-    random_overall: AtRandom
     agreement: float | None = optional()
     agreement_ci: Interval | None = optional(beside="agreement")
     text: str | None = optional()
 
+    @property
+    def overall(self) -> Loss:
+        """What is added over all prompts."""
+        return self.loss[ALL]
+
+    @property
+    def random_overall(self) -> AtRandom:
+        """What draws add over all prompts."""
+        return self.random[ALL]
+
 
 @dataclass(frozen=True)
 class Full:
-    """The whole model: its loss by category and of all prompts, and what it writes after the example prompt."""
+    """The whole model: its loss by category, of all prompts under ``all``, and what it writes after the example."""
 
     loss: Mapping[str, float]
-    overall: float
     mean_k: float
     text: str | None = optional()
+
+    @property
+    def overall(self) -> float:
+        """The loss of all prompts."""
+        return self.loss[ALL]
 
 
 @dataclass(frozen=True)
@@ -208,16 +220,13 @@ class Ablation(Result):
                 "policy": one.policy,
                 "category": category,
                 "mean_k": one.mean_k,
-                "loss": loss.mean,
-                "added": loss.added,
-                "random": random.mean,
-                "excess": random.excess,
+                "loss": loss.loss,
+                "added": loss.mean,
+                "random": one.random[category].mean,
+                "excess": one.random[category].excess,
             }
             for one in self.policies
-            for category, loss, random in [
-                *((name, one.loss[name], one.random[name]) for name in self.categories),
-                ("all", one.overall, one.random_overall),
-            ]
+            for category, loss in one.loss.items()
         ]
 
 

@@ -79,11 +79,11 @@ def test_what_is_added_is_what_the_experts_are_worth() -> None:
     found = of(model, rankings=("coldest", "lightest", "hottest", "category", "reap"), share=0.25)
     by_name = {one.policy: one for one in found.policies}
     assert by_name["lightest"].experts == {"1": (0, 1), "3": (0, 1)}
-    assert by_name["lightest"].overall.added == pytest.approx(2 * 0.01)
+    assert by_name["lightest"].overall.mean == pytest.approx(2 * 0.01)
     assert by_name["reap"].experts == by_name["lightest"].experts
     assert by_name["least used by b"].experts == {"1": (0, 1), "3": (0, 1)}
     assert by_name["least used by a"].experts == {"1": (6, 7), "3": (6, 7)}
-    assert by_name["least used by a"].overall.added == pytest.approx(2 * 0.13)
+    assert by_name["least used by a"].overall.mean == pytest.approx(2 * 0.13)
     assert by_name["hottest"].experts == {"1": (0, 7), "3": (0, 7)}
 
 
@@ -96,10 +96,10 @@ def test_a_loss_is_that_of_its_tokens_and_its_interval_that_of_the_difference() 
     for name, rows in (("a", np.arange(0, 24, 2)), ("b", np.arange(1, 24, 2))):
         expected = ((2 + 0.1 * rows) * tokens[rows]).sum() / tokens[rows].sum()
         assert found.full.loss[name] == pytest.approx(expected)
-        assert policy.loss[name].mean == pytest.approx(expected + 0.08)
-        assert policy.loss[name].added == pytest.approx(0.08)
-        assert policy.loss[name].added_ci == pytest.approx((0.08, 0.08))
-        interval = policy.loss[name].ci
+        assert policy.loss[name].loss == pytest.approx(expected + 0.08)
+        assert policy.loss[name].mean == pytest.approx(0.08)
+        assert policy.loss[name].ci == pytest.approx((0.08, 0.08))
+        interval = policy.loss[name].loss_ci
         assert interval is not None
         assert interval[0] < expected < interval[1]
     assert (policy.kind, found.learnt_prompts, found.prompts, found.tokens) == ("chosen", 0, 24, tokens.sum())
@@ -110,10 +110,10 @@ def test_a_policy_stands_among_draws_of_as_many_experts_of_the_same_layers() -> 
     found = of(model, without={3: (0, 7)}, draws=40)
     (policy,) = found.policies
     random = policy.random_overall
-    assert policy.overall.added == pytest.approx(0.07)
+    assert policy.overall.mean == pytest.approx(0.07)
     assert random.mean == pytest.approx(2 * 0.035, abs=0.02)  # of two experts drawn from eight
     assert 0.01 <= random.least <= random.mean <= random.most <= 0.13
-    assert random.excess == pytest.approx(policy.overall.added - random.mean)
+    assert random.excess == pytest.approx(policy.overall.mean - random.mean)
     assert 0 < random.cheaper < 40
     best, worst = (of(model, without={3: ids}, draws=40).policies[0] for ids in ((0, 1), (6, 7)))
     assert best.random_overall.cheaper == 0
@@ -162,7 +162,8 @@ def test_equal_seeds_give_equal_results_and_the_file_holds_all_of_it(tmp_path: A
     assert found == of(made(), rankings=("coldest", "hottest"), without={1: (2,)}, active=(1,))
     found.save(tmp_path / "ablation.json")
     assert Ablation.load(tmp_path / "ablation.json") == found
-    assert set(found.document["full"]["loss"]) == {"a", "b"}
+    assert list(found.document["full"]["loss"]) == ["all", "a", "b"]
+    assert list(found.document["policies"][0]["loss"]) == ["all", "a", "b"]
     assert {"policy", "mean_k", "normalisation", "loss", "agreement"} <= set(found.document["policies"][0])
     other = of(made(), without={1: (2,)}, seed=1).policies[0].random_overall
     assert other != of(made(), without={1: (2,)}).policies[0].random_overall
@@ -171,8 +172,8 @@ def test_equal_seeds_give_equal_results_and_the_file_holds_all_of_it(tmp_path: A
 def test_a_category_of_few_units_has_no_interval_and_a_note_says_so() -> None:
     few = Prompts(["a"] * 22 + ["b"] * 2, None, PROMPTS.ids, PROMPTS.texts, given=True)
     found = ablate(made(), few, Ablated(without={1: (0,)}), description=DESCRIPTION)
-    assert found.policies[0].loss["a"].added_ci is not None
-    assert found.policies[0].loss["b"].added_ci is None
+    assert found.policies[0].loss["a"].ci is not None
+    assert found.policies[0].loss["b"].ci is None
     assert "fewer than three units" in found.notes["policies.ci"]
     assert found.scored == "outputs"
 
@@ -205,6 +206,12 @@ def test_groups_are_units() -> None:
 def test_what_would_say_nothing_is_refused(asked: dict[str, Any], said: str) -> None:
     with pytest.raises(AnalysisError, match=said):
         of(made(), **asked)
+
+
+def test_a_category_that_is_called_all_is_refused() -> None:
+    named = Prompts(["all", "b"] * 12, None, PROMPTS.ids, PROMPTS.texts, given=False)
+    with pytest.raises(AnalysisError, match="a category is called 'all', which stands for the prompts of all"):
+        ablate(made(), named, Ablated(without={1: (0,)}), description=DESCRIPTION)
 
 
 def test_layers_of_fewer_experts_lose_as_large_a_share() -> None:

@@ -41,9 +41,9 @@ def _policies(axes: Axes, result: Ablation) -> None:
     )
     axes.plot([one.mean for one in random], places, linestyle="", marker="|", color="0.4", markersize=9)
     for place, one in zip(places, result.policies, strict=True):
-        if one.overall.added_ci is not None:
-            axes.plot(one.overall.added_ci, [place, place], color=COLOURS[0], linewidth=1.2)
-        axes.plot(one.overall.added, place, color=COLOURS[0], marker="o", markersize=4)
+        if one.overall.ci is not None:
+            axes.plot(one.overall.ci, [place, place], color=COLOURS[0], linewidth=1.2)
+        axes.plot(one.overall.mean, place, color=COLOURS[0], marker="o", markersize=4)
     axes.axvline(0, color="0.6", linewidth=0.6)
     axes.set_yticks(places, [shown_name(one.policy) for one in result.policies])
     axes.set_xlabel("added loss, nats a token")

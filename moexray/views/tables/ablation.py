@@ -39,8 +39,8 @@ def policy_table(found: Ablation) -> Table:
     rows = [
         [
             _name(one),
-            number(one.overall.added, 3),
-            interval(one.overall.added_ci) or MISSING,
+            number(one.overall.mean, 3),
+            interval(one.overall.ci) or MISSING,
             number(one.random_overall.mean, 3),
             f"{one.random_overall.cheaper}/{found.draws}",
             number(one.random_overall.excess, 3, signed=True),
@@ -57,7 +57,7 @@ def category_table(found: Ablation) -> Table:
     """Return each policy's added loss by category, in the last row that of experts at random."""
     columns = [Column("added", whole=True), *(Column(name, numeric=True) for name in found.categories)]
     rows = [["whole model, loss", *(number(found.full.loss[name], 3) for name in found.categories)]]
-    rows += [[_name(one), *(number(one.loss[name].added, 3) for name in found.categories)] for one in found.policies]
+    rows += [[_name(one), *(number(one.loss[name].mean, 3) for name in found.categories)] for one in found.policies]
     shown: list[float] = []
     for one in found.policies:
         if one.random_overall.mean not in shown:  # draws of equal numbers of experts are the same

@@ -13,11 +13,10 @@ from moexray.views.tables.table import Table
 
 
 def policy(name: str, added: float) -> AblatedPolicy:
-    loss = Loss(3 + added, (2.5, 3.9), added, (added - 0.1, added + 0.1))
+    loss = Loss(added, (added - 0.1, added + 0.1), 3 + added, (2.5, 3.9))
     random = AtRandom(0.3, 0.2, 0.4, 7, added - 0.3, (added - 0.4, added - 0.2))
-    return AblatedPolicy(
-        name, "ranking", "native", {"1": (0, 2)}, 2.0, {"a": loss}, loss, {"a": random}, random, 0.5, (0.4, 0.6), "text"
-    )
+    losses, draws = {"all": loss, "a": loss}, {"all": random, "a": random}
+    return AblatedPolicy(name, "ranking", "native", {"1": (0, 2)}, 2.0, losses, draws, 0.5, (0.4, 0.6), "text")
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def result() -> Ablation:
     return Ablation(
         model="made", layers=(1,), experts=(8,), top_k=(2,), prompts=12, learnt_prompts=12, tokens=99,
         categories=("a",), scored="prompts", meaning="replaced", share=0.25, draws=10, new_tokens=8, seed=0,
-        full=Full({"a": 3.0}, 3.0, 2.0, "whole"), policies=policies, usage=Contrast(0.5, (0.4, 0.6)),
+        full=Full({"all": 3.0, "a": 3.0}, 2.0, "whole"), policies=policies, usage=Contrast(0.5, (0.4, 0.6)),
         example=Example("p", "words"),
     )  # fmt: skip
 
