@@ -43,6 +43,15 @@ def import_(
         str | None,
         typer.Option(help="Category of all prompts; by default the name of the file.", rich_help_panel=_STATED),
     ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="pool|sequences",
+            help="Whether tokens whose requests are not known are one pool, or the sequences of prefill are prompts "
+            "and generated tokens are left out, for sglang.",
+            rich_help_panel=_STATED,
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model.", rich_help_panel=_STATED)] = None,
     out: Annotated[Path, out_option(OUTPUT)] = DEFAULT_FILE,
 ) -> None:
@@ -58,6 +67,7 @@ def import_(
         category=category,
         model=model,
         mapping=mapping,
+        prompts=prompts,
     )
     check_writable(out)
     check_writable(companion(out, TRACE))

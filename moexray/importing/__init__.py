@@ -11,6 +11,7 @@ from moexray.importing.stated import Stated
 # The module is imported when the first such file is read.
 FORMATS: dict[str, tuple[str, str]] = {
     "mapped": ("moexray.importing.mapped:read_mapped", "any .jsonl, .parquet or .npz file, by --map"),
+    "sglang": ("moexray.importing.sglang:read_sglang", "a file of SGLang's expert distribution recorder"),
 }
 
 

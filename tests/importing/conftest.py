@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..cli.conftest import Run, run
 
-__all__ = ["Routed", "Run", "counted", "routed", "run"]
+__all__ = ["Evil", "Routed", "Run", "assert_refused", "counted", "routed", "run"]
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,20 @@ def counted(experts: Sequence[NDArray[np.int64]], width: int) -> NDArray[np.int6
                 for one in chosen:
                     found[prompt, layer, one] += 1
     return found
+
+
+def assert_refused(run: Run, message: str, *command: object) -> None:
+    finished = run("import", *command)
+    assert (finished.returncode, finished.stdout) == (1, ""), finished.stderr
+    assert finished.stderr.startswith("error: ")
+    assert finished.stderr.count("\n") == 1
+    assert message in finished.stderr
+    assert not Path("signatures.npz").exists()
+    assert not Path("signatures.trace.parquet").exists()
+
+
+class Evil:
+    """What a pickle makes when it is read carelessly: a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("ran"),)

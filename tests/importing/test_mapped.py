@@ -19,7 +19,7 @@ from moexray.signatures import Signatures
 from moexray.trace import Trace
 
 from ..shown import DOCS, blocks
-from .conftest import Routed, Run, counted
+from .conftest import Evil, Routed, Run, assert_refused, counted
 
 FACTS = 'layers = [1, 3, 4]\nnum_experts = 16\ntop_k = 4\nmodel = "somebody/model"\n'
 FIELDS = (
@@ -281,16 +281,6 @@ REFUSED = {
 }
 
 
-def assert_refused(run: Run, message: str, *command: object) -> None:
-    finished = run("import", *command)
-    assert (finished.returncode, finished.stdout) == (1, ""), finished.stderr
-    assert finished.stderr.startswith("error: ")
-    assert finished.stderr.count("\n") == 1
-    assert message in finished.stderr
-    assert not Path("signatures.npz").exists()
-    assert not Path("signatures.trace.parquet").exists()
-
-
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_record_that_is_not_whole_is_refused(run: Run, routed: Routed, kind: str) -> None:
     rows = records(routed)
@@ -323,13 +313,6 @@ def test_a_mapping_that_leaves_something_open_is_refused(run: Run, routed: Route
     mapping, message = MAPPINGS[case]
     Path("map.toml").write_text(mapping, encoding="utf-8")
     assert_refused(run, message, write_jsonl(routed), "--from", "mapped", "--map", "map.toml")
-
-
-class Evil:
-    """What a pickle makes when it is read carelessly: a file."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path("ran"),)
 
 
 def hostile(kind: str, routed: Routed) -> Path:
