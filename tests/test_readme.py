@@ -1,5 +1,6 @@
 """The README is short, and every command, program, number and link in it works."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,17 @@ from moexray.examples import example
 from .shown import README, ROOT, blocks, commands, example_files, run
 
 TEXT = README.read_text(encoding="utf-8")
+# What makes the commands of the questions fast.
+PERMUTATIONS = ("--permutations", "19")
+FEWER = {
+    "ablate": ("--prompts", "few.jsonl", "--draws", "10", "--new-tokens", "0"),
+    "analyze": PERMUTATIONS,
+    "budget": ("--prompts", "few.jsonl", "--policy", "k", "--keep", "50", "--new-tokens", "2", "--batches", "none"),
+    "claims": PERMUTATIONS,
+    "compare": PERMUTATIONS,
+    "experts": PERMUTATIONS,
+    "power": ("--studies", "20"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     made = example_files(tmp_path_factory.mktemp("readme"), every=4)
     (made / "prompts").symlink_to(ROOT / "prompts")
+    few = [{"text": f"{name} number {i}", "category": name} for name in ("one", "two") for i in range(6)]
+    (made / "few.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in few))
     for name in ("before.npz", "after.npz"):
         (made / name).write_bytes((made / "signatures.npz").read_bytes())
     return made
@@ -47,8 +61,7 @@ def test_the_three_commands_for_a_model_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", re.findall(r"^\|[^|]*\| `(moexray [^`]*)` \|", TEXT, re.MULTILINE))
 def test_every_question_is_answered_by_its_command(folder: Path, command: str) -> None:
-    fewer = ("--studies", "20") if command.startswith("moexray power") else ("--permutations", "19")
-    assert run(command, folder, *fewer)
+    assert run(command, folder, *FEWER.get(command.split()[1], ()))
 
 
 @pytest.mark.slow
