@@ -12,6 +12,7 @@ from moexray.importing.stated import Stated
 FORMATS: dict[str, tuple[str, str]] = {
     "mapped": ("moexray.importing.mapped:read_mapped", "any .jsonl, .parquet or .npz file, by --map"),
     "sglang": ("moexray.importing.sglang:read_sglang", "a file of SGLang's expert distribution recorder"),
+    "imatrix": ("moexray.importing.imatrix:read_imatrix", "an importance matrix of llama.cpp (GGUF)"),
 }
 
 

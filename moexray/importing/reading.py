@@ -1,6 +1,6 @@
 """What every reader of a format returns: a layout, and one prompt after the other, with or without its tokens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,3 +183,61 @@ def counted_prompt(
     tokens = np.zeros(len(SEGMENTS), dtype=np.int64)
     tokens[segment] = int(sums[0]) // k
     return ImportedPrompt(counts=placed, tokens=tokens, **facts)
+
+
+def read_counts(
+    counts: NDArray[np.integer[Any]],
+    layout: RouterLayout,
+    stated: Stated,
+    *,
+    segment: int,
+    files: tuple[Path, ...],
+    name: str,
+    notes: Mapping[str, Any] | None = None,
+) -> Reading:
+    """Return the reading of counts ``(layers, experts)`` of a whole recording: one pool of tokens.
+
+    Parameters
+    ----------
+    counts
+        Selections of each expert.
+    segment
+        The place of all tokens among `SEGMENTS`.
+    files
+        What was read.
+    name
+        The id of the pool, and its category where none was stated.
+    notes
+        What `meta` says of how it was read.
+
+    Raises
+    ------
+    ImportingError
+        If counts are not those of some tokens: see `counted_prompt`.
+    """
+    category = stated.category or name
+    prompt = counted_prompt(counts, layout, segment=segment, source=files[0], id=name, category=category)
+    phases = ["phases"] if segment == len(SEGMENTS) - 1 else []
+    return Reading(
+        layout,
+        lambda: iter([prompt]),
+        files=files,
+        model=stated.model,
+        unknown=("prompts", "tokens", *phases),
+        notes=dict(notes or {}),
+    )
+
+
+def check_uneven(counts: NDArray[np.integer[Any]], layout: RouterLayout, source: object, *, cause: str) -> None:
+    """Refuse counts ``(layers, experts)`` that are the same for all experts, as files have them by mistake.
+
+    Parameters
+    ----------
+    counts, layout, source
+        What was read, and of what.
+    cause
+        How such a file comes about.
+    """
+    if layout.top_k[0] < layout.experts[0] and (counts == counts[:, :1]).all():
+        message = f"{source} counts every expert of a layer equally often: {cause}"
+        raise ImportingError(message)

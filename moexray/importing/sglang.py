@@ -4,7 +4,7 @@ Source: sglang 0.5.23, ``sglang/srt/eplb/expert_distribution.py``.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from moexray.importing.reading import (
     ImportedPrompt,
     Reading,
     check_selections,
-    counted_prompt,
     layout_of,
+    read_counts,
     routed_prompt,
 )
 from moexray.importing.stated import SEGMENTS, Stated
@@ -74,18 +74,8 @@ def _read_counts(source: Path, tensor: Any, stated: Stated) -> Reading:
     top_k = stated.need("top_k", source, "how many experts a token is sent to")
     layout = layout_of(layers, counts.shape[1], top_k, source)
     segment = stated.phase(source)
-    name = source.stem
-    prompt = counted_prompt(
-        counts[list(layers)], layout, segment=segment, source=source, id=name, category=stated.category or name
-    )
-    unknown = ["prompts", "tokens", "whether counts are exact (stat) or approximate (stat_approx)"]
-    return Reading(
-        layout,
-        lambda: iter([prompt]),
-        files=(source,),
-        model=stated.model,
-        unknown=(*unknown, *(["phases"] if segment == len(SEGMENTS) - 1 else [])),
-    )
+    found = read_counts(counts[list(layers)], layout, stated, segment=segment, files=(source,), name=source.stem)
+    return replace(found, unknown=(*found.unknown, "whether counts are exact (stat) or approximate (stat_approx)"))
 
 
 @dataclass(frozen=True)
