@@ -22,7 +22,7 @@ from moexray.prompts import Prompt
 from moexray.recording.capture import capture
 from moexray.signatures import Signatures
 
-RECORD = ("trace", "coselection")
+RECORD = ("scores", "coselection")  # scores bring the trace with them
 PROMPTS = [Prompt("abcdefghijklmnop"[: 1 + i % 16] * (1 + i % 5), "ab"[i % 2], f"p{i}") for i in range(96)]
 
 

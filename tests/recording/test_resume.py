@@ -63,7 +63,7 @@ def test_captures_killed_at_random_moments_end_as_one_that_was_not(
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """Return all that a capture recorded, but for what the shape of a batch rounds: gate weights, and their order."""
+    """Return all that a capture recorded, but for what the shape of a batch rounds: weights, scores, their order."""
     signatures, trace = Signatures.load(folder / "out.npz"), parquet.read_table(folder / "out.trace.parquet")
     with np.load(folder / "out.coselection.npz") as coselection:
         arrays = {name: coselection[name].tolist() for name in coselection.files}
@@ -73,7 +73,7 @@ def recorded(folder: Path) -> dict[str, Any]:
         "tokens": signatures.tokens.tolist(),
         "outputs": signatures.prompts.outputs,
         "experts": [sorted(experts) for experts in trace["experts"].to_pylist()],
-        "trace": trace.drop_columns(["gate_weights", "experts"]).to_pydict(),
+        "trace": trace.drop_columns(["gate_weights", "scores", "experts"]).to_pydict(),
     }
 
 
@@ -161,7 +161,7 @@ def unfinished(tmp_path: Path, tiny_olmoe_folder: str, monkeypatch: pytest.Monke
         ({"dtype": "float64"}, "`dtype` 'float32' and not 'float64'"),
         ({"temperature": 0.5}, "`temperature` 0.0 and not 0.5"),
         ({"stop_at_eos": False}, "`stop_at_eos` True and not False"),
-        ({"record": ()}, r"`record` \['coselection', 'trace'\] and not \[\]"),
+        ({"record": ()}, r"`record` \['coselection', 'scores', 'trace'\] and not \[\]"),
     ],
 )
 def test_a_capture_of_something_else_is_refused_and_the_difference_named(

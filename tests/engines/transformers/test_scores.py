@@ -26,7 +26,7 @@ from moexray.recording.checking import check_sequence
 from moexray.routing import RoutedSequence
 
 from ...tiny_models import deepseek_v3, gpt_oss, olmoe, random_model, routed
-from .zoo import tiny_model
+from .zoo import released_choice, tiny_model
 from .zoo_checks import NEW_TOKENS, TEXTS, letters, logits
 
 RECORDED = sorted(one.model_type for one in moe_architectures() if one.tap != "refused")
@@ -77,6 +77,16 @@ def test_every_architecture_gives_the_scores_that_decide_or_is_refused(model_typ
     if len(set(groups)) == 1 and groups[0] >= 0:
         for one, other in zip(alone, routed(engine, PROMPTS, Generation(NEW_TOKENS), want={"scores"}), strict=True):
             assert_scores_equal(other, one)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("model_type", sorted(set(RECORDED) - set(WITHOUT_SCORES)))
+def test_routers_that_choose_as_released_models_do_give_the_scores_that_decide(model_type: str) -> None:
+    """With k, groups and numbers of experts of the released model that is an architecture's default."""
+    engine = engine_of(tiny_model(model_type, **released_choice(model_type)))
+    for prompt in PROMPTS:
+        (sequence,) = routed(engine, [prompt], Generation(NEW_TOKENS), want={"scores"})
+        check_sequence(sequence, engine.layout, prompt="p", prompt_tokens=len(prompt.text), want={"scores"})
 
 
 def assert_scores_equal(one: RoutedSequence, other: RoutedSequence) -> None:
