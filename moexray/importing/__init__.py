@@ -13,6 +13,8 @@ FORMATS: dict[str, tuple[str, str]] = {
     "mapped": ("moexray.importing.mapped:read_mapped", "any .jsonl, .parquet or .npz file, by --map"),
     "sglang": ("moexray.importing.sglang:read_sglang", "a file of SGLang's expert distribution recorder"),
     "imatrix": ("moexray.importing.imatrix:read_imatrix", "an importance matrix of llama.cpp (GGUF)"),
+    "tensorrt-llm": ("moexray.importing.tensorrt_llm:read_tensorrt_llm", "a folder of its expert statistics"),
+    "megatron": ("moexray.importing.megatron:read_megatron", "a router trace of Megatron-core (JSON Lines)"),
 }
 
 
