@@ -95,6 +95,7 @@ def test_the_figure_draws_each_policy_with_its_interval() -> None:
     assert np.asarray(lines[0].get_ydata()).tolist() == [0.1]
     assert np.asarray(lines[1].get_ydata()).tolist() == pytest.approx([0.09, 0.12])
     assert axes.get_yscale() == "log"
+    assert axes.yaxis.get_major_formatter()(0.01) == "0.01"
     assert "4 prompts" in figure_of(axes).get_suptitle()
     mine = Figure().subplots()
     assert budget(RESULT, mine) is mine

@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from moexray.errors import FigureError
 from moexray.formats import count
@@ -50,6 +51,8 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
                 if ci is not None and ci[0] > 0:
                     axes.plot([mean_k, mean_k], ci, color=colour, linewidth=0.8)
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set(xlabel="mean experts of a token", ylabel="loss added, nats a token")
         axes.legend(fontsize=8)
         return axes
