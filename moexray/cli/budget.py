@@ -71,7 +71,7 @@ def budget(
         str,
         typer.Option(help="Prompts of the batches that are timed, with commas; none.", rich_help_panel=ANALYSIS),
     ] = "1,8",
-    turns: Annotated[int, typer.Option(min=1, help="How often each batch is timed.", rich_help_panel=ANALYSIS)] = 2,
+    turns: Annotated[int, typer.Option(min=1, help="How often each batch is timed.", rich_help_panel=ANALYSIS)] = 3,
     layer_prompts: Annotated[
         int,
         typer.Option(

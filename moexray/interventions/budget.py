@@ -60,8 +60,8 @@ class BudgetOptions:
     normalisation: Normalisation = "native"
     new_tokens: int = 8
     batches: Sequence[int] = BATCHES
-    turns: int = 2
-    timed_tokens: int = 4
+    turns: int = 3
+    timed_tokens: int = 3
     layer_prompts: int = 12
     batch_tokens: int | None = None
     seed: int = 0

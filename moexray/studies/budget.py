@@ -106,6 +106,8 @@ class PolicyCost:
         See `FullRouting`.
     seconds_ratio
         Median ratio of its seconds to those of full routing in the same turn, by the size of the batch.
+    seconds_range
+        The least and the greatest of these ratios.
     """
 
     policy: str
@@ -120,6 +122,7 @@ class PolicyCost:
     agreement: Agreement | None
     distinct: Losses
     seconds_ratio: Losses
+    seconds_range: Mapping[str, Interval | None]
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -276,9 +279,9 @@ class _Study:
 
     def cost(self, found: Measured, random: Measured | None) -> PolicyCost:
         mean_k, layers_k = found.mean_k()
-        ratios: Losses = {}
+        ratios = np.zeros((1, 0))
         if found.seconds is not None and self.full.seconds is not None:
-            ratios = _medians(found.batches, found.seconds / self.full.seconds)
+            ratios = found.seconds / self.full.seconds
         return PolicyCost(
             policy=found.policy,
             keep=found.keep,
@@ -293,7 +296,8 @@ class _Study:
             against_random=None if random is None or random is found else self._change(found, random, None),
             agreement=self._agreement(found),
             distinct=self._distinct(found),
-            seconds_ratio=ratios,
+            seconds_ratio=_medians(found.batches, ratios),
+            seconds_range=_ranges(found.batches, ratios),
         )
 
     def _categories(self) -> dict[str, NDArray[np.bool_] | None]:
@@ -354,6 +358,14 @@ class _Study:
 def _within_shares(ci: Interval | None) -> Interval | None:
     """Return an interval without what no share can be."""
     return None if ci is None else (max(ci[0], 0.0), min(ci[1], 1.0))
+
+
+def _ranges(batches: Sequence[int], values: NDArray[np.float64]) -> dict[str, Interval | None]:
+    """Return the least and the greatest of the turns of each size of batch; None where there is none."""
+    return {
+        str(size): None if np.isnan(column).any() else (float(column.min()), float(column.max()))
+        for size, column in zip(batches, values.T, strict=True)
+    }
 
 
 def _medians(batches: Sequence[int], values: NDArray[np.float64]) -> dict[str, float | None]:

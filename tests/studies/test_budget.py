@@ -142,7 +142,9 @@ def test_ratios_of_seconds_are_medians_of_turns_that_are_compared_in_turn() -> N
     assert full.seconds is not None
     assert other.seconds is not None
     found = study(full, other).policies[0].seconds_ratio
-    assert found["4"] == pytest.approx(float(np.median(other.seconds[:, 1] / full.seconds[:, 1])))
+    ratios = other.seconds[:, 1] / full.seconds[:, 1]
+    assert found["4"] == pytest.approx(float(np.median(ratios)))
+    assert study(full, other).policies[0].seconds_range["4"] == pytest.approx((ratios.min(), ratios.max()))
     missing = np.array(other.seconds)
     missing[:, 1] = np.nan
     assert study(full, replace(other, seconds=missing)).policies[0].seconds_ratio["4"] is None
@@ -161,7 +163,7 @@ def test_what_was_not_generated_is_none() -> None:
     assert policy.agreement is None
     assert policy.segments["generated"].mean is None
     assert found.full.segments["generated"] is None
-    assert policy.distinct == policy.seconds_ratio == {}
+    assert policy.distinct == policy.seconds_ratio == policy.seconds_range == {}
 
 
 def test_a_study_is_saved_and_read_again(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def policy(name: str, mean_k: float, change: float | None) -> PolicyCost:
         agreement=Agreement(0.625, (0.5, 0.75), 0.25, None),
         distinct={"1": 4.0, "64": None},
         seconds_ratio={"1": 0.875, "8": None},
+        seconds_range={"1": (0.5, 1.0), "8": None},
     )
 
 
@@ -79,7 +80,7 @@ def test_the_tables_show_the_numbers_of_the_result() -> None:
     assert greedy.rows[0][2:] == ("62.5 %", "[0.50, 0.75]", "25.0 %", "–")
     assert distinct.rows[0] == ("100 %", "full", "8.0")
     assert distinct.rows[1][2:] == ("4.0",)
-    assert times.rows[0][2:] == ("0.88", "–")
+    assert times.rows[0][2:] == ("0.88 [0.50, 1.00]", "–")
     assert page.blocks[-1] == "note: layers: some"
 
 

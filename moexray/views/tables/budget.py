@@ -16,7 +16,10 @@ _READING = (
     "random: its loss minus that of random drops"
 )
 _AGREEMENT = "same tokens: the share of the tokens that full routing writes, before the first that differs"
-_TIMES = "seconds as ratios to full routing in the same turn, on this machine; another machine has others"
+_TIMES = (
+    "seconds as ratios to full routing in the same turn, their median, least and greatest, on this machine; another "
+    "machine has others"
+)
 
 
 def budget_page(found: Budget) -> Page:
@@ -86,8 +89,12 @@ def distinct_table(found: Budget) -> Table:
 def time_table(found: Budget) -> Table:
     """Return seconds as ratios to full routing, by the size of the batch."""
     sizes = list(found.full.seconds)
-    rows = [[*_names(one), *(number(one.seconds_ratio.get(size)) for size in sizes)] for one in found.policies]
+    rows = [[*_names(one), *(_ratio(one, size) for size in sizes)] for one in found.policies]
     return Table("time by prompts of the batch", [*_FIRST, *(Column(size, numeric=True) for size in sizes)], rows)
+
+
+def _ratio(one: PolicyCost, size: str) -> str:
+    return " ".join(filter(None, [number(one.seconds_ratio.get(size)), interval(one.seconds_range.get(size), 2)]))
 
 
 def _plus_minus(change: LossChange) -> str:
