@@ -23,7 +23,7 @@ GIVEN: Mapping[str, str] = {
 
 
 # What an object calls the estimate whose interval it calls ``ci``; of any other key k it is ``k_ci``.
-_ESTIMATES = ("value", "mean", "experts")
+_ESTIMATES = ("value", "mean", "experts", "r")
 
 
 def read_given(paths: Sequence[Path], signatures: Signatures) -> dict[str, Result]:
@@ -50,7 +50,7 @@ def value_at(result: Result, place: str) -> tuple[float, tuple[float, float] | N
     """Return a value of a result and its interval, by the keys of its JSON, joined by dots.
 
     An item of a list is named by some of its keys: ``srp.m=16.value``, ``active.layer=15,without=7.added``. An object
-    that has a ``value``, a ``mean`` or ``experts`` stands for that.
+    that has a ``ci`` stands for the estimate beside it: its ``value``, ``mean``, ``experts`` or ``r``.
 
     Raises
     ------
@@ -62,7 +62,8 @@ def value_at(result: Result, place: str) -> tuple[float, tuple[float, float] | N
     key = ""
     for key in place.split("."):
         holder, found = found, _step(found, key)
-    if isinstance(found, Mapping):
+    # Where a list of policies or sizes has intervals, ``ci`` is no pair, and no number is the estimate.
+    if isinstance(found, Mapping) and not isinstance(found.get("ci", {}), Mapping):
         holder, key = found, next((name for name in _ESTIMATES if name in found), "value")
         found = found.get(key)
     if type(found) not in (int, float):
@@ -71,7 +72,7 @@ def value_at(result: Result, place: str) -> tuple[float, tuple[float, float] | N
         raise NotComputable(message)
     beside = "ci" if key in _ESTIMATES else f"{key}_ci"
     ends = holder.get(beside) if isinstance(holder, Mapping) else None
-    return float(found), None if ends is None else (float(ends[0]), float(ends[1]))
+    return float(found), (float(ends[0]), float(ends[1])) if isinstance(ends, list) else None
 
 
 def _step(found: Any, key: str) -> Any:

@@ -16,6 +16,7 @@ from moexray.errors import AnalysisError, NotComputable
 from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.batch_report import Batching
 from moexray.studies.batching import study_batches
+from moexray.studies.caching import study_caches
 from moexray.studies.coverage import study_coverage
 from moexray.studies.coverage_report import Coverage
 from moexray.studies.results import Result
@@ -67,6 +68,25 @@ def test_a_value_is_found_by_the_keys_of_the_json(batches: Batching) -> None:
         document["grouping"]["random"]["experts"],
         tuple(document["grouping"]["random"]["ci"]),
     )
+
+
+def test_an_object_stands_for_its_estimate_with_its_interval_alone(batches: Batching) -> None:
+    """An object without an interval has no one estimate: a layer is not its number of experts."""
+    own = batches.document["prefill_decode"]["own"]
+    for name in ("prefill_decode.own", "prefill_decode.own.r"):
+        assert value_at(batches, name) == (own["r"], tuple(own["ci"]))
+    with pytest.raises(NotComputable, match="no number at layers"):
+        value_at(batches, "layers.layer=3")
+
+
+def test_a_number_beside_lists_of_intervals_has_none_of_them() -> None:
+    """A layer of caches has intervals by policy and capacity, none of which is of its number of experts."""
+    caches = study_caches(EXAMPLE.trace, capacities=[8])
+    assert value_at(caches, "layers.layer=3.experts") == (64.0, None)
+    with pytest.raises(NotComputable, match="no number at layers"):
+        value_at(caches, "layers.layer=3")
+    reuse = caches.layers[3]
+    assert value_at(caches, "layers.layer=3.reuse") == (reuse.reuse, reuse.reuse_ci)
 
 
 @pytest.mark.parametrize("place", ["nothing", "layers.layer=99.top_k", "layers.top_k", "model", "layers", "bytes.x.y"])
