@@ -22,7 +22,7 @@ from moexray.studies.batch_ways import Batches
 from moexray.studies.expert_bytes import UNKNOWN, expert_bytes_of
 from moexray.studies.notes import Notes
 from moexray.studies.prefill_decode import prefill_decode
-from moexray.studies.unit_blocks import UnitBlocks
+from moexray.studies.unit_blocks import TOO_FEW, UnitBlocks
 from moexray.trace import Trace
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -183,7 +183,7 @@ def _note(notes: Notes, counts: BatchCounts, decode: Curves, chunks: Curves | No
         notes.add("prefill", f"no chunks of {listed(longer)}: no prompt has so many selected tokens in a row")
     without = zip(decode.mean.observed_ci, decode.mean.observed, strict=True)
     if not counts.units.can_be_left_out:
-        notes.add("ci", "no intervals: a category has fewer than three prompts, or fewer than three groups")
+        notes.add("ci", TOO_FEW)
     elif any(ci is None and value is not None for ci, value in without):
         notes.add("ci", "no interval of a batch of nearly all prompts: without some of them there are too few for one")
     there = [(size, steps) for size, steps in zip(sizes, decode.mean.batches, strict=True) if steps]

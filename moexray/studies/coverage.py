@@ -16,8 +16,11 @@ from moexray.studies.coverage_counts import CoverageCounts, coverage_counts
 from moexray.studies.coverage_report import Coverage, FewerPrompts, LayerCoverage, MostUsed, Rare
 from moexray.studies.notes import Notes
 from moexray.studies.rankings import stability
+from moexray.studies.unit_blocks import TOO_FEW
 
 BELOW = 10
+# More tokens or prompts than any signatures count.
+_MOST_BELOW = 10**12
 
 
 def study_coverage(signatures: Signatures, *, below: int = BELOW, tokens: str = "all", seed: int = 0) -> Coverage:
@@ -37,10 +40,13 @@ def study_coverage(signatures: Signatures, *, below: int = BELOW, tokens: str = 
     Raises
     ------
     AnalysisError
-        If `below` is not positive, or no prompt has a selected token.
+        If `below` is not positive or too large, or no prompt has a selected token.
     """
-    if below < 1:
-        message = f"`below` is {below}: the least is 1, which stands for experts that are never reached"
+    if not 1 <= below <= _MOST_BELOW:
+        message = (
+            f"`below` is {below}: the least is 1, which stands for experts that are never reached, and the most is "
+            f"{_MOST_BELOW:,}"
+        )
         raise AnalysisError(message)
     counts = coverage_counts(signatures, tokens=tokens, seed=seed)
     if not len(counts.lengths):
@@ -52,7 +58,7 @@ def study_coverage(signatures: Signatures, *, below: int = BELOW, tokens: str = 
     if ranked is not None and ranked[1] is not None:
         notes.add("stability.same_category", ranked[1])
     if not counts.units.can_be_left_out:
-        notes.add("ci", "no intervals: a category has fewer than three prompts, or fewer than three groups")
+        notes.add("ci", TOO_FEW)
     model = signatures.meta.get("model")
     return Coverage(
         model=None if model is None else str(model),

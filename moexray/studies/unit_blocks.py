@@ -13,6 +13,10 @@ from moexray.stats.inference.units import units_of
 MOST_BLOCKS = 96
 # A category keeps as many blocks, so that its part of the variance can be told.
 _LEAST = 3
+TOO_FEW = (
+    "no intervals: a category has fewer than three prompts or groups, or fewer than three groups hold several "
+    "categories"
+)
 
 
 @dataclass(frozen=True)

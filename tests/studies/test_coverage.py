@@ -138,6 +138,20 @@ def test_a_result_is_saved_and_read_again(of_example: Coverage, tmp_path: Path) 
     assert "coverage of 1,024 experts" in repr(of_example)
 
 
-def test_a_threshold_is_positive() -> None:
+@pytest.mark.parametrize("below", [0, -1, 10**13, 10**30])
+def test_a_threshold_is_positive_and_no_larger_than_counts_are(below: int) -> None:
     with pytest.raises(AnalysisError, match="below"):
-        study_coverage(made.signatures(6), below=0)
+        study_coverage(made.signatures(6), below=below)
+
+
+def test_a_threshold_above_all_tokens_is_above_every_expert() -> None:
+    found = study_coverage(made.signatures(6), below=10**12)
+    assert found.by_tokens.found == found.by_prompts.found == found.experts == found.by_tokens.load_matched
+
+
+def test_too_few_groups_of_several_categories_are_named_as_such() -> None:
+    """Both categories have twelve prompts; the two groups that hold both are a sample of two."""
+    groups = ["both", "both", "all", "all", *("" for _ in range(20))]
+    assert (
+        "fewer than three groups hold several categories" in study_coverage(made.signatures(groups=groups)).notes["ci"]
+    )
