@@ -78,7 +78,7 @@ class CacheValues:
             memory=None if size is None else tuple((sizes * size).tolist()),
             reuse=None if np.isnan(reuse) else float(reuse),
             reuse_ci=interval(reuse_ci),
-            reuse_chance=k / experts,
+            reuse_chance=each / experts,
         )
 
     def together(self) -> CacheTotal:
@@ -132,7 +132,8 @@ class CacheValues:
         rates, ends = ratio_intervals(hits, self.counts.selections.sum(axis=1)[:, None], self.strata)
         loads, tokens = self._loads(found), self.counts.tokens
         per_token = loads.sum(axis=0) / tokens.sum()  # (sizes, layers)
-        left_out = (loads.sum(axis=0) - loads).sum(axis=2) / (tokens.sum() - tokens)[:, None]
+        with np.errstate(invalid="ignore"):  # not a number where one block has all tokens
+            left_out = (loads.sum(axis=0) - loads).sum(axis=2) / (tokens.sum() - tokens)[:, None]
         loads_ci = pooled_intervals(per_token.sum(axis=1), left_out, self.strata)
         return Predictor(
             name=name,
@@ -166,9 +167,10 @@ class CacheValues:
         value = consistency(of_layers.sum(axis=0))
         left_out = consistency(of_layers.sum(axis=0) - of_layers)
         ends = pooled_intervals(np.asarray(value), left_out, self.strata)
-        top_k = self.signatures.top_k.tolist()
-        uniform = [independent_counts(np.full(n, k / n), window) for n, k in zip(experts.tolist(), top_k, strict=True)]
-        matched = independent_counts(self.counts.uses / self.counts.tokens.sum(), window)
+        tokens = self.counts.tokens.sum()
+        each = (self.counts.selections.sum(axis=0) / tokens).tolist()  # k, less what the router dropped
+        uniform = [independent_counts(np.full(n, k / n), window) for n, k in zip(experts.tolist(), each, strict=True)]
+        matched = independent_counts(self.counts.uses / tokens, window)
         by_layer = consistency(counts.sum(axis=0))
         return Segments(
             m=window,

@@ -152,7 +152,10 @@ def _notes(study: CacheValues, needed: Sequence[CapacityFor]) -> dict[str, str]:
     elif counts.shared is not None and len(set(study.expert_bytes)) > 1:
         notes["shared.bytes"] = "experts of different layers have different sizes: a shared slot has none"
     if np.bincount(study.strata)[study.strata].min() < LEAST_UNITS:
-        notes["ci"] = "no intervals: a category has fewer than three prompts, or groups, to score"
+        notes["ci"] = (
+            "no intervals: to score, a category has fewer than three prompts or groups, or fewer than three groups "
+            "hold several categories"
+        )
     absent = [str(window) for window in WINDOWS if not counts.windows[window].any()]
     if absent:
         notes["srp"] = f"no windows of {listed(absent)} tokens: no scored prompt has so many selected tokens"
@@ -160,9 +163,9 @@ def _notes(study: CacheValues, needed: Sequence[CapacityFor]) -> dict[str, str]:
     if never:
         first = 1 - counts.hits["belady"][..., :-1].sum() / counts.selections.sum()
         notes["capacity_for"] = (
-            f"{listed(never)} never {'has' if len(never) == 1 else 'have'} the wanted hit rate in every layer: "
-            f"{percent(first)} of all selections are an expert's first in its prompt, and miss in a cache that starts "
-            "empty"
+            f"{listed(never)} never {'has' if len(never) == 1 else 'have'} the wanted hit rate in every layer; "
+            f"{percent(first)} of all selections are an expert's first in its prompt, and miss in a cache that each "
+            "prompt starts empty"
         )
     if counts.shared is not None and counts.shared.prompts < len(study.halves.scored):
         notes["shared"] = (

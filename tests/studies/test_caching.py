@@ -8,7 +8,7 @@ import pytest
 
 import moexray as mx
 from moexray.errors import AnalysisError, MoexrayError, NotComputable
-from moexray.stats.workloads.consistency import consistency, window_counts
+from moexray.stats.workloads.consistency import consistency, independent_counts, window_counts
 from moexray.stats.workloads.lanes import lanes_by_layer, uses_of
 from moexray.stats.workloads.recency import recency_of
 from moexray.stats.workloads.stacks import belady_priorities, depth_counts, lfu_priorities, lru_priorities
@@ -378,6 +378,12 @@ def test_selections_that_a_router_dropped_are_neither_hits_nor_misses(
             hits = sum(caches.simulated_hits(sets, 3, priority) for sets in prompts)
             assert layer.hit_rate[name][0] == pytest.approx(hits / selections)
         assert layer.misses["lru"][0] < K * (1 - layer.hit_rate["lru"][0])
+        each = np.mean([len(one) for sets in prompts for one in sets])
+        assert K - 1 < each < K
+        assert layer.reuse_chance == pytest.approx(each / EXPERTS)
+    rates = [layer.reuse_chance for layer in report.layers]
+    of_layers = np.sum([independent_counts(np.full(EXPERTS, rate), 4) for rate in rates], axis=0)
+    assert report.srp[0].uniform == pytest.approx(float(consistency(of_layers)))
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, -3])
@@ -404,6 +410,13 @@ def test_what_cannot_be_used_is_named(made: Callable[..., Trace], options: dict[
 def test_one_prompt_cannot_be_halved(made: Callable[..., Trace]) -> None:
     with pytest.raises(NotComputable, match="one group"):
         study_caches(made(prompts=1))
+
+
+def test_one_scored_prompt_has_values_without_intervals(made: Callable[..., Trace]) -> None:
+    """Without it nothing is left, so no interval can be had; warnings are errors here."""
+    report = study_caches(made(prompts=3))
+    assert report.scored_prompts == 1
+    assert all(ci is None for one in report.predictors for ci in (*one.ci, *one.loads_ci))
 
 
 def test_few_prompts_have_values_without_intervals(made: Callable[..., Trace]) -> None:
