@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError, NotComputable
+from moexray.formats import percent
 from moexray.signatures import Signatures
 from moexray.stats.workloads.batch_loads import Batches, batch_loads, expert_counts
 from moexray.stats.workloads.device_loads import uniform_devices_touched, uniform_remote
@@ -97,6 +98,7 @@ def place(
     steps = None if scored is None or batches is None else _Steps.of(scored, batches, signatures.shape[3])
     scores |= _scores(task, there, scored, steps, notes)
     scores[RANDOM] = notes.under("placements").attempt(RANDOM, lambda: _random_score(task, scored, steps))
+    _note_dropped(task, notes)
     return PlacementStudy(
         model=None if (model := signatures.meta.get("model")) is None else str(model),
         tokens=tokens,
@@ -163,8 +165,8 @@ def _scores(
     if steps is not None:
         for name, slots in placements.items():
             found = batch_loads(steps.selected, steps.counts, slots, rng=np.random.default_rng([task.seed, 4]))
-            values = (found.balancedness, found.busiest)
-            of_steps[name] = [batch_measure(one, steps.batches, task.halves) for one in values]
+            values = ((found.balancedness, 1.0), (found.busiest, float(slots.held.shape[2])))
+            of_steps[name] = [batch_measure(one, steps.batches, task.halves, most=most) for one, most in values]
         if not task.cells.too_few and any(measure.ci is None for pair in of_steps.values() for measure in pair):
             notes.add(
                 "batch", "hardly any batch is without each unit, so batches have no interval: use a smaller `batch`"
@@ -178,7 +180,7 @@ def _scores(
         balancedness, busiest = of_steps.get(name, (None, None))
         traffic: dict[str, Measure | None] = dict.fromkeys(("devices_touched", "moves", "remote"))
         if scored is not None:
-            traffic = traffic_measures(task.cells, scored.traffic, place, nodes=nodes)
+            traffic = traffic_measures(task.cells, scored.traffic, place, devices=task.layout.devices, nodes=nodes)
         loads = np.einsum("cle,led->cld", task.loads, slots.shares)
         scores[name] = PlacementScore(
             balancedness=device_balance(task.cells, loads), balancedness_step=balancedness, busiest=busiest, **traffic
@@ -226,11 +228,25 @@ def _drift(
             touched = None
             if scored is not None:
                 sums = scored.traffic
-                touched = ratio(task.cells, sums.touched[:, place], sums.visits, category=number)
+                bounds = (1.0, float(task.layout.devices))
+                touched = ratio(task.cells, sums.touched[:, place], sums.visits, category=number, bounds=bounds)
             balanced = device_balance(task.cells, loads, number)
             if balanced is not None:
                 found.append(Drift(placement, learnt, name, balanced, touched))
     return tuple(sorted(found, key=lambda one: one.placement))
+
+
+def _note_dropped(task: Task, notes: Notes) -> None:
+    """Note where tokens select fewer than the k experts that the closed form supposes."""
+    signatures, scored = task.signatures, task.rows[task.halves.scored]
+    full = int(signatures.lengths(task.tokens)[scored].sum()) * int(signatures.top_k.sum())
+    dropped = full - int(task.loads.sum())
+    if dropped:
+        notes.add(
+            "closed_form",
+            f"it is of tokens with all of their k experts, and the router dropped {percent(dropped / full)} of the "
+            "selections here, so fewer devices are touched at random",
+        )
 
 
 def _closed_form(signatures: Signatures, layout: DeviceLayout) -> ClosedForm:

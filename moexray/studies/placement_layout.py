@@ -89,8 +89,10 @@ def device_layout(
         more = redundant + int(-slots[place] % devices)
         message = (
             f"layer {layout.layers[place]} has {slots[place]} slots for experts, which cannot be dealt evenly to "
-            f"`devices={devices}`: use a divisor, or `redundant={more}`"
+            f"`devices={devices}`: use a divisor"
         )
+        if not ((layout.experts + more) % devices).any():  # else no number of redundant slots suits every layer
+            message += f", or `redundant={more}`"
         raise AnalysisError(message)
     _check_nodes(layout)
     return layout

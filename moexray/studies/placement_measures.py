@@ -65,7 +65,14 @@ class Cells:
         of_prompt[rows[halves.scored]] = cells
         return Cells(of_prompt, keys // width, keys % width, halves.strata)
 
-    def measure(self, statistic: Statistic, sums: NDArray[np.float64], category: int | None = None) -> Measure | None:
+    def measure(
+        self,
+        statistic: Statistic,
+        sums: NDArray[np.float64],
+        category: int | None = None,
+        *,
+        bounds: tuple[float, float] = (0.0, 1.0),
+    ) -> Measure | None:
         """Return a statistic of sums over all cells, or those of one category; None where it is not finite.
 
         Parameters
@@ -74,6 +81,8 @@ class Cells:
             Takes sums ``(…, *)`` and returns numbers ``(…,)``.
         sums
             Of each cell ``(cells, *)``.
+        bounds
+            The range of the statistic, which its interval is clipped to.
         """
         mine = np.ones(len(self), dtype=bool) if category is None else self.categories == category
         if not mine.any():
@@ -86,7 +95,15 @@ class Cells:
         if not np.isfinite(value):
             return None
         strata = np.unique(self.strata[there], return_inverse=True)[1]
-        return Measure(value, jackknife_interval(value, statistic(total - by_block), strata))
+        return Measure(value, _within(jackknife_interval(value, statistic(total - by_block), strata), value, bounds))
+
+
+def _within(ends: tuple[float, float] | None, value: float, bounds: tuple[float, float]) -> tuple[float, float] | None:
+    """Clip an interval to the range of its statistic; rounding may leave a value outside of that, never of this."""
+    if ends is None:
+        return None
+    low, high = bounds
+    return min(max(ends[0], low), value), max(min(ends[1], high), value)
 
 
 def device_balance(cells: Cells, loads: NDArray[np.float64], category: int | None = None) -> Measure | None:
@@ -100,6 +117,7 @@ def ratio(
     below: NDArray[np.float64],
     *,
     category: int | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
     write: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda value: value,
 ) -> Measure | None:
     """Return a function of the ratio of two sums ``(cells,)``; None where the lower is zero."""
@@ -108,20 +126,22 @@ def ratio(
         with np.errstate(invalid="ignore", divide="ignore"):
             return write(sums[..., 0] / sums[..., 1])
 
-    return cells.measure(statistic, np.stack([above, below], axis=1), category)
+    return cells.measure(statistic, np.stack([above, below], axis=1), category, bounds=bounds)
 
 
-def traffic_measures(cells: Cells, sums: Traffic, place: int, *, nodes: int) -> dict[str, Measure | None]:
+def traffic_measures(cells: Cells, sums: Traffic, place: int, *, devices: int, nodes: int) -> dict[str, Measure | None]:
     """Return the measures of one placement that every token adds to."""
     found = {
-        "devices_touched": ratio(cells, sums.touched[:, place], sums.visits),
+        "devices_touched": ratio(cells, sums.touched[:, place], sums.visits, bounds=(1.0, devices)),
         "moves": ratio(cells, sums.moved[:, place], sums.boundaries),
         "remote": ratio(cells, sums.at_home[:, place], sums.visits, write=lambda share: 1 - share),
     }
-    return found | ({"nodes_touched": ratio(cells, sums.nodes[:, place], sums.visits)} if nodes > 1 else {})
+    return found | (
+        {"nodes_touched": ratio(cells, sums.nodes[:, place], sums.visits, bounds=(1.0, nodes))} if nodes > 1 else {}
+    )
 
 
-def batch_measure(values: NDArray[np.float64], batches: Batches, halves: Halves) -> Measure:
+def batch_measure(values: NDArray[np.float64], batches: Batches, halves: Halves, *, most: float) -> Measure:
     """Return the mean over batches; its interval leaves out the batches that hold prompts of a block of units.
 
     The mean over random batches is an incomplete U-statistic. Its jackknife leaves out units with all batches that they
@@ -134,6 +154,8 @@ def batch_measure(values: NDArray[np.float64], batches: Batches, halves: Halves)
     ----------
     values
         Of each batch ``(batches,)``.
+    most
+        What a value cannot be above.
     """
     holds = np.zeros((len(halves.strata), len(values)), dtype=bool)
     holds[halves.blocks[batches.prompts].ravel(), np.repeat(np.arange(len(values)), batches.prompts.shape[1])] = True
@@ -149,7 +171,7 @@ def batch_measure(values: NDArray[np.float64], batches: Batches, halves: Halves)
     by_luck = inflation * np.sqrt(2 / (len(kept) - len(np.unique(halves.strata))))
     total = max(variance - inflation, 0) + by_luck + noise / len(values)
     half = float(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total))
-    return Measure(value, (value - half, value + half))
+    return Measure(value, _within((value - half, value + half), value, (0.0, most)))
 
 
 def drawn_measure(values: NDArray[np.float64]) -> Measure:

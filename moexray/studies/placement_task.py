@@ -90,7 +90,11 @@ class Task:
         if blocks is not None:
             learnt = replace(learnt, pairs=_pairs(blocks, tokens, kinds, number, notes))
         if cells.too_few:
-            notes.add("ci", "a category has fewer than three units to score: intervals would not hold")
+            notes.add(
+                "ci",
+                "no intervals: a category has fewer than three units (prompts or groups) to score, or fewer than three "
+                "groups hold several categories",
+            )
         return Task(signatures, layout, tokens, seed, blocks, rows, tuple(names), halves, learnt, cells, loads[number:])
 
     def drifting(self) -> list[tuple[str, str, Slots]]:

@@ -382,6 +382,20 @@ def test_a_router_that_drops_tokens_is_scored_on_what_is_left(tmp_path: Path) ->
     scored = halves_of(signatures.prompts.categories, None, 0).scored
     left = (~dropped[scored]).sum(axis=3)
     assert study.placements["contiguous"].devices_touched.value == pytest.approx(left[left > 0].mean())
+    assert f"the router dropped {100 * dropped[scored].mean():.1f} % of the selections" in study.notes["closed_form"]
+
+
+def test_intervals_stay_in_the_range_of_their_values() -> None:
+    """Twelve short prompts have wide intervals, and no load is more even than an even one."""
+    found = [place(made.signatures(12, length=(1, 4), seed=seed), devices=2) for seed in range(8)]
+    ends = [
+        score.balancedness.ci
+        for study in found
+        for score in study.placements.values()
+        if score and score.balancedness.ci
+    ]
+    assert all(0 <= low <= high <= 1 for low, high in ends)
+    assert any(high == 1 for _, high in ends)
 
 
 def test_batches_that_are_too_large_have_a_note_instead(recorded: tuple[Signatures, Trace]) -> None:
@@ -470,6 +484,12 @@ def test_it_is_saved_and_read_again(study: PlacementStudy, tmp_path: Path, recor
 def test_what_cannot_be_placed_is_refused_in_one_sentence(options: dict[str, object], message: str) -> None:
     with pytest.raises(MoexrayError, match=message):
         place(made.signatures(24), **options)  # type: ignore[arg-type]
+
+
+def test_redundant_slots_that_suit_one_layer_alone_are_no_advice() -> None:
+    """One more slot makes 8 and 1 a multiple of three, and 10 and 1 none."""
+    with pytest.raises(AnalysisError, match=r"cannot be dealt evenly to `devices=3`: use a divisor$"):
+        place(made.signatures(24, layers=(0, 1), experts=(8, 10)), devices=3)
 
 
 def test_prompts_without_tokens_are_left_out() -> None:

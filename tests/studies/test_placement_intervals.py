@@ -28,8 +28,8 @@ def studied(prompts: int, size: int, rng: np.random.Generator) -> tuple[Measure,
     cells = Cells(np.arange(prompts), np.arange(prompts), np.zeros(prompts, dtype=int), category)
     by_device = np.stack([(experts // (EXPERTS // DEVICES) == device).sum(axis=(1, 3)) for device in range(DEVICES)], 2)
     return (
-        batch_measure(loads.balancedness, batches, halves),
-        batch_measure(loads.busiest, batches, halves),
+        batch_measure(loads.balancedness, batches, halves, most=1.0),
+        batch_measure(loads.busiest, batches, halves, most=EXPERTS / DEVICES),
         device_balance(cells, by_device.astype(float)),
     )
 
