@@ -29,6 +29,7 @@ from moexray.engines.transformers.loading import LoadedModel, load_model
 from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
+from moexray.recording.capture import capture_with
 from moexray.recording.checking import check_sequence
 from moexray.routing import RoutedSequence
 
@@ -381,3 +382,28 @@ def test_the_embedded_model_follows_rules_in_generation_as_a_capture_checks_it()
                 found = routed(engine, prompts, Generation(8), want={"weights"})
             for prompt, tokens, sequence in zip(prompts, lengths, found, strict=True):
                 check_sequence(sequence, engine.layout, prompt=prompt.id, prompt_tokens=int(tokens), may_drop=True)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_how_a_router_weighs_fewer_is_found_in_half_precision_as_well(name: str, dtype: str) -> None:
+    model = loaded(name, "float64").model
+    exact, half = (
+        TransformersEngine(LoadedModel(name, one, tokenizer_of_letters()))
+        for one in (model, deepcopy(model).to(getattr(torch, dtype)))
+    )
+    kept = []
+    for engine in (exact, half):
+        with engine.ruled(FixedK(1)):
+            assert engine._routers is not None
+            kept.append([None if one is None else one.native for one in engine._routers])
+    assert kept[0] == kept[1]
+    assert None not in kept[0]
+
+
+def test_a_capture_under_a_rule_says_so_and_counts_what_the_rule_left(olmoe: TransformersEngine) -> None:
+    with olmoe.ruled(FixedK(2)):
+        found = capture_with(olmoe, prompts_of_letters()[:4], Generation(2))
+    assert found.meta["rule"] == {"rule": "FixedK", "normalisation": "native", "k": 2}
+    assert found.meta["router_may_drop"] is True
+    np.testing.assert_array_equal(found.counts.sum(axis=3), 2 * np.repeat(found.tokens[:, :, None], 3, axis=2))

@@ -44,6 +44,8 @@ NEITHER_KEPT_NOR_RESCALED = {"inkling_mm_model"}
 NEVER_ONE = {"longcat_flash"}
 # Their first layers select experts by a table of token ids.
 SELECTED_BY_TABLE = {"deepseek_v4"}
+# Their experts have one implementation.
+EAGER_ONLY = {"dbrx", "longcat_flash", "step3p7"}
 FEW = {"olmoe", "deepseek_v3", "gpt_oss", "longcat_flash", "gemma4"}
 EACH = [
     pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in RECORDED if name not in NOT_WRITTEN
@@ -206,3 +208,18 @@ def test_experts_that_a_table_selects_can_be_skipped_but_not_replaced(model_type
     with engine.ruled(Without(experts, normalisation="kept")):
         (found,) = routed(engine, [Prompt("dopcg", category="c", id="p")], Generation(0))
     assert not np.isin(found.experts[:, 0], [0, 1]).any()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("model_type", sorted(set(RECORDED) - NOT_WRITTEN - EAGER_ONLY))
+def test_every_experts_implementation_computes_the_same_under_a_rule(model_type: str) -> None:
+    model = tiny_model(model_type, torch.float32)
+    found = {}
+    for implementation in ("eager", "grouped_mm", "batched_mm"):
+        engine = TransformersEngine(LoadedModel(model_type, model, letters()))
+        model.set_experts_implementation(implementation)
+        with engine.ruled(RandomDrop(1.5, normalisation="kept")):
+            found[implementation] = logits(model, [3, 14, 15, 9, 2, 6])
+        engine.close()
+    for implementation in ("grouped_mm", "batched_mm"):
+        torch.testing.assert_close(found[implementation], found["eager"], rtol=1e-3, atol=1e-3)
