@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.stats.inference.ratios import pooled_intervals
 from moexray.stats.inference.units import units_of
 
 # Units are left out of a score in at most this many blocks, so that intervals take bounded memory.
@@ -37,10 +37,10 @@ class Halves:
     def interval(
         self, statistic: Callable[[NDArray[np.float64]], float], sums: NDArray[np.float64]
     ) -> tuple[float, float] | None:
-        """95 % jackknife interval of a function of sums over scored prompts; see `jackknife_interval`.
+        """95 % jackknife interval of a function of sums over all scored prompts.
 
-        Blocks of several units are left out together: a delete-a-group jackknife (J. Shao and D. Tu, The Jackknife and
-        Bootstrap, 1995, section 2.3).
+        Categories are pooled: see `moexray.stats.inference.ratios.pooled_intervals`. Blocks of several units are left
+        out together: a delete-a-group jackknife (J. Shao and D. Tu, The Jackknife and Bootstrap, 1995, section 2.3).
 
         Parameters
         ----------
@@ -48,10 +48,15 @@ class Halves:
             Takes sums ``(…)`` and returns a number.
         sums
             The sums of each block ``(blocks, …)``.
+
+        Returns
+        -------
+        The two ends; None if a stratum has too few blocks, or the statistic is not finite without some block.
         """
         total = sums.sum(axis=0)
         left_out = np.array([statistic(total - of_block) for of_block in sums])
-        return jackknife_interval(statistic(total), left_out, self.strata)
+        low, high = pooled_intervals(np.array(statistic(total)), left_out, self.strata)
+        return (float(low), float(high)) if np.isfinite([low, high]).all() else None
 
 
 def halves_of(labels: Sequence[str], groups: Sequence[str] | None, rng: int | Generator) -> Halves:

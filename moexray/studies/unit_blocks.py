@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.intervals import LEVEL
+from moexray.stats.inference.ratios import pooled_intervals
 from moexray.stats.inference.units import units_of
 
 # Each is left out once; of so many, one more would not narrow an interval.
@@ -70,9 +70,7 @@ class UnitBlocks:
     ) -> tuple[tuple[float, float] | None, ...]:
         """95 % jackknife intervals of statistics that pool the prompts of all strata.
 
-        They are those of `moexray.stats.inference.jackknife.jackknife_interval`, but for one thing. A pooled statistic
-        moves less without a block than one that keeps the share of each category. For a mean the factor is
-        n (n_c − 1) / (n_c (n − 1)), with n_c of n blocks in the category: deviations are divided by it.
+        See `moexray.stats.inference.ratios.pooled_intervals`.
 
         Parameters
         ----------
@@ -89,20 +87,8 @@ class UnitBlocks:
         """
         if not self.can_be_left_out:
             return (None,) * len(estimates)
-        from scipy.special import stdtrit
-
         known = np.isfinite(estimates) & np.isfinite(left_out).all(axis=0)
-        member = (np.arange(self.strata.max() + 1)[:, None] == self.strata).astype(np.float64)  # (strata, blocks)
-        sizes = member.sum(axis=1)
-        member, sizes = member[sizes > 0], sizes[sizes > 0, None]
-        values = np.where(known, left_out, 0.0)
-        deviations = values - member.T @ (member @ values / sizes)
-        kept = sizes * (len(self) - 1) / (len(self) * (sizes - 1))
-        variances = (sizes - 1) / sizes * kept**2 * (member @ deviations**2)  # (strata, statistics)
-        total, squares = variances.sum(axis=0), (variances**2 / (sizes - 1)).sum(axis=0)
-        freedom = np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0)
-        half = np.where(total > 0, stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total), 0.0)
-        lows, highs = estimates - half, estimates + half
+        lows, highs = pooled_intervals(estimates, np.where(known, left_out, 0.0), self.strata).T
         if bounds is not None:  # rounding can leave an estimate outside of its range, and never outside of its interval
             lows = np.minimum(np.maximum(lows, bounds[0]), estimates)
             highs = np.maximum(np.minimum(highs, bounds[1]), estimates)
