@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.engines.engine import Engine, require
-from moexray.engines.rules import Given, LeaveOutRanks, Meaning, Normalisation, Rule, Without, k_of_pass
+from moexray.engines.rules import Given, LeaveOutRanks, Meaning, Normalisation, RandomDrop, Rule, Without, k_of_pass
 from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.model_fingerprint import KEY
@@ -198,6 +198,10 @@ class AblatedModel:
         if change.kind == "ranks":
             ranks = tuple(range(change.ranks))
             return LeaveOutRanks(ranks, normalisation=self._normalisation, layers=change.layers)
+        if change.kind == "drawn":
+            layers = zip(self.layers, self.top_k, strict=True)
+            kept = tuple(float(k - change.ranks if layer in change.layers else k) for layer, k in layers)
+            return RandomDrop(kept, change.seed, normalisation=self._normalisation, layers=change.layers)
         return Without(change.experts, meaning=self._meaning, normalisation=self._normalisation)
 
 

@@ -140,7 +140,7 @@ def ablate(
     found = tuple(policy for policy, _ in measured)
     losses = {policy.policy: loss for policy, loss in measured}
     both = "hottest" in losses and "coldest" in losses
-    active = _active_losses(runs, full, asked.active)
+    active = _active_losses(runs, full, asked.active, asked.seed)
     base = runs.sums(full, [])
     example = _example(prompts, halves, full)
     return Ablation(
@@ -227,7 +227,7 @@ def _measured(
     return result, outcome.losses
 
 
-def _active_losses(runs: Runs, full: Outcome, numbers: Sequence[int]) -> tuple[ActiveLoss, ...]:
+def _active_losses(runs: Runs, full: Outcome, numbers: Sequence[int], seed: int) -> tuple[ActiveLoss, ...]:
     """Return what is added layer by layer without the greatest selections; all of a layer are never left out."""
     found = []
     for layer, k in zip(runs.model.layers, runs.model.top_k, strict=True):
@@ -236,9 +236,11 @@ def _active_losses(runs: Runs, full: Outcome, numbers: Sequence[int]) -> tuple[A
                 message = f"layer {layer} sends a token to {k} experts: 1 to {k - 1} can be left out, not {number}"
                 raise AnalysisError(message)
             runs.announce(f"layer {layer} without {number} of its selections")
-            outcome = runs.run(Intervention("ranks", layers=(layer,), ranks=number), write=False)
-            loss = runs.loss(runs.sums(full, [outcome.losses]).sum(axis=1))
-            found.append(ActiveLoss(layer, number, loss.mean, loss.ci))
+            greatest = runs.run(Intervention("ranks", layers=(layer,), ranks=number), write=False)
+            drawn = runs.run(Intervention("drawn", layers=(layer,), ranks=number, seed=seed), write=False)
+            sums = runs.sums(full, [greatest.losses, drawn.losses]).sum(axis=1)
+            loss, random = runs.loss(sums), runs.at_random(sums)
+            found.append(ActiveLoss(layer, number, loss.mean, loss.ci, random.mean, random.excess, random.excess_ci))
     return tuple(found)
 
 

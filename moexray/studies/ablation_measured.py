@@ -18,17 +18,19 @@ class Intervention:
     ----------
     kind
         ``without``: no token is sent to `experts`; ``forced``: all tokens of their layers are sent to `experts`;
-        ``ranks``: tokens go without their selections of the greatest gate weights, `ranks` of them, in `layers`.
+        ``ranks``: tokens go without their selections of the greatest gate weights, `ranks` of them, in `layers`;
+        ``drawn``: without as many of their selections drawn at random, by `seed`.
     experts
         By the index of the decoder layer.
-    layers, ranks
+    layers, ranks, seed
         See `kind`.
     """
 
-    kind: Literal["without", "forced", "ranks"]
+    kind: Literal["without", "forced", "ranks", "drawn"]
     experts: Experts = field(default_factory=dict)
     layers: tuple[int, ...] = ()
     ranks: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -114,12 +114,23 @@ class Full:
 
 @dataclass(frozen=True)
 class ActiveLoss:
-    """What is added where tokens go without the greatest `without` of their selections in one layer."""
+    """What is added where tokens go without the greatest `without` of their selections in one layer.
+
+    Attributes
+    ----------
+    random
+        What is added without as many of each token's selections drawn at random.
+    excess, excess_ci
+        `added` minus `random`, with its 95 % interval over units.
+    """
 
     layer: int
     without: int
     added: float
     added_ci: Interval | None
+    random: float
+    excess: float
+    excess_ci: Interval | None
 
 
 @dataclass(frozen=True)

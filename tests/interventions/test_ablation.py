@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moexray.engines.engine import Engine, open_engine
-from moexray.engines.rules import Given, LeaveOutRanks, Without
+from moexray.engines.rules import Given, LeaveOutRanks, RandomDrop, Without
 from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.interventions.ablation import AblatedModel
@@ -53,6 +53,10 @@ def test_each_change_is_the_rule_that_it_says(engine: Engine) -> None:
         (left_out, Without(experts, meaning="skipped", normalisation="kept")),
         (Intervention("forced", experts), Given(experts, normalisation="kept")),
         (Intervention("ranks", layers=(1,), ranks=2), ranks),
+        (
+            Intervention("drawn", layers=(1,), ranks=2, seed=5),
+            RandomDrop((3.0, 1.0, 3.0), 5, layers=(1,), normalisation="kept"),
+        ),
     )
     model = AblatedModel(engine, PROMPTS, meaning="skipped", normalisation="kept")
     for change, rule in changes:

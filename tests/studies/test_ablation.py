@@ -47,6 +47,8 @@ class MadeModel:
                     each = each + np.where(rows % 2 == 0, self.of_a[expert], 0)
         if change is not None and change.kind == "ranks":
             each = each + change.ranks * change.layers[0] * 0.01
+        if change is not None and change.kind == "drawn":
+            each = each + change.ranks * 0.002
         k = 2.0 if change is None or change.kind != "ranks" else 2.0 - change.ranks / 2
         written = tuple((1, 2, 3, 4 if change is None else 5) for _ in rows) if write else None
         texts = tuple("whole" if change is None else "other" for _ in rows) if write else None
@@ -152,6 +154,9 @@ def test_selections_are_left_out_layer_by_layer() -> None:
     assert found.active is not None
     assert [(one.layer, one.without) for one in found.active] == [(1, 1), (3, 1)]
     assert [one.added for one in found.active] == pytest.approx([0.01, 0.03])
+    assert [one.random for one in found.active] == pytest.approx([0.002, 0.002])
+    assert [one.excess for one in found.active] == pytest.approx([0.008, 0.028])
+    assert found.active[1].excess_ci == pytest.approx((0.028, 0.028))
     assert found.policies == ()
     with pytest.raises(AnalysisError, match="layer 1 sends a token to 2 experts: 1 to 1 can be left out, not 2"):
         of(made(), active=(2,))

@@ -58,6 +58,11 @@ def _active(axes: Axes, result: Ablation) -> None:
             [one.layer for one in some], [one.added for one in some],
             color=COLOURS[place % len(COLOURS)], marker="o", markersize=3, label=f"without {number}",
         )  # fmt: skip
+        axes.plot(
+            [one.layer for one in some], [one.random for one in some],
+            color=COLOURS[place % len(COLOURS)], linestyle=":", linewidth=0.9,
+        )  # fmt: skip
     axes.axhline(0, color="0.6", linewidth=0.6)
     axes.set(xlabel="MoE layer (index in the model)", ylabel="added loss, nats a token")
     axes.legend()
+    note_above(axes, "dotted: as many of each token's selections, drawn at random")

@@ -70,14 +70,22 @@ def category_table(found: Ablation) -> Table:
 
 
 def active_table(active: tuple[ActiveLoss, ...]) -> Table:
-    """Return the added loss of each layer without the greatest selections of its tokens."""
-    numbers = sorted({one.without for one in active})
-    columns = [Column("layer", numeric=True), *(Column(f"without {n}", numeric=True) for n in numbers)]
-    by_layer = {(one.layer, one.without): one for one in active}
+    """Return the added loss of each layer without the greatest selections of its tokens, beside drawn ones."""
+    names = ("layer", "without", "added", "95 %", "random", "excess", "95 %")
     rows = [
-        [str(layer), *(_added(by_layer[layer, n]) for n in numbers)] for layer in sorted({one.layer for one in active})
+        [
+            str(one.layer),
+            str(one.without),
+            number(one.added, 3),
+            interval(one.added_ci, 3) or MISSING,
+            number(one.random, 3),
+            number(one.excess, 3, signed=True),
+            interval(one.excess_ci, 3) or MISSING,
+        ]
+        for one in active
     ]
-    return Table("added without the greatest selections, one layer at a time", columns, rows)
+    title = "without the greatest selections, one layer at a time; random: as many of each token's selections, drawn"
+    return Table(title, [Column(name, numeric=True) for name in names], rows)
 
 
 def text_table(found: Ablation) -> Table:
@@ -116,8 +124,3 @@ def _name(one: AblatedPolicy) -> str:
         return one.policy
     ids = ",".join(f"{layer}:{expert}" for layer, experts in one.experts.items() for expert in experts)
     return f"{one.policy} {ids if len(ids) <= 24 else ids[:23] + '…'}"
-
-
-def _added(one: ActiveLoss) -> str:
-    shown = interval(one.added_ci, 3)
-    return f"{number(one.added, 3)} {shown}" if shown else number(one.added, 3)

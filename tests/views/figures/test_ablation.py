@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from moexray.formats import MISSING
 from moexray.studies.ablation_result import AblatedPolicy, Ablation, ActiveLoss, AtRandom, Contrast, Example, Full, Loss
 from moexray.views.figures.ablation import ablation
 from moexray.views.tables.ablation import ablation_page
@@ -41,11 +42,15 @@ def test_points_bars_and_intervals_are_those_of_the_result(result: Ablation) -> 
 
 
 def test_without_policies_the_layers_are_drawn(result: Ablation) -> None:
-    active = tuple(ActiveLoss(layer, 1, 0.1 * layer, None) for layer in (1, 3))
+    active = tuple(ActiveLoss(layer, 1, 0.1 * layer, None, 0.05, 0.1 * layer - 0.05, None) for layer in (1, 3))
     axes = ablation(replace(result, policies=(), active=active))
     line = axes.get_lines()[0]
     assert np.asarray(line.get_xdata()).tolist() == [1, 3]
     assert np.asarray(line.get_ydata()).tolist() == pytest.approx([0.1, 0.3])
+    table = next(
+        one for one in ablation_page(replace(result, policies=(), active=active)).blocks if isinstance(one, Table)
+    )
+    assert table.rows[1] == ("3", "1", "0.300", MISSING, "0.050", "+0.250", MISSING)
 
 
 def test_the_page_says_what_was_found(result: Ablation) -> None:
