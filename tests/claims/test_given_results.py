@@ -95,6 +95,28 @@ def test_what_is_no_number_is_not_guessed(batches: Batching, place: str) -> None
         value_at(batches, place)
 
 
+def test_a_value_without_an_interval_is_said_to_have_none(analysis: Analysis, batches: Batching) -> None:
+    """The analysis has no such value, and is not what the claim is about."""
+    claim = checked(study(margin=0.1), analysis, batch=batches)
+    assert claim.verdict is Verdict.inconclusive
+    assert claim.reason == "no interval of the difference: the value has no interval; no direction is claimed"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"result": "bath"}, "there is no result 'bath' that claims can be about: there are ablate, batch, cache"),
+        ({"with": "device=4"}, "the claim is of 'device', and the result has no such setting"),
+    ],
+)
+def test_a_claim_that_is_written_wrong_says_so(
+    analysis: Analysis, batches: Batching, values: dict[str, str], reason: str
+) -> None:
+    claim = checked(study(values=values), analysis, batch=batches)
+    assert claim.verdict is Verdict.not_applicable
+    assert reason in claim.reason
+
+
 def test_a_claim_without_its_result_names_the_command_that_makes_it(analysis: Analysis) -> None:
     claim = checked(study(), analysis)
     assert claim.verdict is Verdict.not_applicable
