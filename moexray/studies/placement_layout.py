@@ -74,6 +74,10 @@ def device_layout(
         groups=groups,
         redundant=redundant,
     )
+    most = int(layout.experts.max()) * (devices - 1)
+    if redundant > most:
+        message = f"`redundant` is {redundant}: {most} slots more let each of {devices} devices hold every expert"
+        raise AnalysisError(message)
     slots = layout.experts + redundant
     few = slots < devices
     if few.any():

@@ -457,6 +457,7 @@ def test_it_is_saved_and_read_again(study: PlacementStudy, tmp_path: Path, recor
     [
         ({"devices": 0}, "`devices` is 0: it must be at least 1"),
         ({"devices": 2, "redundant": -1}, "`redundant` is -1: it must be at least 0"),
+        ({"devices": 2, "redundant": 10}, "`redundant` is 10: 8 slots more let each of 2 devices hold every expert"),
         ({"devices": 2, "nodes": 0}, "`nodes` is 0"),
         ({"devices": 2, "batch": 0}, "`batch` is 0"),
         ({"devices": 2, "seed": -1}, "`seed` is -1"),
