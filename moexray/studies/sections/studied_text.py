@@ -44,6 +44,9 @@ def studied_text(cohort: Cohort) -> StudiedText:
     kept = {"prompt": ("prompt", "texts", prompts.texts), "generated": ("output", "outputs", prompts.outputs)}
     names, parts = [], []
     for phase in _phases(cohort):
+        if phase not in kept:
+            message = "the recording does not tell tokens of prompts from generated ones"
+            raise NotComputable(message)
         name, column, strings = kept[phase]
         _check_known(cohort, phase)
         if strings is None:
