@@ -15,6 +15,10 @@ FORMATS: dict[str, tuple[str, str]] = {
     "imatrix": ("moexray.importing.imatrix:read_imatrix", "an importance matrix of llama.cpp (GGUF)"),
     "tensorrt-llm": ("moexray.importing.tensorrt_llm:read_tensorrt_llm", "a folder of its expert statistics"),
     "megatron": ("moexray.importing.megatron:read_megatron", "a router trace of Megatron-core (JSON Lines)"),
+    "moe-trace": ("moexray.importing.moe_trace:read_moe_trace", "a trace of llama.cpp's moe-trace (CSV)"),
+    "moe-infinity": ("moexray.importing.moe_infinity:read_moe_infinity", "activation matrices of MoE-Infinity (.npy)"),
+    "olmoe": ("moexray.importing.olmoe:read_olmoe", "counts that OLMoE's authors published (.pkl)"),
+    "flame-moe": ("moexray.importing.flame_moe:read_flame_moe", "a folder of layers of FLAME-MoE's traces"),
 }
 
 
