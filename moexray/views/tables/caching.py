@@ -76,7 +76,8 @@ def rate_table(total: CacheTotal, title: str, sizes: Sequence[int] | None) -> Ta
         cells = []
         for name in policies:
             ci = total.ci[name][place] if name in total.ci else None
-            cells.append((number(100 * total.hit_rate[name][place], 1), _half(ci)))
+            rate = total.hit_rate[name][place]
+            cells.append((number(100 * rate, 1), half(rate, ci)))
         rows.append([*_capacity(total, place, sizes), *cells])
     return Table(title, [*_capacity_columns(total, sizes), *_numeric(map(policy_name, policies))], rows)
 
@@ -154,14 +155,14 @@ def layer_table(found: CacheReport) -> Table:
     for one, takes in zip(found.layers, needed.layers, strict=True):
         rates = [percent(one.hit_rate[name][middle]) for name in ("lru", "belady", "chance")]
         span = MISSING if takes.capacity is None else f"{takes.capacity} {_ends(takes.least, takes.most)}".strip()
-        reuse = MISSING if one.reuse is None else f"{percent(one.reuse)} {_half(one.reuse_ci)}".strip()
+        reuse = MISSING if one.reuse is None else f"{percent(one.reuse)} {half(one.reuse, one.reuse_ci)}".strip()
         rows.append([str(one.layer), f"{one.capacities[middle]} of {one.experts}", *rates, span, reuse])
     names = ("layer", "cache", "LRU", "Belady", "chance", f"warm LRU, {percent(found.wanted)}", "token before")
     return Table("by layer; token before: experts that it used as well", _numeric(names), rows)
 
 
 def _predictor(one: Predictor, place: int) -> list[str]:
-    recall = f"{percent(one.recall)} {_half(one.recall_ci)}".strip()
+    recall = f"{percent(one.recall)} {half(one.recall, one.recall_ci)}".strip()
     return [name_of(one.name), one.known, recall, percent(one.hit_rate[place]), number(one.loads[place], 1)]
 
 
@@ -183,12 +184,21 @@ def _numeric(names: Iterable[str]) -> list[Column]:
     return [Column(name, numeric=True) for name in names]
 
 
-def _half(ci: Interval | None) -> str:
-    """Return half of an interval of a share, in points; nothing where there is none."""
-    return "" if ci is None else f"±{50 * (ci[1] - ci[0]):.1f}"
+def half(rate: float, ci: Interval | None) -> str:
+    """Return half of an interval of a share, in points; nothing where there is none.
+
+    Where 0 or 1 cuts one side off, it is the other side: half of what is left would be too little.
+
+    Examples
+    --------
+    >>> half(0.5, (0.4, 0.6)), half(0.99, (0.95, 1.0)), half(0.5, None)
+    ('±10.0', '±4.0', '')
+    """
+    return "" if ci is None else f"±{100 * max(rate - ci[0], ci[1] - rate):.1f}"
 
 
 def _ends(least: int | None, most: int | None) -> str:
-    if least is None or most is None:
+    """Return the ends of an interval of capacities; the upper one is missing where no cache is surely enough."""
+    if least is None:
         return ""
-    return interval((least, most), 0)
+    return f"[{least:,}, {MISSING}]" if most is None else interval((least, most), 0)

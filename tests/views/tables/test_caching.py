@@ -1,5 +1,7 @@
 """The tables of caches show the numbers of the result, as wide as a screen of 80 columns."""
 
+from dataclasses import replace
+
 import pytest
 
 import moexray as mx
@@ -43,6 +45,16 @@ def test_every_layer_has_a_row(found: CacheReport) -> None:
     rows = layer_table(found).rows
     assert [row[0] for row in rows] == [str(one.layer) for one in found.layers]
     assert rows[0][2] == percent(found.layers[0].hit_rate["lru"][1])
+
+
+def test_an_interval_that_no_cache_ends_has_an_open_end(found: CacheReport) -> None:
+    """The lower end of the rate's interval may never reach the wanted rate: that is no missing interval."""
+    needed = [
+        replace(one, layers=tuple(replace(layer, capacity=40, least=31, most=None) for layer in one.layers))
+        for one in found.capacity_for
+    ]
+    rows = layer_table(replace(found, capacity_for=tuple(needed))).rows
+    assert rows[0][5] == "40 [31, –]"
 
 
 def test_a_page_fits_a_screen(found: CacheReport) -> None:
