@@ -12,9 +12,9 @@ from moexray.views.wording import note_lines
 # The size whose experts are shown layer by layer, where there are batches of it.
 _SIZE_OF_LAYERS = 16
 _READING = (
-    "even load to load alone: some experts are used more; load alone to experts: tokens of one step or passage select "
-    "alike, so batches of requests at different steps read what load alone says; reuse: tokens of a batch that share "
-    "one read of an expert"
+    "even load to load alone: some experts are used more; from load alone down to experts: tokens of one step or "
+    "passage select alike, so batches of requests at different steps read what load alone says; reuse: tokens of "
+    "a batch that share one read of an expert"
 )
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -87,7 +87,6 @@ def layer_table(layers: tuple[LayerCurve, ...]) -> Table:
 
 def grouping_table(found: Grouping) -> Table:
     """Return what batches of one size read, by how prompts are put together."""
-    random = found.random.experts
     rows = []
     for name, part in (
         ("at random", found.random),
@@ -99,7 +98,8 @@ def grouping_table(found: Grouping) -> Table:
         if part is None:
             rows.append([name, MISSING, "", "", "", ""])
             continue
-        saved = None if part.difference is None else part.difference / random
+        # The share of what it is compared with: random batches of the same prompts, which may not be all of them.
+        saved = None if part.difference is None else part.difference / (part.experts - part.difference)
         rows.append(
             [
                 name,
