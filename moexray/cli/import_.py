@@ -7,11 +7,11 @@ import typer
 
 from moexray.cli.options import DEFAULT_FILE, OUTPUT, out_option
 from moexray.cli.render import say
-from moexray.files import check_writable, companion
+from moexray.files import companion
 from moexray.formats import count, listed
 from moexray.importing import FORMATS, read
 from moexray.importing.stated import PHASES, Stated, parse_layers
-from moexray.importing.writing import TRACE, write
+from moexray.importing.writing import TRACE, check_files, write
 from moexray.signatures import Signatures
 
 _STATED = "What the file does not say"
@@ -69,8 +69,7 @@ def import_(
         mapping=mapping,
         prompts=prompts,
     )
-    check_writable(out)
-    check_writable(companion(out, TRACE))
+    check_files(out)
     written = write(read(source, format_name, stated), format_name, out)
     found = Signatures.open(written.signatures)
     tokens = [
@@ -88,3 +87,5 @@ def import_(
     say(f"wrote {written.signatures}")
     if written.trace is not None:
         say(f"wrote {written.trace}")
+    elif companion(out, TRACE).exists():
+        say(f"{companion(out, TRACE)} is there from before, and is not of these signatures")

@@ -37,6 +37,15 @@ def check_file(path: Path) -> None:
         raise ImportingError(message)
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return what lies in a folder, in the order of names; nothing where it is no folder."""
+    try:
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        message = f"{folder} could not be read: {error.strerror or error}"
+        raise ImportingError(message) from error
+
+
 def read_npy(stream: IO[bytes], place: str) -> NDArray[Any]:
     """Read an array of numbers or texts, and nothing after it; `ImportingError` where it is anything else."""
     try:

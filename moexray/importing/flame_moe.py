@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import ImportingError
+from moexray.importing.arrays import files_in
 from moexray.importing.reading import Reading, check_selections, layout_of, read_counts
 from moexray.importing.stated import Stated
 from moexray.parquet_file import batches_of, open_parquet, reading_parquet
@@ -25,8 +26,7 @@ def read_flame_moe(source: Path, stated: Stated) -> Reading:
     """Open the routing of one checkpoint: see docs/import.md."""
     stated.refuse(["mapping", "prompts", "tokens_are"], source)
     experts = stated.need("num_experts", source, "how many experts a layer has")
-    named = source.iterdir() if source.is_dir() else iter(())
-    files = {int(found[1]): path for path in named if (found := _LAYER.fullmatch(path.name))}
+    files = {int(found[1]): path for path in files_in(source) if (found := _LAYER.fullmatch(path.name))}
     layers = stated.layers or tuple(sorted(files))
     missing = [layer for layer in layers if layer not in files]
     if missing or not layers:

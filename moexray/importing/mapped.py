@@ -86,7 +86,11 @@ def _prompt(record: Record, number: int, mapping: Mapping, layout: RouterLayout,
         segments = (np.arange(len(experts)) >= length).astype(np.int8)
     else:
         segments = np.full(len(experts), defaults.segment, dtype=np.int8)
-    words = {part: _text(values[part], f"{place}, {part}") for part in ("group", "text", "output") if part in values}
+    words = {
+        part: "" if values[part] in ("", None) else _text(values[part], f"{place}, {part}")
+        for part in ("group", "text", "output")
+        if part in values
+    }
     return routed_prompt(
         experts,
         segments,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from moexray import strict_json
 from moexray.errors import ImportingError
-from moexray.importing.arrays import check_file, read_bytes
+from moexray.importing.arrays import check_file, files_in, read_bytes
 from moexray.importing.reading import Reading, layout_of, read_counts
 from moexray.importing.stated import Stated
 
@@ -70,7 +70,7 @@ def _meta(source: Path) -> dict[str, Any]:
 
 def _ranks(source: Path) -> list[Path]:
     """Return the files of all ranks, which are numbered from 0 on."""
-    found = {int(named[1]): path for path in source.iterdir() if (named := _RANK.fullmatch(path.name))}
+    found = {int(named[1]): path for path in files_in(source) if (named := _RANK.fullmatch(path.name))}
     missing = next(number for number in range(len(found) + 1) if number not in found)
     if not found or missing < len(found):
         message = f"{source} has no rank{missing}.safetensors: the counts of all ranks are needed"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from moexray.errors import ImportingError
-from moexray.files import companion
+from moexray.files import check_writable, companion, owner_of_companions
 from moexray.importing.reading import ImportedPrompt, Reading
 from moexray.importing.stated import SEGMENTS
 from moexray.prompt_table import PromptTable
@@ -33,6 +33,19 @@ class Written:
 
     signatures: Path
     trace: Path | None
+
+
+def check_files(out: Path) -> None:
+    """Raise MoexrayError, before a long file is read, if signatures or a trace beside them cannot be written.
+
+    A trace that may belong to signatures of a like name is not replaced.
+    """
+    trace, owner = companion(out, TRACE), owner_of_companions(out)
+    check_writable(out)
+    check_writable(trace)
+    if owner is not None and trace.exists():
+        message = f"{trace} may belong to {owner}, and would be replaced: name another `out`"
+        raise ImportingError(message)
 
 
 def write(reading: Reading, format_name: str, out: Path) -> Written:

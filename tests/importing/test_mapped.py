@@ -195,10 +195,33 @@ def test_analyses_run_on_what_was_imported(run: Run, routed: Routed) -> None:
     assert run("info", "signatures.npz").returncode == 0
 
 
+def test_texts_outputs_and_groups_are_kept_and_may_be_empty(run: Run, routed: Routed) -> None:
+    rows = [
+        {**row, "said": f"text {i}", "wrote": "", "of": None if i else "t"} for i, row in enumerate(records(routed))
+    ]
+    write_lines(Path("data.jsonl"), rows)
+    mapping = FIELDS + 'text = "said"\noutput = "wrote"\ngroup = "of"\n' + FACTS
+    prompts = imported(run, Path("data.jsonl"), mapping).prompts
+    assert tuple(prompts.texts) == tuple(f"text {i}" for i in range(12))
+    assert set(prompts.outputs) == {""}
+    assert tuple(prompts.groups) == ("t", *[""] * 11)
+
+
 def test_without_token_ids_there_is_no_trace(run: Run, routed: Routed) -> None:
     found = imported(run, write_jsonl(routed), FIELDS.replace('token_ids = "tokens"\n', "") + FACTS)
     assert found.meta["imported"]["unknown"] == ["token ids"]
     assert not Path("signatures.trace.parquet").exists()
+
+
+def test_a_trace_of_other_signatures_is_named_or_kept(run: Run, routed: Routed) -> None:
+    source = write_jsonl(routed)
+    imported(run, source, FIELDS + FACTS)
+    Path("map.toml").write_text(FIELDS.replace('token_ids = "tokens"\n', "") + FACTS, encoding="utf-8")
+    command = ("import", source, "--from", "mapped", "--map", "map.toml", "--out")
+    assert "is there from before" in run(*command, "signatures.npz").stdout
+    before = Path("signatures.trace.parquet").read_bytes()
+    assert "may belong to signatures.npz" in run(*command, "signatures").stderr
+    assert Path("signatures.trace.parquet").read_bytes() == before
 
 
 def test_phases_that_are_not_known_are_called_mixed(run: Run, routed: Routed) -> None:
