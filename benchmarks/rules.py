@@ -26,8 +26,7 @@ PROMPTS = Path(__file__).parent.parent / "prompts"
 RULES: dict[str, Rule] = {
     "k' = k": FixedK(8),
     "top-p 1": TopP(1.0),
-    "skip below 0 of the greatest": Skip(0.0),
-    "ranks, none left out": LeaveOutRanks(()),
+    "skip, none below": Skip(1e-30),
     "k' = 4": FixedK(4),
     "ranks 4 to 7 left out": LeaveOutRanks((4, 5, 6, 7)),
     "random drop to 4": RandomDrop(4.0),

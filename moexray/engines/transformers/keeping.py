@@ -16,7 +16,7 @@ Keep = Callable[[Tensor, Tensor], Tensor]
 
 
 def keep_of(rule: Rule, tap: Tap, *, place: int, k: int, places: Places) -> Keep | None:
-    """Return which selections of a layer a rule keeps; None for all.
+    """Return which selections of a layer a rule keeps; None where it can leave out none.
 
     Parameters
     ----------
@@ -30,12 +30,13 @@ def keep_of(rule: Rule, tap: Tap, *, place: int, k: int, places: Places) -> Keep
     if isinstance(rule, TopP):
         return None if rule.p >= 1 else _within_share(rule.p)
     if isinstance(rule, Skip):
-        return _above(rule.beta[place] if isinstance(rule.beta, tuple) else rule.beta)
+        beta = rule.beta[place] if isinstance(rule.beta, tuple) else rule.beta
+        return None if beta == 0 else _above(beta)
     if isinstance(rule, OnDemand):
-        return _by_entropy(rule.least[place], rule.thresholds[place])
+        return None if rule.least[place] >= k else _by_entropy(rule.least[place], rule.thresholds[place])
     if isinstance(rule, LeaveOutRanks):
         ranks_left_out = list(rule.ranks)
-        return lambda _experts, weights: ~_among(_ranks(weights), ranks_left_out)
+        return None if not ranks_left_out else lambda _experts, weights: ~_among(_ranks(weights), ranks_left_out)
     if isinstance(rule, Without):
         experts_left_out = list(rule.experts[tap.layer])
         return lambda experts, _weights: ~_among(experts, experts_left_out)

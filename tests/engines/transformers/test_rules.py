@@ -71,6 +71,10 @@ def nothing(engine: TransformersEngine) -> list[Rule]:
         TopP(1.0, normalisation="rescaled"),
         Skip(0.0),
         Skip(0.0, normalisation="rescaled"),
+        # The next three compute what they keep, and keep all.
+        Skip(1e-30),
+        Skip(1e-30, normalisation="rescaled"),
+        OnDemand((1,) * layers, tuple((-1.0,) * (k - 1) for k in engine.layout.top_k)),
         OnDemand((k,) * layers, ((),) * layers),
         RandomDrop(float(k)),
         LeaveOutRanks(()),
