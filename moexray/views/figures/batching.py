@@ -48,7 +48,8 @@ def batching(result: Batching, ax: Panels | None = None) -> Panels:
             left.plot(sizes, observed, color=colour, marker=marker, markersize=3, label=label)
         closed = result.mean if any(value is not None for value in result.mean.observed) else curves[0][1]
         for label, values, style in (("load alone", closed.load_matched, "--"), ("even load", closed.uniform, ":")):
-            left.plot(*_known(closed.sizes, values), color="0.35", linestyle=style, linewidth=0.9, label=label)
+            of = f"{label}, {'decoding' if closed is result.mean else 'prefill'}"  # each phase has its own load
+            left.plot(*_known(closed.sizes, values), color="0.35", linestyle=style, linewidth=0.9, label=of)
         shown = sorted({size for _, mean, _, _ in curves for size in _known(mean.sizes, mean.observed)[0]})
         left.set_xscale("log", base=2)
         left.set_xticks(shown)

@@ -39,6 +39,7 @@ def test_curves_are_those_of_the_means_where_there_are_batches(batches: Batching
     assert np.asarray(prefill.get_ydata()).tolist() == list(batches.prefill.mean.observed[:2])
     assert np.asarray(matched.get_ydata()).tolist() == list(batches.mean.load_matched[:3])
     assert np.asarray(even.get_ydata()).tolist() == list(batches.mean.uniform[:3])
+    assert (matched.get_label(), even.get_label()) == ("load alone, decoding", "even load, decoding")
     assert left.get_xscale() == "log"
     assert batches.grouping is not None
     assert [bar.get_width() for bar in right.patches if isinstance(bar, Rectangle)][:2] == [
