@@ -70,7 +70,7 @@ def measure_ablation(
             groups=[prompt.group or "" for prompt in prompts] if any(prompt.group for prompt in prompts) else None,
             ids=[prompt.id for prompt in prompts],
             texts=[prompt.text for prompt in prompts],
-            given=prompts[0].output is not None,
+            given=bool(prompts) and prompts[0].output is not None,
         ),
         asked,
         description={

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from moexray.engines.engine import Engine, require
 from moexray.engines.rules import FixedK, Normalisation, Rule, described, k_of_pass
 from moexray.errors import CaptureError, NotComputable, OutOfMemory
+from moexray.formats import listed
 from moexray.generation import Generation
 from moexray.interventions.policies import POLICIES, Learnt, means_of, options_of, rule_of
 from moexray.prompts import Prompt
 from moexray.recording.scoring import score, write
 from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence
-from moexray.studies.budget import Budget, study_budget
+from moexray.studies.budget import ALL, Budget, study_budget
 from moexray.studies.budget_measured import Measured
 from moexray.studies.halves import Halves, halves_of
 
@@ -26,6 +27,9 @@ BATCHES = (1, 8)
 SEGMENTS = ("prompt", "generated")
 # Tokens whose gate weights parameters are learnt from, at most.
 _MOST_TOKENS = 20_000
+# Prompts that are run for them before the tokens are counted.
+_TOGETHER = 256
+_NOTHING_SCORED = "no token is scored in half of the prompts: one of one token comes after nothing, and has no output"
 
 Announce = Callable[[str], None]
 
@@ -117,6 +121,9 @@ def measure_budget(
     for keep in options.keep:
         means_of(engine.layout, keep)
     labels = [prompt.category for prompt in prompts]
+    if ALL in labels:
+        message = f"a category is called {ALL!r}, which stands for the prompts of all: call it otherwise"
+        raise CaptureError(message)
     groups = [prompt.group or "" for prompt in prompts] if any(prompt.group for prompt in prompts) else None
     run = _Run(engine, options, on_step or (lambda _name: None), halves_of(labels, groups, options.seed))
     return run.study(prompts)
@@ -141,6 +148,8 @@ class _Run:
         rules = self._rules(self._learnt(learnt))
         self.announce("full routing: scoring")
         full = self._measured(scored, "full", 100.0, None, None)
+        if not full.measured.tokens.any():
+            raise CaptureError(_NOTHING_SCORED)
         if not len(full.measured.steps):
             self.notes["distinct"] = "no generated token passed a router, so there are no decoding steps"
         policies = []
@@ -148,6 +157,9 @@ class _Run:
             self.announce(f"{place + 1} of {len(rules)}, {policy} at {keep:g} %: scoring")
             policies.append(self._measured(scored, policy, keep, rule, full))
         full, policies = self._timed([replace(one, output=None) for one in scored], full, policies, rules)
+        unscored = sorted({one.category for one in prompts} - {one.category for one in scored})
+        if unscored:
+            self.notes["loss"] = f"{listed(unscored)}: of one unit, which is learnt from, so it is not scored"
         description = self.engine.description
         names = ("model", "dtype", "device")
         facts: dict[str, Any] = {
@@ -193,12 +205,19 @@ class _Run:
     def _learnt(self, texts: Sequence[Prompt]) -> Learnt:
         """Return what the first half says: gate weights, and what each layer's experts are worth."""
         self.announce("full routing: gate weights of the first half")
-        parts, tokens = [], 0
-        for _, one in self._scored(texts, want=["weights"]):
-            assert one.routed.gate_weights is not None
-            if tokens < _MOST_TOKENS:
-                parts.append(one.routed.gate_weights)
-            tokens += len(one.routed.token_ids)
+        parts: list[NDArray[np.float16]] = []
+        tokens, order = 0, _in_turn(texts)
+        for start in range(0, len(order), _TOGETHER):
+            some = [texts[place] for place in order[start : start + _TOGETHER]]
+            found = dict(self._scored(some, want=["weights"]))
+            for place in range(len(some)):
+                of_prompt = found[place].routed.gate_weights
+                assert of_prompt is not None
+                parts.append(of_prompt)
+                tokens += len(of_prompt)
+            if tokens >= _MOST_TOKENS:
+                self.notes["rule"] = f"parameters were learnt from the gate weights of {_MOST_TOKENS:,} tokens"
+                break
         weights = np.concatenate(parts)[:_MOST_TOKENS]
         weights = weights[:, :, : max(k_of_pass(self.layout))]  # of the first pass, where there are several
         costs = self._costs(self._sample(texts)) if "layers" in self.options.policies else ()
@@ -206,17 +225,12 @@ class _Run:
 
     def _sample(self, texts: Sequence[Prompt]) -> list[Prompt]:
         """Return some of the prompts, as many of each category as there are, in turn."""
-        seen: dict[str, int] = {}
-        ranks = []
-        for prompt in texts:
-            ranks.append(seen.get(prompt.category, 0))
-            seen[prompt.category] = ranks[-1] + 1
-        order = np.argsort(ranks, kind="stable")[: self.options.layer_prompts]
+        order = _in_turn(texts)[: self.options.layer_prompts]
         if len(order) < len(texts):
             self.notes["layers"] = (
                 f"each layer was measured alone on {len(order)} of the {len(texts)} prompts learnt from"
             )
-        return [texts[place] for place in sorted(order.tolist())]
+        return [texts[place] for place in sorted(order)]
 
     def _costs(self, texts: Sequence[Prompt]) -> tuple[dict[int, float], ...]:
         """Return by layer and number of experts the loss in nats a token that is added where it alone keeps as many."""
@@ -318,7 +332,10 @@ class _Run:
     def _cannot_run(self, batch: Sequence[Prompt]) -> str | None:
         """Run a batch once, which also warms up, and return why it cannot run together."""
         generation = Generation(self.options.timed_tokens, stop_at_eos=False)
-        groups = self.engine.groups(self.engine.lengths(batch, generation), generation)
+        try:
+            groups = self.engine.groups(self.engine.lengths(batch, generation), generation)
+        except CaptureError as error:  # all else is measured by now: a context that is too short costs the times only
+            return str(error)
         if len(batch) > 1 and (self.engine.batching == "alone" or len(set(groups.tolist())) > 1 or groups[0] < 0):
             return f"these {len(batch)} prompts do not share a batch of this model"
         try:
@@ -348,6 +365,16 @@ def _generated(sequence: RoutedSequence) -> NDArray[np.int32]:
     return sequence.token_ids[sequence.prompt_length :]
 
 
+def _in_turn(texts: Sequence[Prompt]) -> list[int]:
+    """Return the places of prompts, one of each category in turn."""
+    seen: dict[str, int] = {}
+    ranks = []
+    for prompt in texts:
+        ranks.append(seen.get(prompt.category, 0))
+        seen[prompt.category] = ranks[-1] + 1
+    return sorted(range(len(ranks)), key=ranks.__getitem__)
+
+
 def _in_common(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:
     """Return how many tokens two texts have in common before they differ."""
     shorter = min(len(one), len(other))
@@ -357,8 +384,10 @@ def _in_common(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:
 
 def _mean_loss(found: Iterable[tuple[int, ScoredSequence]]) -> float:
     """Return the mean loss of all scored tokens."""
-    losses = [one.losses[1:] for _, one in found]
-    return float(np.concatenate(losses).astype(np.float64).mean())
+    losses = np.concatenate([one.losses[1:] for _, one in found])
+    if not len(losses):
+        raise CaptureError(_NOTHING_SCORED)
+    return float(losses.astype(np.float64).mean())
 
 
 def _collected(found: Iterable[tuple[int, ScoredSequence]], prompts: int, layout: RouterLayout) -> dict[str, Any]:

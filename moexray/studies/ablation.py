@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
+from moexray.formats import listed
 from moexray.studies.ablation_losses import Runs
 from moexray.studies.ablation_measured import Ablatable, Experts, Intervention, Outcome
 from moexray.studies.ablation_policies import (
@@ -124,6 +125,10 @@ def ablate(
     if asked.draws < LEAST_DRAWS:
         message = f"`draws` is {asked.draws}: fewer than {LEAST_DRAWS} say little of where a ranking stands among them"
         raise AnalysisError(message)
+    if not prompts.labels:
+        message = "there are no prompts"
+        raise AnalysisError(message)
+    _check_active(model, asked.active)
     halves = _halves(prompts, asked)
     if asked.rankings:
         announce("learning rankings")
@@ -135,13 +140,14 @@ def ablate(
     runs = Runs(model, halves, prompts.labels, announce)
     announce("the whole model")
     full = model.run(halves.scored, None, write=asked.write and bool(policies))
+    base = runs.sums(full, [])
+    _check_scored(runs.names, base.sum(axis=0)[:, 0])
     controls = _Controls(runs, draws=asked.draws, seed=asked.seed)
     measured = [_measured(policy, runs, full, controls, description) for policy in policies]
     found = tuple(policy for policy, _ in measured)
     losses = {policy.policy: loss for policy, loss in measured}
     both = "hottest" in losses and "coldest" in losses
     active = _active_losses(runs, full, asked.active, asked.seed)
-    base = runs.sums(full, [])
     example = _example(prompts, halves, full)
     return Ablation(
         model=_text(description["model"]),
@@ -171,7 +177,7 @@ def ablate(
         active=active or None,
         example=example,
         fingerprint=_text(description["fingerprint"]),
-        notes={**(notes or {}), **_notes(found)},
+        notes={**(notes or {}), **_unscored(prompts.labels, runs.names), **_notes(found)},
     )
 
 
@@ -194,6 +200,26 @@ class _Controls:
                 losses.append(self._runs.run(change, write=False).losses)
             self._known[key] = losses
         return self._known[key]
+
+
+def _check_scored(names: Sequence[str], tokens: NDArray[np.float64]) -> None:
+    """Refuse a category without a scored token: it has no loss."""
+    for name, number in zip(names, tokens, strict=True):
+        if not number:
+            message = f"no token of category {name!r} is scored: its prompts have one token, or empty outputs"
+            raise AnalysisError(message)
+
+
+def _check_active(model: Ablatable, numbers: Sequence[int]) -> None:
+    """Refuse numbers of selections that would leave a layer without any."""
+    for layer, k in zip(model.layers, model.top_k, strict=True):
+        wrong = [number for number in numbers if not 1 <= number < k]
+        if wrong:
+            message = f"layer {layer} sends a token to {k} experts: 1 to {k - 1} can be left out, not {wrong[0]}"
+            raise AnalysisError(message)
+    if len(set(numbers)) < len(numbers):
+        message = "a number of selections to leave out is named twice"
+        raise AnalysisError(message)
 
 
 def _halves(prompts: Prompts, asked: Ablated) -> Halves:
@@ -230,11 +256,8 @@ def _measured(
 def _active_losses(runs: Runs, full: Outcome, numbers: Sequence[int], seed: int) -> tuple[ActiveLoss, ...]:
     """Return what is added layer by layer without the greatest selections; all of a layer are never left out."""
     found = []
-    for layer, k in zip(runs.model.layers, runs.model.top_k, strict=True):
+    for layer in runs.model.layers:
         for number in numbers:
-            if not 1 <= number < k:
-                message = f"layer {layer} sends a token to {k} experts: 1 to {k - 1} can be left out, not {number}"
-                raise AnalysisError(message)
             runs.announce(f"layer {layer} without {number} of its selections")
             greatest = runs.run(Intervention("ranks", layers=(layer,), ranks=number), write=False)
             drawn = runs.run(Intervention("drawn", layers=(layer,), ranks=number, seed=seed), write=False)
@@ -257,6 +280,11 @@ def _example(prompts: Prompts, halves: Halves, full: Outcome) -> Example | None:
         return None
     first = int(halves.scored[0])
     return Example(prompts.ids[first], prompts.texts[first])
+
+
+def _unscored(labels: Sequence[str], scored: Sequence[str]) -> dict[str, str]:
+    names = sorted(set(labels) - set(scored))
+    return {"categories": f"{listed(names)}: of one unit, which is learnt from, so it is not scored"} if names else {}
 
 
 def _notes(policies: Sequence[AblatedPolicy]) -> dict[str, str]:

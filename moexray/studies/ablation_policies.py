@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
-from moexray.stats.experts.pruning import least, most_redundant
+from moexray.stats.experts.pruning import experts_in_share, least, most_redundant
 from moexray.studies.ablation_measured import Ablatable, Experts, Intervention, Usage
 from moexray.studies.ablation_result import Kind
 
@@ -60,7 +60,7 @@ def ranked_policies(
     AnalysisError
         If a name is none of `RANKINGS`, or the share leaves out no expert.
     """
-    numbers = [int(share * experts) for experts in model.experts]
+    numbers = [experts_in_share(share, experts) for experts in model.experts]
     if not any(numbers):
         message = f"`share` is {share:g}, which is less than one of {max(model.experts)} experts: raise it"
         raise AnalysisError(message)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from moexray.errors import AnalysisError
 from moexray.model_fingerprint import differing_parts, same_part
 from moexray.signatures import Signatures
-from moexray.stats.experts.pruning import least
+from moexray.stats.experts.pruning import experts_in_share, least
 from moexray.studies.ablation_measured import Ablatable, Experts
 from moexray.studies.expert_report import ExpertReport
 
@@ -98,7 +98,7 @@ def experts_of_report(
 def _least(values: NDArray[np.number], model: Ablatable, share: float) -> Experts:
     """Return the experts of each layer with the least values ``(layers, experts)``."""
     found = {
-        layer: least(values[place, :experts], int(share * experts))
+        layer: least(values[place, :experts], experts_in_share(share, experts))
         for place, (layer, experts) in enumerate(zip(model.layers, model.experts, strict=True))
     }
     return {layer: experts for layer, experts in found.items() if experts}

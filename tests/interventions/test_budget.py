@@ -116,6 +116,38 @@ def test_a_fixed_k_that_is_no_whole_number_is_noted(engine: TransformersEngine) 
         measure_budget(engine, prompts(), replace(options, policies=("k",)))
 
 
+def test_a_context_that_is_too_short_to_time_costs_the_times_only(engine: TransformersEngine) -> None:
+    long = [replace(one, text=(one.text * 64)[:127]) for one in prompts()]
+    options = replace(OPTIONS, policies=("k",), keep=(100,), new_tokens=0, batches=(1,))
+    found = measure_budget(engine, long, options)
+    assert found.full.seconds == {"1": None}
+    assert "exceeds the model's context of 128" in found.notes["seconds.1"]
+
+
+def test_parameters_are_learnt_from_all_categories_whatever_the_batches(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there are more tokens than are looked at: here six, with two prompts a run."""
+    monkeypatch.setattr("moexray.interventions.budget._MOST_TOKENS", 6)
+    monkeypatch.setattr("moexray.interventions.budget._TOGETHER", 2)
+    sorted_prompts = sorted(prompts(), key=lambda one: one.category)
+    options = replace(OPTIONS, policies=("skip",), keep=(50,), new_tokens=0, batches=())
+    rules = [
+        measure_budget(engine, sorted_prompts, replace(options, batch_tokens=size)).policies[0].rule
+        for size in (None, 1)
+    ]
+    assert rules[0] == rules[1]
+    found = measure_budget(engine, sorted_prompts, options)
+    assert found.notes["rule"] == "parameters were learnt from the gate weights of 6 tokens"
+
+
+def test_a_category_that_is_not_scored_is_noted(engine: TransformersEngine) -> None:
+    found = measure_budget(engine, prompts()[:2], replace(OPTIONS, policies=("k",), keep=(100,), batches=()))
+    (scored,) = set(found.full.loss) - {"all"}
+    (other,) = {"a", "b"} - {scored}
+    assert found.notes["loss"] == f"{other}: of one unit, which is learnt from, so it is not scored"
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -141,6 +173,13 @@ def test_what_cannot_be_measured_is_refused(engine: TransformersEngine) -> None:
         measure_budget(engine, [replace(one, category="a", group="g") for one in prompts()], OPTIONS)
     with pytest.raises(CaptureError, match="comes without its output"):
         measure_budget(engine, [replace(prompts()[0], output="x"), *prompts()[1:]], OPTIONS)
+    named = [replace(one, category="all" if one.category == "a" else "b") for one in prompts()]
+    with pytest.raises(CaptureError, match="a category is called 'all', which stands for the prompts of all"):
+        measure_budget(engine, named, OPTIONS)
+    short = [replace(one, text=one.text[0]) for one in prompts()]
+    for policy in ("k", "layers"):
+        with pytest.raises(CaptureError, match="no token is scored in half of the prompts"):
+            measure_budget(engine, short, replace(OPTIONS, new_tokens=0, policies=(policy,)))
     with TransformersEngine(loaded("olmoe", "float32")) as without:
         without.capabilities = without.capabilities - {"rules"}
         with pytest.raises(CaptureError, match="does not offer rules"):

@@ -1,5 +1,6 @@
 """An ablation finds what a model loses whose losses are known, and refuses what would say nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError, NotComputable
+from moexray.stats.inference.jackknife import mean_interval
 from moexray.studies.ablation import Ablated, Prompts, ablate
 from moexray.studies.ablation_measured import Intervention, Outcome, Usage
 from moexray.studies.ablation_result import Ablation
@@ -174,6 +176,33 @@ def test_equal_seeds_give_equal_results_and_the_file_holds_all_of_it(tmp_path: A
     assert other != of(made(), without={1: (2,)}).policies[0].random_overall
 
 
+def test_an_interval_over_all_prompts_is_that_of_a_stratified_mean() -> None:
+    """With equally many tokens a prompt, what is added is a mean of prompts, whose variance is Σ n_c s_c² / n²."""
+    model = made()
+    model.tokens = np.full(24, 5)
+    losses = np.random.default_rng(0).normal(size=24)
+    whole = model.run
+
+    def run(rows: NDArray[np.int64], change: Intervention | None, *, write: bool) -> Outcome:
+        found = whole(rows, None, write=write)
+        return found if change is None else replace(found, losses=found.losses + 5 * losses[rows])
+
+    model.run = run  # type: ignore[method-assign]
+    (policy,) = of(model, without={1: (7,)}).policies
+    assert policy.overall.mean == pytest.approx(losses.mean())
+    assert policy.overall.ci == pytest.approx(mean_interval(losses, np.arange(24) % 2))
+
+
+def test_a_category_without_a_scored_token_is_refused() -> None:
+    model = made()
+    model.tokens = np.where(np.arange(24) % 2 == 0, 0, 3)
+    with pytest.raises(AnalysisError, match="no token of category 'a' is scored"):
+        of(model, without={1: (7,)})
+    nobody = Prompts([], None, [], [], given=False)
+    with pytest.raises(AnalysisError, match="there are no prompts"):
+        ablate(model, nobody, Ablated(without={1: (7,)}), description=DESCRIPTION)
+
+
 def test_a_category_of_few_units_has_no_interval_and_a_note_says_so() -> None:
     few = Prompts(["a"] * 22 + ["b"] * 2, None, PROMPTS.ids, PROMPTS.texts, given=True)
     found = ablate(made(), few, Ablated(without={1: (0,)}), description=DESCRIPTION)
@@ -205,6 +234,7 @@ def test_groups_are_units() -> None:
         ({"without": {1: (8,)}}, "layer 1 has experts 0 to 7, not 8"),
         ({"without": {1: (0, 0)}}, "an expert of layer 1 is named twice"),
         ({"forced": {1: (0, 1, 2)}}, "3 experts are forced in layer 1, which sends a token to 2"),
+        ({"active": (1, 1)}, "a number of selections to leave out is named twice"),
         ({"without": {1: (0,)}, "draws": 9}, "`draws` is 9: fewer than 10"),
     ],
 )

@@ -1,7 +1,14 @@
 """Rankings of a layer's experts by how little is expected to be lost without them."""
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
+
+
+def experts_in_share(share: float, experts: int) -> int:
+    """Return a share of a layer's experts, rounded down as it is written in decimals: 0.29 of 100 are 29, not 28."""
+    return int(Fraction(repr(float(share))) * experts)
 
 
 def least(values: NDArray[np.number], number: int) -> tuple[int, ...]:

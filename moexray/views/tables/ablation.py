@@ -103,11 +103,13 @@ def usage_text(found: Ablation) -> str:
     """Return whether the most used experts cost more than the least used."""
     usage = found.usage
     assert usage is not None
-    shown = interval(usage.ci, 3) or MISSING
-    verdict = "usage predicts loss here" if usage.ci is not None and usage.ci[0] > 0 else "usage does not predict loss"
-    if usage.ci is not None and usage.ci[1] < 0:
+    shown = f"hottest minus coldest: {number(usage.difference, 3, signed=True)}"
+    if usage.ci is None:
+        return f"{shown}: too few units to tell whether usage predicts loss"
+    verdict = "usage predicts loss here" if usage.ci[0] > 0 else "usage is not seen to predict loss"
+    if usage.ci[1] < 0:
         verdict = "the most used experts cost less than the least used"
-    return f"hottest minus coldest: {number(usage.difference, 3, signed=True)} {shown}: {verdict}"
+    return f"{shown} {interval(usage.ci, 3)}: {verdict}"
 
 
 def _of(found: Ablation) -> str:

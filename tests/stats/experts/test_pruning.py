@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from moexray.stats.experts.pruning import least, most_redundant
+from moexray.stats.experts.pruning import experts_in_share, least, most_redundant
+
+
+def test_a_share_is_what_it_says_in_decimals() -> None:
+    """In binary, 0.57 × 100 is 56.99…, and 0.29 × 100 is 28.99…."""
+    for hundredths in range(101):
+        for experts in (8, 60, 100, 160, 384):
+            assert experts_in_share(hundredths / 100, experts) == hundredths * experts // 100
 
 
 def test_the_least_are_those_of_a_sorted_list_and_ties_go_by_id() -> None:

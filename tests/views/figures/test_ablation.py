@@ -62,7 +62,9 @@ def test_the_page_says_what_was_found(result: Ablation) -> None:
     turned = replace(result, usage=Contrast(-0.5, (-0.6, -0.4)))
     assert any("cost less than the least used" in one for one in ablation_page(turned).blocks if isinstance(one, str))
     unsure = replace(result, usage=Contrast(0.1, (-0.1, 0.3)))
-    assert any("does not predict loss" in one for one in ablation_page(unsure).blocks if isinstance(one, str))
+    assert any("is not seen to predict loss" in one for one in ablation_page(unsure).blocks if isinstance(one, str))
+    unknown = replace(result, usage=Contrast(0.1, None))
+    assert any("too few units to tell" in one for one in ablation_page(unknown).blocks if isinstance(one, str))
     skipped = replace(result, meaning="skipped", policies=(replace(result.policies[0], mean_k=1.5),))
     table = next(one for one in ablation_page(skipped).blocks if isinstance(one, Table))
     assert table.rows[0][-1] == "1.50"
