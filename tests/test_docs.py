@@ -35,7 +35,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if sessions(page)], ids=name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.nightly if page.name == "budget.md" else ())  # half a minute
+        for page in PAGES
+        if sessions(page)
+    ],
+    ids=lambda page: page.name,
+)
 def test_every_command_prints_what_the_page_shows(page: Path, folder: Path) -> None:
     for command, shown in sessions(page):
         assert_shown(shown, run(command, folder))

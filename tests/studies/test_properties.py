@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 WORDS = ("", "add", "the", "numbers", "once", "upon a time", "é", "π ≈ 3")
 PAIRS = ("within", "across", "cohens_d", "cohens_d_ci")
 
-few_examples = settings(max_examples=25)
-more_examples = settings(max_examples=60)
+few_examples = settings(max_examples=15)
+more_examples = settings(max_examples=40)
 phases = st.sampled_from(selectors(PLAIN))
 
 
