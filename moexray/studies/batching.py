@@ -71,6 +71,10 @@ def study_batches(
     if not prompts:
         message = f"no prompt has a token among `tokens`={tokens!r}: name others"
         raise AnalysisError(message)
+    phases = {signatures.segments[place].phase for place in np.flatnonzero(signatures.tokens.any(axis=0))}
+    if "mixed" in phases:
+        message = "the recording does not tell tokens of prompts from generated ones: batches need the phase of each"
+        raise AnalysisError(message)
     bytes_of_expert = expert_bytes_of(signatures, expert_bytes)
     if group_size < 2:
         message = f"`group_size` is {group_size}: batches of two prompts are the least that can be grouped"

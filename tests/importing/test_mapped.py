@@ -231,6 +231,7 @@ def test_phases_that_are_not_known_are_called_mixed(run: Run, routed: Routed) ->
     assert found.lengths("prompt").sum() == found.lengths("generated").sum() == 0
     assert found.meta["imported"]["unknown"] == ["phases"]
     assert run("info", "signatures.npz").returncode == 0
+    assert "batches need the phase of each" in run("batch", "signatures.npz").stderr
 
 
 def test_two_imports_of_one_model_are_merged(run: Run, routed: Routed) -> None:
