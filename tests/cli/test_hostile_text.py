@@ -111,6 +111,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encoding="utf-8",
     )
     (folder / "bad.csv").write_bytes(b'"te\x1b[31mxt","b\xc2\x9b"\nx,y\n')
+    prompts = [{"text": f"{EVIL} {i}", "category": evil("ab"[i % 2]), "id": evil(str(i))} for i in range(8)]
+    (folder / "evil.jsonl").write_text("".join(json.dumps(one) + "\n" for one in prompts), encoding="utf-8")
     (folder / "bad.jsonl").write_text(json.dumps({"text": "x", evil("key"): 1}), encoding="utf-8")
     return folder
 
@@ -155,6 +157,9 @@ RUNS: dict[str, tuple[object, ...]] = {
     "merge what collides": ("merge", "s.npz", "s.npz", "--out", "merged.npz"),
     "models": ("models", "no\x1b[31m-such"),
     "ablate without a model": ("ablate", "no\x1b[31m-such"),
+    "ablate": ("ablate", "scale", "--prompts", "evil.jsonl", "--rank", "coldest,category", "--new-tokens", 4),
+    "budget without a model": ("budget", "no\x1b[31m-such"),
+    "budget": ("budget", "scale", "--prompts", "evil.jsonl", "--policy", "k", "--keep", 50, "--batches", "none"),
     "capture a bad header": ("capture", "--prompts", "bad.csv"),
     "capture a bad key": ("capture", "--prompts", "bad.jsonl"),
     "capture without a model": ("capture", "--model", "no\x1b[31m-such"),
@@ -164,7 +169,7 @@ RUNS: dict[str, tuple[object, ...]] = {
 }
 
 
-SLOW = {"models", "plot", "power"}
+SLOW = {"ablate", "budget", "models", "plot", "power"}
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in RUNS])
