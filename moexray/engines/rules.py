@@ -138,7 +138,7 @@ def check_rule(rule: Rule, layout: RouterLayout) -> None:
     Raises
     ------
     CaptureError
-        If it is no rule, names layers, experts or ranks that there are not, or leaves no selection.
+        If it is no rule, names layers, experts or ranks that there are not, or holds a number out of range.
     """
     problem = _problem(rule, layout)
     if problem:

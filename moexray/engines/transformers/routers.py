@@ -129,6 +129,8 @@ def masked(router: Router, experts: Sequence[int]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+        while active:  # a hook is not called where the user interrupts: what stays on would mask all that runs later
+            end(router.module, None, None)
 
 
 class _Masking(TorchFunctionMode):

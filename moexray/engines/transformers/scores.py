@@ -141,6 +141,7 @@ def _hooked(model: nn.Module, tap: Tap, kept: list[Tensor], *, lenient: bool) ->
             raise ModelError(message)
 
     block = model.get_submodule(tap.path.rpartition(".")[0])
+    yield choice.end  # no hook is called where the user interrupts
     yield block.register_forward_pre_hook(begin).remove
     # Also where the block fails: what stays on would listen to the rest of the process.
     yield block.register_forward_hook(end, always_call=True).remove

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch._C import _len_torch_function_stack
 
 from moexray.engines.rules import (
     FixedK,
@@ -129,6 +130,28 @@ def test_afterwards_the_model_is_as_it_was(engine: TransformersEngine) -> None:
     after = [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in engine.model.modules()]
     assert after == hooks
     assert not any(getattr(module, "_is_expert_parallel", False) for module in engine.model.modules())
+
+
+def test_what_a_user_interrupts_within_a_router_leaves_nothing_on(
+    olmoe: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch calls no hook then, and a mode that stayed on would change what any model does later."""
+    before, modes = logits(olmoe), _len_torch_function_stack()
+    router = olmoe.model.get_submodule("model.layers.1.mlp.gate")
+
+    def interrupt(*_call: object) -> None:
+        raise KeyboardInterrupt
+
+    with olmoe.ruled(Without({1: (0,)}, "replaced")):
+        monkeypatch.setattr(router, "forward", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            logits(olmoe)
+    assert _len_torch_function_stack() == modes
+    with pytest.raises(KeyboardInterrupt):
+        routed(olmoe, prompts_of_letters()[:3], GENERATION, want={"scores"})
+    assert _len_torch_function_stack() == modes
+    monkeypatch.undo()
+    assert torch.equal(logits(olmoe), before)
 
 
 def test_a_batch_gives_each_prompt_what_it_gets_alone(engine: TransformersEngine) -> None:
