@@ -12,8 +12,8 @@ from moexray.errors import ImportingError
 from moexray.importing.arrays import check_file, read_npz
 from moexray.parquet_file import batches_of, check_once, open_parquet, reading_parquet
 
-# A longer line is refused: its lists would take some twenty times as much memory.
-_LONGEST_LINE = 2**26
+# A longer line is refused: as Python lists it takes up to 27 times as much memory, here just below 1 GB.
+_LONGEST_LINE = 2**25
 _ROWS = 16
 Record = tuple[str, dict[str, Any]]  # its place, and its values by part
 
