@@ -19,6 +19,8 @@ ALL = "all"
 # Of batches whose distinct experts are counted.
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
+_FEW_UNITS = "a category has fewer than three scored units: no interval can be had of it, nor of all"
+
 Losses = Mapping[str, float | None]
 
 
@@ -246,6 +248,8 @@ def study_budget(
     study = _Study(full, tuple(categories), tuple(segments), halves, np.asarray(experts))
     random = {one.keep: one for one in policies if one.policy == "random"}
     costs = tuple(study.cost(one, random.get(one.keep)) for one in policies)
+    if any(one.loss[ALL].ci is None for one in costs):
+        facts = {**facts, "notes": {**facts.get("notes", {}), "ci": _FEW_UNITS}}
     return Budget(
         **facts,
         scored=len(categories),

@@ -146,6 +146,8 @@ def test_a_category_that_is_not_scored_is_noted(engine: TransformersEngine) -> N
     (scored,) = set(found.full.loss) - {"all"}
     (other,) = {"a", "b"} - {scored}
     assert found.notes["loss"] == f"{other}: of one unit, which is learnt from, so it is not scored"
+    assert found.policies[0].loss["all"].ci is None
+    assert "fewer than three scored units" in found.notes["ci"]
 
 
 @pytest.mark.parametrize(
