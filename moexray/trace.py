@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
 _CURE = "`moexray capture --record trace` writes both"
+_CURE_OF_SCORES = "`moexray capture --record scores` writes both"
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class Trace:
             cells["one of its router scores"] = columns["scores"].flatten()
         empty = [name for name, column in cells.items() if column.null_count]
         if empty:
-            message = f"{self.path} has a row without {empty[0]}: {_CURE}"
+            message = f"{self.path} has a row without {empty[0]}: {_CURE_OF_SCORES if 'scores' in empty[0] else _CURE}"
             raise TraceError(message)
         tokens = table.num_rows // len(layers)
         if not np.array_equal(column_numbers(columns["layer"]), np.tile(layers, tokens)):
@@ -312,7 +313,7 @@ class Trace:
             layer = layers[wrong[0] % len(layers)]
             message = (
                 f"{self.path}: a token has {lengths[wrong[0]]} router scores in layer {layer}, which has "
-                f"{expected[wrong[0]]} experts: {_CURE}"
+                f"{expected[wrong[0]]} experts: {_CURE_OF_SCORES}"
             )
             raise TraceError(message)
         dense = np.full((len(experts), len(layers), max(widths)), -np.inf, dtype=np.float16)
@@ -323,7 +324,7 @@ class Trace:
             dense, experts, layers=layers, widths=widths, may_drop=bool(self.signatures.meta.get("router_may_drop"))
         )
         if problem:
-            message = f"{self.path}: {problem}: {_CURE}"
+            message = f"{self.path}: {problem}: {_CURE_OF_SCORES}"
             raise TraceError(message)
         return dense
 
