@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from transformers import LlamaConfig, OlmoeConfig
 
-from moexray.cli.main import COMMANDS
+from moexray.cli.main import COMMANDS, function_of
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 
@@ -366,7 +365,7 @@ def unprivileged(folder: Path) -> Iterator[None]:
     """Nobody may write into `folder`; root, whom no permission stops, becomes somebody else meanwhile."""
     folder.chmod(0o555)
     for name in COMMANDS:  # somebody else may not be allowed to read the package where the tests run
-        import_module(f"moexray.cli.{name}")
+        function_of(name)
     if os.geteuid() == 0:
         os.setresuid(65534, 65534, 0)
     try:
