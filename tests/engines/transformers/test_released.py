@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from transformers import CONFIG_MAPPING
 
 from moexray.engines.transformers.configuration import text_config
 from moexray.engines.transformers.engine import TransformersEngine
@@ -51,7 +52,8 @@ def one_thread() -> Iterator[None]:
 
 
 def test_every_architecture_has_a_released_model_or_is_known_to_have_none() -> None:
-    assert set(released()) | NOT_FOUND == set(RECORDED)
+    """Those that the installed transformers knows; an older one lacks a few."""
+    assert (set(released()) | NOT_FOUND) & set(CONFIG_MAPPING) == set(RECORDED)
     assert not set(released()) & NOT_FOUND
     assert all(facts.model.count("/") == 1 and len(facts.read_in) > 20 for facts in released().values())
     assert all(4 <= facts.depth <= facts.layers for facts in released().values())
