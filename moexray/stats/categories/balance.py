@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from moexray.errors import NotComputable
 from moexray.stats.categories.token_draws import counts_of_selections, uniform_counts
 from moexray.stats.categories.token_trades import TokenTrades
+from moexray.stats.inference.cores import over_cores
 from moexray.stats.inference.intervals import bounded
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.similarity import unit_rows
@@ -22,6 +23,8 @@ from moexray.stats.pairs.summaries import COSINES, Interval
 
 # The ends of the interval are the 5th draw from either side: a further draw lies beyond an end in 5 of 200 cases.
 DRAWS, _BEYOND = 199, 1 / 40
+# Uniform draws are independent: so many streams of them are drawn at the same time, the same on any number of cores.
+_PARTS = 8
 # More than the rounding error of a mean of cosines. Where all draws have the same similarity, as when a token goes to
 # all experts, the observed one must be neither above nor below.
 _ROUNDING = 1e-12
@@ -123,11 +126,20 @@ def uniform_baseline(
     generator = np.random.default_rng(rng)
     sizes, selections = np.broadcast_to(experts, counts.shape[1]), counts.sum(axis=2)
     top_k = selections.max(axis=0) // tokens[selections.argmax(axis=0)]
-    if (selections == tokens[:, None] * top_k).all():
-        return _baseline(lambda: uniform_counts(tokens, top_k, sizes, rng=generator), counts, labels, groups, draws)
-    return _baseline(
-        lambda: counts_of_selections(selections, tokens, sizes, rng=generator), counts, labels, groups, draws
-    )
+    complete = (selections == tokens[:, None] * top_k).all()
+
+    def draw(part: np.random.Generator) -> NDArray[np.int64]:
+        if complete:
+            return uniform_counts(tokens, top_k, sizes, rng=part)
+        return counts_of_selections(selections, tokens, sizes, rng=part)
+
+    def drawn(similarities: MeanSimilarities) -> list[NDArray[np.float64]]:
+        shares = np.bincount(np.arange(draws) % _PARTS, minlength=_PARTS).tolist()
+        parts = list(zip(generator.spawn(_PARTS), shares, strict=True))
+        found = over_cores(lambda part: [similarities.of(draw(part[0])) for _ in range(part[1])], parts)
+        return [one for of_part in found for one in of_part]
+
+    return _baseline(drawn, counts, labels, groups)
 
 
 def load_matched_baseline(
@@ -156,7 +168,7 @@ def load_matched_baseline(
         If all draws have the same similarity, or a prompt selected an expert more often than it has tokens.
     """
     walk = TokenTrades.of(counts, tokens, np.random.default_rng(rng))
-    return _baseline(walk.draw, counts, labels, groups, draws)
+    return _baseline(lambda similarities: [similarities.of(walk.draw()) for _ in range(draws)], counts, labels, groups)
 
 
 @dataclass(frozen=True)
@@ -193,22 +205,21 @@ def _squares(rows: NDArray[np.float64], numbers: NDArray[np.integer]) -> float:
 
 
 def _baseline(
-    draw: Callable[[], NDArray[np.int64]],
+    draw_all: Callable[[MeanSimilarities], list[NDArray[np.float64]]],
     counts: NDArray[np.integer],
     labels: Sequence[str],
     groups: Sequence[str] | None,
-    draws: int,
 ) -> Baseline:
     similarities = MeanSimilarities(units_of(labels, groups))
     observed, within, across = similarities.of(counts)
     if np.isnan(observed):
         message = "no two prompts are of different groups, so there is no pair"
         raise NotComputable(message)
-    drawn = np.sort([similarities.of(draw()) for _ in range(draws)], axis=0)
+    drawn = np.sort(draw_all(similarities), axis=0)
     if not (np.ptp(drawn, axis=0) > _ROUNDING).any():
         message = "all draws have the same similarity: the numbers of tokens, experts and selections leave no choice"
         raise NotComputable(message)
-    beyond = max(1, int(_BEYOND * (draws + 1)))  # draws at and beyond either end of the interval
+    beyond = max(1, int(_BEYOND * (len(drawn) + 1)))  # draws at and beyond either end of the interval
     means = [bounded(float(one), COSINES) for one in drawn.mean(axis=0)]
     ends = [(float(low), float(high)) for low, high in zip(drawn[beyond - 1], drawn[-beyond], strict=True)]
     above = bool(within > ends[1][1] + _ROUNDING)
