@@ -6,11 +6,24 @@ from typing import Annotated
 
 import typer
 
-from moexray.cli.options import ANALYSIS, OUTPUT, JsonOption, OutputColumnOption, PromptsOption, SeedOption
+from moexray.cli.options import (
+    ANALYSIS,
+    MODEL,
+    OUTPUT,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    OutputColumnOption,
+    PromptsOption,
+    RawOption,
+    RevisionOption,
+    SeedOption,
+    TrustOption,
+)
 from moexray.cli.workloads import FigureOption, whole_numbers
 from moexray.files import check_writable
 
-_MODEL, _EXPERTS = "Model", "Experts"
+_EXPERTS = "Experts"
 _DEFAULT_RANKINGS = "coldest,hottest,lightest,redundant,category"
 
 
@@ -105,27 +118,14 @@ def ablate(
         int, typer.Option(min=0, help="Greedy tokens that are compared; 0 for none.", rich_help_panel=ANALYSIS)
     ] = 8,
     seed: SeedOption = 0,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, …; by default the fastest.", rich_help_panel=_MODEL)
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Number format; by default the checkpoint's own.", rich_help_panel=_MODEL)
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=_MODEL)
-    ] = False,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option(
-            "--trust-remote-code", help="Run the Python code that comes with a checkpoint.", rich_help_panel=_MODEL
-        ),
-    ] = False,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    revision: RevisionOption = None,
+    raw: RawOption = False,
+    trust_remote_code: TrustOption = False,
     batch_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Tokens that run together; by default what memory holds.", rich_help_panel=_MODEL),
+        typer.Option(min=1, help="Tokens that run together; by default what memory holds.", rich_help_panel=MODEL),
     ] = None,
     figure: FigureOption = None,
     out: Annotated[
@@ -155,6 +155,7 @@ def ablate(
     for file in (figure, out):
         if file is not None:
             check_writable(file)
+    from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
     from moexray.cli.render import print_page, print_result, say
     from moexray.engines.engine import open_engine
@@ -183,12 +184,7 @@ def ablate(
     if out is not None:
         found.save(out)
         say(f"wrote {out}", err=True)
-    if figure is not None:
-        from moexray.views.figures.ablation import ablation as draw
-        from moexray.views.figures.style import save_figure
-
-        save_figure(draw(found), figure)
-        say(f"wrote {figure}", err=True)
+    draw_to(figure, "ablation", found)
     if json:
         print_result(found)
     else:

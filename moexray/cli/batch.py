@@ -59,7 +59,8 @@ def batch(
     asked = whole_numbers(sizes, option="--sizes")
     if figure is not None:
         check_writable(figure)
-    from moexray.cli.render import print_page, print_result, say
+    from moexray.cli.figure_file import draw_to
+    from moexray.cli.render import print_page, print_result
     from moexray.studies.batching import study_batches
     from moexray.views.tables.batching import batching_page
 
@@ -72,12 +73,7 @@ def batch(
         expert_bytes=expert_bytes,
         seed=seed,
     )
-    if figure is not None:
-        from moexray.views.figures.batching import batching as draw
-        from moexray.views.figures.style import save_figure
-
-        save_figure(draw(found), figure)
-        say(f"wrote {figure}", err=True)
+    draw_to(figure, "batching", found)
     if json:
         print_result(found)
     else:

@@ -7,20 +7,25 @@ import typer
 
 from moexray.cli.options import (
     ANALYSIS,
+    MODEL,
+    AdapterOption,
     CategoryColumnOption,
+    DeviceOption,
+    DtypeOption,
     GroupColumnOption,
     IdColumnOption,
     JsonOption,
     OutputColumnOption,
     PromptsOption,
+    RawOption,
+    RevisionOption,
     SeedOption,
     SplitOption,
     TextColumnOption,
+    TrustOption,
 )
 from moexray.cli.workloads import FigureOption, whole_numbers
 from moexray.files import check_writable
-
-_MODEL = "Model"
 
 
 class NormalisationName(StrEnum):
@@ -78,41 +83,19 @@ def budget(
             min=1, help="Prompts on which each layer is measured alone, for `layers`.", rich_help_panel=ANALYSIS
         ),
     ] = 12,
-    engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=_MODEL)] = "transformers",
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.", rich_help_panel=_MODEL
-        ),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="float64, float32, bfloat16 or float16; by default the checkpoint's own.", rich_help_panel=_MODEL
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
-    ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(help="Folder or hub id of a peft adapter to apply to the model.", rich_help_panel=_MODEL),
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=_MODEL)
-    ] = False,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option(
-            "--trust-remote-code", help="Run the Python code that comes with a checkpoint.", rich_help_panel=_MODEL
-        ),
-    ] = False,
+    engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=MODEL)] = "transformers",
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    revision: RevisionOption = None,
+    adapter: AdapterOption = None,
+    raw: RawOption = False,
+    trust_remote_code: TrustOption = False,
     batch_tokens: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Tokens that run together, padding included; by default what memory holds.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = None,
     seed: SeedOption = 0,
@@ -127,8 +110,9 @@ def budget(
     sizes = () if batches.strip() == "none" else whole_numbers(batches, option="--batches")
     if figure is not None:
         check_writable(figure)
+    from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
-    from moexray.cli.render import print_page, print_result, say
+    from moexray.cli.render import print_page, print_result
     from moexray.engines.engine import open_engine
     from moexray.interventions.budget import BudgetOptions, measure_budget
     from moexray.prompts import bundled_prompts, read_prompts
@@ -161,12 +145,7 @@ def budget(
         on_step(f"loading {model}")
         with open_engine(engine, model, **given) as opened:
             found = measure_budget(opened, read, options, on_step=on_step)
-    if figure is not None:
-        from moexray.views.figures.budget import budget as draw
-        from moexray.views.figures.style import save_figure
-
-        save_figure(draw(found), figure)
-        say(f"wrote {figure}", err=True)
+    draw_to(figure, "budget", found)
     if json:
         print_result(found)
     else:

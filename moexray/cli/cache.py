@@ -56,7 +56,8 @@ def cache(
     asked = None if capacities is None else whole_numbers(capacities, option="--capacity")
     if figure is not None:
         check_writable(figure)
-    from moexray.cli.render import print_page, print_result, say
+    from moexray.cli.figure_file import draw_to
+    from moexray.cli.render import print_page, print_result
     from moexray.studies.caching import study_caches
     from moexray.views.tables.caching import caching_page
 
@@ -69,12 +70,7 @@ def cache(
         shared=shared,
         seed=seed,
     )
-    if figure is not None:
-        from moexray.views.figures.caching import caching as draw
-        from moexray.views.figures.style import save_figure
-
-        save_figure(draw(found), figure)
-        say(f"wrote {figure}", err=True)
+    draw_to(figure, "caching", found)
     if json:
         print_result(found)
     else:

@@ -11,13 +11,20 @@ import typer
 
 from moexray.cli.options import (
     DEFAULT_FILE,
+    MODEL,
+    AdapterOption,
     CategoryColumnOption,
+    DeviceOption,
+    DtypeOption,
     GroupColumnOption,
     IdColumnOption,
     OutputColumnOption,
     PromptsOption,
+    RawOption,
+    RevisionOption,
     SplitOption,
     TextColumnOption,
+    TrustOption,
     out_option,
 )
 from moexray.cli.progress import capture_progress
@@ -31,7 +38,7 @@ from moexray.recording.job import output_files
 from moexray.recording.journal import journal_path
 from moexray.signatures import Signatures
 
-_MODEL, _GENERATION, _RECORDING, _OUTPUT = "Model", "Generation", "Recording", "Output"
+_GENERATION, _RECORDING, _OUTPUT = "Generation", "Recording", "Output"
 _INTERRUPTED = 130  # what shells return for a program that Ctrl-C ended
 _MOST_NAMED = 5
 _VERIFIED = (
@@ -53,35 +60,18 @@ def capture(
         str,
         typer.Option(
             help="Hugging Face id, local folder, or `scale`: the small model that comes with moexray.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = library.DEFAULT_MODEL,
-    engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=_MODEL)] = "transformers",
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.", rich_help_panel=_MODEL
-        ),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="float64, float32, bfloat16 or float16; by default the checkpoint's own.", rich_help_panel=_MODEL
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
-    ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(help="Folder or hub id of a peft adapter to apply to the model.", rich_help_panel=_MODEL),
-    ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=_MODEL)
-    ] = False,
+    engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=MODEL)] = "transformers",
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    revision: RevisionOption = None,
+    adapter: AdapterOption = None,
+    raw: RawOption = False,
     chat_template: Annotated[
         str | None,
-        typer.Option(help="The chat template to apply, where the tokenizer has several.", rich_help_panel=_MODEL),
+        typer.Option(help="The chat template to apply, where the tokenizer has several.", rich_help_panel=MODEL),
     ] = None,
     template_options: Annotated[
         list[str] | None,
@@ -89,18 +79,13 @@ def capture(
             "--template-option",
             help="A variable that the chat template reads, such as enable_thinking=false; may be given several times.",
             metavar="NAME=VALUE",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = None,
     system: Annotated[
-        str | None, typer.Option(help="A system message before every prompt.", rich_help_panel=_MODEL)
+        str | None, typer.Option(help="A system message before every prompt.", rich_help_panel=MODEL)
     ] = None,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option(
-            "--trust-remote-code", help="Run the Python code that comes with a checkpoint.", rich_help_panel=_MODEL
-        ),
-    ] = False,
+    trust_remote_code: TrustOption = False,
     max_new_tokens: Annotated[
         int,
         typer.Option(min=0, help="Tokens to generate after each prompt; 0 for none.", rich_help_panel=_GENERATION),

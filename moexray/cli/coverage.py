@@ -28,17 +28,13 @@ def coverage(
     """
     if figure is not None:
         check_writable(figure)
-    from moexray.cli.render import print_page, print_result, say
+    from moexray.cli.figure_file import draw_to
+    from moexray.cli.render import print_page, print_result
     from moexray.studies.coverage import study_coverage
     from moexray.views.tables.coverage import coverage_page
 
     found = study_coverage(Signatures.open(file), below=below, tokens=tokens, seed=seed)
-    if figure is not None:
-        from moexray.views.figures.coverage import coverage as draw
-        from moexray.views.figures.style import save_figure
-
-        save_figure(draw(found), figure)
-        say(f"wrote {figure}", err=True)
+    draw_to(figure, "coverage", found)
     if json:
         print_result(found)
     else:

@@ -10,7 +10,7 @@ from moexray.files import file_to_write
 
 DEFAULT_FILE = Path("signatures.npz")
 DEFAULT_ANALYSIS = Path("analysis.json")
-PROMPTS, INPUT, ANALYSIS, OUTPUT = "Prompts", "Input", "Analysis", "Output"
+PROMPTS, MODEL, INPUT, ANALYSIS, OUTPUT = "Prompts", "Model", "Input", "Analysis", "Output"
 
 SignaturesFile = Annotated[Path, typer.Argument(help="Signatures that `moexray capture` wrote.", show_default=True)]
 
@@ -73,6 +73,33 @@ def refuse_idle(reason: str, **options: object) -> None:
 def out_option(panel: str | None = None) -> Any:
     """Return the option of a file to write; a name with a slash at its end is one of a folder."""
     return typer.Option(parser=file_to_write, metavar="PATH", help="File to write.", rich_help_panel=panel)
+
+
+# What runs, for commands that run a model.
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.", rich_help_panel=MODEL),
+]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(help="float64, float32, bfloat16 or float16; by default the checkpoint's own.", rich_help_panel=MODEL),
+]
+RevisionOption = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=MODEL)
+]
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(help="Folder or hub id of a peft adapter to apply to the model.", rich_help_panel=MODEL),
+]
+RawOption = Annotated[
+    bool, typer.Option("--raw", help="Leave out the tokenizer's chat template.", rich_help_panel=MODEL)
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code", help="Run the Python code that comes with a checkpoint.", rich_help_panel=MODEL
+    ),
+]
 
 
 class WeightingName(StrEnum):

@@ -105,6 +105,7 @@ def place(
     for written in (out, figure):
         if written is not None:
             check_writable(written)
+    from moexray.cli.figure_file import draw_to
     from moexray.cli.render import print_page, print_result, say
     from moexray.studies.placement import place as study
     from moexray.studies.placement_files import check_file, write_file
@@ -130,12 +131,7 @@ def place(
         placement=placement,
         seed=seed,
     )
-    if figure is not None:
-        from moexray.views.figures.placement import placement as draw
-        from moexray.views.figures.style import save_figure
-
-        save_figure(draw(found), figure)
-        say(f"wrote {figure}", err=True)
+    draw_to(figure, "placement", found)
     if server is not None and out is not None:
         task = file_task(signatures, devices=devices, decoder_layers=decoder_layers, study=found)
         advice = write_file(server.value, out, task)

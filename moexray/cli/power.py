@@ -82,8 +82,9 @@ def power(
         refuse_idle("needs a pilot: an --effect is of no tokens", tokens=None if tokens == "all" else tokens)
     if figure is not None:
         check_writable(figure)
+    from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
-    from moexray.cli.render import print_page, print_result, say
+    from moexray.cli.render import print_page, print_result
     from moexray.studies.power import power_of_effect, power_of_pilot
     from moexray.views.tables.power import power_page
 
@@ -112,12 +113,7 @@ def power(
                 seed=seed,
                 on_step=on_step,
             )
-    if figure is not None:
-        from moexray.views.figures.power import power as draw
-        from moexray.views.figures.style import save_figure
-
-        save_figure(draw(found), figure)
-        say(f"wrote {figure}", err=True)
+    draw_to(figure, "power", found)
     if json:
         print_result(found)
     else:
