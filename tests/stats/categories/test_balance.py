@@ -1,6 +1,7 @@
 """The load-balancing nulls compare like with like: the same pairs, of prompts of the same lengths."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,3 +243,26 @@ def test_prompts_of_their_own_routing_are_below_the_null(null: str) -> None:
     found = baseline(null, counts, np.full(20, 40), draws=FEW)
     assert found.across_below
     assert not found.within_above
+
+
+@pytest.mark.parametrize("draws", [39, 199])
+def test_as_many_uniform_draws_are_made_as_asked_for_and_the_same_on_any_number_of_cores(
+    draws: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their streams are drawn at the same time; how many at once is the machine's affair."""
+    made: list[int] = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        made.append(1)
+        return uniform_counts(*arguments, **options)
+
+    monkeypatch.setattr("moexray.stats.categories.balance.uniform_counts", counted)
+    tokens = np.arange(4, 10)
+    counts = uniform_counts(tokens, np.array([2, 2]), 6, rng=np.random.default_rng(0))
+    found = []
+    for cores in (1, 5):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        found.append(baseline("uniform", counts, tokens, draws=draws))
+        assert len(made) == draws
+        made.clear()
+    assert found[0] == found[1]
