@@ -46,6 +46,12 @@ def merge(parts: Sequence[Signatures]) -> Signatures:
     first = parts[0]
     for part in parts[1:]:
         _check_layout(first, part)
+    return joined(parts, _merged_meta([part.meta for part in parts]))
+
+
+def joined(parts: Sequence[Signatures], meta: Mapping[str, Any] | None = None) -> Signatures:
+    """Return parts of one capture as one, with the meta of the first unless another is given."""
+    first = parts[0]
     return Signatures(
         counts=np.concatenate([part.counts for part in parts]),
         tokens=np.concatenate([part.tokens for part in parts]),
@@ -54,7 +60,7 @@ def merge(parts: Sequence[Signatures]) -> Signatures:
         top_k=first.top_k,
         experts=first.experts,
         segments=first.segments,
-        meta=_merged_meta([part.meta for part in parts]),
+        meta=first.meta if meta is None else meta,
         mass=_joined_mass(parts),
     )
 

@@ -26,6 +26,7 @@ ORDER = (
         "formats",
         "parquet_file",
         "csv_file",
+        "shards",
         "files",
         "strict_json",
         "extras",

@@ -36,6 +36,7 @@ from moexray.prompts import bundled_prompts, left_out, read_prompts
 from moexray.recording import capture as library
 from moexray.recording.job import output_files
 from moexray.recording.journal import journal_path
+from moexray.shards import Shard
 from moexray.signatures import Signatures
 
 _GENERATION, _RECORDING, _OUTPUT = "Generation", "Recording", "Output"
@@ -150,6 +151,15 @@ def capture(
             rich_help_panel=_RECORDING,
         ),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Run one of n shards of the prompts, i/n with i from 0 to n - 1, and write FILE.shard-i-of-n.npz "
+            "beside the output; `moexray merge` joins them.",
+            metavar="I/N",
+            rich_help_panel=_RECORDING,
+        ),
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", hidden=True)] = False,
     weights: Annotated[bool, typer.Option("--weights", hidden=True)] = False,
     coselection: Annotated[bool, typer.Option("--coselection", hidden=True)] = False,
@@ -164,6 +174,9 @@ def capture(
     aliases = {"trace": trace, "weights": weights, "coselection": coselection}
     recorded = [name.strip() for names in record or () for name in names.split(",")]
     recorded += [name for name, wanted in aliases.items() if wanted]
+    part = None if shard is None else Shard.parse(shard)
+    if part is not None:
+        out = part.file(out)
     check_writable(out)  # before prompts are fetched or read from a pipe
     for file in output_files(out, recorded).values():
         if any(is_same(named, file) for named in prompts or ()):
@@ -204,9 +217,10 @@ def capture(
             batch_tokens=batch_tokens,
             reproducible=reproducible,
             verify=verify,
+            shard=part,
             on_progress=status.update,
         )
-    if verify:
+    if verify and "verified" in found.meta:
         say(_VERIFIED.format(**found.meta["verified"]))
     say(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
     for file in output_files(out, recorded).values():

@@ -42,17 +42,20 @@ def begin(journal: Journal, engine: Engine, job: Job, *, inputs: dict[str, Any],
     ModelError
         If the engine does not give a length for each prompt.
     """
-    lengths = np.asarray(engine.lengths(job.prompts, job.generation))
-    if lengths.shape != (len(job.prompts),):
-        message = f"engine {engine.description['engine']} gave lengths {lengths.shape} of {len(job.prompts)} prompts"
+    # Of all prompts: what cannot be run stops every shard, before it is one that is missing in the end.
+    everything, places = job.all_prompts, np.array(job.places, dtype=np.int64)
+    of_all = np.asarray(engine.lengths(everything, job.generation))
+    if of_all.shape != (len(everything),):
+        message = f"engine {engine.description['engine']} gave lengths {of_all.shape} of {len(everything)} prompts"
         raise ModelError(message)
-    given = engine.given_lengths(job.prompts, lengths) if job.is_given else None
+    given = np.asarray(engine.given_lengths(everything, of_all))[places] if job.is_given else None
+    lengths = of_all[places]
     # The last token that is generated passes no router.
     most_tokens = lengths + (max(0, job.generation.max_new_tokens - 1) if given is None else given)
     budget = _budget(engine, job)
-    if budget is None:
-        everything = list(range(len(job.prompts)))
-        batches = [everything[start : start + _TOGETHER] for start in range(0, len(everything), _TOGETHER)]
+    if budget is None or not job.prompts:
+        own = list(range(len(job.prompts)))
+        batches = [own[start : start + _TOGETHER] for start in range(0, len(own), _TOGETHER)]
     else:
         batches = _planned(engine, job, budget, lengths=lengths, most_tokens=most_tokens)
     facts = {"inputs": inputs, "created": created, "batch_tokens": budget}

@@ -10,10 +10,10 @@ import numpy as np
 from moexray.engines.engine import Engine, open_engine, require
 from moexray.files import file_to_write, remove_partials
 from moexray.generation import Generation
-from moexray.merging import merge
+from moexray.merging import joined
 from moexray.prompts import Prompt
 from moexray.recording.batches import began, begin, halvings, plan_again, run_batches
-from moexray.recording.counting import signatures_in_blocks
+from moexray.recording.counting import no_signatures, signatures_in_blocks
 from moexray.recording.job import SCORES, Job
 from moexray.recording.journal import Journal, journal_of
 from moexray.recording.journal_check import check_journal
@@ -22,6 +22,7 @@ from moexray.recording.recorders import RECORDERS
 from moexray.recording.recorders.recorder import Recorded
 from moexray.recording.resume import check_same, inputs_of
 from moexray.recording.trial import trial_batches
+from moexray.shards import KEY, Part, Shard
 from moexray.signatures import Signatures, save_blocks
 from moexray.version import __version__
 
@@ -52,6 +53,7 @@ def capture(
     batch_tokens: int | None = None,
     reproducible: bool = False,
     verify: bool = False,
+    shard: Shard | tuple[int, int] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Signatures:
     """Run prompts through a model and record the experts that every token was sent to.
@@ -93,6 +95,10 @@ def capture(
     verify
         First check, on the longest prompt, its batch and the batch with most padding, that each prompt is routed as
         alone, and that the recorded experts, and no others, make the logits.
+    shard
+        ``(i, n)``: run the prompts at the places i, i + n, i + 2 n, … only, with i from 0 to n − 1. All prompts are
+        checked. What is written is `Shard.file` of `out`, such as ``signatures.shard-3-of-8.npz`` where `out` is
+        ``signatures.npz``; `moexray.merging.merge_files` joins the shards to what one capture writes.
     on_progress
         Called with a `moexray.recording.progress.Progress` at each stage and after every forward pass.
 
@@ -105,20 +111,27 @@ def capture(
     ModelError
         If the model cannot be loaded or its routing cannot be recorded.
     CaptureError
-        If the options or the prompts cannot be run, or `out` has the journal of another capture.
+        If the options or the prompts cannot be run, there is no such shard, or `out` has the journal of another
+        capture.
     MoexrayError
         If a file cannot be written.
     """
     generation = Generation(max_new_tokens, stop_at_eos, temperature, top_p, seed)
     job = Job(
-        prompts, generation, None if out is None else file_to_write(out), _names(record), batch_tokens, reproducible
+        prompts,
+        generation,
+        None if out is None else file_to_write(out),
+        _names(record),
+        batch_tokens,
+        reproducible,
+        _shard(shard),
     )
     options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
     options["adapter"] = adapter and str(adapter)
     options |= {"template_options": dict(template_options) if template_options else None, "system": system}
     flags = {"trust_remote_code": trust_remote_code, "raw": raw}
     given = {name: value for name, value in {**options, **flags}.items() if value not in (None, False)}
-    reporter = Reporter(on_progress, str(model), len(prompts))
+    reporter = Reporter(on_progress, str(model), len(job.prompts))
     with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
         check_journal(journal)
         reporter.enter("loading")
@@ -136,6 +149,7 @@ def capture_with(
     batch_tokens: int | None = None,
     reproducible: bool = False,
     verify: bool = False,
+    shard: Shard | tuple[int, int] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Signatures:
     """Record `prompts` through an engine that is already open, and leave it open; see `capture`."""
@@ -146,8 +160,9 @@ def capture_with(
         _names(record),
         batch_tokens,
         reproducible,
+        _shard(shard),
     )
-    reporter = Reporter(on_progress, str(engine.description["model"]), len(prompts))
+    reporter = Reporter(on_progress, str(engine.description["model"]), len(job.prompts))
     with journal_of(job.out) as journal:
         check_journal(journal)
         return _capture(journal, engine, job, reporter, verify=verify)
@@ -156,6 +171,10 @@ def capture_with(
 def _names(record: Collection[str]) -> list[str]:
     """Return each of the names in `record` once; it may be one string with commas."""
     return list(dict.fromkeys(record.split(",") if isinstance(record, str) else record))
+
+
+def _shard(shard: Shard | tuple[int, int] | None) -> Shard | None:
+    return shard if shard is None or isinstance(shard, Shard) else Shard(*shard)
 
 
 def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:
@@ -169,7 +188,7 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
     was_new = journal.is_new
     if was_new:
         begin(journal, engine, job, inputs=inputs, created=created)
-    if verify and journal.fact("verified") is None:
+    if verify and job.prompts and journal.fact("verified") is None:
         reporter.enter("verifying")
         try:
             journal.set(verified=_verified(journal, engine, job))
@@ -179,10 +198,13 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
     run_batches(journal, engine, job, reporter)
 
     def blocks() -> Iterator[Signatures]:
-        return signatures_in_blocks(journal.totals(), job.prompts, engine.layout, _meta(journal, engine, job))
+        meta = _meta(journal, engine, job)
+        if not job.prompts:
+            return iter([no_signatures(engine.layout, meta, mass=job.mass)])
+        return signatures_in_blocks(journal.totals(), job.prompts, engine.layout, meta)
 
     if job.out is None:
-        return merge(list(blocks()))
+        return joined(list(blocks()))
     reporter.enter("writing")
     for file in job.files.values():
         remove_partials(file)
@@ -211,7 +233,7 @@ def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:
         "given_outputs": job.is_given,
         "max_new_tokens": None if job.is_given else generation.max_new_tokens,
         "stop_at_eos": None if job.is_given else generation.stop_at_eos,
-        "batch_tokens": done["batch_tokens"] if len(done["batch_tokens"]) > 1 else done["batch_tokens"][0],
+        "batch_tokens": done["batch_tokens"][0] if len(done["batch_tokens"]) == 1 else done["batch_tokens"],
         **({"batches_halved": halvings(journal)} if halvings(journal) else {}),
         "reproducible": job.reproducible,
         "do_sample": drawn,
@@ -220,4 +242,9 @@ def _meta(journal: Journal, engine: Engine, job: Job) -> dict[str, Any]:
         "seed": generation.seed if drawn else None,
         "created": journal.fact("created"),
         **({} if verified is None else {"verified": verified}),
+        **({} if job.shard is None else {KEY: _part(job, job.shard, done["observations"]).meta}),
     }
+
+
+def _part(job: Job, shard: Shard, observations: Mapping[str, Any]) -> Part:
+    return Part(shard, len(job.all_prompts), job.digest, tuple(sorted(observations)))

@@ -101,6 +101,22 @@ def signatures_in_blocks(
         )
 
 
+def no_signatures(layout: RouterLayout, meta: Mapping[str, Any], *, mass: bool) -> Signatures:
+    """Return signatures of no prompts: those of a shard of a list that has fewer prompts than there are shards."""
+    shape = (0, len(layout.segments), len(layout.layers), max(layout.experts))
+    return Signatures(
+        counts=np.zeros(shape, dtype=np.uint8),
+        tokens=np.zeros(shape[:2], dtype=np.int32),
+        prompts=PromptTable(ids=(), categories=(), texts=(), outputs=()),
+        layers=np.asarray(layout.layers, dtype=np.int16),
+        top_k=np.asarray(layout.top_k, dtype=np.int16),
+        experts=np.asarray(layout.experts, dtype=np.int16),
+        segments=layout.segments,
+        meta=meta,
+        mass=np.zeros(shape, dtype=np.float32) if mass else None,
+    )
+
+
 def _summed(
     sequence: RoutedSequence, weights: NDArray[np.float16] | None, layout: RouterLayout
 ) -> NDArray[np.generic]:  # (segments, layers, experts)

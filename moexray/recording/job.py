@@ -1,7 +1,10 @@
 """A job: everything that a capture is asked for, checked when it is made."""
 
+import hashlib
+import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from operator import index
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from moexray.files import check_writable, companion, owner_of_companions
 from moexray.generation import Generation, number
 from moexray.prompts import Prompt
 from moexray.recording.recorders import RECORDERS
+from moexray.shards import Shard
 
 # Gate mass is part of the signatures, and router scores are a column of the trace; every other thing that can be
 # recorded has a recorder and a file.
@@ -33,6 +37,8 @@ class Job:
         the trace, which comes with them.
     batch_tokens
         The most tokens that run together, padding included; None for what memory holds.
+    shard
+        Which of the prompts to run: `prompts` and `out` become those of the shard, `all_prompts` stay. None for all.
 
     Raises
     ------
@@ -48,9 +54,15 @@ class Job:
     record: Collection[str] = ()
     batch_tokens: int | None = None
     reproducible: bool = False
+    shard: Shard | None = None
+    all_prompts: Sequence[Prompt] = field(init=False)
 
     def __post_init__(self) -> None:
-        _check_prompts(self.prompts)
+        _check_prompts(self.prompts)  # every shard checks all prompts, so that each meets what is wrong with them
+        object.__setattr__(self, "all_prompts", self.prompts)
+        if self.shard is not None:
+            object.__setattr__(self, "prompts", [self.prompts[place] for place in self.places])
+            object.__setattr__(self, "out", None if self.out is None else self.shard.file(self.out))
         _check_generation(self.generation, is_given=self.is_given)
         if self.batch_tokens is not None:
             object.__setattr__(self, "batch_tokens", number("batch_tokens", self.batch_tokens, index))
@@ -77,7 +89,21 @@ class Job:
     @property
     def is_given(self) -> bool:
         """Whether the outputs of the prompts are given, so that nothing is generated."""
-        return self.prompts[0].output is not None
+        return self.all_prompts[0].output is not None
+
+    @property
+    def places(self) -> range:
+        """The places of the prompts to run among all of them."""
+        number = len(self.all_prompts)
+        return range(number) if self.shard is None else self.shard.places(number)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all prompts, in order."""
+        digest = hashlib.sha256()
+        for prompt in self.all_prompts:
+            digest.update(json.dumps(asdict(prompt)).encode())
+        return digest.hexdigest()
 
     @property
     def mass(self) -> bool:

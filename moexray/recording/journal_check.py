@@ -7,6 +7,9 @@ from typing import Any
 
 from moexray.recording.journal import Journal
 
+# Of each prompt; a shard may have none.
+_LENGTHS = ("prompt_tokens", "most_tokens")
+
 
 def check_journal(journal: Journal) -> None:
     """Check that a journal holds what a capture needs to go on, if it has begun.
@@ -29,8 +32,7 @@ def _facts(journal: Journal) -> bool:
         and (budget is None or _is_number(budget))
         and isinstance(journal.fact("verified") or {}, dict)
         and _is_number(journal.fact("halved") or 0)
-        and _are_numbers(journal.fact("prompt_tokens"))
-        and _are_numbers(journal.fact("most_tokens"))
+        and all(journal.fact(name) == [] or _are_numbers(journal.fact(name)) for name in _LENGTHS)
         and len(journal.fact("prompt_tokens")) == len(journal.fact("most_tokens"))
         and isinstance(done, dict)
         and all(_is_number(done.get(name)) for name in ("prompts", "tokens", "largest"))

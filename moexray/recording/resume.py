@@ -1,8 +1,6 @@
 """The inputs that decide a capture's output; a resumed capture must have the same."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -10,7 +8,6 @@ from moexray.engines.engine import Engine
 from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.model_fingerprint import same_part
-from moexray.prompts import Prompt
 from moexray.recording.job import Job
 from moexray.version import __version__
 
@@ -24,6 +21,7 @@ _PARAMETERS = {
     "adapter",
     "reproducible",
     "record",
+    "shard",
     *(one.name for one in fields(Generation)),
 }
 # Inputs that are only names: the part of the fingerprint that says whether they stand for the same content.
@@ -40,7 +38,8 @@ def inputs_of(engine: Engine, job: Job) -> dict[str, Any]:
         "k": list(engine.layout.top_k),
         "segments": list(map(str, engine.layout.segments)),
         "number of prompts": len(job.prompts),
-        "prompts": _fingerprint(job.prompts),
+        "prompts": job.digest,
+        **({} if job.shard is None else {"shard": str(job.shard)}),
         **asdict(job.generation),
         "reproducible": job.reproducible,
         "record": sorted(job.record),
@@ -79,10 +78,3 @@ def _changed(before: Any, after: Any) -> str:
         return ""
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return f" ({', '.join(names)} changed)"
-
-
-def _fingerprint(prompts: Sequence[Prompt]) -> str:
-    digest = hashlib.sha256()
-    for prompt in prompts:
-        digest.update(json.dumps(asdict(prompt)).encode())
-    return digest.hexdigest()

@@ -165,6 +165,8 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
         ("capture", "--prompts", "https://huggingface.co/datasets/owner/some.set/viewer"),
         "is the page of a data set, not its name: write hf:owner/some.set",
     ),
+    "a shard that is not there": (None, ("capture", "--shard", "8/8"), "--shard is 8/8, which is not there: shards"),
+    "a shard of nothing": (None, ("capture", "--shard", "8"), "--shard is '8': write which one, counted from 0"),
     "an address": (None, ("capture", "--prompts", "https://x.org/a.csv"), "x.org/a.csv is an address: download"),
     "a text that nobody sees": (
         lambda: write("z.txt", "one\n\u200b\u2060\n"), ("capture", "--prompts", "z.txt"), "z.txt line 2 is empty"
