@@ -24,14 +24,19 @@ def end_tokens_of(model: PreTrainedModel, embeddings: int | None) -> frozenset[i
     ModelError
         If the settings name something that is no token id.
     """
-    found = model.generation_config.eos_token_id
+    return end_tokens_in(model.generation_config, embeddings)
+
+
+def end_tokens_in(settings: GenerationConfig, embeddings: int | None) -> frozenset[int]:
+    """Return the tokens at which generation settings end a text: see `end_tokens_of`."""
+    found = settings.eos_token_id
     named = found if isinstance(found, (list, tuple)) else [] if found is None else [found]
     tokens = {_token_id(one) for one in named}
     return frozenset(token for token in tokens if token >= 0 and (embeddings is None or token < embeddings))
 
 
-def check_generation_settings(source: str, revision: str | None) -> None:
-    """Read a checkpoint's generation settings as transformers does, to say what fails before its weights are read.
+def generation_settings(source: str, revision: str | None) -> GenerationConfig | None:
+    """Return a checkpoint's generation settings as transformers reads them; None where it has none.
 
     Raises
     ------
@@ -39,7 +44,9 @@ def check_generation_settings(source: str, revision: str | None) -> None:
         If a value is of no use.
     """
     with explained_code("reading its generation settings"), suppress(OSError):  # it may have none
-        GenerationConfig.from_pretrained(source, revision=revision)
+        found: GenerationConfig = GenerationConfig.from_pretrained(source, revision=revision)
+        return found
+    return None
 
 
 def embeddings_of(model: PreTrainedModel) -> int | None:

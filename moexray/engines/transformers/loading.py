@@ -13,7 +13,7 @@ from moexray.engines.transformers.checkpoint import commit_of, folder_of, source
 from moexray.engines.transformers.checkpoint_code import check_generates, explained_code
 from moexray.engines.transformers.checkpoint_config import known_dtype, packing_of, quantization_of, read_config
 from moexray.engines.transformers.configuration import greatest, text_config
-from moexray.engines.transformers.end_tokens import check_generation_settings
+from moexray.engines.transformers.end_tokens import generation_settings
 from moexray.engines.transformers.failures import explained, is_out_of_memory
 from moexray.engines.transformers.fingerprint import checksum_of_state, fingerprint_of_adapter, fingerprint_of_folder
 from moexray.engines.transformers.loading_report import load_checked
@@ -110,7 +110,7 @@ def read_model(
             _check_before_loading(config, name, place, wanted or torch.float32, trust_remote_code=trust_remote_code)
             tokenizer = read_tokenizer(source_of(name), config, **options)
             with quiet():
-                check_generation_settings(source_of(name), options["revision"])
+                generation_settings(source_of(name), options["revision"])
             model = load_checked(
                 name, packing, lambda: _from_pretrained(name, config, place, dtype=wanted or "auto", **options)
             )

@@ -78,7 +78,7 @@ def profile_of_config(config: Any, name: str, *, trust_remote_code: bool = False
         taps = find_taps(skeleton)
     except ModelError as error:
         return _refused(config, name, str(error), parameters=parameters)
-    top_k = tuple(_top_k(skeleton, tap) for tap in taps)
+    top_k = tuple(top_k_of(skeleton, tap) for tap in taps)
     return ModelProfile(
         model_type=config.model_type,
         tap="special" if any(tap.special for tap in taps) else "generic",
@@ -115,7 +115,7 @@ def _gigabytes(parameters: int) -> dict[str, float]:
     return {dtype: parameters * size / 1e9 for dtype, size in _DTYPES.items()}
 
 
-def _top_k(model: nn.Module, tap: Tap) -> int:
+def top_k_of(model: nn.Module, tap: Tap) -> int:
     """Return k as the layer's modules give it, or the configuration, or 0."""
     block = model.get_submodule(tap.path.rpartition(".")[0])
     for module in block.modules():
