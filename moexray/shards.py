@@ -12,6 +12,8 @@ from moexray.files import companion
 
 # Where the meta of a shard's signatures says what it is a part of.
 KEY = "shard"
+# No list of prompts is longer.
+_MOST = 10**12
 _TEXT = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _FILE = re.compile(r".*\.shard-([0-9]+)-of-([0-9]+)(\.npz)?", re.DOTALL | re.IGNORECASE)
 
@@ -174,4 +176,4 @@ def part_of(meta: Mapping[str, Any]) -> Part | None:
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= _MOST

@@ -35,7 +35,7 @@ SCHEMA = 2
 _READ = (1, SCHEMA)
 _ARRAYS = ("counts", "tokens", "layers", "top_k")
 # The columns of a prompt table and their names in the file.
-_STRINGS = {
+STRINGS = {
     "categories": "categories",
     "ids": "prompt_ids",
     "texts": "texts",
@@ -53,15 +53,9 @@ _SAID = {str: "a text", bool: "true or false", int: "a whole number", dict: "an 
 _Chunks = Iterator[bytes]
 
 
-class Parts(Protocol):
-    """What is written: some prompts with their arrays; see `moexray.signatures.Signatures`."""
+class Layers(Protocol):
+    """What is written once, however many prompts there are; see `moexray.signatures.Signatures`."""
 
-    @property
-    def counts(self) -> NDArray[np.unsignedinteger[Any]]: ...  # noqa: D102
-    @property
-    def tokens(self) -> NDArray[np.int32]: ...  # noqa: D102
-    @property
-    def prompts(self) -> PromptTable: ...  # noqa: D102
     @property
     def layers(self) -> NDArray[np.int16]: ...  # noqa: D102
     @property
@@ -72,6 +66,17 @@ class Parts(Protocol):
     def segments(self) -> tuple[Segment, ...]: ...  # noqa: D102
     @property
     def meta(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class Parts(Layers, Protocol):
+    """What is written: some prompts with their arrays."""
+
+    @property
+    def counts(self) -> NDArray[np.unsignedinteger[Any]]: ...  # noqa: D102
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...  # noqa: D102
+    @property
+    def prompts(self) -> PromptTable: ...  # noqa: D102
     @property
     def mass(self) -> NDArray[np.float32] | None: ...  # noqa: D102
 
@@ -107,8 +112,21 @@ def write(path: Path, blocks: Callable[[], Iterable[Parts]], *, prompts: int, la
     largest
         The largest count of all, which decides the type of the counts.
     """
+    write_members(path, _members(blocks, prompts, largest))
+
+
+def write_members(path: Path, members: Iterable[tuple[str, Iterable[bytes]]]) -> None:
+    """Write arrays as a compressed .npz, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    members
+        The name of each array and its content, as an .npy file has it, in pieces; a content is used before the next.
+    """
     with whole_file(path) as partial, zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as archive:
-        for name, chunks in _members(blocks, prompts, largest):
+        for name, chunks in members:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 for chunk in chunks:
                     member.write(chunk)
@@ -156,7 +174,7 @@ def read(path: Path) -> StoredParts:
     meta = _meta(file, names)
     strings = {
         column: file.strings(name) if column in _LONG else tuple(file.strings(name))
-        for column, name in _STRINGS.items()
+        for column, name in STRINGS.items()
         if f"{name}.utf8" in names
     }
     further = tuple(file.strings("columns")) if "columns.utf8" in names else ()
@@ -226,23 +244,36 @@ class _SmallParts:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         last = self.last
-        arrays: dict[str, NDArray[Any]] = {
-            "tokens": np.concatenate(self._tokens).astype(np.int32),
-            "layers": last.layers.astype(np.int16),
-            "top_k": last.top_k.astype(np.int16),
-            "experts": last.experts.astype(np.int16),
-        }
         further = list(last.prompts.columns)
-        named = {name: f"column.{further.index(name)}" if name in further else _STRINGS[name] for name in self._strings}
-        packed = {named[name]: _joined(strings) for name, strings in self._strings.items()}
-        packed["segments"] = _joined([_pack(list(map(str, last.segments)))])
-        if further:
-            packed["columns"] = _joined([_pack(further)])
-        for name, (characters, offsets) in packed.items():
-            arrays[f"{name}.utf8"], arrays[f"{name}.offsets"] = characters, offsets
-        meta = json.dumps({**last.meta, "schema": SCHEMA}, ensure_ascii=False, sort_keys=True)
-        arrays["meta"] = np.frombuffer(meta.encode(), dtype=np.uint8)
-        return arrays
+        found = dict(arrays_of_layers(last, np.concatenate(self._tokens)))
+        for name, strings in self._strings.items():
+            stored = stored_name(name, further)
+            found[f"{stored}.utf8"], found[f"{stored}.offsets"] = _joined(strings)
+        return {**found, **dict(arrays_at_end(last, further))}
+
+
+def arrays_of_layers(parts: Layers, tokens: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the small arrays of numbers as the file has them, which stand before the texts."""
+    yield "tokens", tokens.astype(np.int32)
+    yield "layers", parts.layers.astype(np.int16)
+    yield "top_k", parts.top_k.astype(np.int16)
+    yield "experts", parts.experts.astype(np.int16)
+
+
+def stored_name(column: str, further: Sequence[str]) -> str:
+    """Return the name in the file of a column of the prompt table."""
+    return f"column.{further.index(column)}" if column in further else STRINGS[column]
+
+
+def arrays_at_end(parts: Layers, further: Sequence[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the arrays after the columns of the prompt table: segments, names of further columns, meta."""
+    named = {"segments": list(map(str, parts.segments)), **({"columns": list(further)} if further else {})}
+    for name, strings in named.items():
+        characters, offsets = _joined([_pack(strings)])
+        yield f"{name}.utf8", characters
+        yield f"{name}.offsets", offsets
+    meta = json.dumps({**parts.meta, "schema": SCHEMA}, ensure_ascii=False, sort_keys=True)
+    yield "meta", np.frombuffer(meta.encode(), dtype=np.uint8)
 
 
 def _rows(blocks: Iterable[Parts], name: str, prompts: int, dtype: np.dtype[Any]) -> _Chunks:
@@ -250,16 +281,17 @@ def _rows(blocks: Iterable[Parts], name: str, prompts: int, dtype: np.dtype[Any]
     for number, block in enumerate(blocks):
         rows = np.ascontiguousarray(getattr(block, name), dtype=dtype)
         if not number:
-            yield _header_bytes((prompts, *rows.shape[1:]), dtype)
+            yield header_bytes((prompts, *rows.shape[1:]), dtype)
         yield rows.tobytes()
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:
     """Return an array as the content of an .npy file."""
-    return _header_bytes(array.shape, array.dtype) + np.ascontiguousarray(array).tobytes()
+    return header_bytes(array.shape, array.dtype) + np.ascontiguousarray(array).tobytes()
 
 
-def _header_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+def header_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return what stands before the numbers in the content of an .npy file."""
     from io import BytesIO
 
     header: IO[bytes] = BytesIO()
@@ -278,7 +310,7 @@ def _digest(sums: Mapping[str, tuple[int, int]]) -> str:
 def _known(members: Sequence[str]) -> list[str]:
     """Return the names of those members that belong to signatures; whatever else is in the file is never read."""
     names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
-    strings = (*_STRINGS.values(), "segments", "columns")
+    strings = (*STRINGS.values(), "segments", "columns")
     packed = {f"{name}.{part}" for name in strings for part in _PACKED}
     fixed = {*_ARRAYS, "experts", "mass", "meta", *packed}
     return [name for name in names if name in fixed or _FURTHER.fullmatch(name)]

@@ -41,17 +41,20 @@ class StoredFile:
         The file.
     stamp
         Its inode, size and time of change: a file that was replaced since is refused, not mixed with the first.
+    most_unpacked
+        Bytes that a member may unpack to whatever its size, where it is known how many it must have.
     """
 
     path: Path
     stamp: tuple[int, int, int]
+    most_unpacked: int = 0
 
     @staticmethod
-    def of(path: Path) -> "StoredFile":
+    def of(path: Path, *, most_unpacked: int = 0) -> "StoredFile":
         """Look at a file; `SignaturesError` if it is not there."""
         check_ordinary(path, error=SignaturesError)
         with _readable(path):
-            return StoredFile(path, _stamp(path))
+            return StoredFile(path, _stamp(path), most_unpacked)
 
     @contextmanager
     def archive(self) -> Iterator[zipfile.ZipFile]:
@@ -75,7 +78,7 @@ class StoredFile:
         """Open the file of an array."""
         with self.archive() as archive:
             held = archive.getinfo(f"{name}.npy")
-            if held.file_size > max(_MOST_UNPACKED, _MOST_TIMES * held.compress_size):
+            if held.file_size > max(_MOST_UNPACKED, self.most_unpacked, _MOST_TIMES * held.compress_size):
                 message = (
                     f"{self.path}: {name} unpacks to {held.file_size:,} bytes, {_MOST_TIMES} times its size or more: "
                     "such a file is made to fill memory"
@@ -191,6 +194,18 @@ class StoredStrings(Sequence[str]):
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def each(self) -> Iterator[str]:
+        """Read the strings in order, one at a time; none is kept."""
+        with self.file.member(f"{self.name}.utf8") as member:
+            _header(member)
+            for size in np.diff(self.offsets).tolist():
+                characters = member.read(size)
+                if len(characters) < size:
+                    message = "a text ends too early"
+                    raise EOFError(message)
+                yield self._decoded(characters)
+            _check_end(member)
 
     def at(self, places: Sequence[int]) -> tuple[str, ...]:
         """Read the strings at these places, in one pass."""

@@ -14,8 +14,16 @@ from moexray.parquet_file import reading_parquet
 from moexray.router_scores import problem_of_scores
 from moexray.segments import Segment, places, short_names
 from moexray.signatures import MOST_IN_MEMORY, Signatures
-from moexray.trace_file import COLUMNS, column_names, column_numbers, open_trace_file, trace_tables
-from moexray.trace_weights import check_gate_weights
+from moexray.trace_file import (
+    COLUMNS,
+    SCORES,
+    WEIGHTS,
+    column_names,
+    column_numbers,
+    open_trace_file,
+    trace_tables,
+)
+from moexray.trace_weights import check_gate_weights, problem_of_weights
 
 if TYPE_CHECKING:
     import pandas
@@ -43,6 +51,8 @@ class RoutedTokens:
     scores
         What each router took its top k of, for every expert ``(tokens, layers, experts)``, −∞ for one that it ruled out
         or does not have; None where it was not asked for.
+    weights
+        Gate weights, float32, shaped as `experts`, 0 where fewer than k; None where they were not asked for.
     """
 
     prompts: NDArray[np.int64]
@@ -52,6 +62,7 @@ class RoutedTokens:
     experts: NDArray[np.int16]
     segment_names: tuple[Segment, ...]
     scores: NDArray[np.float16] | None = None
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -71,16 +82,18 @@ class RoutedTokens:
             experts=self.experts[which],
             segment_names=self.segment_names,
             scores=None if self.scores is None else self.scores[which],
+            weights=None if self.weights is None else self.weights[which],
         )
 
     @staticmethod
     def joined(parts: "Sequence[RoutedTokens]") -> "RoutedTokens":
         """Return the tokens of several blocks, one after the other."""
         names = ("prompts", "positions", "token_ids", "segments", "experts")
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        scores = [part.scores for part in parts if part.scores is not None]
-        together = np.concatenate(scores) if len(scores) == len(parts) else None
-        return RoutedTokens(**arrays, segment_names=parts[0].segment_names, scores=together)
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        for name in ("scores", "weights"):
+            found = [getattr(part, name) for part in parts if getattr(part, name) is not None]
+            arrays[name] = np.concatenate(found) if len(found) == len(parts) else None
+        return RoutedTokens(**arrays, segment_names=parts[0].segment_names)
 
     def select(self, tokens: str) -> "RoutedTokens":
         """Return the tokens of the segments that a selector names; see `moexray.segments.places`."""
@@ -110,15 +123,15 @@ class Trace:
         open_trace_file(path)
         return Trace(path, signatures)
 
-    def blocks(self, *, scores: bool = False) -> Iterator[RoutedTokens]:
+    def blocks(self, *, scores: bool = False, weights: bool = False) -> Iterator[RoutedTokens]:
         """Yield the tokens in blocks of whole prompts, in the order of the file, some 262,144 rows at a time.
 
         Row groups may end anywhere, as where pandas or polars wrote the file again.
 
         Parameters
         ----------
-        scores
-            Whether to read the router scores of all experts too, which then must be there.
+        scores, weights
+            Whether to read the router scores of all experts, and gate weights, which then must be there.
 
         Raises
         ------
@@ -126,9 +139,29 @@ class Trace:
             If rows are out of order, a prompt is missing, unknown or there twice, a prompt's selections are not those
             of its signature, or its router scores are missing or do not explain them.
         """
+        columns = [*([SCORES] if scores else []), *([WEIGHTS] if weights else [])]
+        for block in self.unchecked_blocks(columns):
+            self._check_counts(block, np.unique(block.prompts))
+            yield block
+
+    def unchecked_blocks(self, columns: Sequence[str] = (), *, rows: int | None = None) -> Iterator[RoutedTokens]:
+        """Yield what `blocks` yields for whoever compares selections with counts, of which no more is read, by himself.
+
+        Parameters
+        ----------
+        columns
+            ``scores`` and ``gate_weights``, where they are wanted.
+        rows
+            The most rows that are read at once.
+
+        Raises
+        ------
+        TraceError
+            As `blocks`, but for selections that are not those of the signature.
+        """
         place_of = self.signatures.prompts.place_of()
         seen = np.zeros(len(place_of), dtype=bool)
-        for table in self._whole_prompts(place_of, scores=scores):
+        for table in self._whole_prompts(place_of, columns, rows):
             with reading_parquet(self.path, error=TraceError):
                 block = self._block(table, place_of)
             which = np.unique(block.prompts)
@@ -137,25 +170,28 @@ class Trace:
                 message = f"{self.path}: the rows of prompt {name!r} are not together: {_CURE}, in order"
                 raise TraceError(message)
             seen[which] = True
-            self._check_counts(block, which)
+            self._check_tokens(block, which)
             yield block
         lacking = np.flatnonzero(~seen & self.signatures.has_tokens())
         if len(lacking):
             message = f"{self.path} has no row of prompt {self.signatures.prompts.ids[lacking[0]]!r}: {_CURE}"
             raise TraceError(message)
 
-    def _whole_prompts(self, place_of: Mapping[str, int], *, scores: bool) -> Iterator[Any]:
+    def _whole_prompts(self, place_of: Mapping[str, int], columns: Sequence[str], rows: int | None) -> Iterator[Any]:
         """Yield tables of whole prompts: where a row group ends inside of one, its rows wait for the rest of them."""
         import pyarrow as pa
 
         with open_trace_file(self.path) as file:
             there = file.schema_arrow.names
-        if scores and "scores" not in there:
+        if SCORES in columns and SCORES not in there:
             message = f"{self.path} has no router scores: `moexray capture --record scores` writes a trace with them"
             raise TraceError(message)
-        names = [*COLUMNS, *(["kind"] if "kind" in there else []), *(["scores"] if scores else [])]
+        if WEIGHTS in columns and WEIGHTS not in there:
+            message = f"{self.path} has no gate weights: `moexray capture --record trace` writes a trace with them"
+            raise TraceError(message)
+        names = [*COLUMNS, *(["kind"] if "kind" in there else []), *columns]
         rest = None
-        for part in trace_tables(self.path, names, experts=self.width if scores else 1):
+        for part in trace_tables(self.path, names, experts=self.width if SCORES in columns else 1, rows=rows):
             table = part if rest is None else pa.concat_tables([rest, part])
             with reading_parquet(self.path, error=TraceError):
                 waiting = self._rows_of_unfinished(table, place_of)
@@ -246,7 +282,8 @@ class Trace:
         segments = self._segments(columns)[:: len(layers)]
         experts = self._experts(columns["experts"], layers)
         scores = self._scores(columns["scores"], experts, layers) if "scores" in columns else None
-        return RoutedTokens(prompts, positions, token_ids, segments, experts, self.signatures.segments, scores)
+        weights = self._weights(columns[WEIGHTS], columns["experts"], experts) if WEIGHTS in columns else None
+        return RoutedTokens(prompts, positions, token_ids, segments, experts, self.signatures.segments, scores, weights)
 
     def _segments(self, columns: Mapping[str, Any]) -> NDArray[np.int64]:
         """Return the place of each row's segment; a trace without kinds is one of texts."""
@@ -300,6 +337,17 @@ class Trace:
             raise TraceError(message)
         return dense.reshape(-1, len(layers), k)
 
+    def _weights(
+        self, column: Any, selected: Any, experts: NDArray[np.int16]
+    ) -> NDArray[np.float32]:  # (tokens, layers, k)
+        problem = problem_of_weights(selected, column)
+        if problem is not None:
+            message = f"{self.path}: {problem[1]}: {_CURE}"
+            raise TraceError(message)
+        dense = np.zeros(experts.shape, dtype=np.float32)
+        dense[experts >= 0] = column.flatten().to_numpy(zero_copy_only=False)
+        return dense
+
     def _scores(
         self, column: Any, experts: NDArray[np.int16], layers: list[int]
     ) -> NDArray[np.float16]:  # (tokens, layers, experts)
@@ -333,8 +381,8 @@ class Trace:
         """Experts of the widest layer."""
         return self.signatures.shape[3]
 
-    def _check_counts(self, block: RoutedTokens, which: NDArray[np.int64]) -> None:
-        """Compare what the trace says was selected with the counts of the signatures, where these are in memory."""
+    def _check_tokens(self, block: RoutedTokens, which: NDArray[np.int64]) -> None:
+        """Compare the number of tokens of each prompt and segment with that of the signatures."""
         found = self.signatures
         segments = len(found.segments)
         order = np.searchsorted(which, block.prompts) * segments + block.segments
@@ -348,8 +396,14 @@ class Trace:
                 f"{short_names(found.segments)[segment]} tokens, its signature {known}: {_CURE}"
             )
             raise TraceError(message)
+
+    def _check_counts(self, block: RoutedTokens, which: NDArray[np.int64]) -> None:
+        """Compare what the trace says was selected with the counts of the signatures, where these are in memory."""
+        found = self.signatures
         if not found.in_memory and len(found) > MOST_IN_MEMORY:
             return
+        segments = len(found.segments)
+        order = np.searchsorted(which, block.prompts) * segments + block.segments
         layers, width = block.experts.shape[1], self.width
         cells = ((order[:, None] * layers + np.arange(layers))[..., None] * width + block.experts)[block.experts >= 0]
         counts = np.bincount(cells, minlength=len(which) * segments * layers * width)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow
     from pyarrow import parquet
 
+# The end of its name, beside signatures.
+SUFFIX = "trace.parquet"
 # What a trace must have to be read.
 COLUMNS = ("prompt", "position", "token_id", "phase", "layer", "experts")
 # Those of whole numbers; experts are lists of them.
@@ -108,7 +110,9 @@ def open_trace_file(path: Path) -> "parquet.ParquetFile":
     return file
 
 
-def trace_tables(path: Path, names: Sequence[str], *, experts: int = 1) -> Iterator["pyarrow.Table"]:
+def trace_tables(
+    path: Path, names: Sequence[str], *, experts: int = 1, rows: int | None = None
+) -> Iterator["pyarrow.Table"]:
     """Yield some columns of a trace: each row group, or parts of one that is larger than moexray writes them.
 
     Parameters
@@ -119,6 +123,8 @@ def trace_tables(path: Path, names: Sequence[str], *, experts: int = 1) -> Itera
         The columns.
     experts
         Experts of a layer, where the router scores of all of them are read.
+    rows
+        The most that are read at once; by default a quarter of a million.
 
     Raises
     ------
@@ -127,13 +133,13 @@ def trace_tables(path: Path, names: Sequence[str], *, experts: int = 1) -> Itera
     """
     import pyarrow as pa
 
-    most = max(1, min(_MOST_ROWS, 2 * _MOST_SCORES // experts))
+    most = max(1, min(_MOST_ROWS, rows or _MOST_ROWS, 2 * _MOST_SCORES // experts))
     with open_trace_file(path) as file:
         for group in range(file.num_row_groups):
             parts = batches_of(file, path, names, rows=most, error=TraceError, group=group)
-            rows = file.metadata.row_group(group).num_rows
+            there = file.metadata.row_group(group).num_rows
             # pyarrow may hand out a row group in smaller parts than it was asked for.
-            for some in [list(parts)] if rows <= most else ([part] for part in parts):
+            for some in [list(parts)] if there <= most else ([part] for part in parts):
                 if some:
                     yield pa.Table.from_batches(some)
 

@@ -14,8 +14,9 @@ PACKAGE = Path(moexray.__file__).parent
 ORDER = (
     *("__main__", "cli", "views", "claims", "interventions", "studies", "stats"),
     *("importing", "recording", "engines"),
-    *("examples", "merging", "trace", "signatures"),
-    *("frames", "conservation", "trace_weights", "trace_file", "signatures_file", "counts", "stored_members"),
+    *("examples", "merging", "trace_sequences", "trace", "signatures"),
+    *("frames", "conservation", "trace_weights", "trace_file", "coselection_file", "signatures_file"),
+    *("counts", "stored_members"),
     *("corpus_counts", "counts_rows", "prompt_table"),
     *(
         "prompts",

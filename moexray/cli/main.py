@@ -34,7 +34,7 @@ COMMANDS = {
     "pool": "Summarise several captures of the same prompts, as of several models, seeds or checkpoints.",
     "import": "Read routing that others recorded, and write signatures and, where it tells enough, a trace.",
     "info": "Describe a file: model, prompts, layers, tokens, and how it was made.",
-    "merge": "Join captures of different prompts into one file.",
+    "merge": "Join captures of different prompts, or the shards of one, into one file, with the traces beside them.",
     "models": "List the MoE architectures that can be recorded, or describe one model without reading its weights.",
 }
 # Other spellings of options.

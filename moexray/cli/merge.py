@@ -8,8 +8,7 @@ import typer
 from moexray.cli.capture import describe
 from moexray.cli.options import DEFAULT_FILE, out_option
 from moexray.cli.render import say
-from moexray.files import check_writable
-from moexray.merging import merge as join
+from moexray.merging import merge_files
 from moexray.signatures import Signatures
 
 
@@ -18,11 +17,13 @@ def merge(
     *,
     out: Annotated[Path, out_option()] = DEFAULT_FILE,
 ) -> None:
-    """Join captures of different prompts into one file.
+    """Join captures of different prompts, or the shards of one, into one file, with the traces beside them.
 
     Example: moexray merge monday.npz tuesday.npz --out both.npz
     """
-    check_writable(out)
-    join([Signatures.open(file) for file in files]).save(out)
+    merged = merge_files(files, out)
+    for note in merged.notes:
+        say(note, err=True)
     say(describe(Signatures.open(out)))
-    say(f"wrote {out}")
+    for file in merged.files:
+        say(f"wrote {file}")

@@ -1,15 +1,12 @@
 """The recorder of co-selection: for each layer, the number of tokens that selected each pair of experts."""
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from moexray.files import whole_file
+from moexray.coselection_file import SUFFIX, write_pairs
 from moexray.recording.recorders.recorder import Recorded, Recorder
 from moexray.routing import RoutedSequence, RouterLayout
 
@@ -37,19 +34,9 @@ def count_pairs(
 
 
 def _write(path: Path, recorded: Recorded) -> None:
-    """Write a compressed NumPy archive: ``pairs``, uint64 ``(segments, layers, experts, experts)``, and ``layers``.
-
-    ``pairs[segment, layer, i, j]`` is the number of tokens of the segment (0 prompt, 1 generated, for texts) that
-    selected both i and j there; the diagonal holds how many selected i.
-    """
-    arrays: dict[str, NDArray[Any]] = {
-        "pairs": count_pairs(recorded.sequences, recorded.layout),
-        "layers": np.asarray(recorded.layout.layers, dtype=np.int16),
-    }
-    with whole_file(path) as partial, zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                npy.write_array(member, array, allow_pickle=False)
+    """Write the file of `moexray.coselection_file`."""
+    layers = np.asarray(recorded.layout.layers, dtype=np.int16)
+    write_pairs(path, count_pairs(recorded.sequences, recorded.layout), layers)
 
 
 def _add(pairs: NDArray[np.uint64], selected: NDArray[np.int16]) -> None:
@@ -61,4 +48,4 @@ def _add(pairs: NDArray[np.uint64], selected: NDArray[np.int16]) -> None:
         pairs[layer] += np.bincount(places, minlength=experts**2).reshape(experts, experts).astype(np.uint64)
 
 
-COSELECTION = Recorder("coselection.npz", _write)
+COSELECTION = Recorder(SUFFIX, _write)

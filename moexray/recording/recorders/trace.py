@@ -16,4 +16,4 @@ def _check() -> None:
     trace_file.import_parquet("a trace is a Parquet file, which")
 
 
-TRACE = Recorder("trace.parquet", _write, _check, frozenset({"weights"}))
+TRACE = Recorder(trace_file.SUFFIX, _write, _check, frozenset({"weights"}))

@@ -1,0 +1,33 @@
+"""The co-selections of several captures as one: their sum."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.coselection_file import read_pairs, write_pairs
+from moexray.merging.signatures import Plan
+from moexray.signatures import Signatures
+
+
+def write_merged_pairs(plan: Plan, paths: Sequence[Path], out: Path) -> None:
+    """Write the sum of the co-selections of all parts, each compared with its signatures.
+
+    Raises
+    ------
+    SignaturesError
+        If a file is damaged, or not of its signatures.
+    """
+    _, segments, layers, experts = plan.parts[0].shape
+    pairs = np.zeros((segments, layers, experts, experts), dtype=np.uint64)
+    for part, path in zip(plan.parts, paths, strict=True):
+        pairs += read_pairs(path, _selected(part), part.layers)
+    write_pairs(out, pairs, plan.layers.astype(np.int16))
+
+
+def _selected(part: Signatures) -> NDArray[np.int64]:  # (segments, layers, experts)
+    selected = np.zeros(part.shape[1:], dtype=np.int64)
+    for block in part.blocks():
+        selected += block.counts.sum(axis=0, dtype=np.int64)
+    return selected
