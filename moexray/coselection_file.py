@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
-from moexray.signatures_file import npy_bytes, write_members
+from moexray.signatures_file import npy_bytes
 from moexray.stored_members import StoredFile
 
 # The end of its name, beside signatures.
@@ -14,24 +14,22 @@ SUFFIX = "coselection.npz"
 _HEADROOM = 2**20
 
 
-def write_pairs(path: Path, pairs: NDArray[np.uint64], layers: NDArray[np.int16]) -> None:
-    """Write a compressed NumPy archive: ``pairs`` and ``layers``, the same bytes for the same numbers.
+def members_of_pairs(pairs: NDArray[np.uint64], layers: NDArray[np.int16]) -> list[tuple[str, list[bytes]]]:
+    """Return the members of the file, for `moexray.signatures_file.write_members`: ``pairs`` and ``layers``.
 
     Parameters
     ----------
-    path
-        The file.
     pairs
         ``(segments, layers, experts, experts)``: how many tokens of a segment (0 prompt, 1 generated, for texts)
         selected both experts in a layer; the diagonal holds how many selected each.
     layers
         Index in the model of each layer.
     """
-    write_members(path, [("pairs", [npy_bytes(pairs)]), ("layers", [npy_bytes(layers)])])
+    return [("pairs", [npy_bytes(pairs)]), ("layers", [npy_bytes(layers)])]
 
 
 def read_pairs(path: Path, selected: NDArray[np.int64], layers: NDArray[np.int16]) -> NDArray[np.uint64]:
-    """Read the pairs of a file that `write_pairs` made.
+    """Read the pairs of a file of co-selections.
 
     Parameters
     ----------

@@ -174,10 +174,28 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         partial.replace(target)
     except OSError as error:
-        message = f"{path} could not be written: {error.strerror or error}"
-        raise MoexrayError(message) from error
+        raise _not_written(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name `path` where the operating system refuses to write, for one of several files that are written together.
+
+    Raises
+    ------
+    MoexrayError
+        In the place of what the operating system raises.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> MoexrayError:
+    return MoexrayError(f"{path} could not be written: {error.strerror or error}")
 
 
 def _partial(target: Path) -> Path:

@@ -125,7 +125,13 @@ def write_members(path: Path, members: Iterable[tuple[str, Iterable[bytes]]]) ->
     members
         The name of each array and its content, as an .npy file has it, in pieces; a content is used before the next.
     """
-    with whole_file(path) as partial, zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as archive:
+    with whole_file(path) as partial:
+        fill_members(partial, members)
+
+
+def fill_members(partial: Path, members: Iterable[tuple[str, Iterable[bytes]]]) -> None:
+    """Write arrays, as `write_members`, to a file that is not there yet."""
+    with zipfile.ZipFile(partial, "x", zipfile.ZIP_DEFLATED) as archive:
         for name, chunks in members:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 for chunk in chunks:

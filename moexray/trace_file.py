@@ -60,16 +60,28 @@ def write_trace(
     MissingExtra
         If pyarrow is not installed.
     """
+    with whole_file(path) as partial:
+        fill_trace(partial, sequences, prompt_ids, layout, text_of, scores=scores, weights=weights)
+
+
+def fill_trace(
+    partial: Path,
+    sequences: Iterable[RoutedSequence],
+    prompt_ids: Sequence[str],
+    layout: RouterLayout,
+    text_of: Callable[[int], str] | None,
+    *,
+    scores: bool = False,
+    weights: bool = True,
+) -> None:
+    """Write a trace, as `write_trace`, to a file that is not there yet."""
     parquet = import_parquet("writing a trace")
     text = None if text_of is None else cache(text_of)
     schema = _schema(scores=scores, weights=weights, texts=text is not None)
     # What takes a page of each row group: a dictionary of the numbers that there are saves nothing where all differ.
     coded = [name for name in schema.names if name != SCORES] if scores else True
     rows = min(_ROW_GROUP, _MOST_SCORES // max(layout.experts)) if scores else _ROW_GROUP
-    with (
-        whole_file(path) as partial,
-        parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=coded) as writer,
-    ):
+    with parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=coded) as writer:
         for some in _together(sequences, prompt_ids, len(layout.layers), rows=rows):
             writer.write_table(_table(some, layout, text, schema))
 

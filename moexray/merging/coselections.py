@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.coselection_file import read_pairs, write_pairs
+from moexray.coselection_file import members_of_pairs, read_pairs
 from moexray.merging.signatures import Plan
 from moexray.signatures import Signatures
+from moexray.signatures_file import fill_members
 
 
-def write_merged_pairs(plan: Plan, paths: Sequence[Path], out: Path) -> None:
-    """Write the sum of the co-selections of all parts, each compared with its signatures.
+def fill_merged_pairs(plan: Plan, paths: Sequence[Path], partial: Path) -> None:
+    """Write the sum of the co-selections of all parts, each compared with its signatures, to a file not there yet.
 
     Raises
     ------
@@ -23,7 +24,7 @@ def write_merged_pairs(plan: Plan, paths: Sequence[Path], out: Path) -> None:
     pairs = np.zeros((segments, layers, experts, experts), dtype=np.uint64)
     for part, path in zip(plan.parts, paths, strict=True):
         pairs += read_pairs(path, _selected(part), part.layers)
-    write_pairs(out, pairs, plan.layers.astype(np.int16))
+    fill_members(partial, members_of_pairs(pairs, plan.layers.astype(np.int16)))
 
 
 def _selected(part: Signatures) -> NDArray[np.int64]:  # (segments, layers, experts)

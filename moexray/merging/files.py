@@ -1,7 +1,9 @@
 """Merging from files to files: signatures, and the traces and co-selections beside them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial as bound
 from pathlib import Path
 
 from moexray import coselection_file, trace_file
@@ -14,16 +16,18 @@ from moexray.files import (
     is_same,
     owner_of_companions,
     remove_partials,
+    whole_file,
+    writing,
 )
-from moexray.merging.coselections import write_merged_pairs
-from moexray.merging.signatures import Plan, plan_of, write_merged
-from moexray.merging.traces import write_merged_trace
+from moexray.merging.coselections import fill_merged_pairs
+from moexray.merging.signatures import Plan, fill_merged, plan_of
+from moexray.merging.traces import fill_merged_trace
 from moexray.signatures import Signatures
 
 # What stands beside signatures: the end of its name, what it is called, and the function that merges it.
 _BESIDE: dict[str, tuple[str, Callable[[Plan, Sequence[Path], Path], None]]] = {
-    trace_file.SUFFIX: ("trace", write_merged_trace),
-    coselection_file.SUFFIX: ("co-selection", write_merged_pairs),
+    trace_file.SUFFIX: ("trace", fill_merged_trace),
+    coselection_file.SUFFIX: ("co-selection", fill_merged_pairs),
 }
 
 
@@ -47,7 +51,7 @@ def merge_files(files: Sequence[str | Path], out: str | Path) -> Merged:
     """Merge files of signatures into one, and the traces and co-selections beside them where all have one.
 
     Prompts are read and written some at a time. Of shards (`moexray.shards`) all must be there, in whatever order;
-    their files give those of the capture of all prompts. Each file is written whole or not at all, the signatures last.
+    their files give those of the capture of all prompts. All are written whole or not at all.
 
     Parameters
     ----------
@@ -71,20 +75,23 @@ def merge_files(files: Sequence[str | Path], out: str | Path) -> Merged:
     plan = plan_of([Signatures.open(path) for path in paths], list(map(str, paths)))
     sources = {suffix: [find_companion(Path(name), suffix) for name in plan.names] for suffix in _BESIDE}
     _check_target(target, plan, sources)
-    written, notes = [], []
-    for suffix, (called, write) in _BESIDE.items():
+    files_of, notes = [(target, bound(fill_merged, plan))], []
+    for suffix, (called, fill) in _BESIDE.items():
         there = [source for source in sources[suffix] if source is not None]
         if len(there) == len(plan.parts):
-            written.append(companion(target, suffix))
-            check_writable(written[-1])
-            remove_partials(written[-1])
-            write(plan, there, written[-1])
+            files_of.append((companion(target, suffix), bound(fill, plan, there)))
         elif there:
             without = plan.names[sources[suffix].index(None)]
             notes.append(f"{without} has no {called} beside it, and so the merged signatures have none")
-    remove_partials(target)
-    write_merged(plan, target)
-    return Merged((target, *written), tuple(notes))
+    for file, _ in files_of:
+        check_writable(file)
+        remove_partials(file)
+    with ExitStack() as stack:  # all files are there, whole, before the first takes its name; the signatures do last
+        partials = [stack.enter_context(whole_file(file)) for file, _ in files_of]
+        for partial, (file, fill_one) in reversed(list(zip(partials, files_of, strict=True))):
+            with writing(file):
+                fill_one(partial)
+    return Merged(tuple(file for file, _ in files_of), tuple(notes))
 
 
 def _check_target(target: Path, plan: Plan, sources: dict[str, list[Path | None]]) -> None:
@@ -102,7 +109,5 @@ def _check_target(target: Path, plan: Plan, sources: dict[str, list[Path | None]
             message = f"{beside} may belong to {owner}, and would be replaced: name another `out`"
             raise SignaturesError(message)
         if None in found and beside.exists():
-            message = (
-                f"{beside} stands there and would not be of the merged signatures: delete it, or name another `out`"
-            )
+            message = f"{beside} is there and not of the merged signatures: delete it, or name another `out`"
             raise SignaturesError(message)

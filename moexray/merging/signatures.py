@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from moexray.signatures import Signatures
 from moexray.signatures_file import (
     arrays_at_end,
     arrays_of_layers,
+    fill_members,
     header_bytes,
     npy_bytes,
     smallest_unsigned,
     stored_name,
-    write_members,
 )
 
 # Numbers that are in memory at once, of all parts together, and the fewest prompts that are read of one at a time.
@@ -127,20 +127,20 @@ def joined(parts: Sequence[Signatures], meta: Mapping[str, Any] | None = None) -
     )
 
 
-def write_merged(plan: Plan, out: Path) -> None:
-    """Write what `merge` returns, some prompts at a time; counts are checked while they are read.
+def fill_merged(plan: Plan, partial: Path) -> None:
+    """Write what `merge` returns to a file that is not there yet, some prompts at a time; counts are checked.
 
     Raises
     ------
     SignaturesError
         If a prompt id occurs twice, or a part is damaged.
-    MoexrayError
+    OSError
         If the file cannot be written.
     """
     PromptTable.concat(
         [PromptTable(part.prompts.ids, part.prompts.categories) for part in plan.parts]
     )  # ids are unique
-    write_members(out, _members(plan, _columns(plan)))
+    fill_members(partial, _members(plan, _columns(plan)))
 
 
 def _members(plan: Plan, columns: Sequence[str]) -> Iterator[tuple[str, Iterable[bytes]]]:
@@ -196,7 +196,7 @@ def _characters(plan: Plan, column: str, lengths: list[int]) -> Iterator[bytes]:
     tables = [part.prompts for part in plan.parts]
     size = sum(_size(table, column) for table in tables)
     yield header_bytes((size,), np.dtype(np.uint8))
-    for string in plan.order.each([partial(_strings, table, column) for table in tables]):
+    for string in plan.order.each([bound(_strings, table, column) for table in tables]):
         encoded = string.encode()
         lengths.append(len(encoded))
         yield encoded

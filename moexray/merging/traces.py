@@ -1,14 +1,14 @@
 """The traces of several captures as one, as a stream."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial as bound
 from pathlib import Path
 
 from moexray.errors import TraceError
 from moexray.merging.signatures import Plan
 from moexray.routing import RouterLayout
 from moexray.trace import Trace
-from moexray.trace_file import SCORES, WEIGHTS, write_trace
+from moexray.trace_file import SCORES, WEIGHTS, fill_trace
 from moexray.trace_sequences import columns_of, sequences_of
 
 # Rows that are read of all traces together, where they take turns, and the fewest of one.
@@ -16,7 +16,7 @@ _ROWS, _FEWEST = 2**21, 2**12
 _SAID = {"token": "the texts of tokens", WEIGHTS: "gate weights", SCORES: "router scores"}
 
 
-def write_merged_trace(plan: Plan, paths: Sequence[Path], out: Path) -> None:
+def fill_merged_trace(plan: Plan, paths: Sequence[Path], partial: Path) -> None:
     """Write one trace of the traces of all parts, each compared with its signatures.
 
     Texts of tokens, gate weights and router scores are kept where all traces have them.
@@ -27,8 +27,8 @@ def write_merged_trace(plan: Plan, paths: Sequence[Path], out: Path) -> None:
         The signatures.
     paths
         The trace of each, in the order of the plan.
-    out
-        The trace to write.
+    partial
+        The trace to write; it is not there yet.
 
     Raises
     ------
@@ -48,10 +48,10 @@ def write_merged_trace(plan: Plan, paths: Sequence[Path], out: Path) -> None:
         segments=plan.segments,
     )
     rows = max(_FEWEST, _ROWS // len(traces)) if plan.order.is_interleaved else None
-    ids = list(plan.order.each([partial(iter, part.prompts.ids) for part in plan.parts]))
-    sequences = plan.order.each([partial(sequences_of, trace, columns, rows=rows) for trace in traces])
-    write_trace(
-        out,
+    ids = list(plan.order.each([bound(iter, part.prompts.ids) for part in plan.parts]))
+    sequences = plan.order.each([bound(sequences_of, trace, columns, rows=rows) for trace in traces])
+    fill_trace(
+        partial,
         sequences,
         ids,
         layout,

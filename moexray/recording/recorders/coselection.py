@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.coselection_file import SUFFIX, write_pairs
+from moexray.coselection_file import SUFFIX, members_of_pairs
 from moexray.recording.recorders.recorder import Recorded, Recorder
 from moexray.routing import RoutedSequence, RouterLayout
+from moexray.signatures_file import write_members
 
 # Tokens whose pairs are counted together: each time, an array of all pairs of experts is filled.
 _TOKENS = 4096
@@ -36,7 +37,7 @@ def count_pairs(
 def _write(path: Path, recorded: Recorded) -> None:
     """Write the file of `moexray.coselection_file`."""
     layers = np.asarray(recorded.layout.layers, dtype=np.int16)
-    write_pairs(path, count_pairs(recorded.sequences, recorded.layout), layers)
+    write_members(path, members_of_pairs(count_pairs(recorded.sequences, recorded.layout), layers))
 
 
 def _add(pairs: NDArray[np.uint64], selected: NDArray[np.int16]) -> None:
