@@ -12,7 +12,9 @@ from moexray.cli.options import JsonOption
 from moexray.corpus_counts import corpora_text, is_counts_table, read_counts
 from moexray.formats import count
 from moexray.segments import short_names
+from moexray.shards import part_of
 from moexray.signatures import Signatures
+from moexray.signatures_file import naming
 
 
 def info(
@@ -32,7 +34,8 @@ def info(
     elif is_counts_table(file):
         found = _of_counts(file)
     else:
-        found = _of_signatures(Signatures.open(file))
+        with naming(file):
+            found = _of_signatures(Signatures.open(file))
     if json:
         print_json(found)
     else:
@@ -41,8 +44,11 @@ def info(
 
 def _of_signatures(signatures: Signatures) -> dict[str, Any]:
     sums = zip(short_names(signatures.segments), signatures.tokens.sum(axis=0).tolist(), strict=True)
+    part = part_of(signatures.meta)
+    of = {} if part is None else {"part": f"{part.shard.said}, {len(signatures):,} of {count(part.prompts, 'prompt')}"}
     counted = {
         "kind": "signatures",
+        **of,
         "prompts": len(signatures),
         "categories": dict(sorted(Counter(signatures.prompts.categories).items())),
         "layers": signatures.layers.tolist(),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
+from moexray.shards import part_of
 from moexray.signatures import WEIGHTINGS, Signatures, Weighting, check_weighting
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.similarity import CategoryEffect, Similarity, category_effect, similarity, unit_rows
@@ -282,10 +283,16 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def about_prompts(cohort: Cohort) -> Mapping[str, str]:
-    """Return notes on the prompts that a cohort leaves out, and on the sample that it holds."""
+    """Return notes on the prompts that a cohort leaves out, lacks as a shard, or holds as a sample."""
     notes: dict[str, str] = {}
     limits, tokens = cohort.limits, cohort.tokens
     there = cohort.all.has_tokens(tokens)
+    part = part_of(cohort.all.meta)
+    if part is not None and part.shard.number > 1:
+        notes["signatures.shard"] = (
+            f"these are the prompts of {part.shard.said} of a capture, {len(cohort.all):,} of {part.prompts:,}: "
+            "`moexray merge` joins its shards"
+        )
     left_out = [cohort.all.prompts.ids[i] for i in np.flatnonzero(~there).tolist()]
     if left_out:
         more = f" and {len(left_out) - limits.named:,} more" if len(left_out) > limits.named else ""

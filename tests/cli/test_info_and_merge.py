@@ -7,6 +7,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 
+from moexray.shards import Part, Shard
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 
@@ -45,6 +46,47 @@ def test_merge_joins_the_prompts_in_the_order_of_the_files(
     both = Signatures.load(tmp_path / "both.npz")
     assert both.prompts.ids == (*first.prompts.ids, *second.prompts.ids)
     np.testing.assert_array_equal(both.counts, np.concatenate([first.counts, second.counts]))
+
+
+def of_shard(signatures: Signatures, index: int, number: int, prompts: int) -> Signatures:
+    part = Part(Shard(index, number), prompts, "the whole")
+    return signatures.replace(meta={"model": "made-up", "created": "2026-03-11", "shard": part.meta})
+
+
+def test_info_and_analyze_say_which_shard_a_file_is(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    of_shard(made_up(), 1, 2, 48).save(tmp_path / "shard.npz")
+    told = " ".join(run("info", "shard.npz").stdout.split())
+    assert "part shard 1 of 2 (counted from 0), 24 of 48 prompts" in told
+    assert json.loads(run("info", "shard.npz", "--json").stdout)["shard"]["index"] == 1
+    finished = run("analyze", "shard.npz", "--permutations", "9")
+    assert "these are the prompts of shard 1 of 2 (counted from 0) of a capture, 24 of 48" in " ".join(
+        (finished.stdout + finished.stderr).split()
+    )
+    notes = json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"))["notes"]
+    assert "`moexray merge` joins its shards" in notes["signatures.shard"]
+
+
+def test_a_file_that_says_nonsense_of_shards_is_named(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    made_up().replace(meta={"shard": [1, 2]}).save(tmp_path / "shard.npz")
+    finished = run("info", "shard.npz")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: shard.npz: meta says that this is a shard, but not which of what")
+
+
+def test_merge_says_what_only_some_files_have_beside_them(
+    run: Run, made_up: Callable[..., Signatures], write_trace: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    write_trace(tmp_path / "one.trace.parquet", prompts=4).save(tmp_path / "one.npz")
+    other = write_trace(tmp_path / "other.trace.parquet", prompts=4)
+    other.replace(ids=tuple(f"other {name}" for name in other.prompts.ids)).save(tmp_path / "two.npz")
+    finished = run("merge", "one.npz", "two.npz", "--out", "both.npz")
+    assert finished.returncode == 0
+    assert finished.stderr == "two.npz has no trace beside it, and so the merged signatures have none\n"
+    assert not (tmp_path / "both.trace.parquet").exists()
 
 
 def test_info_names_models_corpora_and_layers_of_a_table_of_counts(run: Run) -> None:

@@ -105,9 +105,7 @@ def test_shards_in_memory_are_refused_alike(kitchen: Path) -> None:
     opened = [Signatures.open(file) for file in ALL]
     with pytest.raises(SignaturesError, match=r"shard 2 of 3 .* is missing"):
         merge(opened[:2])
-    with pytest.raises(
-        SignaturesError, match=r"part 1 is shard 0 of 3 .*, which has 2 prompts, and holds 1: it is not"
-    ):
+    with pytest.raises(SignaturesError, match=r"part 1 is shard 0 of 3 .*, which has 2 prompts, and holds 1:"):
         merge([opened[0].take([0]), *opened[1:]])
 
 
