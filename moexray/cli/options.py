@@ -101,6 +101,34 @@ TrustOption = Annotated[
     ),
 ]
 
+# Of the engine `server`.
+_SERVER = "Server (--engine server)"
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the server listens; its key is read from MOEXRAY_API_KEY.",
+        metavar="http://HOST:PORT",
+        rich_help_panel=_SERVER,
+    ),
+]
+ServedModelOption = Annotated[
+    str | None,
+    typer.Option(help="What the server calls the model; by default its name or folder.", rich_help_panel=_SERVER),
+]
+ConcurrencyOption = Annotated[
+    int | None, typer.Option(min=1, help="Prompts in flight at a time; by default 16.", rich_help_panel=_SERVER)
+]
+RetrySecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        help="How long to send a prompt again to a server that does not answer; by default 600.",
+        rich_help_panel=_SERVER,
+    ),
+]
+RequestSecondsOption = Annotated[
+    float | None, typer.Option(help="The time that one prompt may take; by default 600.", rich_help_panel=_SERVER)
+]
+
 
 class WeightingName(StrEnum):
     """What signatures are shares of."""

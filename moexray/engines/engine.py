@@ -23,6 +23,7 @@ Batching = Literal["tokens", "alone", "own"]
 # By name, the function that opens an engine. It is imported when the engine is asked for.
 ENGINES: Mapping[str, str] = {
     "transformers": "moexray.engines.transformers.engine:open_engine",
+    "server": "moexray.engines.server.engine:open_engine",
 }
 # Packages add engines of their own under this group of entry points.
 ENTRY_POINTS = "moexray.engines"

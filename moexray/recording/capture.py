@@ -54,6 +54,11 @@ def capture(
     reproducible: bool = False,
     verify: bool = False,
     shard: Shard | tuple[int, int] | None = None,
+    url: str | None = None,
+    served_model: str | None = None,
+    concurrency: int | None = None,
+    retry_seconds: float | None = None,
+    request_seconds: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Signatures:
     """Run prompts through a model and record the experts that every token was sent to.
@@ -99,6 +104,9 @@ def capture(
         ``(i, n)``: run the prompts at the places i, i + n, i + 2 n, … only, with i from 0 to n − 1. All prompts are
         checked. What is written is `Shard.file` of `out`, such as ``signatures.shard-3-of-8.npz`` where `out` is
         ``signatures.npz``; `moexray.merging.merge_files` joins the shards to what one capture writes.
+    url, served_model, concurrency, retry_seconds, request_seconds
+        Of the engine ``server``: where the server listens, what it calls the model, how many prompts are in flight,
+        and how long to wait for it (docs/engines.md).
     on_progress
         Called with a `moexray.recording.progress.Progress` at each stage and after every forward pass.
 
@@ -129,8 +137,10 @@ def capture(
     options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
     options["adapter"] = adapter and str(adapter)
     options |= {"template_options": dict(template_options) if template_options else None, "system": system}
+    options |= {"url": url, "served_model": served_model, "concurrency": concurrency}
+    options |= {"retry_seconds": retry_seconds, "request_seconds": request_seconds}
     flags = {"trust_remote_code": trust_remote_code, "raw": raw}
-    given = {name: value for name, value in {**options, **flags}.items() if value not in (None, False)}
+    given = {name: value for name, value in {**options, **flags}.items() if value is not None and value is not False}
     reporter = Reporter(on_progress, str(model), len(job.prompts))
     with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
         check_journal(journal)
