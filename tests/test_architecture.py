@@ -12,7 +12,7 @@ import moexray
 PACKAGE = Path(moexray.__file__).parent
 # Each part may import those that stand after it.
 ORDER = (
-    *("__main__", "cli", "views", "claims", "interventions", "studies", "stats"),
+    *("__main__", "cli", "views", "claims", "interventions", "callbacks", "studies", "stats"),
     *("importing", "recording", "engines"),
     *("examples", "merging", "trace_sequences", "trace", "signatures"),
     *("frames", "conservation", "trace_weights", "trace_file", "coselection_file", "signatures_file"),
@@ -38,10 +38,11 @@ ORDER = (
 )
 # Parts that know nothing of others, though the order would let them.
 APART = {
-    "views": {"interventions", "recording", "engines", "prompts"},
-    "claims": {"interventions", "recording", "engines", "prompts"},
+    "views": {"interventions", "callbacks", "recording", "engines", "prompts"},
+    "claims": {"interventions", "callbacks", "recording", "engines", "prompts"},
+    "callbacks": {"studies"},
     "studies": {"recording", "engines", "prompts"},
-    "importing": {"interventions", "studies", "stats", "engines"},
+    "importing": {"interventions", "callbacks", "studies", "stats", "engines"},
     "recording": {"studies", "stats", "importing"},
     "stats": set(ORDER) - {"stats", "errors"},
     "engines": {"merging", "trace", "signatures", "corpus_counts"},

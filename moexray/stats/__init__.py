@@ -63,6 +63,7 @@ from moexray.stats.layers.by_layer import (
 from moexray.stats.layers.depth import DepthTrend, depth_trend
 from moexray.stats.layers.load import LayerLoad, layer_loads
 from moexray.stats.layers.peak import peak_layer_interval, peak_layers
+from moexray.stats.layers.violation import max_violations
 from moexray.stats.pairs.auc import Auc, exact_auc
 from moexray.stats.pairs.divergence import jensen_shannon
 from moexray.stats.pairs.shuffled import permutation_test
@@ -198,6 +199,7 @@ __all__ = [
     "logit_interval",
     "lookahead_depth_counts",
     "lru_priorities",
+    "max_violations",
     "mean_interval",
     "near_duplicates",
     "p_value",

@@ -77,7 +77,7 @@ def recorded_selections(taps: Sequence[Tap], *, mark_each: bool = False) -> Iter
     layer. Logits of a router that overflow in float16 reach nothing where a sigmoid makes weights of them: there each
     layer looks at them.
     """
-    readers = [_selections(tap) for tap in taps]
+    readers = [selections_of(tap) for tap in taps]
     for place in range(0 if mark_each else len(taps) - 1, len(taps)):
         readers[place] = _marked(taps[place], readers[place])
     with ExitStack() as hooks:
@@ -130,7 +130,9 @@ def argument(module: nn.Module, names: Sequence[str]) -> Reader | None:
     return read
 
 
-def _selections(tap: Tap) -> Reader:
+def selections_of(tap: Tap) -> Reader:
+    """Return a reader of the selections of a tap, which refuses what is not ``(rows, k)`` integers, as int16."""
+
     def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: object) -> Tensor:
         chosen = tap.experts_of(args, kwargs, output)
         if chosen.ndim != 2 or chosen.is_floating_point() or chosen.dtype == torch.bool:

@@ -42,7 +42,7 @@ def find_taps(model: nn.Module) -> list[Tap]:
         If there is none: a dense model, or one whose selections reach no module that can be hooked.
     """
     check_type(getattr(getattr(model, "config", None), "model_type", ""))
-    decoder_path, decoder = _decoder(model)
+    decoder_path, decoder = decoder_of(model)
     taps: list[Tap] = []
     without_tap: list[str] = []
     claimed: list[str] = []
@@ -128,7 +128,7 @@ def _generic_tap(path: str, layer: int, module: nn.Module) -> Tap | None:
     return Tap(layer, path, experts, module, experts_of, argument(module, WEIGHT_NAMES), holders=(module,))
 
 
-def _decoder(model: nn.Module) -> tuple[str, nn.Module]:
+def decoder_of(model: nn.Module) -> tuple[str, nn.Module]:
     """Return the text decoder and its name: towers for other modalities may have experts too, which no text reaches."""
     get_decoder = getattr(model, "get_decoder", None)
     if not callable(get_decoder):
