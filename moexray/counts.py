@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from moexray.stored_members import StoredArray
 
 CountArray = NDArray[np.unsignedinteger[Any]]
 MassArray = NDArray[np.float32]
@@ -16,12 +14,23 @@ Pair = tuple[CountArray, MassArray | None]
 _BLOCK_NUMBERS = 2**22
 
 
+class Rows(Protocol):
+    """An array that is read when it is asked for, whole or some rows at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
+    def read(self) -> NDArray[Any]: ...  # noqa: D102
+    def blocks(self, size: int) -> Iterator[NDArray[Any]]: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Counts:
     """Counts and gate mass ``(prompts, segments, layers, experts)``; None where no gate mass was recorded."""
 
-    counts: CountArray | StoredArray
-    mass: MassArray | StoredArray | None
+    counts: CountArray | Rows
+    mass: MassArray | Rows | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,8 +44,8 @@ class Counts:
 
     def read(self) -> Pair:
         """Return both as arrays, read from the file where they are not in memory."""
-        counts = self.counts.read() if isinstance(self.counts, StoredArray) else self.counts
-        return counts, self.mass.read() if isinstance(self.mass, StoredArray) else self.mass
+        counts = self.counts if isinstance(self.counts, np.ndarray) else self.counts.read()
+        return counts, self.mass if self.mass is None or isinstance(self.mass, np.ndarray) else self.mass.read()
 
     def blocks(self, size: int | None) -> Iterator[Pair]:
         """Yield both for consecutive prompts, at most `size` at a time; by default some tens of megabytes."""
@@ -82,7 +91,7 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return copy
 
 
-def _blocks(array: NDArray[Any] | StoredArray, size: int) -> Iterator[NDArray[Any]]:
-    if isinstance(array, StoredArray):
-        return array.blocks(size)
-    return (array[start : start + size] for start in range(0, len(array), size))
+def _blocks(array: NDArray[Any] | Rows, size: int) -> Iterator[NDArray[Any]]:
+    if isinstance(array, np.ndarray):
+        return (array[start : start + size] for start in range(0, len(array), size))
+    return array.blocks(size)

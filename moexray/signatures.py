@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from moexray import signatures_file
 from moexray.conservation import check_conservation, check_mass, check_shapes
-from moexray.counts import CountArray, Counts, MassArray, frozen, summed
+from moexray.counts import CountArray, Counts, MassArray, Rows, frozen, summed
 from moexray.errors import SignaturesError
 from moexray.prompt_table import PromptTable, places_of
 from moexray.segments import PLAIN, Segment, places
-from moexray.stored_members import StoredArray, StoredFile
+from moexray.stored_members import StoredFile
 
 if TYPE_CHECKING:
     import pandas
@@ -68,7 +68,7 @@ class Signatures:
     def __init__(
         self,
         *,
-        counts: CountArray | StoredArray,
+        counts: CountArray | Rows,
         tokens: NDArray[np.int32],
         prompts: PromptTable,
         layers: NDArray[np.int16],
@@ -76,7 +76,7 @@ class Signatures:
         experts: NDArray[np.int16] | None = None,
         segments: tuple[Segment, ...] = PLAIN,
         meta: Mapping[str, Any] | None = None,
-        mass: MassArray | StoredArray | None = None,
+        mass: MassArray | Rows | None = None,
     ) -> None:
         self._file: StoredFile | None = None
         self._is_checked = False
@@ -117,6 +117,16 @@ class Signatures:
     def has_mass(self) -> bool:
         """Whether gate mass was recorded."""
         return self._counts.mass is not None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the counts; nothing is read for it."""
+        return self._counts.counts.dtype
+
+    @property
+    def file(self) -> Path | None:
+        """The file that they were opened from; None for signatures that were made in memory."""
+        return None if self._file is None else self._file.path
 
     @property
     def in_memory(self) -> bool:
@@ -294,7 +304,7 @@ class Signatures:
         counts, mass = self._counts.counts, self._counts.mass
         if self._is_checked:
             assert isinstance(counts, np.ndarray)
-            assert not isinstance(mass, StoredArray)
+            assert mass is None or isinstance(mass, np.ndarray)
             return counts, mass
         counts, mass = self._counts.read()
         with self._naming():

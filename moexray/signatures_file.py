@@ -140,8 +140,13 @@ def fill_members(partial: Path, members: Iterable[tuple[str, Iterable[bytes]]]) 
 
 def fingerprint(blocks: Callable[[], Iterable[Parts]], *, prompts: int, largest: int) -> str:
     """Return the fingerprint of the file that `write` would make of the same arguments."""
+    return fingerprint_of_members(_members(blocks, prompts, largest))
+
+
+def fingerprint_of_members(members: Iterable[tuple[str, Iterable[bytes]]]) -> str:
+    """Return the fingerprint of the file that `write_members` would make of the same argument."""
     sums = {}
-    for name, chunks in _members(blocks, prompts, largest):
+    for name, chunks in members:
         checksum = size = 0
         for chunk in chunks:
             checksum, size = zlib.crc32(chunk, checksum), size + memoryview(chunk).nbytes

@@ -80,10 +80,15 @@ def fill_trace(
     schema = _schema(scores=scores, weights=weights, texts=text is not None)
     # What takes a page of each row group: a dictionary of the numbers that there are saves nothing where all differ.
     coded = [name for name in schema.names if name != SCORES] if scores else True
-    rows = min(_ROW_GROUP, _MOST_SCORES // max(layout.experts)) if scores else _ROW_GROUP
+    rows = rows_together(max(layout.experts), scores=scores)
     with parquet.ParquetWriter(partial, schema, compression="zstd", use_dictionary=coded) as writer:
         for some in _together(sequences, prompt_ids, len(layout.layers), rows=rows):
             writer.write_table(_table(some, layout, text, schema))
+
+
+def rows_together(experts: int, *, scores: bool) -> int:
+    """Return at how many rows a row group ends, with the prompt that it is at; `experts` are those of a layer."""
+    return min(_ROW_GROUP, _MOST_SCORES // experts) if scores else _ROW_GROUP
 
 
 def import_parquet(purpose: str) -> Any:

@@ -15,23 +15,21 @@ from moexray.cli.options import (
     JsonOption,
     PermutationsOption,
     SeedOption,
-    SignaturesFile,
     TokensOption,
-    TraceOption,
     WeightingName,
     WeightingOption,
     out_option,
 )
+from moexray.cli.several import SeveralFiles, SeveralTraces, open_several
 from moexray.errors import AnalysisError
 from moexray.files import check_writable, is_same
 from moexray.signatures import Signatures
-from moexray.trace import Trace
 
 
 def analyze(
-    signatures: SignaturesFile = DEFAULT_FILE,
+    signatures: SeveralFiles = None,
     *,
-    trace: TraceOption = None,
+    trace: SeveralTraces = None,
     test: Annotated[
         Path | None,
         typer.Option(
@@ -61,14 +59,15 @@ def analyze(
     Example: moexray analyze signatures.npz --tokens generated
     """
     check_writable(out)
-    if any(read is not None and is_same(read, out) for read in (signatures, trace, test)):
+    files, traces = signatures or [DEFAULT_FILE], trace or []
+    if any(is_same(read, out) for read in (*files, *traces, *([] if test is None else [test]))):
         message = f"{out} is what is analyzed: name another file with `out`"
         raise AnalysisError(message)
     from moexray.cli.render import print_page, print_result, say
     from moexray.cli.saved_analysis import analyze_with_progress
     from moexray.views.tables.analysis import analysis_page
 
-    opened = Signatures.open(signatures)
+    opened, traced = open_several(files, traces)
     analysis = analyze_with_progress(
         opened,
         tokens=tokens,
@@ -77,7 +76,7 @@ def analyze(
         folds=folds,
         seed=seed,
         specifications=specifications,
-        trace=None if trace is None else Trace.open(trace, opened),
+        trace=traced,
         test=None if test is None else Signatures.open(test),
     )
     analysis.save(out)

@@ -15,21 +15,19 @@ from moexray.cli.options import (
     TokensOption,
     refuse_idle,
 )
+from moexray.cli.several import SeveralTraces, open_several
 from moexray.corpus_counts import is_counts_table, read_model_counts
-from moexray.signatures import Signatures
-from moexray.trace import Trace
 
 
 def experts(
-    file: Annotated[Path, typer.Argument(help="Signatures, or a table of counts.")] = DEFAULT_FILE,
-    *,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            help="Trace that `moexray capture --record trace` wrote: adds tokens, partners and examples.",
-            rich_help_panel=INPUT,
+    file: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Signatures, several of them to be read as one, or a table of counts.", show_default="signatures.npz"
         ),
     ] = None,
+    *,
+    trace: SeveralTraces = None,
     model: Annotated[
         str | None, typer.Option(help="Which model of a table of counts with several.", rich_help_panel=INPUT)
     ] = None,
@@ -56,15 +54,14 @@ def experts(
     from moexray.studies.experts import describe_experts, describe_experts_of_counts
     from moexray.views.tables.experts import experts_page
 
-    opened = None
-    if is_counts_table(file):
+    opened, files = None, file or [DEFAULT_FILE]
+    if len(files) == 1 and is_counts_table(files[0]):
         changed = {"tokens": None if tokens == "all" else tokens, "seed": seed or None}
-        refuse_idle("needs signatures, not a table of counts", trace=trace, **changed)
-        report = describe_experts_of_counts(read_model_counts(file, model, advice="name one with --model"))
+        refuse_idle("needs signatures, not a table of counts", trace=trace or None, **changed)
+        report = describe_experts_of_counts(read_model_counts(files[0], model, advice="name one with --model"))
     else:
         refuse_idle("names one of the models in a table of counts, not in signatures", model=model)
-        signatures = Signatures.open(file)
-        opened = None if trace is None else Trace.open(trace, signatures)
+        signatures, opened = open_several(files, trace or [])
         report = describe_experts(signatures, tokens=tokens, permutations=permutations, seed=seed, trace=opened)
     if layer is not None:
         report = report.at(layer, expert)

@@ -140,10 +140,11 @@ def fill_merged(plan: Plan, partial: Path) -> None:
     PromptTable.concat(
         [PromptTable(part.prompts.ids, part.prompts.categories) for part in plan.parts]
     )  # ids are unique
-    fill_members(partial, _members(plan, _columns(plan)))
+    fill_members(partial, members_of(plan, columns_of_plan(plan)))
 
 
-def _members(plan: Plan, columns: Sequence[str]) -> Iterator[tuple[str, Iterable[bytes]]]:
+def members_of(plan: Plan, columns: Sequence[str]) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Yield the name and the content of each member of the merged file; a content is used before the next."""
     shape = (sum(plan.order.lengths), *plan.parts[0].shape[1:])
     yield "counts", _numbers(plan, "counts", shape, _dtype(plan))
     if all(part.has_mass for part in plan.parts):
@@ -183,7 +184,7 @@ def _dtype(plan: Plan) -> np.dtype[Any]:
     return smallest_unsigned(np.array(largest, dtype=np.uint64)).dtype
 
 
-def _columns(plan: Plan) -> list[str]:
+def columns_of_plan(plan: Plan) -> list[str]:
     """Return the columns that the whole has: those that all parts have, and groups where one has some."""
     there = [part.prompts.all_columns() for part in plan.parts]
     own = [one.name for one in fields(PromptTable) if one.name != "columns"]

@@ -40,7 +40,7 @@ def fill_merged_trace(plan: Plan, paths: Sequence[Path], partial: Path) -> None:
     """
     traces = [Trace.open(path, part) for path, part in zip(paths, plan.parts, strict=True)]
     columns = _columns(plan, traces)
-    texts = _texts(traces) if "token" in columns else None
+    texts = texts_of(traces) if "token" in columns else None
     layout = RouterLayout(
         layers=tuple(plan.layers.tolist()),
         experts=tuple(plan.experts.tolist()),
@@ -77,7 +77,8 @@ def _columns(plan: Plan, traces: Sequence[Trace]) -> frozenset[str]:
     return common
 
 
-def _texts(traces: Sequence[Trace]) -> dict[int, str]:
+def texts_of(traces: Sequence[Trace]) -> dict[int, str]:
+    """Return the text of every token id of several traces; `TraceError` if two name a token differently."""
     texts: dict[int, str] = {}
     of: dict[int, Path] = {}
     for trace in traces:

@@ -1,11 +1,12 @@
 """analyze(): the sections of an analysis, in order, into one `Analysis`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, ClassVar
 
 from moexray.formats import categories_text, count, estimate, number, p_text, percent, tokens_text
+from moexray.merging import trace_of, view_of
 from moexray.signatures import Signatures, Weighting
 from moexray.stats.categories.alternatives import Specification
 from moexray.stats.categories.dispersion import DispersionTest
@@ -125,7 +126,7 @@ class Analysis(Result):
 
 
 def analyze(
-    signatures: Signatures,
+    signatures: Signatures | Sequence[Signatures],
     *,
     tokens: str = "all",
     weighting: Weighting = "counts",
@@ -133,7 +134,7 @@ def analyze(
     seed: int = 0,
     folds: int = 5,
     specifications: bool = False,
-    trace: Trace | None = None,
+    trace: Trace | Sequence[Trace] | None = None,
     test: Signatures | None = None,
     limits: Limits = LIMITS,
     on_step: Callable[[str], None] | None = None,
@@ -145,8 +146,9 @@ def analyze(
     Parameters
     ----------
     signatures
-        What `moexray.capture` recorded, or a file of it that is read in blocks. Of more than 5,000 prompts, what needs
-        every prompt in memory looks at 2,000 drawn at random, and the notes say so.
+        What `moexray.capture` recorded, or a file of it that is read in blocks; several captures are analyzed as
+        `moexray.merge` would join them, and shards in whatever order as the capture of all prompts. Of more than
+        5,000 prompts, what needs every prompt in memory looks at 2,000 drawn at random, and the notes say so.
     tokens
         Which tokens: ``all``, ``prompt``, ``generated`` or another selector of `moexray.segments.places`. Prompts
         without such a token are left out and named in the notes.
@@ -162,7 +164,7 @@ def analyze(
     specifications
         Also compute the headline under every other sensible choice.
     trace
-        Every token's experts, of these prompts, for the control of token identity.
+        Every token's experts, of these prompts, for the control of token identity; one for each of several captures.
     test
         Signatures of other prompts by the same model: the classifier is trained on all of `signatures` and tested on
         these. Prompts that both hold are left out of the test, and the notes name them.
@@ -177,21 +179,25 @@ def analyze(
         If no prompt has a selected token, an option cannot be used, or `test` is of another model or has a category
         that `signatures` lack.
     SignaturesError
-        If there are no such tokens, or gate mass is asked for and none was recorded.
+        If there are no such tokens, gate mass is asked for and none was recorded, or several captures cannot be joined.
+    TraceError
+        If a trace is not that of its signatures, or there is not one for each of several captures.
     """
+    whole = signatures if isinstance(signatures, Signatures) else view_of(signatures)
+    traced = trace if trace is None or isinstance(trace, Trace) else trace_of(trace, whole)
     cohort = Cohort.of(
-        signatures,
+        whole,
         tokens=tokens,
         weighting=weighting,
         permutations=permutations,
         seed=seed,
         folds=folds,
-        trace=trace,
+        trace=traced,
         test=test,
         limits=limits,
     )
     if test is not None:
-        held_out(signatures, test)
+        held_out(whole, test)
     notes = Notes({**about_prompts(cohort)})
     asked = [
         *(("specifications", "specifications_p") if specifications else ()),

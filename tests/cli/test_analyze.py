@@ -6,6 +6,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from pyarrow import parquet
 
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
@@ -143,3 +144,38 @@ def test_a_test_that_cannot_be_one_is_refused(
     finished = run("analyze", *more)
     assert (finished.returncode, finished.stdout) == (1, "")
     assert said in finished.stderr
+
+
+def test_several_files_are_analyzed_as_the_merged_one(
+    run: Run, write_trace: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    whole = write_trace(tmp_path / "whole.trace.parquet")
+    whole.save("whole.npz")
+    half = len(whole) // 2
+    for name, rows in (("a", range(half)), ("b", range(half, len(whole)))):
+        whole.take(rows).save(f"{name}.npz")
+        parquet.write_table(
+            parquet.read_table("whole.trace.parquet", filters=[("prompt", "in", [whole.prompts.ids[i] for i in rows])]),
+            f"{name}.trace.parquet",
+        )
+    settings = ("--permutations", 9, "--out", "one.json")
+    assert run("analyze", "whole.npz", "--trace", "whole.trace.parquet", *settings).returncode == 0
+    several = ("a.npz", "b.npz", "--trace", "a.trace.parquet", "--trace", "b.trace.parquet")
+    assert run("analyze", *several, "--permutations", 9).returncode == 0
+    assert (tmp_path / "analysis.json").read_bytes() == (tmp_path / "one.json").read_bytes()
+    one, other = (
+        run("experts", "whole.npz", "--trace", "whole.trace.parquet", "--json"),
+        run("experts", *several, "--json"),
+    )
+    assert one.stdout == other.stdout
+    finished = run("analyze", *several[:4])
+    assert finished.stderr == (
+        "error: there are 1 traces and 2 files of signatures: give --trace once for each file, in the same order\n"
+    )
+    finished = run("analyze", "a.npz", "a.npz")
+    assert (finished.returncode, finished.stderr) == (
+        1,
+        "error: a.npz and a.npz both hold prompt 'p0': ids must be unique\n",
+    )
+    finished = run("analyze", "a.npz", "b.npz", "--out", "b.npz")
+    assert finished.stderr == "error: b.npz is what is analyzed: name another file with --out\n"
