@@ -20,6 +20,7 @@ from moexray.files import (
     writing,
 )
 from moexray.merging.coselections import fill_merged_pairs
+from moexray.merging.open_files import files_of_shards
 from moexray.merging.signatures import Plan, fill_merged, plan_of
 from moexray.merging.traces import fill_merged_trace
 from moexray.signatures import Signatures
@@ -86,7 +87,10 @@ def merge_files(files: Sequence[str | Path], out: str | Path) -> Merged:
     for file, _ in files_of:
         check_writable(file)
         remove_partials(file)
-    with ExitStack() as stack:  # all files are there, whole, before the first takes its name; the signatures do last
+    with ExitStack() as stack:
+        if plan.order.is_interleaved:
+            stack.enter_context(files_of_shards(len(plan.parts)))
+        # All files are there, whole, before the first takes its name; the signatures do last.
         partials = [stack.enter_context(whole_file(file)) for file, _ in files_of]
         for partial, (file, fill_one) in reversed(list(zip(partials, files_of, strict=True))):
             with writing(file):

@@ -69,28 +69,35 @@ def program(folder: Path, command: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", [slurm_task, kubernetes_pod])
-def test_an_example_whose_one_task_was_killed_and_started_again_gives_the_whole(
-    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With an engine without a model, so that the bytes can be those of one capture of all prompts."""
-    environment = program(tmp_path, f"{sys.executable} {made_moexray.__file__}")
-    log = tmp_path / "log"
-    assert task(1, **environment, KILL_AFTER="1") in {-9, 137}
-    assert (tmp_path / "all.shard-1-of-3.npz.journal").exists()
-    assert not (tmp_path / "all.shard-1-of-3.npz").exists()
-    assert [task(index, **environment) for index in range(SHARDS)] == [0, 0, 0]
-    ran = log.read_text(encoding="utf-8").split()
-    assert len(ran) == len(set(ran)) == PROMPTS, "a prompt ran twice, or never: the killed shard did not go on"
-    parts = sorted(tmp_path.glob("all.shard-*-of-3.npz"))
-    assert len(parts) == SHARDS
-    merge_files(parts, tmp_path / "merged.npz")
+def check_whole(folder: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merge the shards and compare with one capture of all prompts, with an engine that makes both the same bytes."""
+    ran = (folder / "log").read_text(encoding="utf-8").split()
+    assert len(ran) == len(set(ran)) == PROMPTS, "a prompt ran twice, or never: a killed shard did not go on"
+    merge_files(sorted(folder.glob("all.shard-*-of-*.npz")), folder / "merged.npz")
     monkeypatch.setattr("moexray.recording.batches.now", lambda: made_moexray.NOW)
     prompts = read_prompts(environment["PROMPTS"])
-    capture_with(MadeEngine("alone"), prompts, Generation(32), out=tmp_path / "whole.npz", record=("trace",))
+    capture_with(MadeEngine("alone"), prompts, Generation(32), out=folder / "whole.npz", record=("trace",))
     for suffix in ("npz", "trace.parquet"):
-        assert (tmp_path / f"merged.{suffix}").read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()
+        assert (folder / f"merged.{suffix}").read_bytes() == (folder / f"whole.{suffix}").read_bytes()
+
+
+@pytest.mark.slow
+def test_an_array_whose_one_task_was_killed_and_started_again_gives_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = program(tmp_path, f"{sys.executable} {made_moexray.__file__}")
+    assert slurm_task(1, **environment, KILL_AFTER="1") in {-9, 137}
+    assert (tmp_path / "all.shard-1-of-3.npz.journal").exists()
+    assert not (tmp_path / "all.shard-1-of-3.npz").exists()
+    assert [slurm_task(index, **environment) for index in range(SHARDS)] == [0, 0, 0]
+    check_whole(tmp_path, environment, monkeypatch)
+
+
+@pytest.mark.slow
+def test_the_pods_of_an_indexed_job_give_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = program(tmp_path, f"{sys.executable} {made_moexray.__file__}") | {"SHARDS": "2"}
+    assert [kubernetes_pod(index, **environment) for index in range(2)] == [0, 0]
+    check_whole(tmp_path, environment, monkeypatch)
 
 
 @pytest.mark.nightly

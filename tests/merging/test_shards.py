@@ -1,5 +1,6 @@
 """Merging the shards of a capture gives the capture of all its prompts, byte for byte."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moexray.engines.engine import open_engine
+from moexray.errors import SignaturesError
 from moexray.generation import Generation
 from moexray.merging import merge, merge_files
 from moexray.prompts import Prompt
@@ -67,6 +69,23 @@ def check_shards(root: Path, number: int, some: list[Prompt], batching: Any) -> 
 def test_the_shards_of_a_made_capture_are_the_whole(tmp_path: Path, number: int, length: int) -> None:
     """Also where there are more shards than prompts."""
     check_shards(tmp_path, number, prompts(length, grouped=number == 2), "own")
+
+
+def test_more_shards_than_files_may_be_open_are_merged_or_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    parts = sharded(tmp_path, prompts(2), 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("resource.getrlimit", lambda _: (100, 200))
+        with pytest.raises(SignaturesError, match=r"3 shards are read from 265 files .* 200: .*`ulimit -n 265`"):
+            merge_files(parts, tmp_path / "merged.npz")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limit[1]))
+    try:
+        merge_files(parts, tmp_path / "merged.npz")
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (200, limit[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 @pytest.mark.nightly
