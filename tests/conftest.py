@@ -27,11 +27,12 @@ settings.load_profile("moexray")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave nightly tests out unless `-m` names them."""
-    if "nightly" not in config.option.markexpr:
-        nightly = [item for item in items if item.get_closest_marker("nightly")]
-        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
-        config.hook.pytest_deselected(items=nightly)
+    """Leave nightly tests, and those of a real vLLM, out unless `-m` names them."""
+    for marker in ("nightly", "vllm"):
+        if marker not in config.option.markexpr:
+            left_out = [item for item in items if item.get_closest_marker(marker)]
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
+            config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session", params=["olmoe", "mixtral", "qwen3_moe", "deepseek_v3", "gpt_oss"])

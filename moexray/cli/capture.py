@@ -1,11 +1,10 @@
 """`moexray capture`."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +16,7 @@ from moexray.cli.options import (
     ConcurrencyOption,
     DeviceOption,
     DtypeOption,
+    EngineOptions,
     GroupColumnOption,
     IdColumnOption,
     OutputColumnOption,
@@ -31,6 +31,7 @@ from moexray.cli.options import (
     TrustOption,
     UrlOption,
     out_option,
+    values_by_name,
 )
 from moexray.cli.progress import capture_progress
 from moexray.cli.render import say
@@ -70,6 +71,7 @@ def capture(
         ),
     ] = library.DEFAULT_MODEL,
     engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=MODEL)] = "transformers",
+    engine_options: EngineOptions = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     revision: RevisionOption = None,
@@ -222,7 +224,8 @@ def capture(
             adapter=adapter,
             raw=raw,
             chat_template=chat_template,
-            template_options=_by_name(template_options or []),
+            template_options=values_by_name("template_options", template_options or []),
+            engine_options=values_by_name("engine_options", engine_options or []),
             system=system,
             batch_tokens=batch_tokens,
             reproducible=reproducible,
@@ -260,21 +263,6 @@ def describe(signatures: Signatures) -> str:
         f"recorded {count(len(signatures), 'prompt')}: {count(prompt, 'prompt token')} and {after}, "
         f"{count(len(signatures.layers), 'layer')} of {' or '.join(map(str, experts))} experts"
     )
-
-
-def _by_name(options: Sequence[str]) -> dict[str, Any]:
-    """Return values by name of options ``NAME=VALUE``: a JSON value, or else the text as it stands."""
-    found: dict[str, Any] = {}
-    for option in options:
-        name, equals, value = option.partition("=")
-        if not equals or not name:
-            message = f"`template_options` is {option!r}: write NAME=VALUE"
-            raise CaptureError(message)
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """Arguments and options that several commands share, by the panel of the help that they stand in."""
 
+import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from moexray.errors import CaptureError
 from moexray.files import file_to_write
 
 DEFAULT_FILE = Path("signatures.npz")
@@ -128,6 +131,41 @@ RetrySecondsOption = Annotated[
 RequestSecondsOption = Annotated[
     float | None, typer.Option(help="The time that one prompt may take; by default 600.", rich_help_panel=_SERVER)
 ]
+
+
+EngineOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine-option",
+        help="An option of the engine's own, such as tensor_parallel_size=2 for vllm; may be given several times.",
+        metavar="NAME=VALUE",
+        rich_help_panel=MODEL,
+    ),
+]
+
+
+def values_by_name(parameter: str, options: Sequence[str]) -> dict[str, Any]:
+    """Return values by name of options ``NAME=VALUE``: a JSON value, or else the text as it stands.
+
+    Raises
+    ------
+    CaptureError
+        If one is not of this form, or comes twice; it names the parameter.
+    """
+    found: dict[str, Any] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            message = f"`{parameter}` is {option!r}: write NAME=VALUE"
+            raise CaptureError(message)
+        if name in found:
+            message = f"`{parameter}` names {name} twice: give it once"
+            raise CaptureError(message)
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 class WeightingName(StrEnum):

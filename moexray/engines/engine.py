@@ -24,6 +24,7 @@ Batching = Literal["tokens", "alone", "own"]
 ENGINES: Mapping[str, str] = {
     "transformers": "moexray.engines.transformers.engine:open_engine",
     "server": "moexray.engines.server.engine:open_engine",
+    "vllm": "moexray.engines.vllm.engine:open_engine",
 }
 # Packages add engines of their own under this group of entry points.
 ENTRY_POINTS = "moexray.engines"

@@ -196,7 +196,7 @@ class _Run:
         sequences = self.engine.run(
             [self.job.prompts[prompt] for prompt in prompts],
             self.job.generation,
-            want=self.job.want,
+            want=self.job.want(self.engine.capabilities),
             on_tokens=None if own else self.reporter.on_tokens,
         )
         done: dict[int, RoutedSequence] = {}
@@ -236,7 +236,7 @@ class _Run:
             self.engine.layout,
             prompt=self.job.prompts[prompt].id,
             prompt_tokens=int(self.prompt_tokens[prompt]),
-            want=self.job.want,
+            want=self.job.want(self.engine.capabilities),
             may_drop=bool(self.engine.description.get("router_may_drop")),
         )
 

@@ -14,7 +14,7 @@ from moexray.merging import joined
 from moexray.prompts import Prompt
 from moexray.recording.batches import began, begin, halvings, plan_again, run_batches
 from moexray.recording.counting import no_signatures, signatures_in_blocks
-from moexray.recording.job import SCORES, Job
+from moexray.recording.job import MASS, SCORES, Job
 from moexray.recording.journal import Journal, journal_of
 from moexray.recording.journal_check import check_journal
 from moexray.recording.progress import Progress, Reporter
@@ -50,6 +50,7 @@ def capture(
     chat_template: str | None = None,
     template_options: Mapping[str, Any] | None = None,
     system: str | None = None,
+    engine_options: Mapping[str, Any] | None = None,
     batch_tokens: int | None = None,
     reproducible: bool = False,
     verify: bool = False,
@@ -91,6 +92,8 @@ def capture(
     chat_template, template_options, system
         The name of the template where the tokenizer has several, variables that it reads such as
         ``{"enable_thinking": False}``, and a system message before every prompt.
+    engine_options
+        Options of the engine's own, such as arguments of ``vllm.LLM``: see docs/engines.md.
     batch_tokens
         The most tokens that run together, padding included; by default what memory holds. A generated token counts by
         the memory that it takes beside a token of a prompt. Batches change speed and memory; in float32 and float64
@@ -136,6 +139,7 @@ def capture(
     )
     options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
     options["adapter"] = adapter and str(adapter)
+    options["engine_options"] = dict(engine_options) if engine_options else None
     options |= {"template_options": dict(template_options) if template_options else None, "system": system}
     options |= {"url": url, "served_model": served_model, "concurrency": concurrency}
     options |= {"retry_seconds": retry_seconds, "request_seconds": request_seconds}
@@ -188,7 +192,7 @@ def _shard(shard: Shard | tuple[int, int] | None) -> Shard | None:
 
 
 def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:
-    require(engine, [*job.want, *(["outputs"] if job.is_given else []), *(["verify"] if verify else [])])
+    require(engine, [*job.needs, *(["outputs"] if job.is_given else []), *(["verify"] if verify else [])])
     created = began(journal)
     engine.begin_at(datetime.fromisoformat(created))
     inputs = inputs_of(engine, job)
@@ -220,7 +224,8 @@ def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, 
         remove_partials(file)
     for name in job.recorders:
         sequences, ids = journal.sequences(engine.layout.segments), [prompt.id for prompt in job.prompts]
-        recorded = Recorded(sequences, ids, engine.layout, engine.text_of, scores=SCORES in job.want)
+        want = job.want(engine.capabilities)
+        recorded = Recorded(sequences, ids, engine.layout, engine.text_of, scores=SCORES in want, weights=MASS in want)
         RECORDERS[name].write(job.files[name], recorded)
     save_blocks(blocks, job.out, prompts=len(job.prompts), largest=journal.fact("done")["largest"])
     journal.is_over = True

@@ -116,10 +116,15 @@ class Job:
         return [name for name in RECORDERS if name in self.record]
 
     @property
-    def want(self) -> frozenset[str]:
+    def needs(self) -> frozenset[str]:
         """What sequences must hold beside the selected experts."""
         own = {name for name in (MASS, SCORES) if name in self.record}
         return frozenset(own).union(*(RECORDERS[name].wants for name in self.recorders))
+
+    def want(self, offers: Collection[str]) -> frozenset[str]:
+        """Return what is recorded beside the selected experts with an engine that offers this."""
+        taken: frozenset[str] = frozenset().union(*(RECORDERS[name].takes for name in self.recorders))
+        return self.needs | taken.intersection(offers)
 
     @property
     def files(self) -> dict[str, Path]:

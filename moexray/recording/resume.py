@@ -17,6 +17,7 @@ _PARAMETERS = {
     "dtype",
     "revision",
     "template_options",
+    "engine_options",
     "system",
     "adapter",
     "reproducible",

@@ -163,3 +163,18 @@ def test_a_process_killed_while_it_writes_never_leaves_half_a_file(tmp_path: Pat
         for file in partial:
             file.unlink()
     assert met_writing > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["max_model_len"], "--engine-option is 'max_model_len': write NAME=VALUE"),
+        (["a=1", "a=2"], "--engine-option names a twice"),
+        (["max_model_len=5"], "engine transformers takes no --engine-option: leave it out"),
+    ],
+)
+def test_options_of_an_engine_are_names_and_values(run: Run, tmp_path: Path, options: list[str], problem: str) -> None:
+    prompts = write_prompts(tmp_path / "prompts")
+    named = [part for option in options for part in ("--engine-option", option)]
+    finished = run("capture", "--prompts", prompts, "--model", "scale", *named)
+    assert (finished.returncode, problem in finished.stderr) == (1, True)

@@ -114,7 +114,7 @@ def test_a_name_that_is_given_twice_is_the_same_capture(tmp_path: Path) -> None:
     [
         (lambda out: capture_with(MadeEngine(), PROMPTS, out=out, batch_tokens=9), "engine made decides what runs tog"),
         (
-            lambda out: capture_with(MadeEngine(capabilities=()), PROMPTS, out=out, record=["trace"]),
+            lambda out: capture_with(MadeEngine(capabilities=()), PROMPTS, out=out, record=["weights"]),
             "engine made does not offer weights for this model: it offers none",
         ),
         (lambda out: capture_with(MadeEngine(), PROMPTS, out=out, verify=True), "engine made does not offer verify"),

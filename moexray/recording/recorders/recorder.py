@@ -21,8 +21,8 @@ class Recorded:
         The model's MoE layers.
     text_of
         Returns the text of a token.
-    scores
-        Whether the sequences hold router scores.
+    scores, weights
+        Whether the sequences hold router scores, and gate weights.
     """
 
     sequences: Iterable[RoutedSequence]
@@ -30,6 +30,7 @@ class Recorded:
     layout: RouterLayout
     text_of: Callable[[int], str]
     scores: bool = False
+    weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,12 @@ class Recorder:
         Raises MoexrayError before a long capture if the file could not be written after it.
     wants
         What sequences must hold beside the selected experts: see `moexray.engines.engine.Engine.run`.
+    takes
+        What is written beside it where the engine offers it.
     """
 
     suffix: str
     write: Callable[[Path, Recorded], None]
     check: Callable[[], None] = lambda: None
     wants: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()

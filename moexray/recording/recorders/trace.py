@@ -1,4 +1,4 @@
-"""The recorder of traces: every token's experts and gate weights, as a Parquet file."""
+"""The recorder of traces: every token's experts and gate weights where the engine gives them, as a Parquet file."""
 
 from pathlib import Path
 
@@ -8,7 +8,13 @@ from moexray.recording.recorders.recorder import Recorded, Recorder
 
 def _write(path: Path, recorded: Recorded) -> None:
     trace_file.write_trace(
-        path, recorded.sequences, recorded.prompt_ids, recorded.layout, recorded.text_of, scores=recorded.scores
+        path,
+        recorded.sequences,
+        recorded.prompt_ids,
+        recorded.layout,
+        recorded.text_of,
+        scores=recorded.scores,
+        weights=recorded.weights,
     )
 
 
@@ -16,4 +22,4 @@ def _check() -> None:
     trace_file.import_parquet("a trace is a Parquet file, which")
 
 
-TRACE = Recorder(trace_file.SUFFIX, _write, _check, frozenset({"weights"}))
+TRACE = Recorder(trace_file.SUFFIX, _write, _check, takes=frozenset({"weights"}))
