@@ -122,3 +122,21 @@ def test_a_meta_that_says_something_else_of_a_shard_is_refused(said: object) -> 
 def test_the_file_of_a_shard_without_prompts_is_read_again(tmp_path: Path) -> None:
     capture_with(MadeEngine(), PROMPTS, Generation(1), out=tmp_path / "all.npz", shard=(8, 9))
     assert Signatures.load(tmp_path / "all.shard-8-of-9.npz").shape == (0, 2, 2, 5)
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("batch_tokens", [None, 7])
+def test_a_shard_without_prompts_that_was_stopped_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_tokens: int | None
+) -> None:
+    out, engine = tmp_path / "all.npz", MadeEngine("tokens")
+    with monkeypatch.context() as patch:
+        patch.setattr("moexray.files.os.fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            capture_with(engine, PROMPTS, Generation(1), out=out, shard=(7, 9))
+    assert (tmp_path / "all.shard-7-of-9.npz.journal").exists()
+    found = capture_with(engine, PROMPTS, Generation(1), out=out, shard=(7, 9), batch_tokens=batch_tokens)
+    assert (len(found), [file.name for file in tmp_path.iterdir()]) == (0, ["all.shard-7-of-9.npz"])
