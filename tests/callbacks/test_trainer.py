@@ -67,7 +67,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("checkpointing", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_twenty_steps_give_the_same_weights_and_losses_to_the_bit(checkpointing: bool, tmp_path: Path) -> None:
     """With dropout, an auxiliary loss, evaluation, checkpoints, and probes that generate text."""
     options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 10}
@@ -136,6 +136,7 @@ def test_a_training_that_goes_on_keeps_the_lines_before_and_compares_its_probes(
     assert all(0 < layer.agreement < 1 for layer in found.layers)
 
 
+@pytest.mark.slow
 def test_a_probe_leaves_a_model_as_it_was(tmp_path: Path) -> None:
     model = random_model(olmoe(), torch.float32).train()
     model.model.layers[1].eval()  # frozen by its owner
