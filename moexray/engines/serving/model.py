@@ -13,6 +13,7 @@ from moexray.engines.transformers.checkpoint_config import read_config
 from moexray.engines.transformers.completions import CompletionTokens
 from moexray.engines.transformers.configuration import greatest, text_config, value
 from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_in, generation_settings
+from moexray.engines.transformers.experts import bytes_of_expert
 from moexray.engines.transformers.failures import explained
 from moexray.engines.transformers.fingerprint import (
     fingerprint_of_code,
@@ -89,6 +90,10 @@ class ServedModel:
     def text_of(self, token_ids: Sequence[int]) -> str:
         """Return the text of generated tokens, without special ones."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def expert_bytes(self, width: int) -> list[int]:
+        """Return the memory of one expert of each MoE layer where a number takes `width` bytes."""
+        return [bytes_of_expert(tap.holders, tap.experts, width=width) for tap in find_taps(self.skeleton)]
 
     def description(self) -> dict[str, Any]:
         """Return what the meta of signatures says of the model and its tokens, as for other engines."""

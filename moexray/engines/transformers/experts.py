@@ -40,7 +40,7 @@ def is_built_as_experts(decoder: nn.Module, path: str, module: nn.Module) -> boo
     return bool(numbers) and any(len(matrix) in numbers for matrix in _matrices_beside(parent, module))
 
 
-def bytes_of_expert(holders: Sequence[nn.Module], experts: int) -> int:
+def bytes_of_expert(holders: Sequence[nn.Module], experts: int, *, width: int | None = None) -> int:
     """Return the memory that one expert of a layer takes, in bytes, as its weights are stored.
 
     Parameters
@@ -49,12 +49,14 @@ def bytes_of_expert(holders: Sequence[nn.Module], experts: int) -> int:
         The modules that hold the layer's experts, stacked or one by one.
     experts
         Experts that the router chooses from; the last may compute nothing and have no weights.
+    width
+        Bytes of a number; by default as the weights have it.
     """
     tensors = [one for holder in holders for one in (*holder.parameters(), *holder.buffers())]
     stacked = [len(one) for holder in holders for one in holder.parameters(recurse=False) if one.ndim == 3]
     listed = [number for holder in holders for number in _numbers_of_parts(holder)]
     number = min([experts, *(stacked or listed)])
-    return sum(one.numel() * one.element_size() for one in tensors) // number
+    return sum(one.numel() * (width or one.element_size()) for one in tensors) // number
 
 
 def _numbers_of_parts(module: nn.Module) -> set[int]:

@@ -1,6 +1,7 @@
 """The engine that runs models in vLLM, in this machine's own processes."""
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,8 @@ def open_engine(
     if dtype not in (None, "auto", *_DTYPES):
         message = f"`dtype` is {dtype!r}: engine vllm takes {', '.join(_DTYPES)}, or leave it out for its own choice"
         raise CaptureError(message)
-    import_vllm()
+    if importlib.util.find_spec("vllm") is None:
+        import_vllm()  # says how to install it, before a model is fetched
     served = read_served_model(
         model,
         revision=revision,
@@ -102,13 +104,17 @@ class VllmEngine(ServingEngine):
 
     def __init__(self, served: ServedModel, running: RunningVllm, options: Mapping[str, Any]) -> None:
         configuration = running.configuration
+        quantization = None if configuration.quantization is None else str(configuration.quantization)
+        # What packed weights take is vLLM's own affair.
+        sizes = {} if quantization else {"expert_bytes": served.expert_bytes(configuration.dtype.itemsize)}
         super().__init__(
             served,
             {
                 "engine": "vllm",
                 "engine_version": running.version,
                 "dtype": str(configuration.dtype).removeprefix("torch."),
-                "quantization": None if configuration.quantization is None else str(configuration.quantization),
+                "quantization": quantization,
+                **sizes,
                 "device": running.device,
                 "engine_options": dict(options),
                 # At temperatures above 0, its random numbers are not those of other engines.

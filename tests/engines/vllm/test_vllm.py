@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from moexray.engines.engine import open_engine
 from moexray.engines.serving.model import ServedModel, read_served_model
@@ -28,8 +29,6 @@ PROMPTS = [Prompt(text, "a", id=f"p{place}") for place, text in enumerate(["abcd
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    import torch
-
     folder = tmp_path_factory.mktemp("qwen3")
     model = random_model(qwen3_moe(), torch.float32)
     model.generation_config.eos_token_id = END
@@ -42,7 +41,7 @@ class MadeVllm:
     """Answers in reverse order with rows of random experts; layer 1 is dense, the others have 10 experts and k = 3."""
 
     version, device = "0.30.0", "cpu"
-    configuration = SimpleNamespace(dtype="torch.float32", quantization=None, max_model_len=64)
+    configuration = SimpleNamespace(dtype=torch.float32, quantization=None, max_model_len=64)
 
     def __init__(self, **changed: Any) -> None:
         self.changed = changed
@@ -117,6 +116,15 @@ def test_tokens_are_sent_and_texts_end_where_transformers_ends_them(served: Serv
     _, sampling = running.asked["1-0"]
     assert sampling["stop_token_ids"] == []
     assert (sampling["top_p"], sampling["seed"], sampling["max_tokens"]) == (0.9, seed_of("p0", 7), 1)
+
+
+def test_an_expert_takes_what_it_takes_in_transformers(served: ServedModel) -> None:
+    """Caches and placements count in bytes."""
+    engine, running = made(served)
+    with open_engine("transformers", served.name, dtype="float32") as other:
+        assert engine.description["expert_bytes"] == other.description["expert_bytes"]
+    running.configuration = SimpleNamespace(dtype=torch.bfloat16, quantization="fp8", max_model_len=64)
+    assert "expert_bytes" not in VllmEngine(served, running, {}).description
 
 
 def test_seeds_differ_by_prompt_and_by_seed() -> None:
