@@ -1,10 +1,12 @@
 """What two engines recorded of the same prompts, compared: signatures, traces, texts."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from moexray.engines.engine import Engine
 from moexray.engines.transformers.engine import open_engine as open_transformers
@@ -14,6 +16,15 @@ from moexray.recording.capture import capture_with
 from moexray.signatures import Signatures
 from moexray.trace import Trace
 
+# The marks of tests that need a real vLLM; it warns, and what it needs does.
+REAL = [
+    pytest.mark.vllm,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(
+        find_spec("vllm") is None,
+        reason="vLLM is not installed: scripts/vllm_environment.sh FOLDER makes an environment for these tests",
+    ),
+]
 # Enough for vLLM on a small CPU machine; prompts are computed in parts of 64 tokens.
 OPTIONS: dict[str, Any] = {
     "enforce_eager": True,

@@ -10,10 +10,10 @@ from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture_with
-from tests.engines.vllm.comparing import OPTIONS, check_equal, outputs, record
+from tests.engines.vllm.comparing import OPTIONS, REAL, check_equal, outputs, record
 from tests.engines.vllm.served_models import FAMILIES, save, texts
 
-pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]  # vLLM and what it needs warn
+pytestmark = REAL
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

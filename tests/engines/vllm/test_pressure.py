@@ -8,10 +8,10 @@ import pytest
 
 from moexray.engines.vllm.engine import VllmEngine, open_engine
 from moexray.generation import Generation
-from tests.engines.vllm.comparing import OPTIONS, check_equal, outputs
+from tests.engines.vllm.comparing import OPTIONS, REAL, check_equal, outputs
 from tests.engines.vllm.served_models import save, texts
 
-pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]  # vLLM and what it needs warn
+pytestmark = REAL
 
 # Keys and values of six blocks of 128 tokens of the tiny OLMoE.
 SIX_BLOCKS = 6 * 128 * 4 * 2 * 64 * 4

@@ -16,10 +16,10 @@ from moexray.prompts import Prompt
 from moexray.recording.capture import capture
 from moexray.recording.journal import journal_path
 from moexray.signatures import Signatures
-from tests.engines.vllm.comparing import OPTIONS
+from tests.engines.vllm.comparing import OPTIONS, REAL
 from tests.engines.vllm.served_models import save, texts
 
-pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]  # vLLM and what it needs warn
+pytestmark = REAL
 
 
 def command(model: str, prompts: Path, out: Path, *more: str) -> list[str]:
@@ -113,6 +113,24 @@ def test_a_capture_that_was_interrupted_and_killed_goes_on_to_the_same_signature
     assert list(found.prompts.outputs) == list(expected.prompts.outputs)
     assert finished.stdout.splitlines()[-1] == f"wrote {out}"
     assert "INFO" not in finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("speed=9", "unexpected keyword argument 'speed'"),
+        ("block_size=-1", "block_size"),
+        ("quantization=none", "quantization"),
+    ],
+)
+def test_what_vllm_refuses_is_one_sentence(tmp_path: Path, option: str, problem: str) -> None:
+    (tmp_path / "prompts.txt").write_text("Hello there.", encoding="utf-8")
+    arguments = command(save(tmp_path, "olmoe"), tmp_path / "prompts.txt", tmp_path / "signatures.npz")
+    run = subprocess.run([*arguments, "--engine-option", option], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("loading")]
+    assert len(lines) == 1
+    assert problem in lines[0]
 
 
 def test_a_model_that_vllm_cannot_run_is_one_sentence(tmp_path: Path) -> None:
