@@ -1,14 +1,16 @@
 """Merging the shards of a capture gives the capture of all its prompts, byte for byte."""
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moexray.engines.engine import open_engine
+from moexray.engines.engine import Engine, open_engine
 from moexray.errors import SignaturesError
 from moexray.generation import Generation
 from moexray.merging import merge, merge_files
@@ -102,18 +104,36 @@ def test_any_number_of_shards_of_any_number_of_prompts_is_the_whole(
     check_shards(tmp_path_factory.mktemp("shards"), number, prompts(length, grouped=grouped), batching)
 
 
+@pytest.fixture(scope="module")
+def scale() -> Iterator[Engine]:
+    with open_engine("transformers", "scale") as engine:
+        yield engine
+
+
+WORDS = [Prompt("one more word " * (1 + i % 2), "xy"[i % 2], f"p{i}") for i in range(7)]
+
+
 @pytest.mark.slow
-def test_one_two_and_seven_shards_of_a_model_are_the_whole(tmp_path: Path) -> None:
+def test_one_two_and_seven_shards_of_a_model_are_the_whole(tmp_path: Path, scale: Engine) -> None:
     """The embedded model, every prompt alone: what is recorded of it then depends on no other, in any bit."""
-    some = [Prompt("one more word " * (1 + i % 2), "xy"[i % 2], f"p{i}") for i in range(7)]
     settings: dict[str, Any] = {"generation": Generation(2), "record": RECORD, "reproducible": True}
     (tmp_path / "whole").mkdir()
-    with open_engine("transformers", "scale") as engine:
-        capture_with(engine, some, out=tmp_path / "whole" / "all.npz", **settings)
-        for number in (1, 2, 7):
-            (tmp_path / str(number)).mkdir()
-            out = tmp_path / f"parts of {number}.npz"
-            for index in range(number):
-                capture_with(engine, some, out=out, shard=(index, number), **settings)
-            merge_files([Shard(index, number).file(out) for index in range(number)], tmp_path / str(number) / "all.npz")
-            assert contents(tmp_path / str(number)) == contents(tmp_path / "whole")
+    capture_with(scale, WORDS, out=tmp_path / "whole" / "all.npz", **settings)
+    for number in (1, 2, 7):
+        (tmp_path / str(number)).mkdir()
+        out = tmp_path / f"parts of {number}.npz"
+        for index in range(number):
+            capture_with(scale, WORDS, out=out, shard=(index, number), **settings)
+        merge_files([Shard(index, number).file(out) for index in range(number)], tmp_path / str(number) / "all.npz")
+        assert contents(tmp_path / str(number)) == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_in_batches_of_other_prompts_shards_select_the_same_experts(scale: Engine) -> None:
+    """In float32; the sizes of batches that were planned are all in the meta."""
+    whole = capture_with(scale, WORDS, Generation(2), batch_tokens=400)
+    parts = [capture_with(scale, WORDS, Generation(2), shard=(i, 2), batch_tokens=(400, 40)[i]) for i in range(2)]
+    merged = merge(parts)
+    np.testing.assert_array_equal(merged.counts, whole.counts)
+    assert merged.prompts == whole.prompts
+    assert merged.meta == {**whole.meta, "batch_tokens": [400, 40]}
