@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from moexray.merging import merge
     from moexray.prompts import Prompt, read_prompts
     from moexray.recording.capture import capture
+    from moexray.replays.check import check
     from moexray.signatures import Signatures
     from moexray.studies.analysis import Analysis, analyze
     from moexray.studies.batching import study_batches
@@ -40,6 +41,7 @@ _HOME = {
     "Trace": "moexray.trace",
     "analyze": "moexray.studies.analysis",
     "capture": "moexray.recording.capture",
+    "check": "moexray.replays.check",
     "check_claims": "moexray.claims.check",
     "compare": "moexray.studies.comparison",
     "describe_experts": "moexray.studies.experts",
@@ -61,6 +63,7 @@ __all__ = [
     "__version__",
     "analyze",
     "capture",
+    "check",
     "check_claims",
     "compare",
     "describe_experts",

@@ -12,7 +12,7 @@ import moexray
 PACKAGE = Path(moexray.__file__).parent
 # Each part may import those that stand after it.
 ORDER = (
-    *("__main__", "cli", "views", "claims", "interventions", "callbacks", "studies", "stats"),
+    *("__main__", "cli", "views", "claims", "interventions", "callbacks", "replays", "checks", "studies", "stats"),
     *("importing", "recording", "engines"),
     *("examples", "merging", "trace_sequences", "trace", "signatures"),
     *("frames", "conservation", "trace_weights", "trace_file", "coselection_file", "signatures_file"),
@@ -38,9 +38,10 @@ ORDER = (
 )
 # Parts that know nothing of others, though the order would let them.
 APART = {
-    "views": {"interventions", "callbacks", "recording", "engines", "prompts"},
-    "claims": {"interventions", "callbacks", "recording", "engines", "prompts"},
+    "views": {"interventions", "callbacks", "replays", "recording", "engines", "prompts"},
+    "claims": {"interventions", "callbacks", "replays", "recording", "engines", "prompts"},
     "callbacks": {"studies"},
+    "checks": {"recording", "engines", "prompts"},
     "studies": {"recording", "engines", "prompts"},
     "importing": {"interventions", "callbacks", "studies", "stats", "engines"},
     "recording": {"studies", "stats", "importing"},

@@ -31,6 +31,7 @@ COMMANDS = {
     "power": "Find how many prompts, groups or tokens a study needs to tell categories apart, by simulation.",
     "place": "Compare placements of experts on devices, by load and by traffic, and write one for a server.",
     "ablate": "Measure what text costs a model without some of its experts, beside as many experts drawn at random.",
+    "check": "Check that recorded routing is true: rows that a router can make, and the model's own, token by token.",
     "pool": "Summarise several captures of the same prompts, as of several models, seeds or checkpoints.",
     "import": "Read routing that others recorded, and write signatures and, where it tells enough, a trace.",
     "info": "Describe a file: model, prompts, layers, tokens, and how it was made.",

@@ -30,6 +30,22 @@ ENGINES: Mapping[str, str] = {
 ENTRY_POINTS = "moexray.engines"
 
 
+class Chooser(Protocol):
+    """Says what routers take, in the place of what they select themselves; ``(tokens, …)`` arrays of one layer."""
+
+    def experts(
+        self, place: int, scores: NDArray[np.float32], own: NDArray[np.integer]
+    ) -> NDArray[np.integer]:  # (tokens, k)
+        """Return the experts of each token, from the scores of all of them and those that the router selects."""
+        ...
+
+    def groups(
+        self, place: int, scores: NDArray[np.float32], own: NDArray[np.integer]
+    ) -> NDArray[np.integer]:  # (tokens, selected)
+        """Return the groups of experts, where a router first selects groups and then experts within them."""
+        ...
+
+
 class Engine(Protocol):
     """Runs a model on prompts and says of every token which experts it was sent to.
 
@@ -54,8 +70,8 @@ class Engine(Protocol):
         What it offers beside the selected experts: ``weights`` (gate weights), ``scores`` (scores of all experts),
         ``verify`` (a check of its recording against the model), ``rules`` (other selections than the router's: see
         `ruled`), ``score`` (the probability of a given text: see `loss`), ``norms`` (norms of experts' outputs: see
-        `output_norms`), ``outputs`` (outputs of prompts that are given, recorded as if they were generated). `require`
-        refuses what is not among them.
+        `output_norms`), ``outputs`` (outputs of prompts that are given, recorded as if they were generated), ``route``
+        (the routing of given token ids: see `route`). `require` refuses what is not among them.
     """
 
     layout: RouterLayout
@@ -190,6 +206,35 @@ class Engine(Protocol):
         require(self, ["score"])
         raise NotImplementedError
 
+    def route(
+        self, token_ids: NDArray[np.integer], *, written: int = 0, name: str, chooser: Chooser | None = None
+    ) -> NDArray[np.int16]:  # (tokens, layers, k)
+        """Return the experts that given token ids are sent to, in one pass alone (capability ``route``).
+
+        Parameters
+        ----------
+        token_ids
+            Of one text ``(tokens,)``.
+        written
+            How many of them, at the end, were generated.
+        name
+            What the text is called in error messages.
+        chooser
+            Sees the scores of each layer, of which its router takes the top k, and may take others. It is not asked
+            where ``scores`` is not among the capabilities. −1 stands for no selection.
+
+        Raises
+        ------
+        CaptureError
+            If a token has no embedding, the text exceeds the model's context, or one pass would not route it as it was
+            written.
+        ModelError
+            If the routing cannot be recorded.
+        """
+        del token_ids, written, name, chooser
+        require(self, ["route"])
+        raise NotImplementedError
+
     def budget_of_loss(self) -> int:
         """Return how many tokens `loss` can take together: their logits are all in memory."""
         return self.budget()
@@ -300,16 +345,18 @@ def open_engine(name: str, model: str, **options: Any) -> Engine:
     ModelError
         If the model cannot be loaded or its routing cannot be recorded.
     """
-    function = _function(name)
-    parameters = signature(function).parameters.values()
-    takes = {parameter.name for parameter in parameters}
-    if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
-        for option in options:
-            if option not in takes:
-                message = f"engine {name} takes no `{option}`: leave it out"
-                raise CaptureError(message)
-    engine: Engine = function(model, **options)
+    for option in options:
+        if not takes(name, option):
+            message = f"engine {name} takes no `{option}`: leave it out"
+            raise CaptureError(message)
+    engine: Engine = _function(name)(model, **options)
     return engine
+
+
+def takes(name: str, option: str) -> bool:
+    """Return whether the function that opens an engine takes an option."""
+    parameters = signature(_function(name)).parameters.values()
+    return any(one.name == option or one.kind is Parameter.VAR_KEYWORD for one in parameters)
 
 
 def engine_names() -> list[str]:

@@ -12,11 +12,12 @@ import transformers
 from numpy.typing import NDArray
 from transformers import LogitsProcessorList
 
-from moexray.engines.engine import Batching, Engine, require
+from moexray.engines.engine import Batching, Chooser, Engine, require
 from moexray.engines.rules import Rule, check_rule, described, k_of_pass
 from moexray.engines.transformers.checkpoint import folder_of
 from moexray.engines.transformers.checkpoint_code import check_generates, code_files
 from moexray.engines.transformers.checkpoint_config import quantization_of
+from moexray.engines.transformers.choosing import chosen
 from moexray.engines.transformers.completions import CompletionTokens, are_given, with_outputs
 from moexray.engines.transformers.context import check_as_written, check_context
 from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
@@ -182,7 +183,7 @@ class TransformersEngine(Engine):
             more = {"weights": readable, "scores": are_explained(), "rules": readable and writable}
             more["norms"] = more["rules"] and can_be_measured(self._taps)
             self.capabilities = frozenset(
-                {"verify", "outputs", "score", *(name for name, there in more.items() if there)}
+                {"verify", "outputs", "score", "route", *(name for name, there in more.items() if there)}
             )
             self.description: Mapping[str, Any] = self._described()
             self._changes = changes.pop_all()  # nothing failed: they stay until `close`
@@ -405,6 +406,33 @@ class TransformersEngine(Engine):
                 raise ModelError(message)
             segments = plain_segments(of_prompt, len(tokens) - of_prompt)
             yield row, ScoredSequence(tokens, losses, segments, sequence)
+
+    def route(
+        self, token_ids: NDArray[np.integer], *, written: int = 0, name: str, chooser: Chooser | None = None
+    ) -> NDArray[np.int16]:  # (tokens, layers, k)
+        """Return the experts that given token ids are sent to: see `moexray.engines.engine.Engine.route`."""
+        self._check_open()
+        prompt = Prompt("", category="", id=name)
+        ids = np.asarray(token_ids)
+        wrong = ids[(ids < 0) | (ids >= (self._embeddings or np.inf))]
+        if not len(ids) or len(wrong):
+            held = f"token {wrong[0]}, and the model has {self._embeddings}" if len(wrong) else "no token"
+            message = f"prompt {name!r} holds {held}: was it recorded with another model?"
+            raise CaptureError(message)
+        lengths, after = np.array([len(ids) - written]), np.array([written])
+        check_context(self._model.config, [prompt], lengths, after)
+        check_as_written(self._sharing, [prompt], lengths, after)
+        asked = chooser if "scores" in self.capabilities else None
+        with chosen(self._model, self._taps if asked is not None else [], self.layout.top_k if asked else (), asked):
+            found = self._run_batch(
+                [prompt],
+                [ids.astype(np.int32)],
+                Generation(0),
+                gate_weights=False,
+                router_scores=False,
+                on_tokens=None,
+            )
+        return found[0].experts
 
     def budget_of_loss(self) -> int:
         """Return how many tokens fit into the free memory together with their logits."""
