@@ -28,7 +28,14 @@ def members_of_pairs(pairs: NDArray[np.uint64], layers: NDArray[np.int16]) -> li
     return [("pairs", [npy_bytes(pairs)]), ("layers", [npy_bytes(layers)])]
 
 
-def read_pairs(path: Path, selected: NDArray[np.int64], layers: NDArray[np.int16]) -> NDArray[np.uint64]:
+def read_pairs(
+    path: Path,
+    selected: NDArray[np.int64],
+    layers: NDArray[np.int16],
+    top_k: NDArray[np.int16],
+    *,
+    may_drop: bool = False,
+) -> NDArray[np.uint64]:
     """Read the pairs of a file of co-selections.
 
     Parameters
@@ -37,8 +44,10 @@ def read_pairs(path: Path, selected: NDArray[np.int64], layers: NDArray[np.int16
         The file.
     selected
         ``(segments, layers, experts)``: how often the signatures beside it selected each expert.
-    layers
-        Index in the model of each layer of the signatures.
+    layers, top_k
+        Index in the model of each layer of the signatures, and its selections a token.
+    may_drop
+        Whether a token may have fewer selections than k.
 
     Raises
     ------
@@ -63,13 +72,16 @@ def read_pairs(path: Path, selected: NDArray[np.int64], layers: NDArray[np.int16
     if of_layers.read().tolist() != layers.tolist():
         message = f"{path} is of other layers than its signatures: {cure}"
         raise SignaturesError(message)
-    found = np.diagonal(pairs, axis1=2, axis2=3)
-    wrong = np.argwhere(found != selected.astype(np.uint64))
-    if len(wrong):
-        segment, layer, expert = (int(place) for place in wrong[0])
+    # A token that selects an expert makes k pairs of it, its pair with itself among them; also where it selects the
+    # expert twice, in two passes of a layer.
+    found, expected = pairs.sum(axis=3), selected.astype(np.uint64) * top_k.astype(np.uint64)[:, None]
+    wrong = (found > expected) | (found < selected.astype(np.uint64)) if may_drop else found != expected
+    if wrong.any():
+        segment, layer, expert = (int(place) for place in np.argwhere(wrong)[0])
         message = (
-            f"{path}: expert {expert} of layer {layers[layer]} was selected {found[segment, layer, expert]} times, in "
-            f"the signatures {selected[segment, layer, expert]} times: {cure}"
+            f"{path}: expert {expert} of layer {layers[layer]} is in {found[segment, layer, expert]} pairs, and its "
+            f"{selected[segment, layer, expert]} selections in the signatures make {expected[segment, layer, expert]}: "
+            f"{cure}"
         )
         raise SignaturesError(message)
     return np.asarray(pairs, dtype=np.uint64)

@@ -67,6 +67,26 @@ class Shard:
         return f"shard {self.index} of {self.number} (counted from 0)"
 
     @staticmethod
+    def of(shard: "Shard | tuple[int, int] | str | None") -> "Shard | None":
+        """Return the shard that is given: as it is, as (which, how many) or as the text of `parse`; None for none.
+
+        Raises
+        ------
+        CaptureError
+            If it is something else, or there is no such shard.
+        """
+        if shard is None or isinstance(shard, Shard):
+            return shard
+        if isinstance(shard, str):
+            return Shard.parse(shard)
+        try:
+            which, number = shard
+        except (TypeError, ValueError):
+            message = f"`shard` is {shard!r}: name which one, counted from 0, and how many, such as (0, 8)"
+            raise CaptureError(message) from None
+        return Shard(which, number)
+
+    @staticmethod
     def parse(text: str) -> "Shard":
         """Return the shard that ``i/n`` names.
 

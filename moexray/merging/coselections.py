@@ -23,7 +23,8 @@ def fill_merged_pairs(plan: Plan, paths: Sequence[Path], partial: Path) -> None:
     _, segments, layers, experts = plan.parts[0].shape
     pairs = np.zeros((segments, layers, experts, experts), dtype=np.uint64)
     for part, path in zip(plan.parts, paths, strict=True):
-        pairs += read_pairs(path, _selected(part), part.layers)
+        may_drop = bool(part.meta.get("router_may_drop"))
+        pairs += read_pairs(path, _selected(part), part.layers, part.top_k, may_drop=may_drop)
     fill_members(partial, members_of_pairs(pairs, plan.layers.astype(np.int16)))
 
 

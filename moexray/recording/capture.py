@@ -54,7 +54,7 @@ def capture(
     batch_tokens: int | None = None,
     reproducible: bool = False,
     verify: bool = False,
-    shard: Shard | tuple[int, int] | None = None,
+    shard: Shard | tuple[int, int] | str | None = None,
     url: str | None = None,
     served_model: str | None = None,
     concurrency: int | None = None,
@@ -104,12 +104,9 @@ def capture(
         First check, on the longest prompt, its batch and the batch with most padding, that each prompt is routed as
         alone, and that the recorded experts, and no others, make the logits.
     shard
-        ``(i, n)``: run the prompts at the places i, i + n, i + 2 n, … only, with i from 0 to n − 1. All prompts are
-        checked. What is written is `Shard.file` of `out`, such as ``signatures.shard-3-of-8.npz`` where `out` is
-        ``signatures.npz``; `moexray.merging.merge_files` joins the shards to what one capture writes.
-    url, served_model, concurrency, retry_seconds, request_seconds
-        Of the engine ``server``: where the server listens, what it calls the model, how many prompts are in flight,
-        and how long to wait for it (docs/engines.md).
+        ``(i, n)`` or ``"i/n"``: run only the prompts at the places i, i + n, i + 2 n, …, with i from 0 to n − 1. All
+        prompts are checked. What is written is `Shard.file` of `out`, such as ``signatures.shard-3-of-8.npz`` where
+        `out` is ``signatures.npz``; `moexray.merging.merge_files` joins the shards to what one capture writes.
     on_progress
         Called with a `moexray.recording.progress.Progress` at each stage and after every forward pass.
 
@@ -135,7 +132,7 @@ def capture(
         _names(record),
         batch_tokens,
         reproducible,
-        _shard(shard),
+        Shard.of(shard),
     )
     options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "chat_template": chat_template}
     options["adapter"] = adapter and str(adapter)
@@ -163,7 +160,7 @@ def capture_with(
     batch_tokens: int | None = None,
     reproducible: bool = False,
     verify: bool = False,
-    shard: Shard | tuple[int, int] | None = None,
+    shard: Shard | tuple[int, int] | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Signatures:
     """Record `prompts` through an engine that is already open, and leave it open; see `capture`."""
@@ -174,7 +171,7 @@ def capture_with(
         _names(record),
         batch_tokens,
         reproducible,
-        _shard(shard),
+        Shard.of(shard),
     )
     reporter = Reporter(on_progress, str(engine.description["model"]), len(job.prompts))
     with journal_of(job.out) as journal:
@@ -185,10 +182,6 @@ def capture_with(
 def _names(record: Collection[str]) -> list[str]:
     """Return each of the names in `record` once; it may be one string with commas."""
     return list(dict.fromkeys(record.split(",") if isinstance(record, str) else record))
-
-
-def _shard(shard: Shard | tuple[int, int] | None) -> Shard | None:
-    return shard if shard is None or isinstance(shard, Shard) else Shard(*shard)
 
 
 def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:

@@ -1,6 +1,7 @@
 """Shards of a capture: each of n processes runs every n-th prompt and writes a file of its own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,12 @@ def test_a_prompt_that_the_engine_cannot_run_stops_every_shard(tiny_olmoe_folder
         ((-1, 8), "`shard` is -1/8, which is not there"),
         ((0, 0), "`shard` is 0/0: a capture has at least 1 shard"),
         ((0.5, 2), r"`shard` is 0\.5 of 2: name two whole numbers"),
+        (3, "`shard` is 3: name which one, counted from 0, and how many"),
+        ((1, 2, 3), r"`shard` is \(1, 2, 3\): name which one, counted from 0, and how many"),
+        ("8/8", "`shard` is 8/8, which is not there"),
     ],
 )
-def test_a_shard_that_is_not_there_is_refused(shard: tuple[int, int], told: str) -> None:
+def test_a_shard_that_is_not_there_is_refused(shard: Any, told: str) -> None:
     with pytest.raises(CaptureError, match=told):
         capture(PROMPTS, model="no/such-model", shard=shard)
 
