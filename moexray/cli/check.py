@@ -13,13 +13,17 @@ from moexray.cli.options import (
     AdapterOption,
     DeviceOption,
     DtypeOption,
+    EngineOptions,
     JsonOption,
     PromptsOption,
     RawOption,
     RevisionOption,
     SeedOption,
+    ServedModelOption,
     TrustOption,
+    UrlOption,
     refuse_idle,
+    values_by_name,
 )
 
 _LIVE = "A live engine"
@@ -65,7 +69,9 @@ def check(
         int | None, typer.Option(min=0, help="Tokens to generate after each; by default 16.", rich_help_panel=_LIVE)
     ] = None,
     raw: RawOption = False,
-    url: Annotated[str | None, typer.Option(help="Where the engine's server listens.", rich_help_panel=_LIVE)] = None,
+    engine_options: EngineOptions = None,
+    url: UrlOption = None,
+    served_model: ServedModelOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check that recorded routing is true: rows that a router can make, and the model's own, token by token.
@@ -81,8 +87,8 @@ def check(
     loading = {"device": device, "dtype": dtype, "revision": revision, "adapter": adapter}
     with step_progress() as on_step:
         if engine is None:
-            refuse_idle("is of a live engine: name one with --engine", prompts=prompts, raw=raw, url=url)
-            refuse_idle("is of a live engine: name one with --engine", max_new_tokens=max_new_tokens)
+            live = {"prompts": prompts, "raw": raw, "max_new_tokens": max_new_tokens, "engine_option": engine_options}
+            refuse_idle("is of a live engine: name one with --engine", **live, url=url, served_model=served_model)
             if no_model:
                 refuse_idle("says how a model is loaded, and --no-model loads none", model=model, **loading)
             from moexray.replays.check import check as check_file
@@ -105,7 +111,9 @@ def check(
             if model is None:
                 message = "--engine needs --model, which says what it runs"
                 raise typer.BadParameter(message)
-            flags: dict[str, Any] = {"trust_remote_code": trust_remote_code or None, "raw": raw or None, "url": url}
+            flags: dict[str, Any] = {"trust_remote_code": trust_remote_code or None, "raw": raw or None}
+            flags |= {"url": url, "served_model": served_model}
+            flags["engine_options"] = values_by_name("engine_options", engine_options) if engine_options else None
             found = check_engine(
                 engine,
                 read_prompts(*prompts) if prompts else bundled_prompts(),

@@ -26,10 +26,9 @@ def damage(rows: slice) -> None:
 @pytest.mark.slow
 def test_the_recorded_example_is_true(run: Run) -> None:
     example_files(Path(), every=10)
-    finished = run("check", "-n", 2)
+    finished = run("check", "-n", 1, "--json")
     assert finished.returncode == 0, finished.stderr
-    assert "true: this is the model's own routing" in finished.stdout
-    document = json.loads(run("check", "-n", 1, "--json").stdout)
+    document = json.loads(finished.stdout)
     assert document["verdict"] == "true"
     assert document["comparison"]["different"] == 0
 

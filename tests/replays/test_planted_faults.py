@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from moexray.checks.result import RoutingCheck
 from moexray.engines.transformers.engine import TransformersEngine
@@ -13,7 +15,7 @@ from moexray.replays.recorded_file import Kept
 
 from .planted import Fault, checked, edited, engine_of, prompts, recorded
 
-SHAPES = ("olmoe", "qwen3_moe", "qwen2_moe")
+SHAPES = ("olmoe", "qwen3_moe", pytest.param("qwen2_moe", marks=pytest.mark.nightly))
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -112,6 +114,11 @@ def test_what_is_true_is_called_true(engine: TransformersEngine, true: list[Kept
     assert found.comparison is not None
     assert found.comparison.equal == found.comparison.rows == sum(one.known.sum() for one in true)
     assert found.diagnosis is None
+
+
+def test_a_model_with_shared_experts_is_called_true() -> None:
+    engine = engine_of("qwen2_moe")
+    assert checked(engine, recorded(engine, together=4)).verdict == "true"
 
 
 def test_the_order_of_a_row_does_not_matter(engine: TransformersEngine, true: list[Kept]) -> None:
@@ -213,6 +220,7 @@ def test_fewer_experts_a_token_are_those_of_the_greatest_scores(olmoe: Transform
     assert found.comparison.different == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["olmoe", "qwen3_moe", "deepseek_v3"])
 def test_a_bfloat16_recording_is_true_in_bfloat16_and_beside_its_weights_in_float32(shape: str) -> None:
     """What its rounding swaps is a tie; that of groups of experts as well."""
@@ -229,6 +237,7 @@ def test_a_bfloat16_recording_is_true_in_bfloat16_and_beside_its_weights_in_floa
     assert found.comparison.tie.greatest < found.comparison.tie.limit
 
 
+@pytest.mark.slow
 def test_faults_of_a_bfloat16_recording_are_named_as_well() -> None:
     engine = engine_of("olmoe", "bfloat16")
     true = recorded(engine, prompts(6), together=3)
@@ -249,3 +258,30 @@ def test_without_scores_nothing_is_called_a_tie() -> None:
     assert found.comparison.tie is None
     assert found.verdict == "different"
     assert "not to be had" in found.notes["comparison.tie"]
+
+
+@pytest.mark.slow
+def test_exactly_the_rows_that_were_changed_are_found(olmoe: TransformersEngine) -> None:
+    """Wherever they stand: in float32 no other row differs, since the model goes on with its own experts."""
+    true = recorded(olmoe, prompts(2))
+
+    @settings(max_examples=12)
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        one = true[data.draw(st.integers(0, 1))]
+        tokens, layers, _ = one.experts.shape
+        cells = st.tuples(st.integers(0, tokens - 1), st.integers(0, layers - 1))
+        wrong = data.draw(st.sets(cells, min_size=1, max_size=9))
+        experts = one.experts.copy()
+        for token, layer in wrong:
+            others = [expert for expert in range(12) if expert not in experts[token, layer]]
+            experts[token, layer, data.draw(st.integers(0, 2))] = data.draw(st.sampled_from(others))
+        found = checked(olmoe, [replace(one, experts=experts)])
+        assert found.comparison is not None
+        assert found.comparison.different == len(wrong)
+        by_layer = {rows.layer: 0 for rows in found.comparison.layers}
+        for rows in found.comparison.layers:
+            by_layer[rows.layer] += rows.different
+        assert by_layer == {layer: sum(at == layer for _, at in wrong) for layer in by_layer}
+
+    holds()
