@@ -281,7 +281,7 @@ class ServerEngine(ServingEngine):
                 f"the server at {self._address.origin} ({self._served.name}) returned no usable routing of prompt "
                 f"{request.prompt!r}: {self._address.shown(str(problem))}"
             )
-            raise ModelError(message) from problem
+            raise ModelError(message) from None  # what it comes from may quote the server, and so the key
         if tokens is None:
             return None
         rows = answer.rows[: len(request.token_ids) + tokens - 1]

@@ -136,7 +136,8 @@ class Exchange:
             message = "`url` is no address of a server: write http://HOST:PORT"
             raise CaptureError(message) from error
         except self._httpx.TransportError as error:
-            raise UnansweredError(_cause(self._address.shown(str(error)), error)) from error
+            cause = _cause(self._address.shown(str(error)), error)
+            raise UnansweredError(cause) from None  # the error itself may quote the server, and so the key
 
     async def _exchange(self, method: str, route: str, content: bytes | None, most: int) -> Reply:
         headers = {} if content is None else {"Content-Type": "application/json"}

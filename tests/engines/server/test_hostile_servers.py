@@ -4,9 +4,15 @@ import base64
 import gzip
 import io
 import json
+import logging
+import os
 import re
+import subprocess
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +22,10 @@ import pytest
 from moexray.engines.server.address import address_of
 from moexray.engines.server.engine import Limits, ServerEngine
 from moexray.engines.serving.model import ServedModel
-from moexray.errors import ModelError
+from moexray.errors import ModelError, MoexrayError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
+from tests.engines.server import asking
 from tests.engines.server.conftest import Run
 from tests.engines.server.fake_server import EXPERTS, MODEL, Damage, FakeServer, Handler, K, bare, npy
 
@@ -254,6 +261,35 @@ def test_an_endless_reply_is_given_up(name: str, ask: Callable[..., str]) -> Non
         assert expected in ask(server)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux to count memory")
+def test_hostile_replies_take_little_memory(folder: Path) -> None:
+    """Eight at a time, of any size and form."""
+    deep, lists = b"[" * 60_000, b'{"choices": [' + b"[]," * 20_000 + b"[]]}"
+    bomb = gzip.compress(b" " * 2**27)
+    damages: list[Damage] = [
+        *(
+            lambda handler, _reply, of=of: send_for_ever(handler, of[0], of[1])  # type: ignore[misc]
+            for of in (ENDLESS["2 GB that it declares"], ENDLESS["2 GB in chunks"], ENDLESS["2 GB without a length"])
+        ),
+        lambda handler, _reply: send_for_ever(handler, *ENDLESS["one header"][:2]),
+        lambda handler, _reply: handler.send(200, deep),
+        lambda handler, _reply: handler.send(200, lists),
+        lambda handler, _reply: handler.send(200, bomb, Content_Encoding="gzip"),
+        lambda _handler, reply: WRONG_REPLIES["huge header"][0](reply),
+        lambda _handler, reply: WRONG_REPLIES["pickle"][0](reply),
+    ]
+    with ExitStack() as servers:
+        urls = [servers.enter_context(FakeServer(damage=damage)).url for damage in (None, *damages)]
+        command = [sys.executable, "-m", asking.__name__, folder, *urls]
+        root = Path(asking.__file__).parents[3]
+        finished = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    growths = [int(line) for line in finished.stdout.split()]
+    assert len(growths) == len(damages)
+    assert max(growths) < 16 * 2**20, growths
+
+
 def test_a_compressed_reply_is_not_unpacked(ask: Callable[..., str]) -> None:
     bomb = gzip.compress(b" " * 2**24)
     with FakeServer(damage=lambda handler, _reply: handler.send(200, bomb, Content_Encoding="gzip")) as server:
@@ -336,3 +372,25 @@ def test_there_is_no_server(ask: Callable[..., str]) -> None:
     with FakeServer() as server:
         pass
     assert "there is no answer from http://127.0.0.1:" in ask(server, "--retry-seconds", "60", seconds=5)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 503])
+def test_the_key_is_in_no_log_and_no_traceback(
+    status: int, served: ServedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the server says, and with all that libraries log."""
+    monkeypatch.setenv("MOEXRAY_API_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    said = f'{{"message": "{KEY}", "{KEY}": 1, "{KEY}": 2}}'.encode()
+    limits = Limits(retry_seconds=0.2)
+    with (
+        FakeServer(damage=lambda handler, _reply: handler.send(status, said)) as server,
+        ServerEngine(served, address_of(server.url), limits, served_model=MODEL) as engine,
+        pytest.raises(MoexrayError) as refused,
+    ):
+        list(engine.run([Prompt("abc", "a", "p")], Generation(2)))
+    assert {headers["Authorization"] for headers, _ in server.requests} == {f"Bearer {KEY}"}
+    assert KEY not in repr(engine.description)
+    assert KEY not in caplog.text
+    printed = traceback.format_exception(refused.value)
+    assert KEY not in "".join(printed)
