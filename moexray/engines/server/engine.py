@@ -157,6 +157,8 @@ class ServerEngine(ServingEngine):
                 "server": NAMES[self._served.kind],
                 "engine_version": self._served.version,
                 "served_model": self._served.model,
+                # At temperatures above 0, its random numbers are not those of other engines.
+                "draws": self._served.kind,
             },
             context=self._served.context,
             fingerprint=model.fingerprint(weights=False),  # those that the server runs cannot be seen from here

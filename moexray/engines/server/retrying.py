@@ -53,8 +53,8 @@ async def asked_until_answered(ask: Callable[[int], Awaitable[Answer]], *, secon
                 return await ask(attempt.retry_state.attempt_number)
     except UnansweredError as error:
         message = (
-            f"the server at {where} has not answered for {seconds:g} s ({error}): start it again; what is finished is "
-            "kept with `out`, and the same command goes on from there"
+            f"the server at {where} has not answered for {seconds:g} s ({error}): start it again, and the same command "
+            "goes on from what is kept beside `out`"
         )
         raise CaptureError(message) from error
     raise AssertionError  # the loop returns or raises

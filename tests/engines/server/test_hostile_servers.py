@@ -269,7 +269,7 @@ def test_hostile_replies_take_little_memory(folder: Path) -> None:
     bomb = gzip.compress(b" " * 2**27)
     damages: list[Damage] = [
         *(
-            lambda handler, _reply, of=of: send_for_ever(handler, of[0], of[1])  # type: ignore[misc]
+            lambda handler, _reply, of=of: send_for_ever(handler, of[0], of[1])
             for of in (ENDLESS["2 GB that it declares"], ENDLESS["2 GB in chunks"], ENDLESS["2 GB without a length"])
         ),
         lambda handler, _reply: send_for_ever(handler, *ENDLESS["one header"][:2]),
@@ -281,7 +281,7 @@ def test_hostile_replies_take_little_memory(folder: Path) -> None:
     ]
     with ExitStack() as servers:
         urls = [servers.enter_context(FakeServer(damage=damage)).url for damage in (None, *damages)]
-        command = [sys.executable, "-m", asking.__name__, folder, *urls]
+        command = [sys.executable, "-m", asking.__name__, str(folder), *urls]
         root = Path(asking.__file__).parents[3]
         finished = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=120)
     assert finished.returncode == 0, finished.stderr

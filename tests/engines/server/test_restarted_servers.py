@@ -121,7 +121,7 @@ def test_a_capture_whose_server_stays_away_says_how_to_go_on_and_goes_on(
         if progress.prompts >= 20:
             process.kill()
 
-    with pytest.raises(CaptureError, match=r"has not answered for 0\.3 s .* the same command goes on from there"):
+    with pytest.raises(CaptureError, match=r"has not answered for 0\.3 s .* the same command goes on from what"):
         captured(process.url, out, on_progress=kill, retry_seconds=0.3)
     assert journal_path(out).exists()
     assert not out.exists()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from moexray.engines.engine import require
 from moexray.engines.server.address import address_of
@@ -47,8 +48,8 @@ def found(engine: ServerEngine, prompts: list[Prompt], generation: Generation) -
 
 
 @pytest.mark.slow
-def test_servers_of_the_scale_model_give_the_signatures_of_transformers() -> None:
-    """Counts, tokens and texts, greedy in float32; also for outputs that are given, and where nothing is generated."""
+def test_servers_of_the_scale_model_give_the_signatures_of_transformers(tmp_path: Path) -> None:
+    """And its traces, greedy in float32; also for outputs that are given, and where nothing is generated."""
     model = read_model("scale", dtype="float32", device="cpu").model
     prompts = [Prompt(one.text[:60], one.category, one.id) for one in bundled_prompts()[::20]]
     first = capture(prompts, model="scale", device="cpu", max_new_tokens=3)
@@ -59,15 +60,23 @@ def test_servers_of_the_scale_model_give_the_signatures_of_transformers() -> Non
         FakeServer("vllm", model="scale", route=route, context=512) as vllm,
         FakeServer("sglang", model="scale", route=route, context=512) as sglang,
     ):
-        for some, new_tokens, known in ((prompts, 3, first), (prompts, 0, None), (given, 32, None)):
-            options: dict[str, Any] = {"model": "scale", "max_new_tokens": new_tokens}
-            theirs = known or capture(some, device="cpu", **options)
+        for some, new_tokens in ((prompts, 3), (prompts, 0), (given, 32)):
+            options: dict[str, Any] = {"model": "scale", "max_new_tokens": new_tokens, "record": ["trace"]}
+            theirs = capture(some, device="cpu", out=tmp_path / "transformers.npz", **options)
             for server, name in ((vllm, "vLLM"), (sglang, "SGLang")):
-                ours = capture(some, engine="server", url=server.url, **options)
+                ours = capture(some, engine="server", url=server.url, out=tmp_path / "server.npz", **options)
                 assert ours.meta["server"] == name
                 assert (np.asarray(ours.counts) == np.asarray(theirs.counts)).all()
                 assert (ours.tokens == theirs.tokens).all()
                 assert ours.prompts.outputs == theirs.prompts.outputs
+                assert rows_of(tmp_path / "server.trace.parquet") == rows_of(tmp_path / "transformers.trace.parquet")
+
+
+def rows_of(trace: Path) -> list[Any]:
+    """Return prompt, position, layer, token, phase and set of experts of each row of a trace."""
+    names = ["prompt", "position", "layer", "token_id", "phase", "experts"]
+    columns = parquet.read_table(trace, columns=names).to_pydict()
+    return [(*one, sorted(experts)) for *one, experts in zip(*columns.values(), strict=True)]
 
 
 def cache_of(route: Route) -> Route:

@@ -90,7 +90,7 @@ def captured(server: VllmServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     monkeypatch.setattr("moexray.recording.batches._SECONDS", 0.0)  # the journal keeps each prompt at once
 
     def run(prompts: list[Prompt], engine: str = "server", **options: Any) -> Signatures:
-        own = {"url": server.url} if engine == "server" else {"device": "cpu", "dtype": "float32"}
+        own: dict[str, Any] = {"url": server.url} if engine == "server" else {"device": "cpu", "dtype": "float32"}
         return capture(prompts, model=server.model, engine=engine, raw=True, **own, **options)
 
     return run
