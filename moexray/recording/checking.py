@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moexray.errors import ModelError
 from moexray.router_scores import problem_of_scores
@@ -67,6 +68,8 @@ def _shapes(sequence: RoutedSequence, layout: RouterLayout, prompt_tokens: int, 
 
 
 def _selections(sequence: RoutedSequence, layout: RouterLayout, *, may_drop: bool) -> str | None:
+    if _alike(layout) and _are_whole(sequence.experts, layout.experts[0], layout.top_k[0]):
+        return None
     each = zip(layout.layers, layout.experts, layout.top_k, layout.passes, strict=True)
     for place, (layer, experts, k, passes) in enumerate(each):
         of_layer = sequence.experts[:, place]  # (tokens, k)
@@ -80,6 +83,20 @@ def _selections(sequence: RoutedSequence, layout: RouterLayout, *, may_drop: boo
         if ((in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)).any():
             return f"layer {layer} selected an expert twice for one token"
     return None
+
+
+def _alike(layout: RouterLayout) -> bool:
+    """Whether all layers have the same experts and k, and a token passes each once, as in nearly every model."""
+    return len(set(zip(layout.experts, layout.top_k, layout.passes, strict=True))) == 1 and layout.passes[0] == 1
+
+
+def _are_whole(selected: NDArray[np.int16], experts: int, k: int) -> bool:
+    """Whether every token was sent to k different experts of every layer: all layers at once, for speed."""
+    if selected.shape[2] != k or selected.size == 0:
+        return False
+    in_order = np.sort(selected, axis=2)
+    within = in_order[..., 0].min() >= 0 and in_order[..., -1].max() < experts
+    return bool(within and (in_order[..., 1:] != in_order[..., :-1]).all())
 
 
 def _weights(sequence: RoutedSequence) -> str | None:
