@@ -20,6 +20,7 @@ FEWER = {
     "ablate": ("--prompts", "few.jsonl", "--draws", "10", "--new-tokens", "0"),
     "analyze": PERMUTATIONS,
     "budget": ("--prompts", "few.jsonl", "--policy", "k", "--keep", "50", "--new-tokens", "2", "--batches", "none"),
+    "check": ("--number", "2"),
     "claims": PERMUTATIONS,
     "compare": PERMUTATIONS,
     "experts": PERMUTATIONS,
