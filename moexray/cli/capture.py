@@ -1,13 +1,21 @@
 """`moexray capture`."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from moexray.cli.cluster import (
+    RayOption,
+    ShardsOption,
+    WorkerCpusOption,
+    WorkerGpusOption,
+    WorkersOption,
+    capture_with_options,
+    kept_in,
+)
 from moexray.cli.options import (
     DEFAULT_FILE,
     MODEL,
@@ -35,18 +43,17 @@ from moexray.cli.options import (
 )
 from moexray.cli.progress import capture_progress
 from moexray.cli.render import say
+from moexray.cli.stopping import interruptible
 from moexray.errors import CaptureError
 from moexray.files import check_writable, is_same
 from moexray.formats import count, listed
 from moexray.prompts import bundled_prompts, left_out, read_prompts
 from moexray.recording import capture as library
 from moexray.recording.job import output_files
-from moexray.recording.journal import journal_path
 from moexray.shards import Shard
 from moexray.signatures import Signatures
 
 _GENERATION, _RECORDING, _OUTPUT = "Generation", "Recording", "Output"
-_INTERRUPTED = 130  # what shells return for a program that Ctrl-C ended
 _MOST_NAMED = 5
 _VERIFIED = (
     "verified: {agreement:.1%} of the selections of {tokens:,} tokens of {prompts} prompts are those of each alone; "
@@ -167,6 +174,11 @@ def capture(
             rich_help_panel=_RECORDING,
         ),
     ] = None,
+    ray: RayOption = None,
+    shards: ShardsOption = None,
+    workers: WorkersOption = None,
+    worker_cpus: WorkerCpusOption = None,
+    worker_gpus: WorkerGpusOption = None,
     url: UrlOption = None,
     served_model: ServedModelOption = None,
     concurrency: ConcurrencyOption = None,
@@ -183,6 +195,9 @@ def capture(
 
     Example: moexray capture --prompts prompts/ --model scale
     """
+    run = capture_with_options(
+        ray, shard=shard, shards=shards, workers=workers, worker_cpus=worker_cpus, worker_gpus=worker_gpus
+    )
     aliases = {"trace": trace, "weights": weights, "coselection": coselection}
     recorded = [name.strip() for names in record or () for name in names.split(",")]
     recorded += [name for name, wanted in aliases.items() if wanted]
@@ -205,8 +220,8 @@ def capture(
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
     _name_left_out(prompts or ())
     started = time.perf_counter()
-    with _interruptible(out), capture_progress() as status:
-        found = library.capture(
+    with interruptible(kept_in(out, ray)), capture_progress() as status:
+        found = run(
             read,
             model=model,
             out=out,
@@ -238,8 +253,9 @@ def capture(
             request_seconds=request_seconds,
             on_progress=status.update,
         )
-    if verify and "verified" in found.meta:
-        say(_VERIFIED.format(**found.meta["verified"]))
+    verified = found.meta.get("verified", []) if verify else []
+    for one in verified if isinstance(verified, list) else [verified]:  # a list of those of shards
+        say(_VERIFIED.format(**one))
     say(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
     for file in output_files(out, recorded).values():
         say(f"wrote {file}")
@@ -263,15 +279,3 @@ def describe(signatures: Signatures) -> str:
         f"recorded {count(len(signatures), 'prompt')}: {count(prompt, 'prompt token')} and {after}, "
         f"{count(len(signatures.layers), 'layer')} of {' or '.join(map(str, experts))} experts"
     )
-
-
-@contextmanager
-def _interruptible(out: Path) -> Iterator[None]:
-    """Let Ctrl-C end the command with a line that says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        journal = journal_path(out)
-        kept = f"finished prompts are kept in {journal}: the same command goes on from there"
-        say(f"stopped; {kept if journal.exists() else 'nothing was recorded yet'}", err=True)
-        raise typer.Exit(_INTERRUPTED) from None

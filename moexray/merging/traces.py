@@ -12,7 +12,7 @@ from moexray.trace_file import SCORES, WEIGHTS, fill_trace
 from moexray.trace_sequences import columns_of, sequences_of
 
 # Rows that are read of all traces together, where they take turns, and the fewest of one.
-_ROWS, _FEWEST = 2**21, 2**12
+_ROWS, _FEWEST = 2**20, 2**12
 _SAID = {"token": "the texts of tokens", WEIGHTS: "gate weights", SCORES: "router scores"}
 
 

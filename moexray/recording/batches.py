@@ -27,9 +27,9 @@ _SECONDS = 5.0
 _NOTHING: dict[str, Any] = {"prompts": 0, "tokens": 0, "largest": 0, "observations": {}, "batch_tokens": []}
 
 
-def began(journal: Journal) -> str:
-    """Return when the capture of a journal began: now, if it is new."""
-    return now() if journal.is_new else str(journal.fact("created"))
+def began(journal: Journal, moment: str | None = None) -> str:
+    """Return when the capture of a journal began: at `moment`, by default now, if it is new."""
+    return (moment or now()) if journal.is_new else str(journal.fact("created"))
 
 
 def begin(journal: Journal, engine: Engine, job: Job, *, inputs: dict[str, Any], created: str) -> None:

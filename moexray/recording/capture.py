@@ -1,6 +1,7 @@
 """capture(): run prompts through a model and record the experts that every token was sent to."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def capture(
     concurrency: int | None = None,
     retry_seconds: float | None = None,
     request_seconds: float | None = None,
+    moment: str | None = None,
+    opening: Callable[..., AbstractContextManager[Engine]] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Signatures:
     """Run prompts through a model and record the experts that every token was sent to.
@@ -107,6 +110,11 @@ def capture(
         ``(i, n)`` or ``"i/n"``: run only the prompts at the places i, i + n, i + 2 n, …, with i from 0 to n − 1. All
         prompts are checked. What is written is `Shard.file` of `out`, such as ``signatures.shard-3-of-8.npz`` where
         `out` is ``signatures.npz``; `moexray.merging.merge_files` joins the shards to what one capture writes.
+    moment
+        When the capture began, in ISO 8601, for templates that ask for the time; by default now. Shards that are given
+        the same one agree.
+    opening
+        What opens the engine and closes it; by default `moexray.engines.engine.open_engine`.
     on_progress
         Called with a `moexray.recording.progress.Progress` at each stage and after every forward pass.
 
@@ -146,8 +154,8 @@ def capture(
     with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
         check_journal(journal)
         reporter.enter("loading")
-        with open_engine(engine, str(model), **given) as opened:
-            return _capture(journal, opened, job, reporter, verify=verify)
+        with (opening or open_engine)(engine, str(model), **given) as opened:
+            return _capture(journal, opened, job, reporter, verify=verify, moment=moment)
 
 
 def capture_with(
@@ -184,9 +192,11 @@ def _names(record: Collection[str]) -> list[str]:
     return list(dict.fromkeys(record.split(",") if isinstance(record, str) else record))
 
 
-def _capture(journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool) -> Signatures:
+def _capture(
+    journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool, moment: str | None = None
+) -> Signatures:
     require(engine, [*job.needs, *(["outputs"] if job.is_given else []), *(["verify"] if verify else [])])
-    created = began(journal)
+    created = began(journal, moment)
     engine.begin_at(datetime.fromisoformat(created))
     inputs = inputs_of(engine, job)
     if not journal.is_new:

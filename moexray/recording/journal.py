@@ -44,6 +44,10 @@ _HELD = 128
 _BEGIN_ANEW = "delete it to begin anew"
 
 
+class InUseError(CaptureError):
+    """A journal that another process writes to."""
+
+
 class Journal:
     """The facts of a capture, the batches that are left, and the totals and sequences of the prompts that are done.
 
@@ -244,7 +248,7 @@ def journal_of(output: Path | None) -> Iterator[Journal]:
         raise
     except sqlite3.Error as error:
         busy = _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        raise CaptureError(_reason(error, path)) from error
+        raise (InUseError if busy else CaptureError)(_reason(error, path)) from error
     finally:
         if connection is not None:
             connection.close()
