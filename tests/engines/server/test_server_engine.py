@@ -1,5 +1,6 @@
 """Captures through servers: the routing of the model that they serve, whole, whatever happens to the server."""
 
+import asyncio
 import base64
 import time
 from collections import Counter
@@ -175,6 +176,36 @@ def test_replies_come_in_order_of_completion(engine_of: Callable[..., ServerEngi
                 others.set()
     assert places[-1] == 0
     assert sorted(places) == list(range(17))
+
+
+def test_a_notebook_whose_event_loop_runs_can_ask_servers(engine_of: Callable[..., ServerEngine]) -> None:
+    async def cell() -> int:
+        with FakeServer() as server, engine_of(server) as engine:
+            return len(found(engine, prompts_of_letters()[:3], Generation(2)))
+
+    assert asyncio.run(cell()) == 3
+
+
+def test_a_run_that_is_left_cancels_what_is_in_flight(engine_of: Callable[..., ServerEngine]) -> None:
+    """And the engine runs again, and closes at once."""
+    never = Event()
+
+    def hang(handler: Handler, reply: dict[str, Any]) -> dict[str, Any] | None:
+        if len(reply["choices"][0]["prompt_token_ids"]) == 33:
+            never.wait(5)
+            handler.close_connection = True
+            return None
+        return reply
+
+    with FakeServer(damage=hang) as server:
+        started = time.perf_counter()
+        with engine_of(server, concurrency=2) as engine:
+            running = engine.run(prompts_of_letters(), Generation(2))
+            next(running)
+            running.close()  # type: ignore[attr-defined]
+            assert len(found(engine, prompts_of_letters()[:1], Generation(2))) == 1
+        assert time.perf_counter() - started < 4
+        never.set()
 
 
 def test_every_setting_that_decides_tokens_is_sent(engine_of: Callable[..., ServerEngine]) -> None:
