@@ -321,9 +321,11 @@ def _padded(found: Sequence[Compared]) -> Iterator[Candidate]:
     cut = [run if one.recording.token_ids[0] == pad else 0 for one, run in zip(found, leading, strict=True)]
     if any(start >= len(one.recording) for start, one in zip(cut, found, strict=True)):
         return
-    trimmed = tuple(_without_first(one.recording, start) for one, start in zip(found, cut, strict=True))
+    trimmed = tuple(one.recording.between(start, len(one.recording)) for one, start in zip(found, cut, strict=True))
     # The first token of a prompt may be the one that pads.
-    one_less = tuple(_without_first(one.recording, max(0, start - 1)) for one, start in zip(found, cut, strict=True))
+    one_less = tuple(
+        one.recording.between(max(0, start - 1), len(one.recording)) for one, start in zip(found, cut, strict=True)
+    )
     text = (
         f"padding was counted: up to {max(cut):,} tokens of id {pad} stand before {sum(start > 0 for start in cut)} of "
         f"{len(cut)} prompts; without them, every row is true"
@@ -334,10 +336,6 @@ def _padded(found: Sequence[Compared]) -> Iterator[Candidate]:
 def _leading(token_ids: NDArray[np.int64]) -> int:
     others = np.flatnonzero(token_ids != token_ids[0])
     return int(others[0]) if len(others) else len(token_ids)
-
-
-def _without_first(one: Recording, start: int) -> Recording:
-    return Recording(one.name, one.token_ids[start:], one.phases[start:], one.experts[start:], one.known[start:])
 
 
 def _agreement(found: Sequence[Compared], moved: Sequence[Recording]) -> float:

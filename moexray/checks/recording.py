@@ -42,6 +42,11 @@ class Recording:
     def __len__(self) -> int:
         return len(self.token_ids)
 
+    def between(self, start: int, end: int) -> "Recording":
+        """Return the recording of the tokens from `start` to before `end`."""
+        some = slice(start, end)
+        return Recording(self.name, self.token_ids[some], self.phases[some], self.experts[some], self.known[some])
+
     @property
     def written(self) -> int:
         """How many tokens, at the end, were generated."""

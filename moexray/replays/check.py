@@ -161,7 +161,7 @@ def against(
     ]
 
     def recompare(some: Sequence[Any]) -> list[Compared]:
-        return compare_all(engine, some, limit=limit, kept=alignment.kept, announce=announce)
+        return compare_all(engine, some, limit=limit, kept=alignment.kept, notes=found_notes, announce=announce)
 
     compared = recompare(recordings)
     comparison = summarised(compared, own.layers, alignment.kept, limit=limit, text_of=engine.text_of)

@@ -9,6 +9,7 @@ from moexray.checks.alignment import Alignment, Layers
 from moexray.checks.comparing import Compared, TieChooser, compared
 from moexray.checks.recording import Recording, recording
 from moexray.engines.engine import Engine
+from moexray.errors import CaptureError
 
 Announce = Callable[[str], None]
 
@@ -57,13 +58,28 @@ def compare_all(
     *,
     limit: float | None,
     kept: Sequence[int],
+    notes: dict[str, str],
     announce: Announce,
 ) -> list[Compared]:
-    """Return each recording beside what the model selects, from one pass a prompt."""
-    layout, found = engine.layout, []
+    """Return each recording beside what the model selects, from one pass a prompt.
+
+    Where one pass would not route what was generated as it was written, the prompt's own tokens are compared alone, and
+    a note says so.
+    """
+    found = []
     for number, one in enumerate(recordings):
         announce(f"prompt {number + 1} of {len(recordings)}: {len(one):,} tokens")
-        chooser = TieChooser(one, layout.top_k, layout.experts, limit=limit, kept=kept)
-        ran = engine.route(one.token_ids, written=one.written, name=one.name, chooser=chooser)
-        found.append(compared(one, ran, chooser))
+        try:
+            found.append(_compared(engine, one, limit, kept))
+        except CaptureError as error:
+            if not 0 < one.written < len(one):
+                raise
+            found.append(_compared(engine, one.between(0, len(one) - one.written), limit, kept))
+            notes["comparison.prompts"] = f"tokens of prompt {one.name!r} that were generated are left out: {error}"
     return found
+
+
+def _compared(engine: Engine, one: Recording, limit: float | None, kept: Sequence[int]) -> Compared:
+    chooser = TieChooser(one, engine.layout.top_k, engine.layout.experts, limit=limit, kept=kept)
+    ran = engine.route(one.token_ids, written=one.written, name=one.name, chooser=chooser)
+    return compared(one, ran, chooser)

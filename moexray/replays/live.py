@@ -109,8 +109,9 @@ def _recorded(
         if experts.shape[1:] != width:
             inspector.refuse(f"prompt {prompts[place].id!r} has rows of shape {experts.shape[1:]}, not {width}")
             continue
-        phases = _phases(sequence)
-        inspector.add(rows_of_sequence(prompts[place].id, sequence.token_ids, phases, experts, layers.top_k))
+        phases, passes = _phases(sequence), max(engine.layout.passes)
+        if passes == 1:  # ids of two passes may be the same; an engine's own check looks at each
+            inspector.add(rows_of_sequence(prompts[place].id, sequence.token_ids, phases, experts, layers.top_k))
         found[place] = Kept(
             prompts[place].id,
             sequence.token_ids.astype(np.int64),

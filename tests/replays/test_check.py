@@ -246,3 +246,34 @@ def test_a_bfloat16_capture_is_checked_in_bfloat16(tmp_path: Path) -> None:
     assert found.verdict == "true"
     assert found.reference is not None
     assert found.reference["dtype"] == "bfloat16"
+
+
+def test_of_very_many_prompts_counts_are_compared_in_sum(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moexray.replays.recorded_file.MOST_IN_MEMORY", 0)
+    monkeypatch.setattr("moexray.trace.MOST_IN_MEMORY", 0)
+    assert check(copied, model="none").verdict == "whole"
+
+    def swap(rows: Rows) -> None:
+        held = rows["experts"][3]
+        rows["experts"][3] = [next(one for one in range(10) if one not in held), *held[1:]]
+
+    edit(copied, swap)
+    (fault,) = check(copied, model="none").integrity.faults
+    assert "times by the signatures" in fault.first
+
+
+def test_more_prompts_than_there_are_are_all_that_there_are(captured: Path) -> None:
+    found = check(captured, number=100)
+    assert found.comparison is not None
+    assert len(found.comparison.prompts) == 8
+    signatures = mx.Signatures.open(captured)
+    assert found.comparison.rows == found.integrity.rows == 2 * int(signatures.tokens.sum())
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("experts", None), ("phase", None), ("prompt", "another"), ("experts", [None] * 3)]
+)
+def test_empty_and_strange_cells_are_findings(copied: Path, column: str, value: Any) -> None:
+    edit(copied, lambda rows: rows[column].__setitem__(4, value))
+    found = check(copied, model="none")
+    assert [one.kind for one in found.integrity.faults] == ["refused"]

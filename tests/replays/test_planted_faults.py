@@ -1,6 +1,7 @@
 """A check finds every fault that is planted in a true recording, says which one it is, and passes what is true."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from moexray.checks.result import RoutingCheck
 from moexray.engines.transformers.engine import TransformersEngine
+from moexray.errors import CaptureError
 from moexray.model_fingerprint import KEY
 from moexray.replays.recorded_file import Kept
 
@@ -285,3 +287,23 @@ def test_exactly_the_rows_that_were_changed_are_found(olmoe: TransformersEngine)
         assert by_layer == {layer: sum(at == layer for _, at in wrong) for layer in by_layer}
 
     holds()
+
+
+def test_what_one_pass_does_not_route_as_it_was_written_is_left_out(
+    olmoe: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a longer text has other frequencies of its positions."""
+    true, route = recorded(olmoe), olmoe.route
+
+    def refusing(token_ids: np.ndarray, *, written: int = 0, **options: Any) -> np.ndarray:
+        if written:
+            message = "this model would route them otherwise than as it wrote them"
+            raise CaptureError(message)
+        return route(token_ids, written=written, **options)
+
+    monkeypatch.setattr(olmoe, "route", refusing)
+    found = checked(olmoe, true)
+    assert found.verdict == "true"
+    assert found.comparison is not None
+    assert {one.phase for one in found.comparison.layers} == {"prompt"}
+    assert "are left out: this model would route" in found.notes["comparison.prompts"]
