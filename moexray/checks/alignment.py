@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moexray.checks.diagnosing import Diagnosis
+from moexray.checks.diagnosis import Diagnosis
 from moexray.formats import count, runs
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from moexray.checks.diagnosing import Diagnosis
+from moexray.checks.diagnosis import Diagnosis
 from moexray.checks.integrity import Integrity
 from moexray.formats import count, percent
 from moexray.studies.codec import optional

@@ -8,7 +8,8 @@ import numpy as np
 
 from moexray.checks.alignment import Layers, align
 from moexray.checks.comparing import Compared
-from moexray.checks.diagnosing import Diagnosis, diagnose
+from moexray.checks.diagnosing import diagnose
+from moexray.checks.diagnosis import Diagnosis
 from moexray.checks.integrity import Integrity
 from moexray.checks.result import RoutingCheck, Verdict
 from moexray.checks.summary import summarised

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from moexray.checks.alignment import Layers
-from moexray.checks.integrity import Inspector, rows_of_sequence
+from moexray.checks.integrity import Inspector
 from moexray.checks.recording import PHASES
 from moexray.checks.result import RoutingCheck
+from moexray.checks.rows import rows_of_sequence
 from moexray.checks.ties import limit_of
 from moexray.engines.engine import Engine, open_engine, takes
 from moexray.errors import AnalysisError, CaptureError, ModelError

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.checks.alignment import Layers
-from moexray.checks.integrity import ABSENT, Inspector, Integrity, Rows
+from moexray.checks.integrity import Inspector, Integrity
 from moexray.checks.recording import PHASES
+from moexray.checks.rows import ABSENT, Rows
 from moexray.errors import AnalysisError, MoexrayError, SignaturesError, TraceError
 from moexray.files import find_companion
 from moexray.replays.trace_rows import tokens_by_phase, trace_rows

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.checks.integrity import ABSENT, Rows
 from moexray.checks.recording import PHASES
+from moexray.checks.rows import ABSENT, Rows
 from moexray.errors import TraceError
 from moexray.parquet_file import reading_parquet
 from moexray.signatures import Signatures

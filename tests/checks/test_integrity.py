@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from moexray.checks.integrity import ABSENT, KINDS, Fault, Inspector, kinds_of_rows, rows_of_sequence
+from moexray.checks.integrity import Fault, Inspector
+from moexray.checks.rows import ABSENT, KINDS, kinds_of_rows, rows_of_sequence
 
 EXPERTS, K = 6, 2
 

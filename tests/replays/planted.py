@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import Qwen2MoeConfig
 
-from moexray.checks.integrity import Inspector, rows_of_sequence
+from moexray.checks.integrity import Inspector
 from moexray.checks.result import RoutingCheck
+from moexray.checks.rows import rows_of_sequence
 from moexray.engines.engine import Engine
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel

@@ -2,8 +2,9 @@
 
 from itertools import groupby
 
-from moexray.checks.integrity import KINDS, Integrity
+from moexray.checks.integrity import Integrity
 from moexray.checks.result import Comparison, CountedLayer, LayerRows, RoutingCheck
+from moexray.checks.rows import KINDS
 from moexray.formats import count, number, percent, runs
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines
