@@ -1,6 +1,7 @@
 """Several files of signatures as one that is not written: they are read, some prompts at a time, when asked for."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import SignaturesError
 from moexray.files import whole_file
+from moexray.merging.open_files import files_of_shards
 from moexray.merging.order import Order
 from moexray.merging.signatures import Plan, columns_of_plan, fill_merged, members_of, plan_of
 from moexray.prompt_table import PromptTable, Strings, rows_of
@@ -46,6 +48,19 @@ def view_of(parts: Sequence[Signatures], names: Sequence[str] | None = None) -> 
     plan = plan_of(parts, called)
     _check_ids(plan)
     return SignaturesView(plan)
+
+
+def files_open_for(signatures: Signatures) -> AbstractContextManager[None]:
+    """Let this process open as many files at once as reading these signatures needs, where they are a view of shards.
+
+    Raises
+    ------
+    SignaturesError
+        If the system does not allow so many.
+    """
+    if isinstance(signatures, SignaturesView) and signatures.plan.order.is_interleaved:
+        return files_of_shards(len(signatures.plan.parts))
+    return nullcontext()
 
 
 class SignaturesView(Signatures):

@@ -23,9 +23,10 @@ from moexray.merging import merge_files
 from moexray.prompts import Prompt
 from moexray.recording.batches import now
 from moexray.recording.capture import DEFAULT_MODEL, capture
-from moexray.recording.job import Job, output_files
+from moexray.recording.job import Job, output_files, with_trace
 from moexray.recording.journal import Journal, journal_of, journal_path
 from moexray.recording.progress import OnProgress, Progress
+from moexray.recording.recorders import RECORDERS
 from moexray.recording.shard_runner import Finished, ShardRunner
 from moexray.recording.workers import Cluster, workers_of
 from moexray.shards import Part, Shard, part_of
@@ -140,6 +141,7 @@ class _Ledger:
             if number < 1:
                 message = f"`shards` is {number}: a capture has at least 1 shard"
                 raise CaptureError(message)
+            self._check_new(number)
             self.journal.begin({"asked": asked, "shards": number, "created": now(), "finished": {}}, [])
         else:
             number = self.journal.fact("shards")
@@ -154,6 +156,16 @@ class _Ledger:
                 raise CaptureError(message)
         self.number, self.moment = number, self.journal.fact("created")
         return number
+
+    def _check_new(self, number: int) -> None:
+        """Refuse to replace shards that something else captured; they would be deleted in the end."""
+        for index in range(number):
+            file = Shard(index, number).file(self.out)
+            if file.exists():
+                message = (
+                    f"{file} is there, of another capture: merge or delete it, or give other `shards`"
+                )
+                raise CaptureError(message)
 
     def files(self, index: int) -> dict[str, Path]:
         """Return the files of a shard, by the name of what they hold."""
@@ -253,6 +265,10 @@ def _job(prompts: Sequence[Prompt], out: Path, options: Mapping[str, Any]) -> Jo
     record = options.get("record", ())
     record = record.split(",") if isinstance(record, str) else list(record)
     check_writable(out)
+    for file in (companion(out, one.suffix) for name, one in RECORDERS.items() if name not in with_trace(record)):
+        if file.exists():
+            message = f"{file} stands there and would not be of this capture: delete it, or name another `out`"
+            raise CaptureError(message)
     return Job(prompts, generation, out, record, options.get("batch_tokens"), options.get("reproducible", False))
 
 

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 from moexray.formats import categories_text, count, estimate, number, p_text, percent, tokens_text
-from moexray.merging import trace_of, view_of
+from moexray.merging import files_open_for, trace_of, view_of
 from moexray.signatures import Signatures, Weighting
 from moexray.stats.categories.alternatives import Specification
 from moexray.stats.categories.dispersion import DispersionTest
@@ -185,25 +185,26 @@ def analyze(
     """
     whole = signatures if isinstance(signatures, Signatures) else view_of(signatures)
     traced = trace if trace is None or isinstance(trace, Trace) else trace_of(trace, whole)
-    cohort = Cohort.of(
-        whole,
-        tokens=tokens,
-        weighting=weighting,
-        permutations=permutations,
-        seed=seed,
-        folds=folds,
-        trace=traced,
-        test=test,
-        limits=limits,
-    )
-    if test is not None:
-        held_out(whole, test)
-    notes = Notes({**about_prompts(cohort)})
-    asked = [
-        *(("specifications", "specifications_p") if specifications else ()),
-        *(("test",) if test is not None else ()),
-    ]
-    if not specifications:
-        notes.add("specifications_p", NOT_ASKED)
-    found = compute_sections(Analysis, cohort, notes, asked=asked, announce=on_step)
-    return Analysis(signatures=header_of(cohort), settings=settings_of(cohort), **found, notes=notes.sorted())
+    with files_open_for(whole):
+        cohort = Cohort.of(
+            whole,
+            tokens=tokens,
+            weighting=weighting,
+            permutations=permutations,
+            seed=seed,
+            folds=folds,
+            trace=traced,
+            test=test,
+            limits=limits,
+        )
+        if test is not None:
+            held_out(whole, test)
+        notes = Notes({**about_prompts(cohort)})
+        asked = [
+            *(("specifications", "specifications_p") if specifications else ()),
+            *(("test",) if test is not None else ()),
+        ]
+        if not specifications:
+            notes.add("specifications_p", NOT_ASKED)
+        found = compute_sections(Analysis, cohort, notes, asked=asked, announce=on_step)
+        return Analysis(signatures=header_of(cohort), settings=settings_of(cohort), **found, notes=notes.sorted())

@@ -214,6 +214,31 @@ def test_what_cannot_be_run_is_refused_before_a_worker_starts(model: Path) -> No
     assert not list((model.parent / "out").iterdir())
 
 
+def test_what_another_capture_wrote_is_neither_replaced_nor_left_beside_this_one(model: Path) -> None:
+    out = model.parent / "out"
+    (out / "all.shard-3-of-5.npz").touch()
+    with pytest.raises(CaptureError, match=r"all\.shard-3-of-5\.npz is there, of another capture: merge or delete it"):
+        run(model)
+    (out / "all.shard-3-of-5.npz").unlink()
+    (out / "all.trace.parquet").touch()
+    with pytest.raises(CaptureError, match=r"all\.trace\.parquet stands there and would not be of this capture"):
+        run(model, record=("weights",))
+
+
+@pytest.mark.nightly
+def test_two_workers_of_one_thread_capture_the_embedded_model_as_one_process_does(tmp_path: Path) -> None:
+    from moexray.prompts import bundled_prompts
+    from moexray.recording.capture import capture
+
+    prompts = bundled_prompts()[::4]
+    options: dict[str, Any] = {"model": "scale", "max_new_tokens": 3, "reproducible": True, "record": RECORD}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    capture(prompts, out=tmp_path / "one" / "all.npz", moment=MOMENT, **options)
+    capture_on_cluster(prompts, cluster=TWO, out=tmp_path / "two" / "all.npz", shards=4, **options)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
 def test_an_engine_that_there_is_not_is_refused_by_name(model: Path) -> None:
     with pytest.raises(CaptureError, match="no engine 'none': there are"):
         run(model, engine="none")
