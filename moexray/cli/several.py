@@ -8,6 +8,7 @@ import typer
 
 from moexray.cli.options import INPUT
 from moexray.errors import TraceError
+from moexray.formats import count
 from moexray.merging import trace_of, view_of
 from moexray.signatures import Signatures
 from moexray.trace import Trace
@@ -43,8 +44,8 @@ def open_several(files: Sequence[Path], traces: Sequence[Path]) -> tuple[Signatu
     parts = [Signatures.open(file) for file in files]
     if traces and len(traces) != len(files):
         message = (
-            f"there are {len(traces)} traces and {len(files)} files of signatures: give `trace` once for each file, in "
-            "the same order"
+            f"{count(len(traces), 'trace')} and {count(len(files), 'file')} of signatures: give `trace` once for each "
+            "file, in the same order"
         )
         raise TraceError(message)
     opened = [Trace.open(trace, part) for trace, part in zip(traces, parts, strict=False)]

@@ -28,16 +28,17 @@ def trace_of(traces: Sequence[Trace], signatures: Signatures) -> Trace:
     TraceError
         If `signatures` are not a view, or there is not one trace for each of its parts.
     """
-    if len(traces) == 1 and traces[0].signatures is signatures:
-        return traces[0]
     if not isinstance(signatures, SignaturesView):
+        if len(traces) == 1:
+            return traces[0]
         message = f"{len(traces)} traces go with as many files of signatures, not with one: name a trace for each"
         raise TraceError(message)
     parts = signatures.plan.parts
     ordered = [next((trace for trace in traces if trace.signatures is part), None) for part in parts]
     held = [trace for trace in ordered if trace is not None]
     if len(held) < len(parts) or len(traces) > len(parts):
-        message = f"there are {len(traces)} traces of {len(parts)} files of signatures: name one trace for each file"
+        number = f"there are {len(traces)} traces" if len(traces) != 1 else "there is 1 trace"
+        message = f"{number} of {len(parts)} files of signatures: name one trace for each file"
         raise TraceError(message)
     return TraceView(held[0].path, signatures, tuple(held), signatures.plan.order)
 

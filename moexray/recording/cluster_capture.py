@@ -162,9 +162,7 @@ class _Ledger:
         for index in range(number):
             file = Shard(index, number).file(self.out)
             if file.exists():
-                message = (
-                    f"{file} is there, of another capture: merge or delete it, or give other `shards`"
-                )
+                message = f"{file} is there, of another capture: merge or delete it, or give other `shards`"
                 raise CaptureError(message)
 
     def files(self, index: int) -> dict[str, Path]:

@@ -184,7 +184,8 @@ def analyze(
         If a trace is not that of its signatures, or there is not one for each of several captures.
     """
     whole = signatures if isinstance(signatures, Signatures) else view_of(signatures)
-    traced = trace if trace is None or isinstance(trace, Trace) else trace_of(trace, whole)
+    traces = [trace] if isinstance(trace, Trace) and whole is not signatures else trace
+    traced = traces if traces is None or isinstance(traces, Trace) else trace_of(traces, whole)
     with files_open_for(whole):
         cohort = Cohort.of(
             whole,

@@ -170,7 +170,7 @@ def test_several_files_are_analyzed_as_the_merged_one(
     assert one.stdout == other.stdout
     finished = run("analyze", *several[:4])
     assert finished.stderr == (
-        "error: there are 1 traces and 2 files of signatures: give --trace once for each file, in the same order\n"
+        "error: 1 trace and 2 files of signatures: give --trace once for each file, in the same order\n"
     )
     finished = run("analyze", "a.npz", "a.npz")
     assert (finished.returncode, finished.stderr) == (

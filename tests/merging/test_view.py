@@ -190,6 +190,8 @@ def test_traces_must_be_one_for_each_file(tmp_path: Path) -> None:
     parts, traces = opened(files)
     with pytest.raises(TraceError, match="there are 2 traces of 3 files of signatures: name one trace for each file"):
         analyze(parts, trace=traces[:2])
+    with pytest.raises(TraceError, match="there is 1 trace of 3 files of signatures: name one trace for each file"):
+        analyze(parts, trace=traces[0])
     with pytest.raises(TraceError, match="2 traces go with as many files of signatures, not with one"):
         analyze(parts[0], trace=traces[:2])
 
