@@ -9,19 +9,21 @@ from moexray.routing import RoutedSequence
 
 # Texts that differ in fewer tokens may be routed alike: other words of one kind, at the end of one prompt.
 _FEWEST_DIFFERENT = 4
+# Tokens of the texts that are remembered, 16 MB.
+_MOST_TOKENS = 2**22
 
 
 class Seen:
-    """The routing of texts that were recorded, each as a short digest of its rows and a digest of every token.
+    """The texts that were recorded last, by a digest of their routing.
 
     Parameters
     ----------
-    most
-        How many texts are remembered.
+    most_tokens
+        How many tokens they may have together.
     """
 
-    def __init__(self, most: int = 2**16) -> None:
-        self._most = most
+    def __init__(self, most_tokens: int = _MOST_TOKENS) -> None:
+        self._left = most_tokens
         self._texts: dict[bytes, tuple[str, NDArray[np.int32]]] = {}
 
     def same_as(self, prompt: str, sequence: RoutedSequence) -> str | None:
@@ -37,10 +39,14 @@ class Seen:
         digest = blake2b(sequence.experts.tobytes(), digest_size=16).digest()
         before = self._texts.get(digest)
         if before is None:
-            if len(self._texts) < self._most:
-                self._texts[digest] = prompt, sequence.token_ids
+            self._remember(digest, prompt, sequence.token_ids)
             return None
-        other, token_ids = before
-        is_longer = len(token_ids) != len(sequence.token_ids)
-        differ = is_longer or int((token_ids != sequence.token_ids).sum()) >= _FEWEST_DIFFERENT
-        return other if differ else None
+        other, token_ids = before  # as many: their rows are the same
+        return other if int((token_ids != sequence.token_ids).sum()) >= _FEWEST_DIFFERENT else None
+
+    def _remember(self, digest: bytes, prompt: str, token_ids: NDArray[np.int32]) -> None:
+        self._texts[digest] = prompt, token_ids
+        self._left -= len(token_ids)
+        while self._left < 0:
+            oldest = next(iter(self._texts))
+            self._left += len(self._texts.pop(oldest)[1])
