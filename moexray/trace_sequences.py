@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import TraceError
+from moexray.routed_tokens import RoutedTokens
 from moexray.routing import RoutedSequence
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 from moexray.trace_file import SCORES, WEIGHTS, open_trace_file
 
 _CURE = "`moexray capture --record trace` writes both"

@@ -14,12 +14,13 @@ PACKAGE = Path(moexray.__file__).parent
 ORDER = (
     *("__main__", "cli", "views", "claims", "interventions", "callbacks", "replays", "checks", "studies", "stats"),
     *("importing", "recording", "engines"),
-    *("examples", "merging", "trace_sequences", "trace", "signatures"),
+    *("examples", "merging", "trace_sequences", "trace", "trace_rows", "signatures"),
     *("frames", "conservation", "trace_weights", "trace_file", "coselection_file", "signatures_file"),
     *("counts", "stored_members"),
     *("corpus_counts", "counts_rows", "prompt_table"),
     *(
         "prompts",
+        "routed_tokens",
         "routing",
         "router_scores",
         "generation",
@@ -46,7 +47,7 @@ APART = {
     "importing": {"interventions", "callbacks", "studies", "stats", "engines"},
     "recording": {"studies", "stats", "importing"},
     "stats": set(ORDER) - {"stats", "errors"},
-    "engines": {"merging", "trace", "signatures", "corpus_counts"},
+    "engines": {"merging", "trace", "trace_rows", "routed_tokens", "trace_rows", "signatures", "corpus_counts"},
 }
 MODULES = {
     ".".join(("moexray", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path

@@ -12,8 +12,9 @@ from pyarrow import parquet
 
 from moexray import trace_file
 from moexray.errors import TraceError
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 Write = Callable[..., Signatures]
 

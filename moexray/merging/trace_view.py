@@ -11,8 +11,9 @@ from moexray.errors import TraceError
 from moexray.merging.order import Order
 from moexray.merging.traces import texts_of
 from moexray.merging.view import SignaturesView
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 from moexray.trace_file import SCORES, WEIGHTS, rows_together
 from moexray.trace_sequences import columns_of
 

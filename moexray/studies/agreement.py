@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
 from moexray.stats.experts.saturation import Saturation, router_saturation
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 
 def router_agreement(traces: tuple[Trace, Trace], prompts: Signatures, tokens: str = "all") -> tuple[Saturation, int]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
 from moexray.stats.workloads.chunks import window_sums
 from moexray.studies.unit_blocks import MOST_BLOCKS, UnitBlocks, unit_blocks
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 OnBlock = Callable[[RoutedTokens, NDArray[np.int64]], None]
 # Numbers of the largest array. With more, fewer steps are counted, then fewer blocks are left out.

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.formats import count
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
 from moexray.studies.cohort import stream
-from moexray.trace import RoutedTokens
 
 # Prompts that are grouped, steps that are looked at, and 64-bit words of experts; with wide models there are at least
 # so many prompts before there are more than eight steps.

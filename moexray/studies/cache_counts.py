@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.routed_tokens import RoutedTokens
 from moexray.stats.workloads.consistency import window_counts
 from moexray.stats.workloads.lanes import lanes_by_layer, like_lengths, uses_of
 from moexray.stats.workloads.lookahead import lookahead_depth_counts
@@ -14,7 +15,7 @@ from moexray.stats.workloads.stacks import belady_priorities, depth_counts, fixe
 from moexray.studies.cache_learning import PREDICTORS, Learnt, learnt_from, predictions
 from moexray.studies.cache_shared import SharedCounts, empty_shared
 from moexray.studies.halves import Halves
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 LOOKAHEAD = 16
 WINDOWS = (4, 16, 64, 256)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
 from moexray.stats.workloads.prediction import (
     Library,
@@ -16,7 +17,6 @@ from moexray.stats.workloads.prediction import (
     transitions,
 )
 from moexray.studies.halves import Halves
-from moexray.trace import RoutedTokens
 
 # Whole requests that MoE-Infinity's predictor compares with, and numbers in the table of token ids.
 _LIBRARY, _TABLE = 256, 2**25

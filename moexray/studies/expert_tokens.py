@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.routed_tokens import RoutedTokens
 from moexray.stats.tokens.sums import sum_at
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 # A token id that occurs less often says nothing of an expert.
 LEAST_OCCURRENCES = 5

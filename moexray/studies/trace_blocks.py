@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 # Selections of a trace that is held in memory.
 MOST_HELD = 2**24

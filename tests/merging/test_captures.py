@@ -12,8 +12,9 @@ from moexray.generation import Generation
 from moexray.merging import merge, merge_files
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture_with
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 from moexray.trace_file import write_trace
 from moexray.trace_sequences import columns_of, sequences_of
 

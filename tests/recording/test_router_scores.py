@@ -17,9 +17,10 @@ from moexray.merging import merge
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture_with
 from moexray.recording.counting import signatures_in_blocks, totals_of
+from moexray.routed_tokens import RoutedTokens
 from moexray.routing import RoutedSequence, RouterLayout, plain_segments
 from moexray.signatures import Signatures
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 from moexray.trace_file import write_trace
 
 from .killing import run

@@ -11,11 +11,12 @@ from pyarrow import parquet
 
 from moexray import example
 from moexray.errors import AnalysisError
+from moexray.routed_tokens import RoutedTokens
 from moexray.signatures import Signatures
 from moexray.studies import batch_counts
 from moexray.studies.batch_report import Batching
 from moexray.studies.batching import study_batches
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 from .. import made
 

@@ -8,6 +8,7 @@ import pytest
 
 import moexray as mx
 from moexray.errors import AnalysisError, MoexrayError, NotComputable
+from moexray.routed_tokens import RoutedTokens
 from moexray.stats.workloads.consistency import consistency, independent_counts, window_counts
 from moexray.stats.workloads.lanes import lanes_by_layer, uses_of
 from moexray.stats.workloads.recency import recency_of
@@ -16,7 +17,7 @@ from moexray.studies import cache_counts as counting
 from moexray.studies.cache_report import CacheReport
 from moexray.studies.caching import study_caches
 from moexray.studies.halves import halves_of
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 from ..made import signatures
 from ..made import trace as write_trace

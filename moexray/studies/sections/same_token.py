@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
+from moexray.routed_tokens import RoutedTokens
 from moexray.stats.inference.units import Units, units_of
 from moexray.stats.pairs.summaries import Interval
 from moexray.stats.tokens.pairs import CategorySums, IdPairs
@@ -17,7 +18,7 @@ from moexray.studies.codec import optional
 from moexray.studies.cohort import Cohort
 from moexray.studies.limits import LIMITS
 from moexray.studies.sections.tokens import Tokens
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 
 @dataclass(frozen=True)

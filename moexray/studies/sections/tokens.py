@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.routed_tokens import RoutedTokens
 from moexray.segments import places
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
 from moexray.studies.cohort import Cohort
-from moexray.trace import RoutedTokens, Trace
+from moexray.trace import Trace
 
 
 @dataclass(frozen=True)
