@@ -47,7 +47,7 @@ APART = {
     "importing": {"interventions", "callbacks", "studies", "stats", "engines"},
     "recording": {"studies", "stats", "importing"},
     "stats": set(ORDER) - {"stats", "errors"},
-    "engines": {"merging", "trace", "trace_rows", "routed_tokens", "trace_rows", "signatures", "corpus_counts"},
+    "engines": {"merging", "trace", "trace_rows", "routed_tokens", "signatures", "corpus_counts"},
 }
 MODULES = {
     ".".join(("moexray", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
