@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 from moexray.engines.engine import require
@@ -11,6 +9,7 @@ from moexray.engines.server.address import Address, address_of
 from moexray.engines.server.background import Background
 from moexray.engines.server.exchange import Exchange, UnansweredError
 from moexray.engines.server.features import NAMES, Served, find_server
+from moexray.engines.server.limits import Limits
 from moexray.engines.server.replies import ended, read_answer
 from moexray.engines.server.requests import most_bytes, request_body
 from moexray.engines.server.retrying import asked_until_answered
@@ -20,16 +19,11 @@ from moexray.engines.serving.engine import Request, ServingEngine
 from moexray.engines.serving.model import ServedModel, read_served_model
 from moexray.engines.transformers.end_tokens import embeddings_of
 from moexray.errors import CaptureError, ModelError
-from moexray.generation import Generation, number
+from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
 
 _ROUTE = "/v1/completions"
-_CONCURRENCY = 16
-_MOST_CONCURRENT = 1024
-# What a large model needs to start again, and what a long text takes behind others.
-_RETRY_SECONDS = 600.0
-_REQUEST_SECONDS = 600.0
 _MOST_TOKEN = 2**31
 
 
@@ -38,9 +32,9 @@ def open_engine(
     *,
     url: str | None = None,
     served_model: str | None = None,
-    concurrency: int = _CONCURRENCY,
-    retry_seconds: float = _RETRY_SECONDS,
-    request_seconds: float = _REQUEST_SECONDS,
+    concurrency: int = Limits.concurrency,
+    retry_seconds: float = Limits.retry_seconds,
+    request_seconds: float = Limits.request_seconds,
     revision: str | None = None,
     trust_remote_code: bool = False,
     raw: bool = False,
@@ -81,11 +75,7 @@ def open_engine(
         If a package that asks servers is not installed.
     """
     address = address_of(url)
-    limits = Limits(
-        number("concurrency", concurrency, index),
-        number("retry_seconds", retry_seconds, float),
-        number("request_seconds", request_seconds, float),
-    )
+    limits = Limits(concurrency, retry_seconds, request_seconds)
     read = read_served_model(
         model,
         revision=revision,
@@ -96,24 +86,6 @@ def open_engine(
         system=system,
     )
     return ServerEngine(read, address, limits, served_model=served_model)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a capture may take of a server, and of our patience; see `open_engine`."""
-
-    concurrency: int = _CONCURRENCY
-    retry_seconds: float = _RETRY_SECONDS
-    request_seconds: float = _REQUEST_SECONDS
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.concurrency <= _MOST_CONCURRENT:
-            message = f"`concurrency` is {self.concurrency}: it must be at least 1 and at most {_MOST_CONCURRENT}"
-            raise CaptureError(message)
-        for name in ("retry_seconds", "request_seconds"):
-            if not 0 < getattr(self, name) < float("inf"):
-                message = f"`{name}` is {getattr(self, name)}: it must be a number above 0"
-                raise CaptureError(message)
 
 
 class ServerEngine(ServingEngine):
@@ -164,6 +136,7 @@ class ServerEngine(ServingEngine):
             fingerprint=model.fingerprint(weights=False),  # those that the server runs cannot be seen from here
         )
         self._seen = Seen()
+        self._weights: str | None = None
         self._vocabulary = embeddings_of(model.skeleton) or _MOST_TOKEN
 
     def run(
@@ -277,6 +250,13 @@ class ServerEngine(ServingEngine):
             tokens = ended(answer.new_ids, request.new_tokens, self._ends(generation))
             if tokens is None and runs_on:
                 message = f"it ended the text after {len(answer.new_ids)} tokens, at none that ends one"
+                raise ReplyError(message)
+            self._weights = self._weights or answer.weights
+            if answer.weights != self._weights:
+                message = (
+                    f"its weights are now of version {answer.weights} and were of {self._weights}: record while nobody "
+                    "changes them"
+                )
                 raise ReplyError(message)
         except ReplyError as problem:
             message = (

@@ -33,10 +33,13 @@ class Answer:
         All tokens that it generated, an end token included.
     rows
         Expert ids ``(tokens that passed the routers, layers, k)``.
+    weights
+        The version of the weights, which SGLang names and training may change; None from others.
     """
 
     new_ids: list[int]
     rows: NDArray[np.integer]
+    weights: str | None = None
 
 
 def read_answer(body: bytes, kind: Kind, *, token_ids: Sequence[int], vocabulary: int, layers: int, k: int) -> Answer:
@@ -72,7 +75,10 @@ def read_answer(body: bytes, kind: Kind, *, token_ids: Sequence[int], vocabulary
         raise ReplyError(_MISSING[kind])
     rows = len(token_ids) + len(new_ids) - 1  # the last token passes no router
     if kind == "sglang":
-        return Answer(new_ids, from_bare(field, rows=rows, layers=layers, k=k))
+        metadata = found.get("metadata")
+        weights = metadata.get("weight_version") if isinstance(metadata, dict) else None
+        named = None if weights is None else str(weights)
+        return Answer(new_ids, from_bare(field, rows=rows, layers=layers, k=k), named)
     array = from_npy(field)
     if array.shape[0] != rows:
         message = f"its routed experts are of {array.shape[0]} tokens, and {rows} passed the routers"

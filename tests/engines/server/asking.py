@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from moexray.engines.server.address import address_of
-from moexray.engines.server.engine import Limits, ServerEngine
+from moexray.engines.server.engine import ServerEngine
+from moexray.engines.server.limits import Limits
 from moexray.engines.serving.model import read_served_model
 from moexray.errors import MoexrayError
 from moexray.generation import Generation

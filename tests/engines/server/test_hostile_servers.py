@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 from moexray.engines.server.address import address_of
-from moexray.engines.server.engine import Limits, ServerEngine
+from moexray.engines.server.engine import ServerEngine
+from moexray.engines.server.limits import Limits
 from moexray.engines.serving.model import ServedModel
 from moexray.errors import ModelError, MoexrayError
 from moexray.generation import Generation

@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from moexray.engines.engine import require
 from moexray.engines.server.address import address_of
-from moexray.engines.server.engine import Limits, ServerEngine
+from moexray.engines.server.engine import ServerEngine
+from moexray.engines.server.limits import Limits
 from moexray.engines.server.requests import seed_of
 from moexray.engines.serving.model import ServedModel
 from moexray.engines.transformers.loading import read_model
@@ -176,6 +177,18 @@ def test_replies_come_in_order_of_completion(engine_of: Callable[..., ServerEngi
                 others.set()
     assert places[-1] == 0
     assert sorted(places) == list(range(17))
+
+
+def test_weights_that_change_in_a_capture_are_refused(engine_of: Callable[..., ServerEngine]) -> None:
+    """SGLang names their version in each reply: training may load others while the server runs."""
+    versions = ["1", "1", "2"]
+
+    def trained(_handler: Handler, reply: dict[str, Any]) -> dict[str, Any]:
+        return {**reply, "metadata": {"weight_version": versions.pop(0)}}
+
+    refused = pytest.raises(ModelError, match="its weights are now of version 2 and were of 1")
+    with FakeServer("sglang", damage=trained) as server, engine_of(server, concurrency=1) as engine, refused:
+        list(engine.run(prompts_of_letters(), Generation(2)))
 
 
 def test_a_notebook_whose_event_loop_runs_can_ask_servers(engine_of: Callable[..., ServerEngine]) -> None:
