@@ -146,6 +146,7 @@ def test_a_test_that_cannot_be_one_is_refused(
     assert said in finished.stderr
 
 
+@pytest.mark.slow
 def test_several_files_are_analyzed_as_the_merged_one(
     run: Run, write_trace: Callable[..., Signatures], tmp_path: Path
 ) -> None:
