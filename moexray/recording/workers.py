@@ -168,7 +168,7 @@ class Workers:
             if self._failed_starts == TRIES:
                 message = f"{TRIES} workers in a row ended before they were ready, the last one: {lost}"
                 raise CaptureError(message) from lost
-            self.on_event(f"a worker ended before it was ready ({lost}): another is started")
+            self.on_event(f"a worker ended before it was ready, and another is started: {lost}")
             return
         if version != __version__:
             message = f"a worker has moexray {version}, and this is {__version__}: install the same on all machines"
@@ -196,7 +196,7 @@ class Workers:
                     "same command goes on"
                 )
                 raise CaptureError(message) from lost
-            self.on_event(f"a worker ended in {name(work.task)} ({lost}): it runs again")
+            self.on_event(f"a worker ended in {name(work.task)}, which runs again: {lost}")
             return work
         self._idle.append(actor)
         return None
@@ -315,4 +315,5 @@ def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    return lines[-1 if "creation task" in lines[0] else 0]  # what a package that is missing there raises stands last
+    # What a package that is missing there raises stands last.
+    return lines[-1 if "creation task" in lines[0] else 0].removesuffix(".")

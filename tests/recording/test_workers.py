@@ -127,7 +127,7 @@ def test_an_engine_that_dies_takes_its_worker_down_and_a_task_is_given_up_in_the
     told: list[str] = []
     with pytest.raises(CaptureError, match=rf"task 0 ended {TRIES} workers, .*: RuntimeError: engine is dead"):
         run_broken(partial(Broken, RuntimeError("engine is dead")), told)
-    assert told == ["a worker ended in task 0 (RuntimeError: engine is dead): it runs again"] * (TRIES - 1)
+    assert told == ["a worker ended in task 0, which runs again: RuntimeError: engine is dead"] * (TRIES - 1)
 
 
 @pytest.mark.nightly
