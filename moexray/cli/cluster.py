@@ -62,8 +62,8 @@ def capture_with_options(
         refuse_idle("needs --ray", **needs)
         return library.capture
     refuse_idle("is for captures without --ray, which cuts the prompts into shards by itself", shard=shard)
+    from moexray.recording.cluster import Cluster
     from moexray.recording.cluster_capture import capture_on_cluster
-    from moexray.recording.workers import Cluster
 
     needs = {"cpus": worker_cpus, "gpus": worker_gpus}
     cluster = Cluster(ray, workers, **{name: value for name, value in needs.items() if value is not None})

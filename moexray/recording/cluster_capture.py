@@ -23,12 +23,13 @@ from moexray.merging import merge_files
 from moexray.prompts import Prompt
 from moexray.recording.batches import now
 from moexray.recording.capture import DEFAULT_MODEL, capture
+from moexray.recording.cluster import Cluster
 from moexray.recording.job import Job, output_files, with_trace
 from moexray.recording.journal import Journal, journal_of, journal_path
 from moexray.recording.progress import OnProgress, Progress
 from moexray.recording.recorders import RECORDERS
 from moexray.recording.shard_runner import Finished, ShardRunner
-from moexray.recording.workers import Cluster, workers_of
+from moexray.recording.workers import workers_of
 from moexray.shards import Part, Shard, part_of
 from moexray.signatures import Signatures
 from moexray.version import __version__

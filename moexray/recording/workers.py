@@ -4,65 +4,23 @@ These are plain Ray actors. `ray.data` would add tasks of its own that wait for 
 end, and a dependence on pandas and pyarrow; what is mapped here are some dozens of shards, not rows.
 """
 
-import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
 from moexray.errors import CaptureError, MoexrayError
 from moexray.extras import import_extra
+from moexray.recording.cluster import Cluster, first_line, join, room_for
 from moexray.version import __version__
 
 # How often a task may end its worker before it is given up.
 TRIES = 5
-LOCAL = "local"
 # Seconds after which the driver looks whether anything has happened, and says once that it waits.
 _LOOK, _PATIENCE = 1.0, 30.0
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where workers run, and what each takes.
-
-    Attributes
-    ----------
-    address
-        Address of a Ray cluster, ``auto`` for the one of this machine, or ``local`` to start one that ends with the
-        program.
-    workers
-        How many there are at most; None for one on each machine.
-    cpus, gpus
-        What the cluster keeps for each worker; fractions let several share one.
-
-    Raises
-    ------
-    CaptureError
-        If there cannot be such workers.
-    """
-
-    address: str
-    workers: int | None = None
-    cpus: float = 1.0
-    gpus: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.address.strip():
-            message = "`ray` is empty: name the address of a Ray cluster, or local"
-            raise CaptureError(message)
-        if self.workers is not None and self.workers < 1:
-            message = f"`workers` is {self.workers}: there must be at least 1"
-            raise CaptureError(message)
-        for name, value in (("worker_cpus", self.cpus), ("worker_gpus", self.gpus)):
-            if not 0 <= value < float("inf"):
-                message = f"`{name}` is {value}: it must be zero or more"
-                raise CaptureError(message)
-        if self.gpus > 1 and self.gpus != int(self.gpus):
-            message = f"`worker_gpus` is {self.gpus}: above 1 it must be a whole number"
-            raise CaptureError(message)
 
 
 @dataclass
@@ -208,10 +166,10 @@ class Workers:
         except errors.RayTaskError as error:
             if isinstance(error.cause, MoexrayError):
                 raise error.cause from None
-            reason = f"{type(error.cause).__name__}: {_first_line(error.cause)}"
+            reason = f"{type(error.cause).__name__}: {first_line(error.cause)}"
             raise _LostError(reason) from error
         except errors.RayError as error:
-            raise _LostError(_first_line(error)) from error
+            raise _LostError(first_line(error)) from error
 
     def _room(self) -> str:
         free = self.ray.available_resources()
@@ -242,9 +200,9 @@ def workers_of(
     # A thread of Ray's prints on standard output what happens to workers, and nothing turns it off.
     with redirect_stdout(sys.stderr):
         if not was_joined:
-            _join(ray, cluster)
+            join(ray, cluster)
         try:
-            most = _room_for(ray, cluster, on_event)
+            most = room_for(ray, cluster, on_event)
             workers = Workers(ray, cluster, ray.put(make), most, on_event)
             try:
                 yield workers
@@ -273,47 +231,3 @@ class _Actor:
 
 class _LostError(Exception):
     """A worker that has died, or whose engine has."""
-
-
-def _join(ray: Any, cluster: Cluster) -> None:
-    started = {"include_dashboard": False} if cluster.address == LOCAL else {}
-    try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR, **started)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        message = (
-            f"no Ray cluster answers at {cluster.address} ({_first_line(error)}): start one with `ray start`, or name "
-            "local"
-        )
-        raise CaptureError(message) from error
-
-
-def _room_for(ray: Any, cluster: Cluster, on_event: Callable[[str], None]) -> int:
-    """Return how many workers to start; say so where that is less than was asked for."""
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    needs = {"CPU": cluster.cpus, "GPU": cluster.gpus}
-    fitting = [_fitting(there, needs) for there in machines]
-    if not any(fitting):
-        largest = ", ".join(f"{max((one.get(kind, 0) for one in machines), default=0):g} {kind}s" for kind in needs)
-        message = (
-            f"a worker needs {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs, and no machine of the cluster has that "
-            f"(the most: {largest}): lower `worker_cpus` or `worker_gpus`, or add a machine"
-        )
-        raise CaptureError(message)
-    if cluster.workers is None:
-        return sum(one > 0 for one in fitting)
-    if sum(fitting) < cluster.workers:
-        on_event(f"only {int(sum(fitting))} of {cluster.workers} workers fit the cluster at once: they run all shards")
-    return cluster.workers
-
-
-def _fitting(there: Mapping[str, float], needs: Mapping[str, float]) -> float:
-    """Return how many workers a machine with these resources has room for."""
-    return min((there.get(kind, 0) // need for kind, need in needs.items() if need), default=float("inf"))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    # What a package that is missing there raises stands last.
-    return lines[-1 if "creation task" in lines[0] else 0].removesuffix(".")

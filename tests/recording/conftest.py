@@ -20,7 +20,8 @@ def engines_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(engines_folder: Path) -> Iterator[None]:
     """Start one cluster for all tests of a session; whoever asks for workers then gets those of this one."""
-    from moexray.recording.workers import Cluster, workers_of
+    from moexray.recording.cluster import Cluster
+    from moexray.recording.workers import workers_of
 
     with pytest.MonkeyPatch.context() as patch:
         paths = [str(engines_folder), *filter(None, [os.environ.get("PYTHONPATH")])]

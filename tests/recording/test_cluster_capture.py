@@ -17,8 +17,8 @@ from moexray.errors import CaptureError
 from moexray.prompts import Prompt
 from moexray.recording import cluster_capture
 from moexray.recording.capture import capture_with
+from moexray.recording.cluster import Cluster
 from moexray.recording.cluster_capture import capture_on_cluster
-from moexray.recording.workers import Cluster
 from moexray.signatures import Signatures
 
 from .dying_engine import DyingEngine

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from moexray.errors import CaptureError, PromptsError
-from moexray.recording.workers import TRIES, Cluster, workers_of
+from moexray.recording.cluster import Cluster
+from moexray.recording.workers import TRIES, workers_of
 
 pytest.importorskip("ray", reason="needs Ray: pip install -e '.[test,ray]' and pytest -m ray tests/recording")
 # Older releases of Ray leave /dev/null open.
