@@ -32,7 +32,7 @@ def forget() -> int:
 
 def _main(model: str, *urls: str) -> None:
     served = read_served_model(model)
-    limits = Limits(concurrency=8, retry_seconds=0.2, request_seconds=2)
+    limits = Limits(concurrency=8, retry_seconds=0.2, request_seconds=1)
     for place, url in enumerate(urls):
         before = forget()
         with ServerEngine(served, address_of(url), limits, served_model=MODEL) as engine:

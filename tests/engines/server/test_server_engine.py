@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from moexray.engines.engine import require
+from moexray.engines.engine import open_engine, require
 from moexray.engines.server.address import address_of
 from moexray.engines.server.engine import ServerEngine
 from moexray.engines.server.limits import Limits
 from moexray.engines.server.requests import seed_of
-from moexray.engines.serving.model import ServedModel
+from moexray.engines.serving.model import ServedModel, read_served_model
 from moexray.engines.transformers.loading import read_model
 from moexray.errors import CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.prompts import Prompt, bundled_prompts
-from moexray.recording.capture import capture
+from moexray.recording.capture import capture, capture_with
 from tests.engines.server.fake_server import MODEL, FakeServer, Handler, Route, bare, made_up
 from tests.engines.server.model_server import routes_of
 from tests.tiny_models import prompts_of_letters, routed
@@ -52,26 +52,31 @@ def found(engine: ServerEngine, prompts: list[Prompt], generation: Generation) -
 @pytest.mark.slow
 def test_servers_of_the_scale_model_give_the_signatures_of_transformers(tmp_path: Path) -> None:
     """And its traces, greedy in float32; also for outputs that are given, and where nothing is generated."""
-    model = read_model("scale", dtype="float32", device="cpu").model
-    prompts = [Prompt(one.text[:60], one.category, one.id) for one in bundled_prompts()[::20]]
-    first = capture(prompts, model="scale", device="cpu", max_new_tokens=3)
-    texts = zip(prompts, first.prompts.outputs or (), strict=True)
-    given = [Prompt(one.text, one.category, one.id, output=text) for one, text in texts]
-    route = cache_of(routes_of(model))
+    prompts = [Prompt(one.text[:40], one.category, one.id) for one in bundled_prompts()[::27]]
+    loaded = read_model("scale", dtype="float32", device="cpu")
+    route, read = cache_of(routes_of(loaded.model)), read_served_model("scale")
+    files = {name: tmp_path / f"{name}.npz" for name in ("transformers", "vllm", "sglang")}
     with (
         FakeServer("vllm", model="scale", route=route, context=512) as vllm,
         FakeServer("sglang", model="scale", route=route, context=512) as sglang,
+        ServerEngine(read, address_of(vllm.url)) as of_vllm,
+        ServerEngine(read, address_of(sglang.url)) as of_sglang,
+        open_engine("transformers", "scale", device="cpu") as transformers,
     ):
-        for some, new_tokens in ((prompts, 3), (prompts, 0), (given, 32)):
-            options: dict[str, Any] = {"model": "scale", "max_new_tokens": new_tokens, "record": ["trace"]}
-            theirs = capture(some, device="cpu", out=tmp_path / "transformers.npz", **options)
-            for server, name in ((vllm, "vLLM"), (sglang, "SGLang")):
-                ours = capture(some, engine="server", url=server.url, out=tmp_path / "server.npz", **options)
-                assert ours.meta["server"] == name
+        first = capture_with(transformers, prompts, Generation(2))
+        texts = zip(prompts, first.prompts.outputs or (), strict=True)
+        given = [Prompt(one.text, one.category, one.id, output=text) for one, text in texts]
+        for some, generation in ((prompts, Generation(2)), (prompts, Generation(0)), (given, Generation())):
+            options: dict[str, Any] = {"record": ["trace"]}
+            theirs = capture_with(transformers, some, generation, out=files["transformers"], **options)
+            for engine, name in ((of_vllm, "vllm"), (of_sglang, "sglang")):
+                ours = capture_with(engine, some, generation, out=files[name], **options)
+                assert ours.meta["server"].lower() == name
                 assert (np.asarray(ours.counts) == np.asarray(theirs.counts)).all()
                 assert (ours.tokens == theirs.tokens).all()
                 assert ours.prompts.outputs == theirs.prompts.outputs
-                assert rows_of(tmp_path / "server.trace.parquet") == rows_of(tmp_path / "transformers.trace.parquet")
+                traces = [file.with_suffix(".trace.parquet") for file in (files[name], files["transformers"])]
+                assert rows_of(traces[0]) == rows_of(traces[1])
 
 
 def rows_of(trace: Path) -> list[Any]:
@@ -100,15 +105,15 @@ def test_texts_end_where_the_engine_of_transformers_ends_them(
 ) -> None:
     """At the model's end token, 7, or at the most tokens; at no end token where that is asked for."""
     with FakeServer(kind) as server, engine_of(server) as engine:
-        stopped = routed(engine, prompts_of_letters(), Generation(40))
-        on = routed(engine, prompts_of_letters(), Generation(40, stop_at_eos=False))
-    assert {len(one.token_ids) - one.prompt_length for one in on} == {39}
+        stopped = routed(engine, prompts_of_letters(), Generation(20))
+        on = routed(engine, prompts_of_letters(), Generation(20, stop_at_eos=False))
+    assert {len(one.token_ids) - one.prompt_length for one in on} == {19}
     lengths = [len(one.token_ids) - one.prompt_length for one in stopped]
-    assert min(lengths) < 39
+    assert min(lengths) < 19
     for one, all_of_it, length in zip(stopped, on, lengths, strict=True):
         assert 7 not in one.token_ids[one.prompt_length :]
         assert (one.token_ids == all_of_it.token_ids[: len(one.token_ids)]).all()
-        if length < 39:
+        if length < 19:
             assert all_of_it.token_ids[len(one.token_ids)] == 7
 
 
@@ -122,10 +127,10 @@ def test_a_text_that_sglang_ends_at_another_token_is_asked_for_again_and_goes_on
         return made_up(token_ids, {**body, "stop_token_ids": ends})
 
     with FakeServer("sglang", route=own_end) as server, engine_of(server) as engine:
-        ours = found(engine, prompts_of_letters(), Generation(30))
+        ours = found(engine, prompts_of_letters(), Generation(12))
         assert len(server.requests) > len(ours)
     with FakeServer("sglang") as server, engine_of(server) as engine:
-        assert found(engine, prompts_of_letters(), Generation(30)) == ours
+        assert found(engine, prompts_of_letters(), Generation(12)) == ours
         assert len(server.requests) == len(ours)
 
 
