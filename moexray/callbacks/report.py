@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import CaptureError, NotComputable
+from moexray.generation import number
 from moexray.stats.layers.load import layer_loads
 from moexray.stats.layers.violation import max_violations
 
@@ -130,7 +131,7 @@ def check_dead_below(share: float) -> float:
     CaptureError
         If it is no number from 0 to 1.
     """
-    if not 0 <= share <= 1:
+    if not 0 <= number("dead_below", share, float) <= 1:
         message = f"`dead_below` is {share}: it must be a share of the mean load, from 0 to 1"
         raise CaptureError(message)
     return float(share)

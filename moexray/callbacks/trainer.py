@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from moexray.callbacks.probes import record_probe
 from moexray.callbacks.report import DEAD_BELOW, check_dead_below
 from moexray.callbacks.watching import RoutingWatch, begin_watching
 from moexray.engines.transformers.training import TrainerCallback
-from moexray.errors import CaptureError
-from moexray.generation import Generation
+from moexray.errors import CaptureError, MoexrayError
+from moexray.files import is_same
+from moexray.generation import Generation, number
 from moexray.prompts import Prompt
 
 _FOLDER = "routing"
@@ -53,7 +55,8 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
     Raises
     ------
     CaptureError
-        If an option cannot be used.
+        If an option cannot be used. When training begins: if it was made with another trainer, or another callback
+        writes to its folder.
     """
 
     def __init__(
@@ -73,11 +76,11 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
         if not callable(getattr(trainer, "log", None)):
             message = "RoutingCallback needs its trainer: trainer.add_callback(RoutingCallback(trainer))"
             raise CaptureError(message)
-        if every is not None and every < 1:
+        if every is not None and number("every", every, index) < 1:
             message = f"`every` is {every}: it must be at least 1 step"
             raise CaptureError(message)
         self._trainer = trainer
-        self._every = every
+        self._every = None if every is None else index(every)
         self._per_layer = per_layer
         self._dead_below = check_dead_below(dead_below)
         self._folder = None if folder is None else Path(folder)
@@ -93,11 +96,12 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
         """Put the hooks on the model, begin the file, and record the probe before the first step."""
         del control
         self.close()
+        self._check(args, state)
         self._watch = begin_watching(given["model"], dead_below=self._dead_below)
         self._begun = state.global_step
         if state.is_world_process_zero:
             folder = self._folder_of(args)
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
             begin_loads(folder / _LOADS, step=state.global_step)
             if state.global_step == 0:
                 self._record_probe(args, state, given["model"])
@@ -118,7 +122,8 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_given: Any) -> None:
         """Report the steps that are left, and take the hooks off the model."""
-        if state.global_step > self._begun:
+        if self._watch is not None and state.global_step > self._begun:
+            self._watch.drop()  # passes that were accumulated for a step that never came
             self._end_window(args, state, control)
         self.close()
 
@@ -127,6 +132,22 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+
+    def _check(self, args: Any, state: Any) -> None:
+        """Refuse what would log nowhere, never, or into the file of another callback."""
+        if getattr(self._trainer, "state", state) is not state:
+            cure = "trainer.add_callback(RoutingCallback(trainer))"
+            message = f"this RoutingCallback was made with another trainer, and would log there: {cure}"
+            raise CaptureError(message)
+        if not (self._every or state.logging_steps):
+            message = "the trainer's `logging_steps` is 0: give RoutingCallback `every`, the steps of a window"
+            raise CaptureError(message)
+        added = getattr(getattr(self._trainer, "callback_handler", None), "callbacks", ())
+        folder = self._folder_of(args)
+        others = [one for one in added if isinstance(one, RoutingCallback) and one is not self]
+        if any(is_same(one._folder_of(args), folder) for one in others):
+            message = f"two RoutingCallbacks write to {folder}: remove one, or give each a `folder` of its own"
+            raise CaptureError(message)
 
     def _end_window(self, args: Any, state: Any, control: Any) -> None:
         if self._watch is None:
@@ -159,6 +180,14 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
 
     def _folder_of(self, args: Any) -> Path:
         return Path(args.output_dir) / _FOLDER if self._folder is None else self._folder
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{folder} cannot be made: {error.strerror}"
+        raise MoexrayError(message) from error
 
 
 def _name_of(model: Any) -> str:

@@ -22,6 +22,10 @@ class RoutingWatch:
         """End a batch: call it after each step of the optimizer, however many passes were accumulated for it."""
         self._counter.end_batch()
 
+    def drop(self) -> None:
+        """Forget the passes since the last `step`, as where a training stops between two steps."""
+        self._counter.drop_batch()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Count nothing while the context lasts."""

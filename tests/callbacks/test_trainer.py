@@ -1,5 +1,6 @@
 """RoutingCallback tells what a training did, and changes nothing of it."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import moexray as mx
 from moexray.callbacks import RoutingCallback
@@ -116,6 +117,29 @@ def test_the_log_and_the_file_hold_the_windows_of_the_training(tmp_path: Path) -
     assert [line["left_out"] for line in written] == [0, 1, 2]
 
 
+class StopsBetweenSteps(TrainerCallback):  # type: ignore[misc]  # transformers publishes no types
+    """Stops after the first of two passes that are accumulated for the third step."""
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_given: Any) -> None:
+        del args
+        control.should_training_stop = state.global_step == 2
+
+
+@pytest.mark.slow
+def test_passes_that_no_step_followed_are_in_no_window(tmp_path: Path) -> None:
+    watched = trainer(tmp_path)
+    watched.add_callback(StopsBetweenSteps())
+    watched.add_callback(RoutingCallback(watched))
+    passes: list[int] = []  # the tokens of each pass
+    watched.model.model.register_forward_pre_hook(
+        lambda _module, _args, given: passes.append(int(given["attention_mask"].sum())), with_kwargs=True
+    )
+    watched.train()
+    assert len(passes) == 5
+    (line,) = lines(tmp_path / "routing")
+    assert [line[name] for name in ("step", "batches", "passes", "tokens")] == [2, 2, 4, sum(passes[:4])]
+
+
 @pytest.mark.slow
 def test_a_training_that_goes_on_keeps_the_lines_before_and_compares_its_probes(tmp_path: Path) -> None:
     first = trainer(tmp_path, max_steps=6, save_strategy="steps", save_steps=4)
@@ -169,6 +193,8 @@ def test_random_states_are_put_back() -> None:
     ("options", "problem"),
     [
         ({"every": 0}, "`every` is 0: it must be at least 1 step"),
+        ({"every": 2.5}, "`every` is 2.5: it must be a whole number"),
+        ({"dead_below": "a few"}, "`dead_below` is 'a few': it must be a number"),
         ({"dead_below": 2}, "`dead_below` is 2: it must be a share"),
         ({"max_new_tokens": -1}, "`max_new_tokens` is -1"),
     ],
@@ -207,3 +233,24 @@ def test_a_file_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
         opened.write('{"step": 5, "to')  # a process that was killed
     begin_loads(file, step=3)
     assert file.read_text() == '{"step": 2}\n'
+
+
+def test_what_could_not_be_logged_or_would_mix_two_files_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    """A notebook's cell that runs again adds a callback once more, or one of the trainer before."""
+    watched = trainer(tmp_path)
+    watched.state.logging_steps = 0  # as of a trainer that does not log by steps
+    (tmp_path / "file").write_text("")
+    another = copy.copy(watched)
+    another.state = copy.copy(watched.state)
+    for callbacks, problem in (
+        ([RoutingCallback(watched)], "`logging_steps` is 0: give RoutingCallback `every`"),
+        ([RoutingCallback(another)], "was made with another trainer"),
+        ([RoutingCallback(watched, every=1), RoutingCallback(watched, every=2)], "two RoutingCallbacks write to"),
+        ([RoutingCallback(watched, every=1, folder=tmp_path / "file")], "file cannot be made: File exists"),
+    ):
+        for callback in callbacks:
+            watched.add_callback(callback)
+        with pytest.raises(MoexrayError, match=problem):
+            callbacks[0].on_train_begin(watched.args, watched.state, watched.control, model=watched.model)
+        for callback in callbacks:
+            watched.remove_callback(callback)

@@ -101,6 +101,7 @@ class SelectionCounter:
         self._counts: Tensor | None = None  # of the batch that is not over
         self._batches: list[Tensor] = []
         self._unmasked = self._passes = self._left_out = 0
+        self._over = 0, 0  # unmasked tokens and passes of the batches that are over
         self._is_paused = False
         with ExitStack() as hooks:
             for place in range(len(self._taps)):
@@ -130,11 +131,12 @@ class SelectionCounter:
 
     def end_batch(self) -> None:
         """Begin the next batch: what was counted since the last is one."""
-        if self._counts is not None:
-            self._batches.append(self._counts)
-            self._counts = None
-        else:
-            self._batches.append(self._empty())
+        self._batches.append(self._empty() if self._counts is None else self._counts)
+        self._counts, self._over = None, (self._unmasked, self._passes)
+
+    def drop_batch(self) -> None:
+        """Forget what was counted since the last batch: it is none, where no step of the optimizer followed."""
+        self._counts, (self._unmasked, self._passes) = None, self._over
 
     def take(self) -> Counted:
         """Return what was counted since the last time, and begin anew; every process must call this.
@@ -148,7 +150,7 @@ class SelectionCounter:
             self.end_batch()
         numbers = torch.tensor([self._unmasked, self._passes, self._left_out])
         found, numbers = summed_over_ranks(self._batches, numbers, like=self._empty())
-        self._batches = []
+        self._batches, self._over = [], (0, 0)
         self._unmasked = self._passes = self._left_out = 0
         unmasked, passes, left_out = numbers.tolist()
         _check_passes(passes, left_out, len(found))
