@@ -125,10 +125,10 @@ def _check_whole(shards: Sequence[Part], lengths: Sequence[int], names: Sequence
     if lacking:
         shown = list(islice((index for index in range(first.shard.number) if index not in times), _MOST_NAMED))
         more = f" and {lacking - len(shown):,} more" if lacking > len(shown) else ""
-        named, verb, them = ("shard", "is", "it") if lacking == 1 else ("shards", "are", "them")
+        named, verb, it, them = ("shard", "is", "it", "it") if lacking == 1 else ("shards", "are", "the first", "them")
         message = (
             f"{named} {runs(shown)}{more} of {first.shard.number} (counted from 0) {verb} missing: "
-            f"`moexray capture --shard {shown[0]}/{first.shard.number}` writes the first; name {them} too"
+            f"`moexray capture --shard {shown[0]}/{first.shard.number}` writes {it}: name {them} too"
         )
         raise SignaturesError(message)
     for part, length, name in zip(shards, lengths, names, strict=True):
