@@ -32,8 +32,8 @@ MOST_IN_MEMORY = 5000
 class Signatures:
     """The routing of a set of prompts, counted. It checks itself when made and never changes.
 
-    Signatures of a file (`open`) hold all but counts, gate mass, texts and outputs in memory. They read counts when
-    `counts` is asked for, and `blocks` streams them. Otherwise they are as those in memory.
+    Signatures of a file (`open`) hold all but counts, gate mass, texts, outputs and further columns in memory. They
+    read counts when `counts` is asked for, and `blocks` streams them. Otherwise they are as those in memory.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ class Signatures:
 
     @staticmethod
     def open(path: str | Path) -> "Signatures":
-        """Open a file that `save` wrote, without reading counts, gate mass, texts and outputs.
+        """Open a file that `save` wrote, without reading counts, gate mass, texts, outputs and further columns.
 
         Raises
         ------

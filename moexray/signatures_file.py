@@ -42,7 +42,7 @@ STRINGS = {
     "outputs": "outputs",
     "groups": "groups",
 }
-# Columns that stay in the file until they are asked for.
+# Columns that stay in the file until they are asked for, as further ones do.
 _LONG = ("texts", "outputs")
 # How the strings of a member are stored, and the members of further columns.
 _PACKED = ("utf8", "offsets")
@@ -85,7 +85,7 @@ class Parts(Layers, Protocol):
 
 @dataclass(frozen=True)
 class StoredParts:
-    """What is read: counts, mass, texts and outputs stay in the file until they are asked for."""
+    """What is read: counts, mass, texts, outputs and further columns stay in the file until they are asked for."""
 
     file: StoredFile
     counts: StoredArray
@@ -194,7 +194,7 @@ def read(path: Path) -> StoredParts:
     if len(set(further)) < len(further):
         message = f"{path}: two further columns have one name among {', '.join(further)}"
         raise SignaturesError(message)
-    columns = {name: tuple(file.strings(f"column.{i}")) for i, name in enumerate(further)}
+    columns = {name: file.strings(f"column.{i}") for i, name in enumerate(further)}
     with naming(path):
         return StoredParts(
             file=file,

@@ -85,12 +85,23 @@ def plan_of(parts: Sequence[Signatures], names: Sequence[str] | None = None) -> 
     metas = [part.meta for part in parts]
     if not order.is_interleaved:
         return Plan(parts, named, order, merged_meta(metas, named))
-    for part, name in zip(parts, named, strict=True):
+    _check_held(parts, named)
+    return Plan(parts, named, order, meta_of_shards(metas, named))
+
+
+def _check_held(parts: Sequence[Signatures], names: Sequence[str]) -> None:
+    """Refuse shards of which one lacks gate mass or a column: the whole would lose that of all others."""
+    for part, name in zip(parts, names, strict=True):
         if part.has_mass != parts[0].has_mass:
-            with_mass, without = (named[0], name) if parts[0].has_mass else (name, named[0])
+            with_mass, without = (names[0], name) if parts[0].has_mass else (name, names[0])
             message = f"{with_mass} has gate mass and {without} has none: capture all shards with the same `record`"
             raise SignaturesError(message)
-    return Plan(parts, named, order, meta_of_shards(metas, named))
+        first, held = (set(one.prompts.all_columns()) - {"groups"} for one in (parts[0], part))
+        if first != held:
+            column = min(first ^ held)
+            with_it, without = (names[0], name) if column in first else (name, names[0])
+            message = f"{with_it} has the column {column!r} and {without} has none: merge shards as they were captured"
+            raise SignaturesError(message)
 
 
 def merge(parts: Sequence[Signatures]) -> Signatures:

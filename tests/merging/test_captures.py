@@ -1,5 +1,6 @@
 """Merging captures of different prompts, with what stands beside them, from files to a file."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,20 @@ def test_merging_files_writes_what_merging_in_memory_returns(
     merge_files([tmp_path / "0.npz", tmp_path / "1.npz"], tmp_path / "merged.npz")
     merge([one, two]).save(tmp_path / "in memory.npz")
     assert (tmp_path / "merged.npz").read_bytes() == (tmp_path / "in memory.npz").read_bytes()
+
+
+def test_further_columns_of_all_files_are_never_in_memory(tmp_path: Path) -> None:
+    """Four of half a million characters in each of two files."""
+    for place in range(2):
+        one = renamed(made.signatures(10, seed=place), f"{place} ")
+        one.replace(columns={name: (name * 50_000,) * 10 for name in "abcd"}).save(tmp_path / f"{place}.npz")
+    tracemalloc.start()
+    try:
+        merge_files([tmp_path / "0.npz", tmp_path / "1.npz"], tmp_path / "merged.npz")
+        assert tracemalloc.get_traced_memory()[1] < 2e6
+    finally:
+        tracemalloc.stop()
+    assert Signatures.open(tmp_path / "merged.npz").prompts.columns["b"][13] == "b" * 50_000
 
 
 def traced(folder: Path, name: str, **options: Any) -> Path:

@@ -216,6 +216,20 @@ def test_traces_of_shards_must_have_the_same_columns(kitchen: Path) -> None:
         merge_files(ALL, "merged.npz")
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"texts": None}, r"0-of-3.npz has the column 'texts' and .*1-of-3.npz has none: merge shards as they were"),
+        ({"columns": {"source": ("a", "b")}}, r"1-of-3.npz has the column 'source' and .*0-of-3.npz has none"),
+    ],
+)
+def test_shards_must_have_the_same_columns(kitchen: Path, change: dict[str, Any], told: str) -> None:
+    """Otherwise the texts of all prompts would be gone without a word."""
+    Signatures.load(shard(1)).replace(**change).save(shard(1))
+    with pytest.raises(SignaturesError, match=told):
+        merge_files(ALL, "merged.npz")
+
+
 def test_what_stands_beside_the_output_and_is_not_merged_is_refused(kitchen: Path) -> None:
     """Beside the merged signatures it would be taken for their trace."""
     trace_of("two.npz").unlink()
