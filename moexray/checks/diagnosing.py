@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from moexray.checks.comparing import DIFFERENT, EQUAL, TIE, Compared
 from moexray.checks.diagnosis import Diagnosis
 from moexray.checks.recording import PHASES, Recording
-from moexray.checks.undoing import candidates
+from moexray.checks.undoing import candidates, codes
 from moexray.formats import listed, runs
 
 # Share of a layer's rows that differ where another router wrote it, and of the rows in question that a proof keeps.
 _WORTH = 0.5
+# Share of the rows of one layer that are those of other tokens where rows were moved: few agree by chance.
+_OTHERS = 0.8
 # Rows that a cause must explain: fewer may agree by chance.
 _FEWEST = 4
 
@@ -34,15 +36,19 @@ def explained(found: Sequence[Compared], layers: Sequence[int], top_k: Sequence[
     return _same_row(found, layers, top_k) or _stale(found) or _one_layer(found, layers)
 
 
-def proves(before: Sequence[Compared], after: Sequence[Compared]) -> bool:
-    """Whether what was compared anew is true, and holds half or more of the rows that differed before."""
+def proof(before: Sequence[Compared], after: Sequence[Compared]) -> tuple[int, int] | None:
+    """Return how many of the rows that differed are true now, and how many differed.
+
+    None where some row is not true now, or fewer than half of those that differed are known still: what was undone
+    may leave rows without a counterpart.
+    """
     rows = held = 0
     for one, other in zip(before, after, strict=True):
         which, known = one.states == DIFFERENT, other.recording.known
         which = which[len(which) - len(known) :]  # tokens that were cut off stood before the others
         rows += int(which.sum())
         held += int((which & known).sum())
-    return all(one.is_true for one in after) and held >= max(_FEWEST, rows * _WORTH)
+    return (held, rows) if all(one.is_true for one in after) and held >= max(_FEWEST, rows * _WORTH) else None
 
 
 def where(found: Sequence[Compared], layers: Sequence[int]) -> str:
@@ -134,11 +140,35 @@ def _one_layer(found: Sequence[Compared], layers: Sequence[int]) -> Diagnosis | 
     if differing[place] < max(_FEWEST, _WORTH * rows):
         return None
     draft = ", as a draft (MTP) layer does that writes over it" if place == 0 else ""
+    cause = (
+        "most of these rows are what it selects for other tokens of the prompt, so that they stand at wrong tokens"
+        if _are_of_other_tokens(found, place)
+        else f"the rows of layer {layers[place]} are those of another router{draft}"
+    )
     text = (
         f"only layer {layers[place]} differs, in {differing[place]:,} of {rows:,} rows, and every other layer is true: "
-        f"the rows of layer {layers[place]} are those of another router{draft}"
+        f"{cause}"
     )
     return Diagnosis("one_layer", text)
+
+
+def _are_of_other_tokens(found: Sequence[Compared], place: int) -> bool:
+    """Whether the model selects most of a layer's rows that differ for some other token of their prompt."""
+    there = rows = 0
+    for one in found:
+        recorded, own = (codes(ids)[:, place] for ids in (one.recording.experts, one.own))
+        which = one.states[:, place] == DIFFERENT
+        there += int(np.isin(recorded[which], own).sum())
+        rows += int(which.sum())
+    return there > _OTHERS * rows
+
+
+def _limited(diagnosis: Diagnosis, held: int, rows: int) -> Diagnosis:
+    """Return a diagnosis that says how many rows it does not reach: another fault may be in those."""
+    if held == rows:
+        return diagnosis
+    text = f"{diagnosis.text} that can be; {rows - held:,} of the {rows:,} rows that differ are not explained by it"
+    return Diagnosis(diagnosis.name, text)
 
 
 Recompare = Callable[[Sequence[Recording]], Sequence[Compared]]
@@ -174,6 +204,7 @@ def diagnose(
             again = recompare([candidate.instead[place] for place in wrong])
             for place, one in zip(wrong, again, strict=True):
                 tried[place] = one
-        if proves(found, tried):
-            return candidate.diagnosis
+        proven = proof(found, tried)
+        if proven is not None:
+            return _limited(candidate.diagnosis, *proven)
     return by_rows

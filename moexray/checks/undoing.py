@@ -68,7 +68,7 @@ def _layers_moved(found: Sequence[Compared], layers: Sequence[int]) -> Iterator[
     number = len(layers)
     same, rows = np.zeros((number, number)), np.zeros(number)
     for one in found:
-        recorded, own = (_codes(experts) for experts in (one.recording.experts, one.own))
+        recorded, own = (codes(experts) for experts in (one.recording.experts, one.own))
         known = one.recording.known
         rows += known.sum(axis=0)
         for place in range(number):
@@ -196,11 +196,11 @@ def _agreement(found: Sequence[Compared], moved: Sequence[Recording]) -> float:
     for one, other in zip(found, moved, strict=True):
         which = (one.states == DIFFERENT) & other.known
         rows += int(which.sum())
-        same += int((which & (_codes(other.experts) == _codes(one.own))).sum())
+        same += int((which & (codes(other.experts) == codes(one.own))).sum())
     return same / rows if rows >= _FEWEST else 0.0
 
 
-def _codes(experts: NDArray[np.int64]) -> NDArray[np.uint64]:  # (tokens, layers)
+def codes(experts: NDArray[np.int64]) -> NDArray[np.uint64]:  # (tokens, layers)
     """Return a number for each set of experts; different sets have different ones but for one chance in 2^64."""
     ordered = np.sort(experts, axis=2).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     code = np.zeros(experts.shape[:2], dtype=np.uint64)

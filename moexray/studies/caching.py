@@ -15,6 +15,7 @@ from moexray.studies.cache_report import CacheReport, CapacityFor
 from moexray.studies.cache_values import CacheValues
 from moexray.studies.expert_bytes import UNKNOWN, expert_bytes_of
 from moexray.studies.halves import Halves, halves_of
+from moexray.studies.top_experts import TopExperts
 from moexray.trace import Trace
 
 WANTED = 0.9
@@ -89,7 +90,7 @@ def study_caches(
         predictors=tuple(study.predictor(name) for name in PREDICTORS),
         srp=tuple(study.segments(window) for window, of in counts.windows.items() if of.any()),
         capacity_for=needed,
-        notes=_notes(study, needed),
+        notes=dict(sorted({**_notes(study, needed), **_order_note(trace)}.items())),
     )
 
 
@@ -181,4 +182,20 @@ def _notes(study: CacheValues, needed: Sequence[CapacityFor]) -> dict[str, str]:
             f"compares with {len(counts.learnt.library.counts):,} of the {len(study.halves.learnt):,} prompts to learn "
             "from, drawn at random"
         )
-    return dict(sorted(notes.items()))
+    return notes
+
+
+def _order_note(trace: Trace) -> dict[str, str]:
+    """Return what the order of a token's experts does to policies that go by the last use."""
+    if trace.signatures.meta.get("selection_order") == "ascending":
+        order, last = "in ascending order and not by gate weight", "the one of the lowest id"
+    elif not TopExperts.are_there(trace):
+        order, last = "in the order of the recording, which may not be that of gate weights", "the first one"
+    else:
+        return {}
+    return {
+        "hit_rate.lru": (
+            f"experts of a token stand {order}: {last} counts as used last, so lru, lru_continued, lfu and sch_16 are "
+            "not exactly comparable with those of a recording by gate weight"
+        )
+    }

@@ -1,5 +1,7 @@
 """A check finds every fault that is planted in a true recording, says which one it is, and passes what is true."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -307,3 +309,49 @@ def test_what_one_pass_does_not_route_as_it_was_written_is_left_out(
     assert found.comparison is not None
     assert {one.phase for one in found.comparison.layers} == {"prompt"}
     assert "are left out: this model would route" in found.notes["comparison.prompts"]
+
+
+def drawn(experts: np.ndarray) -> np.ndarray:
+    """Return as many rows of distinct experts, drawn at random."""
+    rng = np.random.default_rng(3)
+    return np.argsort(rng.random((*experts.shape[:-1], 12)), axis=-1)[..., : experts.shape[-1]]
+
+
+def swapped_and_drawn(_one: Kept, experts: np.ndarray) -> None:
+    experts[:, [0, 1]], experts[:, 2] = experts[:, [1, 0]], drawn(experts[:, 2])
+
+
+def renamed_and_drawn(_one: Kept, experts: np.ndarray) -> None:
+    experts[:, 0], experts[:, 1] = 11 - experts[:, 0], drawn(experts[:, 1])
+
+
+@pytest.mark.parametrize(("fault", "cause"), [(swapped_and_drawn, "layers_moved"), (renamed_and_drawn, "ids_renamed")])
+def test_a_cause_says_how_many_rows_it_does_not_explain(
+    olmoe: TransformersEngine, fault: Callable[[Kept, np.ndarray], object], cause: str
+) -> None:
+    """A layer of random rows has no counterpart, and is not true because another layer is."""
+    found = checked(olmoe, edited(fault)(recorded(olmoe)))
+    assert found.verdict == "different"
+    assert found.comparison is not None
+    assert found.diagnosis is not None
+    assert found.diagnosis.name == cause
+    last = {one.layer: one.different for one in found.comparison.layers if one.phase == "prompt"}
+    assert all(last[layer] > 0 for layer in (0, 1))
+    told = re.search(r"; ([0-9,]+) of the ([0-9,]+) rows that differ are not explained by it", found.diagnosis.text)
+    assert told
+    assert int(told[1]) >= sum(len(one.experts) for one in recorded(olmoe)) * 0.9
+    assert int(told[2].replace(",", "")) == found.comparison.different
+
+
+def test_rows_of_one_layer_at_wrong_tokens_are_not_called_those_of_another_router(olmoe: TransformersEngine) -> None:
+    def shifted(_one: Kept, experts: np.ndarray) -> None:
+        experts[1:, 1] = experts[:-1, 1].copy()
+
+    found = checked(olmoe, edited(shifted)(recorded(olmoe)))
+    assert found.diagnosis is not None
+    assert found.diagnosis.name == "one_layer"
+    assert "they stand at wrong tokens" in found.diagnosis.text
+    assert "another router" not in found.diagnosis.text
+    other = checked(olmoe, drafted(recorded(olmoe)))
+    assert other.diagnosis is not None
+    assert "another router" in other.diagnosis.text

@@ -425,3 +425,18 @@ def test_few_prompts_have_values_without_intervals(made: Callable[..., Trace]) -
     assert report.layers[0].ci["lru"] == (None,) * len(report.layers[0].capacities)
     assert "fewer than three" in report.notes["ci"]
     assert all(needed.least is None for one in report.capacity_for for needed in one.layers)
+
+
+def test_a_trace_whose_rows_are_not_in_order_of_weight_says_what_that_does(
+    made: Callable[..., Trace], tmp_path: Path
+) -> None:
+    trace = made(prompts=20)
+    assert "hit_rate.lru" not in study_caches(trace, capacities=[3]).notes
+    frame = trace.to_pandas()
+    frame["experts"] = [sorted(one) for one in frame["experts"]]
+    frame.drop(columns="gate_weights").to_parquet(tmp_path / "served.parquet")
+    served = trace.signatures.replace(meta={**trace.signatures.meta, "selection_order": "ascending"})
+    ascending = study_caches(Trace.open(tmp_path / "served.parquet", served), capacities=[3])
+    assert "the one of the lowest id counts as used last" in ascending.notes["hit_rate.lru"]
+    imported = study_caches(Trace.open(tmp_path / "served.parquet", trace.signatures), capacities=[3])
+    assert "which may not be that of gate weights" in imported.notes["hit_rate.lru"]
