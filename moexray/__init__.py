@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from moexray.studies.comparison import compare
     from moexray.studies.coverage import study_coverage
     from moexray.studies.experts import describe_experts
+    from moexray.studies.kinds import study_kinds
     from moexray.studies.pooling import pool
     from moexray.trace import Trace
     from moexray.views import figures
@@ -53,6 +54,7 @@ _HOME = {
     "study_batches": "moexray.studies.batching",
     "study_caches": "moexray.studies.caching",
     "study_coverage": "moexray.studies.coverage",
+    "study_kinds": "moexray.studies.kinds",
 }
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "study_batches",
     "study_caches",
     "study_coverage",
+    "study_kinds",
 ]
 
 

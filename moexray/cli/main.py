@@ -25,6 +25,7 @@ COMMANDS = {
     "experts": "Describe what experts do: their load, the categories they get more of, their tokens and partners.",
     "batch": "Count the distinct experts that a decoding step reads, by the size of the batch, from a trace.",
     "coverage": "Find the experts that prompts seldom reach, and whether other prompts would rank experts alike.",
+    "kinds": "Compare the routing of two kinds of tokens, as text and image, or prompt and generated.",
     "cache": "Say how much expert memory buys how few misses, by capacity and policy of a cache, from a trace.",
     "budget": "Measure what fewer experts a token cost a model, in loss, changed text and time, by running it.",
     "compare": "Compare the routing of two models, checkpoints or precisions on the same prompts, layer by layer.",

@@ -2,7 +2,7 @@
 
 This is their list: a new statistic is a new file, and its name here. SciPy and scikit-learn are imported inside the
 functions that need them, so that importing all statistics loads little more than NumPy. Folders import one way:
-workloads, tokens, experts, layers, categories, then pairs, then inference.
+workloads, kinds, tokens, experts, layers, categories, then pairs, then inference.
 """
 
 from moexray.stats.categories.alternatives import Specification, specifications
@@ -54,6 +54,11 @@ from moexray.stats.inference.multiple import LayerPValues
 from moexray.stats.inference.permutation import PermutationTest, p_value
 from moexray.stats.inference.pooling import PooledEffect, pooled_effect
 from moexray.stats.inference.replication import Estimate, StudyDifference, study_difference
+from moexray.stats.kinds.bias import KindsInLayer, kinds_by_layer
+from moexray.stats.kinds.even import EvenLoad, even_loads
+from moexray.stats.kinds.exchange import KindDifference, difference_within
+from moexray.stats.kinds.separate import difference_between
+from moexray.stats.kinds.shift import MsiShift, ShiftedLayer, msi_shift, shift_of_kinds
 from moexray.stats.layers.by_layer import (
     LayerStatistics,
     layer_accuracies,
@@ -115,13 +120,17 @@ __all__ = [
     "DispersionTest",
     "DistinctExperts",
     "Estimate",
+    "EvenLoad",
     "ExpectedRouting",
+    "KindDifference",
+    "KindsInLayer",
     "Lanes",
     "LayerLoad",
     "LayerPValues",
     "LayerStatistics",
     "LeftOutGroups",
     "LocationTest",
+    "MsiShift",
     "OtherBlocks",
     "OtherPrompts",
     "PairSummary",
@@ -139,6 +148,7 @@ __all__ = [
     "Saturation",
     "SegmentComparison",
     "SegmentEffect",
+    "ShiftedLayer",
     "Similarity",
     "SimilarityToTraining",
     "Slots",
@@ -174,11 +184,14 @@ __all__ = [
     "depth_counts",
     "depth_trend",
     "devices_touched",
+    "difference_between",
+    "difference_within",
     "dispersion_test",
     "distinct_experts",
     "domain_specialisation",
     "eplb",
     "estimated_population",
+    "even_loads",
     "exact_auc",
     "expected_routing",
     "fixed_priorities",
@@ -186,6 +199,7 @@ __all__ = [
     "independent_counts",
     "jackknife_interval",
     "jensen_shannon",
+    "kinds_by_layer",
     "lanes_by_layer",
     "lanes_of_all_layers",
     "layer_accuracies",
@@ -201,6 +215,7 @@ __all__ = [
     "lru_priorities",
     "max_violations",
     "mean_interval",
+    "msi_shift",
     "near_duplicates",
     "p_value",
     "paired_difference",
@@ -219,6 +234,7 @@ __all__ = [
     "same_token_test",
     "selections",
     "shared_lru_depths",
+    "shift_of_kinds",
     "silhouette_intervals",
     "similarity",
     "similarity_to_training",

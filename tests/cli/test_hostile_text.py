@@ -142,6 +142,8 @@ RUNS: dict[str, tuple[object, ...]] = {
     "place JSON": ("place", "s.npz", "--devices", 2, "--json"),
     "coverage": ("coverage", "s.npz"),
     "coverage JSON": ("coverage", "s.npz", "--json"),
+    "kinds": ("kinds", "s.npz", *SHORT, "--figure", "k.svg"),
+    "kinds JSON": ("kinds", "s.npz", *SHORT, "--json"),
     "compare": ("compare", "s.npz", "other.npz", *SHORT),
     "compare JSON": ("compare", "s.npz", "other.npz", *SHORT, "--json"),
     "compare counts": ("compare", "c.csv", "c.csv", "--model", MODEL, "--model", MODEL.replace("one", "two")),

@@ -18,7 +18,7 @@ LISTED = {name: getattr(stats, name) for name in stats.__all__}
 FUNCTIONS = sorted(name for name, listed in LISTED.items() if inspect.isfunction(listed))
 RESULTS = sorted(name for name, listed in LISTED.items() if inspect.isclass(listed))
 # Each folder may import from those to its right, and from itself.
-ORDER = ("workloads", "tokens", "experts", "layers", "categories", "pairs", "inference")
+ORDER = ("workloads", "kinds", "tokens", "experts", "layers", "categories", "pairs", "inference")
 # What may hold what: Optional, Sequence[str], tuple[float, float] and the like.
 PLAIN = {int, float, str, type(None), Ellipsis, np.ndarray, np.random.Generator}
 

@@ -1,0 +1,184 @@
+"""Two kinds of tokens: how each loads the experts, and how far apart they are routed, beside chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moexray.errors import AnalysisError, NotComputable
+from moexray.signatures import Signatures
+from moexray.stats.kinds.bias import KindsInLayer, kinds_by_layer
+from moexray.stats.kinds.even import EvenLoad, even_loads
+from moexray.stats.kinds.exchange import KindDifference, difference_within
+from moexray.stats.kinds.separate import difference_between
+from moexray.stats.kinds.shift import msi_shift, shift_of_kinds
+from moexray.studies.kind_counts import KindCounts, kind_counts, two_kinds
+from moexray.studies.kinds_result import KindLoad, Kinds, LayerKinds, Shift, ShiftedKind
+from moexray.studies.notes import Notes
+
+_FEW_UNITS = 10
+
+
+def study_kinds(
+    signatures: Signatures,
+    kinds: Sequence[str] | None = None,
+    *,
+    other: Signatures | None = None,
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> Kinds:
+    """Compare the routing of two kinds of tokens; see docs/kinds.md.
+
+    Parameters
+    ----------
+    signatures
+        What was recorded; read some prompts at a time.
+    kinds
+        Two selectors (`moexray.segments.places`) of different tokens. By default the two kinds of tokens, or the two
+        phases where all tokens are of one kind.
+    other
+        Another set of prompts by the same routers, whose kinds are compared with those of the first.
+    permutations, seed
+        Exchanges of kinds, and their seed.
+
+    Raises
+    ------
+    AnalysisError
+        If there are not two kinds, a kind has no selection, or the other set has other layers or shares a group.
+    """
+    named = two_kinds(signatures.segments, kinds)
+    counts, notes = kind_counts(signatures, named), Notes()
+    design, difference = _difference(counts, notes, permutations=permutations, seed=seed)
+    layers = _layers(signatures, counts, seed)
+    unbiased = sum(one.bias.count(None) for one in layers)
+    if unbiased:
+        notes.add("bias", f"neither kind selects {unbiased} experts: they have no bias and do not count in MSI")
+    shift = None
+    if other is not None:
+        shift = _shift(signatures, other, counts, named, notes, permutations=permutations, seed=seed)
+    model = signatures.meta.get("model")
+    return Kinds(
+        model=None if model is None else str(model),
+        kinds=named,
+        tokens=counts.tokens,
+        prompts=counts.prompts,
+        msi=float(np.mean([one.msi for one in layers])),
+        information_share=float(np.mean([one.information_share for one in layers])),
+        design=design,
+        difference=difference,
+        layers=layers,
+        shift=shift,
+        permutations=permutations,
+        seed=seed,
+        notes=notes.sorted(),
+        fingerprint=signatures.fingerprint,
+    )
+
+
+def _difference(counts: KindCounts, notes: Notes, *, permutations: int, seed: int) -> tuple[str, KindDifference | None]:
+    first, second = counts.held
+    both = first & second
+    if both.any():
+        alone = int((first ^ second).sum())
+        if alone:
+            notes.add("difference", f"{alone} prompts or groups hold one kind only: floor and test leave them out")
+        found = notes.attempt(
+            "difference",
+            lambda: difference_within(counts.first[both], counts.second[both], permutations=permutations, rng=seed),
+        )
+    else:
+        notes.add(
+            "design", "no prompt or group holds both kinds: what a kind does and what its prompts do look the same here"
+        )
+        found = notes.attempt(
+            "difference",
+            lambda: difference_between(counts.first[first], counts.second[second], permutations=permutations, rng=seed),
+        )
+    if found is not None and found.units < _FEW_UNITS:
+        notes.add(
+            "p_value", f"{found.units} prompts or groups give few exchanges: p cannot be small, and the floor is high"
+        )
+    return ("within" if both.any() else "between"), found
+
+
+def _layers(signatures: Signatures, counts: KindCounts, seed: int) -> tuple[LayerKinds, ...]:
+    sums = counts.first.sum(axis=0), counts.second.sum(axis=0)
+    generator = np.random.default_rng(seed)
+    even = [
+        even_loads(loads.sum(axis=1), tokens, signatures.experts, rng=generator)
+        for loads, tokens in zip(sums, counts.tokens, strict=True)
+    ]
+    found = kinds_by_layer(*sums, signatures.experts)
+    return tuple(
+        _layer(layer, one, (even[0][place], even[1][place]))
+        for place, (layer, one) in enumerate(zip(signatures.layers.tolist(), found, strict=True))
+    )
+
+
+def _layer(layer: int, found: KindsInLayer, even: tuple[EvenLoad, EvenLoad]) -> LayerKinds:
+    loads = [KindLoad(tuple(found.shares[n].tolist()), found.balance[n], even[n]) for n in (0, 1)]
+    return LayerKinds(
+        layer=layer,
+        loads=(loads[0], loads[1]),
+        bias=tuple(None if np.isnan(one) else one for one in found.bias.tolist()),
+        msi=found.msi,
+        information=found.information,
+        information_share=found.information / found.entropy,
+    )
+
+
+def _shift(
+    signatures: Signatures,
+    other: Signatures,
+    counts: KindCounts,
+    kinds: tuple[str, str],
+    notes: Notes,
+    *,
+    permutations: int,
+    seed: int,
+) -> Shift | None:
+    _check_same_routers(signatures, other)
+    if signatures.meta.get("model") != other.meta.get("model"):
+        notes.add("shift", f"the other set is of model {other.meta.get('model')!r}: models and prompts both differ")
+    theirs = kind_counts(other, kinds)
+    sets = [(_held(one), _held(two)) for one, two in ((counts.first, theirs.first), (counts.second, theirs.second))]
+    try:
+        found = shift_of_kinds(sets, signatures.experts, permutations=permutations, rng=seed)
+    except NotComputable as reason:
+        notes.add("shift", str(reason))
+        return None
+    model = other.meta.get("model")
+    return Shift(
+        model=None if model is None else str(model),
+        prompts=sum(theirs.prompts),
+        fingerprint=other.fingerprint,
+        layers=tuple(other.layers.tolist()),
+        kinds=tuple(
+            ShiftedKind(kind, (len(pair[0]), len(pair[1])), tuple(layers))
+            for kind, pair, layers in zip(kinds, sets, found, strict=True)
+        ),
+        msi=notes.attempt(
+            "shift.msi",
+            lambda: msi_shift((counts.first, counts.second), (theirs.first, theirs.second), rng=seed),
+        ),
+    )
+
+
+def _held(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return counts[counts.any(axis=(1, 2))]
+
+
+def _check_same_routers(signatures: Signatures, other: Signatures) -> None:
+    for name in ("layers", "experts", "top_k"):
+        ours, theirs = getattr(signatures, name).tolist(), getattr(other, name).tolist()
+        if ours != theirs:
+            message = f"one has {name.replace('_', ' ')} {ours}, the other {theirs}: capture both sets with one model"
+            raise AnalysisError(message)
+    if signatures.fingerprint == other.fingerprint:
+        message = "the two sets hold the same prompts and counts: name another set of prompts as `other`"
+        raise AnalysisError(message)
+    groups = (set(one.prompts.groups or ()) - {""} for one in (signatures, other))
+    shared = sorted(set.intersection(*groups))
+    if shared:
+        message = f"group {shared[0]!r} is in both sets, and a group is one unit: give the sets different groups"
+        raise AnalysisError(message)

@@ -1,0 +1,112 @@
+"""Tables of a study of kinds of tokens."""
+
+from moexray.formats import MISSING, count, estimate, number, p_text, p_value, percent
+from moexray.studies.kinds_result import Kinds, Shift
+from moexray.views.tables.table import Column, Page, Table
+from moexray.views.wording import note_lines
+
+
+def kinds_page(found: Kinds) -> Page:
+    """Return MSI with its floor and test, the layers, the load of each kind, another set, and the notes."""
+    first, second = found.kinds
+    title = f"{found.model or 'unknown model'}, {first} against {second}, {count(sum(found.prompts), 'prompt')}"
+    tables = [summary_table(found), layer_table(found), load_table(found)]
+    if found.shift is not None:
+        tables.append(shift_table(found.shift))
+    return Page(title, *tables, *note_lines(found.notes))
+
+
+def summary_table(found: Kinds) -> Table:
+    """Return how many prompts and tokens hold each kind, and MSI."""
+    first, second = found.kinds
+    rows = [
+        [f"prompts with {first} and {second} tokens", f"{found.prompts[0]:,}"],
+        *(
+            [f"prompts with {kind} tokens alone", f"{n:,}"]
+            for kind, n in zip(found.kinds, found.prompts[1:], strict=True)
+            if n
+        ),
+        *([f"{kind} tokens", f"{tokens:,}"] for kind, tokens in zip(found.kinds, found.tokens, strict=True)),
+        ["MSI of all tokens", number(found.msi, 3)],
+        ["share of the kind that the expert tells", percent(found.information_share)],
+    ]
+    if (apart := found.difference) is not None:
+        rows += [
+            [f"MSI, each of {apart.units:,} prompts or groups alike", number(apart.msi, 3)],
+            [
+                "floor: MSI with kinds exchanged",
+                f"{number(apart.msi_floor, 3)} (95 % below {number(apart.msi_high, 3)})",
+            ],
+            ["MSI minus floor", number(apart.msi - apart.msi_floor, 3, signed=True)],
+            ["mean loads differ", p_text(apart.p_value)],
+        ]
+    return Table("", [Column(whole=True), Column(numeric=True)], rows)
+
+
+def layer_table(found: Kinds) -> Table:
+    """Return MSI, the information of an expert and the test, by layer."""
+    names = ["layer", "MSI", "I/H"]
+    apart = None if found.difference is None else found.difference.layers
+    if apart is not None:
+        names += ["MSI alike", "floor", "JS (bits)", "floor", "p", "adjusted"]
+    rows = []
+    for place, one in enumerate(found.layers):
+        row = [str(one.layer), number(one.msi, 3), percent(one.information_share)]
+        if apart is not None:
+            own = apart[place]
+            row += [number(own.msi, 3), number(own.msi_floor, 3)]
+            row += [estimate(own.jensen_shannon, own.jensen_shannon_ci, 3), number(own.jensen_shannon_floor, 3)]
+            row += [p_value(own.p_value), p_value(own.adjusted)]
+        rows.append(row)
+    return Table("how far apart the kinds are, by layer", [Column(name, numeric=True) for name in names], rows)
+
+
+def load_table(found: Kinds) -> Table:
+    """Return the balance of each kind's load by layer, beside that of uniform routing of as many tokens."""
+    columns = [Column("layer", numeric=True), Column("kind")]
+    columns += [Column(name, numeric=True) for name in ("entropy", "even", "Gini", "even", "busiest", "even", "dead")]
+    rows = [
+        [
+            str(one.layer),
+            kind,
+            *(number(value, 3) for value in (load.balance.entropy, load.even.entropy)),
+            *(number(value, 3) for value in (load.balance.gini, load.even.gini)),
+            *(number(value, 2) for value in (load.balance.max_over_mean, load.even.max_over_mean)),
+            str(load.balance.dead_experts),
+        ]
+        for one in found.layers
+        for kind, load in zip(found.kinds, one.loads, strict=True)
+    ]
+    return Table("load of each kind, by layer", columns, rows)
+
+
+def shift_table(shift: Shift) -> Table:
+    """Return how the other set differs, by layer and kind."""
+    names = ("JS (bits)", "floor", "p", "adjusted", "entropy")
+    columns = [Column("layer", numeric=True), Column("kind"), *(Column(name, numeric=True) for name in names)]
+    columns.append(Column("MSI", numeric=True))
+    rows = []
+    layers = range(len(shift.kinds[0].layers))
+    for place in layers:
+        for kind in shift.kinds:
+            one = kind.layers[place]
+            first = kind is shift.kinds[0]
+            rows.append(
+                [
+                    str(shift.layers[place]),
+                    kind.kind,
+                    number(one.jensen_shannon, 3),
+                    number(one.jensen_shannon_floor, 3),
+                    p_value(one.p_value),
+                    p_value(one.adjusted),
+                    estimate(one.entropy, one.entropy_ci, 3, signed=True),
+                    _msi(shift, place) if first else "",
+                ]
+            )
+    return Table(f"the other set, {count(shift.prompts, 'prompt')}, minus this one", columns, rows)
+
+
+def _msi(shift: Shift, place: int) -> str:
+    if shift.msi is None:
+        return MISSING
+    return estimate(shift.msi.by_layer[place], shift.msi.by_layer_ci[place], 3, signed=True)
