@@ -130,3 +130,10 @@ def check_enough(units: int, what: str) -> None:
     if units < LEAST_UNITS:
         message = f"fewer than {LEAST_UNITS} prompts or groups {what}"
         raise NotComputable(message)
+
+
+def corrected(value: float, left_out: NDArray[np.float64], sets: NDArray[np.integer]) -> float:
+    """Return a statistic of independent sets of units without its bias of order 1/units, by the jackknife."""
+    sizes = np.bincount(sets)
+    changes = np.bincount(sets, left_out - value) / sizes
+    return float(value - ((sizes - 1) * changes).sum())

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.intervals import clipped
+from moexray.stats.inference.intervals import bounded, clipped
 from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.stats.inference.multiple import max_t_p_values
 from moexray.stats.inference.permutation import p_value
-from moexray.stats.kinds.bias import check_enough, check_present, information, shares_of, specialisation
+from moexray.stats.kinds.bias import check_enough, check_present, corrected, information, shares_of, specialisation
 from moexray.stats.pairs.summaries import Interval
 
 _MOST_NUMBERS = 2**22
@@ -47,9 +47,12 @@ class LayerDifference:
         How many have a selection of the kinds in this layer.
     msi, msi_floor, msi_high
         MSI of the mean shares, its mean over exchanges of kinds, and what 95 % of exchanges stay below.
-    jensen_shannon, jensen_shannon_ci, jensen_shannon_floor
+    jensen_shannon, jensen_shannon_floor
         Divergence of the mean shares in bits, which is the share of H(kind) that the expert tells if both kinds weigh
-        alike; its 95 % jackknife interval over units, and its mean over exchanges.
+        alike, and its mean over exchanges.
+    jensen_shannon_corrected, jensen_shannon_ci
+        The divergence without its bias of order 1/units, by the jackknife, and its 95 % interval over units. None
+        where there are too few of a sort.
     p_value, adjusted
         Of the squared distance between the mean shares; adjusted for the number of layers by the maximum.
     """
@@ -59,8 +62,9 @@ class LayerDifference:
     msi_floor: float
     msi_high: float
     jensen_shannon: float
-    jensen_shannon_ci: Interval | None
     jensen_shannon_floor: float
+    jensen_shannon_corrected: float | None
+    jensen_shannon_ci: Interval | None
     p_value: float
     adjusted: float
 
@@ -143,7 +147,7 @@ def difference_of(
     layers = []
     for place in range(msi.shape[1]):
         rows = present[:, place]
-        ci = jackknife_interval(float(bits[0, place]), bits_left_out[rows, place], strata[rows])
+        value, ci = _corrected_bits(float(bits[0, place]), bits_left_out[rows, place], strata[rows])
         layers.append(
             LayerDifference(
                 units=int(rows.sum()),
@@ -151,8 +155,9 @@ def difference_of(
                 msi_floor=float(msi[1:, place].mean()),
                 msi_high=float(np.quantile(msi[1:, place], _HIGH)),
                 jensen_shannon=float(bits[0, place]),
-                jensen_shannon_ci=clipped(ci, (0.0, 1.0)),
                 jensen_shannon_floor=float(bits[1:, place].mean()),
+                jensen_shannon_corrected=value,
+                jensen_shannon_ci=ci,
                 p_value=tests.p_values[place],
                 adjusted=tests.adjusted[place],
             )
@@ -167,6 +172,15 @@ def difference_of(
         permutations=len(msi) - 1,
         layers=tuple(layers),
     )
+
+
+def _corrected_bits(
+    value: float, left_out: NDArray[np.float64], strata: NDArray[np.integer]
+) -> tuple[float | None, Interval | None]:
+    if not np.isfinite(left_out).all():
+        return None, None
+    found = corrected(value, left_out, strata)
+    return bounded(found, (0.0, 1.0)), clipped(jackknife_interval(found, left_out, strata), (0.0, 1.0))
 
 
 def without_each(

@@ -10,7 +10,7 @@ from moexray.stats.categories.location import layer_locations
 from moexray.stats.inference.intervals import clipped
 from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.stats.inference.multiple import max_t_p_values
-from moexray.stats.kinds.bias import check_enough, check_present, information, shares_of, specialisation
+from moexray.stats.kinds.bias import check_enough, check_present, corrected, information, shares_of, specialisation
 from moexray.stats.kinds.exchange import without_each
 from moexray.stats.kinds.separate import mean_shares, means_without_each
 from moexray.stats.pairs.summaries import Interval
@@ -87,13 +87,6 @@ def normalised_entropy(shares: NDArray[np.float64], experts: NDArray[np.integer]
 
     most = np.log(np.maximum(experts, 2))
     return np.asarray(np.where(np.asarray(experts) > 1, -xlogy(shares, shares).sum(axis=-1) / most, 1.0))
-
-
-def corrected(value: float, left_out: NDArray[np.float64], sets: NDArray[np.integer]) -> float:
-    """Return a statistic of two independent sets of units without its bias of order 1/units, by the jackknife."""
-    sizes = np.bincount(sets)
-    changes = np.bincount(sets, left_out - value) / sizes
-    return float(value - ((sizes - 1) * changes).sum())
 
 
 @dataclass(frozen=True)
@@ -173,7 +166,7 @@ def _of_both(
 
 def _msi(shares: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:  # (layers,)
     sizes = np.maximum(present.sum(axis=0), 1)[:, None]
-    return specialisation(*(one.sum(axis=0) / sizes for one in shares))
+    return np.asarray(specialisation(*(one.sum(axis=0) / sizes for one in shares)))
 
 
 def _interval(value: float, changes: NDArray[np.float64], sets: NDArray[np.integer]) -> Interval | None:

@@ -48,17 +48,19 @@ def layer_table(found: Kinds) -> Table:
     names = ["layer", "MSI", "I/H"]
     apart = None if found.difference is None else found.difference.layers
     if apart is not None:
-        names += ["MSI alike", "floor", "JS (bits)", "floor", "p", "adjusted"]
+        names += ["MSI alike", "floor", "JS", "floor", "corrected", "adjusted p"]
     rows = []
     for place, one in enumerate(found.layers):
         row = [str(one.layer), number(one.msi, 3), percent(one.information_share)]
         if apart is not None:
             own = apart[place]
             row += [number(own.msi, 3), number(own.msi_floor, 3)]
-            row += [estimate(own.jensen_shannon, own.jensen_shannon_ci, 3), number(own.jensen_shannon_floor, 3)]
-            row += [p_value(own.p_value), p_value(own.adjusted)]
+            row += [number(own.jensen_shannon, 3), number(own.jensen_shannon_floor, 3)]
+            row += [estimate(own.jensen_shannon_corrected, own.jensen_shannon_ci, 3), p_value(own.adjusted)]
         rows.append(row)
-    return Table("how far apart the kinds are, by layer", [Column(name, numeric=True) for name in names], rows)
+    return Table(
+        "how far apart the kinds are, by layer (JS in bits)", [Column(name, numeric=True) for name in names], rows
+    )
 
 
 def load_table(found: Kinds) -> Table:

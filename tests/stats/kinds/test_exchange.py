@@ -38,6 +38,7 @@ def test_disjoint_experts_have_msi_one_and_one_bit() -> None:
     for layer in found.layers:
         assert layer.msi == 1
         assert layer.jensen_shannon == pytest.approx(1, abs=1e-12)
+        assert layer.jensen_shannon_corrected == pytest.approx(1, abs=1e-12)
 
 
 def test_floor_and_p_are_those_of_all_exchanges() -> None:
@@ -102,7 +103,7 @@ def test_a_permutation_of_tokens_would_cry_wolf_where_images_go_to_one_expert_ea
 
 @simulated(30, nightly=200)
 def test_a_planted_difference_is_found(seeds: range) -> None:
-    assert_power(p_values(planted, seeds))
+    assert_power(p_values(planted, seeds, units=40))
 
 
 @simulated(40, nightly=400)
@@ -118,14 +119,14 @@ def test_no_layer_is_named_oftener_than_adjusted_p_says(seeds: range) -> None:
 @pytest.mark.nightly
 def test_the_interval_of_the_divergence_holds_that_of_many_units() -> None:
     held = []
-    for seed in range(200):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
-        first, second = planted(rng, 4000)
+        first, second = planted(rng, 1500)
         truth = difference_within(first, second, permutations=1, rng=0).layers[0].jensen_shannon
         ci = difference_within(first[:40], second[:40], permutations=1, rng=0).layers[0].jensen_shannon_ci
         assert ci is not None
         held.append(ci[0] <= truth <= ci[1])
-    assert_share(np.array(held), 0.85, 0.99)
+    assert_share(np.array(held), 0.9, 0.99)
 
 
 def test_a_unit_without_a_kind_in_a_layer_is_left_out_of_that_layer() -> None:

@@ -29,7 +29,7 @@ def test_kinds_of_equal_mean_are_told_apart_no_oftener_than_it_says(draw: Draw, 
 
 @simulated(15, nightly=200)
 def test_a_planted_difference_is_found(seeds: range) -> None:
-    assert_power(p_values(planted, seeds, texts=30, images=30))
+    assert_power(p_values(planted, seeds, texts=45, images=45))
 
 
 def test_the_floor_is_that_of_kinds_shuffled_over_units() -> None:

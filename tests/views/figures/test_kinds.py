@@ -17,10 +17,10 @@ def test_it_draws_the_numbers_of_the_result() -> None:
     np.testing.assert_allclose(drawn[0, :4], np.array(result.layers[0].bias, dtype=float))
     assert np.isnan(drawn[0, 4:]).all()
     np.testing.assert_allclose(drawn[1], np.array(result.layers[1].bias, dtype=float))
-    entropies = [line.get_xdata() for line in right.get_lines()]
+    entropies = [np.asarray(line.get_xdata()).tolist() for line in right.get_lines()]
     for kind in (0, 1):
-        assert list(entropies[2 * kind]) == [one.loads[kind].balance.entropy for one in result.layers]
-        assert list(entropies[2 * kind + 1]) == [one.loads[kind].even.entropy for one in result.layers]
+        assert entropies[2 * kind] == [one.loads[kind].balance.entropy for one in result.layers]
+        assert entropies[2 * kind + 1] == [one.loads[kind].even.entropy for one in result.layers]
     assert "prompt and generated tokens" in figure_of(left).get_suptitle()
 
 
@@ -30,4 +30,4 @@ def test_it_can_be_drawn_into_somebodys_axes_and_marks_experts_without_a_token()
     result = study_kinds(made.signatures(counts=counts, top_k=2, layers=(0,)), permutations=9)
     mine = tuple(Figure().subplots(1, 2))
     left, _ = kinds(result, mine)  # type: ignore[arg-type]
-    assert left.collections[0].get_offsets().tolist() == [[2, 0], [3, 0]]  # type: ignore[union-attr]
+    assert left.collections[0].get_offsets().tolist() == [[2, 0], [3, 0]]
