@@ -161,12 +161,13 @@ def _of_both(
     counts = np.stack([first[both], second[both]])
     present = np.asarray(counts.any(axis=3).all(axis=0))
     check_present(present, "selections of both kinds")
-    return np.where(present[..., None], shares_of(counts), 0), present
+    return np.asarray(np.where(present[..., None], shares_of(counts), 0)), present
 
 
 def _msi(shares: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:  # (layers,)
     sizes = np.maximum(present.sum(axis=0), 1)[:, None]
-    return np.asarray(specialisation(*(one.sum(axis=0) / sizes for one in shares)))
+    first, second = (one.sum(axis=0) / sizes for one in shares)
+    return specialisation(first, second)
 
 
 def _interval(value: float, changes: NDArray[np.float64], sets: NDArray[np.integer]) -> Interval | None:
@@ -192,7 +193,7 @@ def _one_kind(
     tested = layer_locations(shares, sets.astype(str).tolist(), permutations=permutations, rng=rng)
 
     def bits(labels: NDArray[np.integer]) -> NDArray[np.float64]:
-        return information(*mean_shares(shares, present, labels)) / np.log(2)
+        return np.asarray(information(*mean_shares(shares, present, labels)) / np.log(2))
 
     observed, chance = bits(sets), np.mean([bits(rng.permutation(sets)) for _ in range(permutations)], axis=0)
     before, after = (normalised_entropy(one, experts) for one in mean_shares(shares, present, sets))

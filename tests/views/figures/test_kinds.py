@@ -29,5 +29,5 @@ def test_it_can_be_drawn_into_somebodys_axes_and_marks_experts_without_a_token()
     counts[..., :2] = 3
     result = study_kinds(made.signatures(counts=counts, top_k=2, layers=(0,)), permutations=9)
     mine = tuple(Figure().subplots(1, 2))
-    left, _ = kinds(result, mine)  # type: ignore[arg-type]
-    assert left.collections[0].get_offsets().tolist() == [[2, 0], [3, 0]]
+    left, _ = kinds(result, mine)
+    assert np.asarray(left.collections[0].get_offsets()).tolist() == [[2, 0], [3, 0]]
