@@ -100,11 +100,11 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
         self._watch = begin_watching(given["model"], dead_below=self._dead_below)
         self._begun = state.global_step
         if state.is_world_process_zero:
-            folder = self._folder_of(args)
-            _make(folder)
-            begin_loads(folder / _LOADS, step=state.global_step)
-            if state.global_step == 0:
-                self._record_probe(args, state, given["model"])
+            try:
+                self._begin_files(args, state, given["model"])
+            except BaseException:
+                self.close()
+                raise
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_given: Any) -> None:
         """End a batch, and every so many steps the window."""
@@ -132,6 +132,14 @@ class RoutingCallback(TrainerCallback):  # type: ignore[misc]  # transformers pu
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+
+    def _begin_files(self, args: Any, state: Any, model: Any) -> None:
+        """Record the probe, then begin the file of loads: where the probe is refused, an earlier training's stays."""
+        folder = self._folder_of(args)
+        _make(folder)
+        if state.global_step == 0:
+            self._record_probe(args, state, model)
+        begin_loads(folder / _LOADS, step=state.global_step)
 
     def _check(self, args: Any, state: Any) -> None:
         """Refuse what would log nowhere, never, or into the file of another callback."""

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from moexray.engines.engine import Engine, open_engine, require
+from moexray.errors import CaptureError
 from moexray.files import file_to_write, remove_partials
 from moexray.generation import Generation
 from moexray.merging import joined
 from moexray.prompts import Prompt
-from moexray.recording.batches import began, begin, halvings, plan_again, run_batches
+from moexray.recording.batches import began, begin, halvings, now, plan_again, run_batches
 from moexray.recording.counting import no_signatures, signatures_in_blocks
 from moexray.recording.job import MASS, SCORES, Job
 from moexray.recording.journal import Journal, journal_of
@@ -150,6 +151,7 @@ def capture(
     options |= {"retry_seconds": retry_seconds, "request_seconds": request_seconds}
     flags = {"trust_remote_code": trust_remote_code, "raw": raw}
     given = {name: value for name, value in {**options, **flags}.items() if value is not None and value is not False}
+    _check_moment(moment)
     reporter = Reporter(on_progress, str(model), len(job.prompts))
     with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
         check_journal(journal)
@@ -190,6 +192,14 @@ def capture_with(
 def _names(record: Collection[str]) -> list[str]:
     """Return each of the names in `record` once; it may be one string with commas."""
     return list(dict.fromkeys(record.split(",") if isinstance(record, str) else record))
+
+
+def _check_moment(moment: str | None) -> None:
+    try:
+        datetime.fromisoformat(moment or now())
+    except (ValueError, TypeError) as error:
+        message = f"`moment` is {moment!r}: it must be a time in ISO 8601, such as {now()}"
+        raise CaptureError(message) from error
 
 
 def _capture(

@@ -254,3 +254,16 @@ def test_what_could_not_be_logged_or_would_mix_two_files_is_refused_before_the_f
             callbacks[0].on_train_begin(watched.args, watched.state, watched.control, model=watched.model)
         for callback in callbacks:
             watched.remove_callback(callback)
+
+
+def test_a_training_that_cannot_begin_leaves_no_hook_and_the_loads_of_the_one_before(tmp_path: Path) -> None:
+    watched = trainer(tmp_path)
+    watched.processing_class = None
+    (tmp_path / "loads.jsonl").write_text('{"step": 2}\n')
+    callback = RoutingCallback(watched, probe=PROMPTS, folder=tmp_path)
+    hooks = [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in watched.model.modules()]
+    with pytest.raises(CaptureError, match="a probe needs a tokenizer"):
+        callback.on_train_begin(watched.args, watched.state, watched.control, model=watched.model)
+    left = [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in watched.model.modules()]
+    assert left == hooks
+    assert (tmp_path / "loads.jsonl").read_text() == '{"step": 2}\n'

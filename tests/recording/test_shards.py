@@ -144,3 +144,8 @@ def test_a_shard_without_prompts_that_was_stopped_goes_on(
     assert (tmp_path / "all.shard-7-of-9.npz.journal").exists()
     found = capture_with(engine, PROMPTS, Generation(1), out=out, shard=(7, 9), batch_tokens=batch_tokens)
     assert (len(found), [file.name for file in tmp_path.iterdir()]) == (0, ["all.shard-7-of-9.npz"])
+
+
+def test_a_moment_that_is_no_time_is_refused_before_a_model_is_loaded() -> None:
+    with pytest.raises(CaptureError, match="`moment` is 'yesterday': it must be a time in ISO 8601, such as 20"):
+        capture(PROMPTS, model="nowhere", moment="yesterday")
