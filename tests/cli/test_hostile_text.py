@@ -147,6 +147,8 @@ RUNS: dict[str, tuple[object, ...]] = {
     "compare": ("compare", "s.npz", "other.npz", *SHORT),
     "compare JSON": ("compare", "s.npz", "other.npz", *SHORT, "--json"),
     "compare counts": ("compare", "c.csv", "c.csv", "--model", MODEL, "--model", MODEL.replace("one", "two")),
+    "check": ("check", "s.npz", "--no-model"),
+    "check JSON": ("check", "s.npz", "--no-model", "--json"),
     "power": ("power", "s.npz", "--studies", 2, "--most", 6, "--figure", "p.svg"),
     "pool": ("pool", "s.npz", "other.npz", *SHORT),
     "import": ("import", "bad.jsonl", "--from", "mapped", "--map", "study.toml"),
