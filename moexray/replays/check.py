@@ -175,6 +175,11 @@ def against(
         diagnosis = alignment.diagnoses[0]
     elif alignment.diagnoses:
         findings += [one.text for one in alignment.diagnoses]
+    if comparison.different and meta.get("dtype") is None:
+        found_notes["comparison.different"] = (
+            f"the recording does not say its number format: ties are those of {engine.description.get('dtype')}, and "
+            "in a coarser format rounding alone makes more rows differ; name the recording's with `dtype`"
+        )
     if comparison.different and diagnosis is None:
         found_notes["diagnosis"] = _unexplained(compared, own.layers)
     verdict = (
@@ -221,7 +226,8 @@ def _of_counts(
         notes["counts"] = problem
     if counts is not None:
         moved = sum(one.moved for one in counts)
-        exact = signatures.meta.get("dtype") in (None, "float32", "float64")
+        # A server does not say its format, which may be a coarse one.
+        exact = {signatures.meta.get("dtype"), facts["dtype"]} <= {"float32", "float64"}
         verdict = "true" if not moved else "different" if exact else "undecided"
         if moved and not exact:
             notes["counts"] = "counts cannot tell near ties from other differences: record a trace"

@@ -43,7 +43,7 @@ def compare_counts(
     if alignment.problem is not None or alignment.diagnoses:
         return None, alignment.problem or alignment.diagnoses[0].text
     recorded = chosen.loads("prompt")
-    expected = np.zeros(recorded.shape[1:], dtype=np.int64)
+    expected = np.zeros(recorded.shape, dtype=np.int64)
     kept = []
     for place, text in enumerate(texts):
         name = chosen.prompts.ids[place]
@@ -59,10 +59,11 @@ def compare_counts(
         _, sequence = next(iter(engine.run([prompt], Generation(0))))
         for layer in range(len(own.layers)):
             selected = sequence.experts[:, layer]
-            expected[layer] += np.bincount(selected[selected >= 0], minlength=recorded.shape[2])
+            expected[place, layer] = np.bincount(selected[selected >= 0], minlength=recorded.shape[2])
     if not kept:
         return None, "the texts in the file do not give the tokens that were counted: record a trace"
-    off = np.abs(recorded[kept].sum(axis=0) - expected).sum(axis=1)
+    # Prompt by prompt: counts that were given to each other's prompts have the same sum.
+    off = np.abs(recorded[kept] - expected[kept]).sum(axis=(0, 2))
     counted = tuple(
         CountedLayer(layer, int(recorded[kept, place].sum()), int(off[place]) // 2)
         for place, layer in enumerate(own.layers)

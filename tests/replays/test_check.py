@@ -177,6 +177,19 @@ def test_counts_alone_are_compared_where_texts_are_kept(copied: Path) -> None:
     assert all(one.moved > 0 for one in again.counts)
 
 
+def test_counts_of_each_others_prompts_are_different(checkpoint: str, tmp_path: Path) -> None:
+    """Their sum is that of the model. A recording that does not say its format may differ by rounding alone."""
+    path = tmp_path / "signatures.npz"
+    mx.capture(prompts(2, length=(20, 21)), model=checkpoint, out=path, max_new_tokens=0)
+    signatures = mx.Signatures.load(path)
+    assert check(path).verdict == "true"
+    swapped = signatures.replace(counts=signatures.counts[::-1])
+    swapped.save(path)
+    assert check(path).verdict == "different"
+    swapped.replace(meta={name: value for name, value in signatures.meta.items() if name != "dtype"}).save(path)
+    assert check(path).verdict == "undecided"
+
+
 def test_counts_without_texts_say_what_is_missing(checkpoint: str, tmp_path: Path) -> None:
     path = tmp_path / "signatures.npz"
     made.signatures(4, layers=(0, 2), experts=10, top_k=3).save(path)

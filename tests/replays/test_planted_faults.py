@@ -355,3 +355,11 @@ def test_rows_of_one_layer_at_wrong_tokens_are_not_called_those_of_another_route
     other = checked(olmoe, drafted(recorded(olmoe)))
     assert other.diagnosis is not None
     assert "another router" in other.diagnosis.text
+
+
+def test_a_recording_without_a_number_format_says_what_a_difference_may_be(olmoe: TransformersEngine) -> None:
+    some, meta = zeros(place=0)(recorded(olmoe, prompts(1))), dict(olmoe.description)
+    assert "comparison.different" not in checked(olmoe, some, meta).notes
+    del meta["dtype"]
+    assert "ties are those of float32" in checked(olmoe, some, meta).notes["comparison.different"]
+    assert "comparison.different" not in checked(olmoe, recorded(olmoe, prompts(1)), meta).notes
