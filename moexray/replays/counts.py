@@ -1,5 +1,10 @@
 """Counts without rows: the prompts' texts through the model, and its counts beside those that were recorded."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
 import numpy as np
 
 from moexray.checks.alignment import Layers, align
@@ -42,6 +47,7 @@ def compare_counts(
     alignment = align(Layers.of(*layers), own)
     if alignment.problem is not None or alignment.diagnoses:
         return None, alignment.problem or alignment.diagnoses[0].text
+    _set_clock(engine, signatures.meta)
     recorded = chosen.loads("prompt")
     expected = np.zeros(recorded.shape, dtype=np.int64)
     kept = []
@@ -73,3 +79,9 @@ def compare_counts(
         counted,
         f"{left} of {len(texts)} prompts are left out: their texts do not give their tokens" if left else None,
     )
+
+
+def _set_clock(engine: Engine, meta: Mapping[str, Any]) -> None:
+    """Give chat templates that ask for the date that of the recording: another day would be other tokens."""
+    with suppress(KeyError, TypeError, ValueError):
+        engine.begin_at(datetime.fromisoformat(meta["created"]))

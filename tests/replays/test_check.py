@@ -190,6 +190,20 @@ def test_counts_of_each_others_prompts_are_different(checkpoint: str, tmp_path: 
     assert check(path).verdict == "undecided"
 
 
+def test_counts_of_a_template_that_reads_the_date_are_compared_on_the_day_of_the_recording(tmp_path: Path) -> None:
+    tiny_models.random_model(tiny_models.qwen3_moe(), torch.float32).save_pretrained(tmp_path)
+    tokenizer = tiny_models.tokenizer_of_letters()
+    tokenizer.chat_template = "{{ strftime_now('%b') }}{% for one in messages %}{{ one['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / "signatures.npz"
+    mx.capture(prompts(2), model=str(tmp_path), out=path, max_new_tokens=0)
+    signatures = mx.Signatures.load(path)
+    assert check(path).verdict == "true"
+    month = int(str(signatures.meta["created"])[5:7]) % 12 + 1  # three letters as well: as many tokens, and others
+    signatures.replace(meta={**signatures.meta, "created": f"2020-{month:02}-05T10:00:00+00:00"}).save(path)
+    assert check(path).verdict == "different"
+
+
 def test_counts_without_texts_say_what_is_missing(checkpoint: str, tmp_path: Path) -> None:
     path = tmp_path / "signatures.npz"
     made.signatures(4, layers=(0, 2), experts=10, top_k=3).save(path)
