@@ -57,7 +57,7 @@ class Counts:
 
     def take(self, rows: NDArray[np.int64]) -> Pair:
         """Return both for the prompts at these places, in the order given; a file is read in one pass."""
-        if self.in_memory:
+        if self.in_memory or not self.shape[0]:  # a shard without prompts has no block
             counts, mass = self.read()
             return counts[rows], None if mass is None else mass[rows]
         order = np.argsort(rows, kind="stable")

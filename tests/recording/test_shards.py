@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from moexray.errors import CaptureError, SignaturesError
+from moexray.errors import AnalysisError, CaptureError, SignaturesError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.capture import capture, capture_with
 from moexray.shards import KEY, Part, Shard, part_of
 from moexray.signatures import Signatures
+from moexray.studies.experts import describe_experts
 
 from .made_engine import MadeEngine
 
@@ -126,6 +127,10 @@ def test_a_meta_that_says_something_else_of_a_shard_is_refused(said: object) -> 
 def test_the_file_of_a_shard_without_prompts_is_read_again(tmp_path: Path) -> None:
     capture_with(MadeEngine(), PROMPTS, Generation(1), out=tmp_path / "all.npz", shard=(8, 9))
     assert Signatures.load(tmp_path / "all.shard-8-of-9.npz").shape == (0, 2, 2, 5)
+    opened = Signatures.open(tmp_path / "all.shard-8-of-9.npz")
+    assert opened.take([]).shape == opened.shape
+    with pytest.raises(AnalysisError, match="no prompt has a token in the phase 'all'"):
+        describe_experts(opened)
 
 
 def interrupted(*_: object) -> None:
