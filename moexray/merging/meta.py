@@ -96,7 +96,8 @@ def meta_of_shards(metas: Sequence[Mapping[str, Any]], names: Sequence[str]) -> 
         if key in merged and len({repr(meta.get(key)) for meta in metas}) > 1:
             merged[key] = _distinct(merged[key])
     for key in observed:
-        merged[key] = sorted(set(_texts(key, metas, names)))
+        if any(key in meta for meta in metas):
+            merged[key] = sorted(set(_texts(key, metas, names)))
     merged[_CREATED] = min(_times(metas, names))
     batches = _distinct(_flat([meta.get(_BATCHES) for meta in metas]))
     merged[_BATCHES] = batches[0] if len(batches) == 1 else batches

@@ -256,6 +256,14 @@ def test_a_meta_that_no_capture_writes_is_refused(kitchen: Path, change: dict[st
         merge_files(ALL, "merged.npz")
 
 
+def test_a_name_of_what_was_observed_makes_nothing_up(kitchen: Path) -> None:
+    """A fingerprint of no model, say, which no file of signatures may hold."""
+    opened = Signatures.load(shard(1))
+    opened.replace(meta={**opened.meta, KEY: {**opened.meta[KEY], "observed": ["fingerprint"]}}).save(shard(1))
+    merge_files(ALL, "merged.npz")
+    assert "fingerprint" not in Signatures.open("merged.npz").meta
+
+
 def test_a_damaged_part_leaves_no_file(kitchen: Path) -> None:
     content = bytearray(Path("two.npz").read_bytes())
     content[90] ^= 255  # in the compressed counts
