@@ -11,6 +11,9 @@ from moexray.segments import Segment, places, selectors
 from moexray.signatures import Signatures
 from moexray.stats.inference.labels import group_numbers
 
+# Counts of each kind that are held in memory; more units are sampled.
+_MOST_CELLS, _FEWEST_UNITS = 2**23, 200
+
 
 @dataclass(frozen=True)
 class KindCounts:
@@ -20,6 +23,10 @@ class KindCounts:
     ----------
     first, second
         Selections of each unit ``(units, layers, experts)``.
+    totals
+        Selections of all units by each kind ``(2, layers, experts)``.
+    units
+        How many units there are: where they are too many for memory, `first` and `second` are of some, drawn at random.
     prompts
         Prompts that hold both kinds, the first alone, and the second alone.
     tokens
@@ -28,6 +35,8 @@ class KindCounts:
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
+    totals: NDArray[np.int64]
+    units: int
     prompts: tuple[int, int, int]
     tokens: tuple[int, int]
 
@@ -58,7 +67,7 @@ def two_kinds(segments: Sequence[Segment], named: Sequence[str] | None) -> tuple
     there = ", ".join(selectors(segments))
     if named is not None:
         if len(named) != 2:
-            message = f"`kinds` names {len(named)} kinds of tokens, not two: there are {there}"
+            message = f"`kinds` takes two kinds of tokens, not {len(named)}: there are {there}"
             raise AnalysisError(message)
         shared = set(places(named[0], segments)) & set(places(named[1], segments))
         if shared:
@@ -76,36 +85,60 @@ def two_kinds(segments: Sequence[Segment], named: Sequence[str] | None) -> tuple
     return found[0], found[1]
 
 
-def kind_counts(signatures: Signatures, kinds: tuple[str, str]) -> KindCounts:
+def kind_counts(signatures: Signatures, kinds: tuple[str, str], *, seed: int) -> KindCounts:
     """Count the selections of each unit by the tokens of each kind.
+
+    Parameters
+    ----------
+    signatures
+        What was recorded; read some prompts at a time.
+    kinds
+        The selectors of the kinds.
+    seed
+        Of the units that are drawn where there are too many.
 
     Raises
     ------
     AnalysisError
         If no token of a kind was selected for in some layer.
     """
+    layers, width = signatures.shape[2:]
     numbers = group_numbers(len(signatures), signatures.prompts.groups)
-    found = np.zeros((2, int(numbers.max(initial=-1)) + 1, *signatures.shape[2:]), dtype=np.int64)
-    there = np.zeros((2, len(signatures)), dtype=bool)
+    units, most = int(numbers.max(initial=-1)) + 1, max(_FEWEST_UNITS, _MOST_CELLS // (layers * width))
+    drawn = np.arange(units)
+    if units > most:
+        drawn = np.sort(np.random.default_rng(seed).choice(units, most, replace=False))
+    place_of = np.full(units, -1)
+    place_of[drawn] = np.arange(len(drawn))
+    found = np.zeros((2, len(drawn), layers, width), dtype=np.int64)
+    totals, there = np.zeros((2, layers, width), dtype=np.int64), np.zeros((2, len(signatures)), dtype=bool)
     start = 0
     for block in signatures.blocks():
         rows = slice(start, start + len(block))
-        for place, kind in enumerate(kinds):
-            loads = block.loads(kind)
-            np.add.at(found[place], numbers[rows], loads)
-            there[place, rows] = loads.any(axis=(1, 2))
+        places_in = place_of[numbers[rows]]
+        kept = places_in >= 0
+        for kind, selector in enumerate(kinds):
+            loads = block.loads(selector)
+            np.add.at(found[kind], places_in[kept], loads[kept])
+            totals[kind] += loads.sum(axis=0)
+            there[kind, rows] = loads.any(axis=(1, 2))
         start += len(block)
-    for kind, loads in zip(kinds, found.sum(axis=1), strict=True):
-        empty = np.flatnonzero(~loads.any(axis=1))
-        if len(empty):
-            layers = signatures.layers[empty].tolist()
-            where = "" if len(empty) == len(loads) else f" in layer {layers[0]}"
-            message = f"no {kind} token has a selection{where}: name kinds of tokens that the prompts hold"
-            raise AnalysisError(message)
+    _check_selected(signatures, kinds, totals)
     first, second = there
     return KindCounts(
         first=found[0],
         second=found[1],
-        prompts=tuple(int(one.sum()) for one in (first & second, first & ~second, ~first & second)),  # type: ignore[arg-type]
-        tokens=tuple(int(signatures.lengths(kind).sum()) for kind in kinds),  # type: ignore[arg-type]
+        totals=totals,
+        units=units,
+        prompts=(int((first & second).sum()), int((first & ~second).sum()), int((~first & second).sum())),
+        tokens=(int(signatures.lengths(kinds[0]).sum()), int(signatures.lengths(kinds[1]).sum())),
     )
+
+
+def _check_selected(signatures: Signatures, kinds: tuple[str, str], totals: NDArray[np.int64]) -> None:
+    for kind, loads in zip(kinds, totals, strict=True):
+        empty = np.flatnonzero(~loads.any(axis=1))
+        if len(empty):
+            where = "" if len(empty) == len(loads) else f" in layer {int(signatures.layers[empty[0]])}"
+            message = f"no {kind} token has a selection{where}: name kinds of tokens that the prompts hold"
+            raise AnalysisError(message)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError, NotComputable
+from moexray.formats import count
 from moexray.signatures import Signatures
 from moexray.stats.kinds.bias import KindsInLayer, kinds_by_layer
 from moexray.stats.kinds.even import EvenLoad, even_loads
@@ -47,12 +48,18 @@ def study_kinds(
         If there are not two kinds, a kind has no selection, or the other set has other layers or shares a group.
     """
     named = two_kinds(signatures.segments, kinds)
-    counts, notes = kind_counts(signatures, named), Notes()
+    counts, notes = kind_counts(signatures, named, seed=seed), Notes()
     design, difference = _difference(counts, notes, permutations=permutations, seed=seed)
     layers = _layers(signatures, counts, seed)
+    if len(counts.first) < counts.units:
+        notes.add(
+            "units",
+            f"floor, intervals and tests look at {len(counts.first):,} of {counts.units:,} prompts or groups, drawn at "
+            "random",
+        )
     unbiased = sum(one.bias.count(None) for one in layers)
     if unbiased:
-        notes.add("bias", f"neither kind selects {unbiased} experts: they have no bias and do not count in MSI")
+        notes.add("bias", f"neither kind selects {count(unbiased, 'expert')}: no bias, and no part in MSI")
     shift = None
     if other is not None:
         shift = _shift(signatures, other, counts, named, notes, permutations=permutations, seed=seed)
@@ -81,7 +88,7 @@ def _difference(counts: KindCounts, notes: Notes, *, permutations: int, seed: in
     if both.any():
         alone = int((first ^ second).sum())
         if alone:
-            notes.add("difference", f"{alone} prompts or groups hold one kind only: floor and test leave them out")
+            notes.add("difference", f"floor and test leave out prompts or groups that hold one kind only: {alone:,}")
         found = notes.attempt(
             "difference",
             lambda: difference_within(counts.first[both], counts.second[both], permutations=permutations, rng=seed),
@@ -102,13 +109,13 @@ def _difference(counts: KindCounts, notes: Notes, *, permutations: int, seed: in
 
 
 def _layers(signatures: Signatures, counts: KindCounts, seed: int) -> tuple[LayerKinds, ...]:
-    sums = counts.first.sum(axis=0), counts.second.sum(axis=0)
+    sums = counts.totals
     generator = np.random.default_rng(seed)
     even = [
         even_loads(loads.sum(axis=1), tokens, signatures.experts, rng=generator)
         for loads, tokens in zip(sums, counts.tokens, strict=True)
     ]
-    found = kinds_by_layer(*sums, signatures.experts)
+    found = kinds_by_layer(sums[0], sums[1], signatures.experts)
     return tuple(
         _layer(layer, one, (even[0][place], even[1][place]))
         for place, (layer, one) in enumerate(zip(signatures.layers.tolist(), found, strict=True))
@@ -140,7 +147,7 @@ def _shift(
     _check_same_routers(signatures, other)
     if signatures.meta.get("model") != other.meta.get("model"):
         notes.add("shift", f"the other set is of model {other.meta.get('model')!r}: models and prompts both differ")
-    theirs = kind_counts(other, kinds)
+    theirs = kind_counts(other, kinds, seed=seed)
     sets = [(_held(one), _held(two)) for one, two in ((counts.first, theirs.first), (counts.second, theirs.second))]
     try:
         found = shift_of_kinds(sets, signatures.experts, permutations=permutations, rng=seed)

@@ -69,7 +69,7 @@ def test_prompts_of_one_kind_are_left_out_of_the_test_and_named() -> None:
     assert found.prompts == (5, 3, 0)
     assert found.difference is not None
     assert found.difference.units == 5
-    assert "3 prompts or groups hold one kind only" in found.notes["difference"]
+    assert "one kind only: 3" in found.notes["difference"]
 
 
 def test_where_no_prompt_holds_both_kinds_they_are_compared_between_prompts() -> None:
@@ -154,7 +154,7 @@ def test_a_single_kind_and_more_than_two_are_refused_by_name() -> None:
     many = made.signatures(6, segments=tuple(Segment("prompt", kind) for kind in ("text", "image", "audio")))
     with pytest.raises(AnalysisError, match=r"3 kinds of tokens: name two with `kinds`, among all, prompt, text"):
         study_kinds(many)
-    with pytest.raises(AnalysisError, match="names 3 kinds"):
+    with pytest.raises(AnalysisError, match="takes two kinds of tokens, not 3"):
         study_kinds(many, ("text", "image", "audio"))
     with pytest.raises(SignaturesError, match="no tokens are called 'video'"):
         study_kinds(many, ("text", "video"))
@@ -203,6 +203,26 @@ def test_other_sets_that_do_not_fit_are_refused() -> None:
     few = study_kinds(signatures, other=made.signatures(2, seed=3), permutations=9)
     assert few.shift is None
     assert "fewer than 3" in few.notes["shift"]
+
+
+def test_of_many_prompts_some_are_drawn_for_the_test_and_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    signatures = made.signatures(40)
+    whole = study_kinds(signatures, permutations=19)
+    monkeypatch.setattr("moexray.studies.kind_counts._MOST_CELLS", 0)
+    monkeypatch.setattr("moexray.studies.kind_counts._FEWEST_UNITS", 15)
+    found = study_kinds(signatures, permutations=19)
+    assert found.layers == whole.layers
+    assert (found.prompts, found.tokens) == (whole.prompts, whole.tokens)
+    assert found.difference is not None
+    assert found.difference.units == 15
+    assert "15 of 40 prompts or groups" in found.notes["units"]
+
+
+def test_a_file_is_read_as_signatures_in_memory_are(tmp_path: Path) -> None:
+    signatures = made.signatures(12)
+    signatures.save(tmp_path / "s.npz")
+    opened = Signatures.open(tmp_path / "s.npz")
+    assert study_kinds(opened, permutations=19).to_json() == study_kinds(signatures, permutations=19).to_json()
 
 
 def test_what_is_saved_is_read_again(tmp_path: Path) -> None:
