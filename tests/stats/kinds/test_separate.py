@@ -24,7 +24,7 @@ def p_values(draw: Draw, seeds: range, *, texts: int, images: int) -> np.ndarray
 @pytest.mark.parametrize("draw", [alike, unequal_lengths, images_of_one_expert, images_in_runs, loose_images])
 @pytest.mark.parametrize(("texts", "images"), [(20, 20), (12, 40), (40, 12)])
 def test_kinds_of_equal_mean_are_told_apart_no_oftener_than_it_says(draw: Draw, texts: int, images: int) -> None:
-    assert_share(p_values(draw, range(300), texts=texts, images=images) <= 0.05, 0.01, 0.09)
+    assert_share(p_values(draw, range(150), texts=texts, images=images) <= 0.05, 0.01, 0.09)
 
 
 @simulated(15, nightly=200)
