@@ -214,8 +214,10 @@ class _Run:
                 if own:
                     self.reporter.passed(len(sequence.token_ids))
                     if time.monotonic() >= due:
-                        self._keep(number, done)
-                        done, due = {}, time.monotonic() + _SECONDS
+                        # Emptied first: an interruption after they were kept must not keep them again.
+                        ready, done = done, {}
+                        self._keep(number, ready)
+                        due = time.monotonic() + _SECONDS
             if left:
                 name = self.job.prompts[prompts[min(left)]].id
                 message = f"{self._engine_name} ended without the routing of prompt {name!r}"

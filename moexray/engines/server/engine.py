@@ -131,6 +131,8 @@ class ServerEngine(ServingEngine):
                 "served_model": self._served.model,
                 # At temperatures above 0, its random numbers are not those of other engines.
                 "draws": self._served.kind,
+                # A capture that is resumed after a step of training would hold the routing of two models.
+                **({} if self._served.weights is None else {"weight_version": self._served.weights}),
             },
             context=self._served.context,
             fingerprint=model.fingerprint(weights=False),  # those that the server runs cannot be seen from here
@@ -231,7 +233,8 @@ class ServerEngine(ServingEngine):
         if now != self._served:
             message = (
                 f"the server at {self._address.origin} came back as {now.name} with {now.model!r} and a context of "
-                f"{now.context}, and was {self._served.name} with {self._served.model!r} and {self._served.context}: "
+                f"{now.context}, and was {self._served.name} with {self._served.model!r} and {self._served.context}"
+                f"{_versions(now.weights, self._served.weights)}: "
                 "start it as it was, or begin the capture anew"
             )
             raise CaptureError(message)
@@ -277,3 +280,7 @@ class ServerEngine(ServingEngine):
             )
             raise ModelError(message)
         return sequence
+
+
+def _versions(now: str | None, before: str | None) -> str:
+    return "" if now == before else f" (its weights are of version {now}, and were of {before})"

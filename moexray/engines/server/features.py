@@ -41,6 +41,8 @@ class Served:
         The most tokens of a text; None where the server does not say.
     draws_alike
         Whether the same seed draws the same tokens again.
+    weights
+        The version of the weights, which training may change; None where the server does not say.
     """
 
     kind: Kind
@@ -48,6 +50,7 @@ class Served:
     model: str
     context: int | None
     draws_alike: bool
+    weights: str | None = None
 
     @property
     def name(self) -> str:
@@ -84,7 +87,9 @@ async def find_server(
     if settings is not None:
         _check_settings(settings, address)
         draws_alike = settings.get("enable_deterministic_inference") is True
-        return Served("sglang", _version(settings.get("version"), address), model, context, draws_alike)
+        weights = settings.get("weight_version")
+        named = weights if isinstance(weights, str) and _VERSION.fullmatch(weights) else None
+        return Served("sglang", _version(settings.get("version"), address), model, context, draws_alike, named)
     found = _json(version)
     if version.status != _FOUND or not isinstance(found, dict) or "version" not in found:
         message = (

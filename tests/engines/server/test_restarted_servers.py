@@ -179,3 +179,26 @@ def test_a_server_that_is_busy_for_a_while_is_asked_again(served: ServedModel) -
             places = [place for place, _ in engine.run(PROMPTS[:8], Generation(2))]
     assert sorted(places) == list(range(8))
     assert len(server.requests) == 8 + 6
+
+
+def test_a_capture_does_not_go_on_with_weights_of_another_version(
+    captured: Callable[..., Signatures], tmp_path: Path
+) -> None:
+    """SGLang names their version: training may load others between two runs of the same command.
+
+    The first run is interrupted right after prompts were kept, which must not keep them twice.
+    """
+    out = tmp_path / "out.npz"
+
+    def leave(progress: Progress) -> None:
+        if progress.prompts >= 5:
+            raise KeyboardInterrupt
+
+    with FakeServer("sglang", settings={"weight_version": "step-1"}) as server:
+        with pytest.raises(KeyboardInterrupt):
+            captured(server.url, out, on_progress=leave)
+        server.about["/server_info"]["weight_version"] = "step-2"
+        with pytest.raises(CaptureError, match="weight_version 'step-1' and not 'step-2'"):
+            captured(server.url, out)
+        server.about["/server_info"]["weight_version"] = "step-1"
+        assert captured(server.url, out).meta["weight_version"] == "step-1"
