@@ -147,7 +147,7 @@ def against(
         "integrity": integrity,
         "fingerprint": fingerprint,
     }
-    if alignment.problem is not None or not kept:
+    if alignment.problem is not None or not any(one.known.any() for one in kept):
         problem = alignment.problem or "no prompt has rows that can be replayed"
         verdict: Verdict = "different" if alignment.problem else "not whole" if integrity.faults else "not compared"
         found_notes["comparison"] = problem

@@ -363,3 +363,8 @@ def test_a_recording_without_a_number_format_says_what_a_difference_may_be(olmoe
     del meta["dtype"]
     assert "ties are those of float32" in checked(olmoe, some, meta).notes["comparison.different"]
     assert "comparison.different" not in checked(olmoe, recorded(olmoe, prompts(1)), meta).notes
+
+
+def test_nothing_that_was_compared_is_not_true(olmoe: TransformersEngine) -> None:
+    unknown = [replace(one, known=np.zeros_like(one.known)) for one in recorded(olmoe, prompts(1))]
+    assert checked(olmoe, unknown).verdict == "not compared"
