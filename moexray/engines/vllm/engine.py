@@ -203,10 +203,20 @@ class VllmEngine(ServingEngine):
             problem = "vLLM ran other tokens than it was given"
         elif getattr(completion, "routed_experts", None) is None:
             problem = "vLLM returned no routed experts for it"
+        else:
+            problem = self._problem_of_text(list(completion.token_ids), request.new_tokens, generation)
         if problem:
             message = f"the routing of prompt {request.prompt!r} is not known: {problem}"
             raise ModelError(message)
         return self.sequence(request, completion.routed_experts, list(completion.token_ids), generation)
+
+    def _problem_of_text(self, new_ids: list[int], most: int, generation: Generation) -> str | None:
+        """Say where a text does not end where it should: at its first end token, or after all tokens."""
+        ends = self.model.end_tokens if generation.stop_at_eos else frozenset()
+        first = next((place + 1 for place, token in enumerate(new_ids) if token in ends), most)
+        if len(new_ids) == first:
+            return None
+        return f"its text has {len(new_ids)} new tokens and should end after {first}"
 
 
 def seed_of(prompt: str, seed: int) -> int:

@@ -137,6 +137,7 @@ def test_seeds_differ_by_prompt_and_by_seed() -> None:
         ({"routed_experts": None}, "returned no routed experts"),
         ({"finish_reason": "abort"}, "ended for the reason 'abort'"),
         ({"prompt_token_ids": [9]}, "other tokens than it was given"),
+        ({"token_ids": (5, 6), "finish_reason": "stop"}, "has 2 new tokens and should end after 3"),
         ({"routed_experts": np.zeros((6, 3, 3), np.uint8)}, "layer 0, prompt tokens, 4 of 4.*never written"),
         ({"routed_experts": np.zeros((6, 2, 3), np.uint8)}, r"shape \(6, 2, 3\)"),
     ],
