@@ -17,14 +17,12 @@ from moexray.engines.server.routed import ReplyError
 from moexray.engines.server.stale import Seen
 from moexray.engines.serving.engine import Request, ServingEngine
 from moexray.engines.serving.model import ServedModel, read_served_model
-from moexray.engines.transformers.end_tokens import embeddings_of
 from moexray.errors import CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
 
 _ROUTE = "/v1/completions"
-_MOST_TOKEN = 2**31
 
 
 def open_engine(
@@ -139,7 +137,6 @@ class ServerEngine(ServingEngine):
         )
         self._seen = Seen()
         self._weights: str | None = None
-        self._vocabulary = embeddings_of(model.skeleton) or _MOST_TOKEN
 
     def run(
         self,

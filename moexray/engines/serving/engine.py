@@ -12,11 +12,15 @@ from moexray.engines.engine import Batching, Engine
 from moexray.engines.serving.model import ServedModel
 from moexray.engines.serving.rows import rows_to_sequence
 from moexray.engines.transformers.completions import are_given
-from moexray.errors import CaptureError
+from moexray.engines.transformers.end_tokens import embeddings_of
+from moexray.errors import CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.model_fingerprint import KEY
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence
+
+# Of a model whose embeddings cannot be found: more do not fit the type of token ids.
+_MOST_TOKENS = 2**31
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class ServingEngine(Engine):
             "selection_order": "ascending",
             KEY: dict(model.fingerprint() if fingerprint is None else fingerprint),
         }
+        self._vocabulary = embeddings_of(model.skeleton) or _MOST_TOKENS
         limits = [limit for limit in (model.context, context) if limit is not None]
         self._context = min(limits, default=None)
 
@@ -157,8 +162,15 @@ class ServingEngine(Engine):
         Raises
         ------
         ModelError
-            If the rows are no routing of this model.
+            If the rows are no routing of this model, or a generated token is none of its tokens.
         """
+        wrong = next((token for token in new_ids if not 0 <= token < self._vocabulary), None)
+        if wrong is not None:
+            message = (
+                f"the routing of prompt {request.prompt!r} is not known: {self.description['engine']} generated token "
+                f"{wrong}, and the model has {self._vocabulary:,} tokens: name the model that it runs"
+            )
+            raise ModelError(message)
         if request.given_ids is not None:
             passed, text = request.given_ids, request.given_text
         else:

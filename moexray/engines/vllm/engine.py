@@ -195,20 +195,25 @@ class VllmEngine(ServingEngine):
         }
 
     def _sequence(self, request: Request, output: Any, generation: Generation) -> RoutedSequence:
-        (completion,) = output.outputs
-        problem = None
-        if completion.finish_reason not in _FINISHED:
-            problem = f"it ended for the reason {completion.finish_reason!r}"
-        elif list(output.prompt_token_ids or ()) != request.token_ids:
-            problem = "vLLM ran other tokens than it was given"
-        elif getattr(completion, "routed_experts", None) is None:
-            problem = "vLLM returned no routed experts for it"
-        else:
-            problem = self._problem_of_text(list(completion.token_ids), request.new_tokens, generation)
+        problem = self._problem(request, output, generation)
         if problem:
             message = f"the routing of prompt {request.prompt!r} is not known: {problem}"
             raise ModelError(message)
+        (completion,) = output.outputs
         return self.sequence(request, completion.routed_experts, list(completion.token_ids), generation)
+
+    def _problem(self, request: Request, output: Any, generation: Generation) -> str | None:
+        """Say why what vLLM returned of a request cannot be used."""
+        if len(output.outputs) != 1:
+            return f"vLLM returned {len(output.outputs)} texts for it"
+        (completion,) = output.outputs
+        if completion.finish_reason not in _FINISHED:
+            return f"it ended for the reason {completion.finish_reason!r}"
+        if list(output.prompt_token_ids or ()) != request.token_ids:
+            return "vLLM ran other tokens than it was given"
+        if getattr(completion, "routed_experts", None) is None:
+            return "vLLM returned no routed experts for it"
+        return self._problem_of_text(list(completion.token_ids), request.new_tokens, generation)
 
     def _problem_of_text(self, new_ids: list[int], most: int, generation: Generation) -> str | None:
         """Say where a text does not end where it should: at its first end token, or after all tokens."""

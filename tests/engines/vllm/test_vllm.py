@@ -138,6 +138,8 @@ def test_seeds_differ_by_prompt_and_by_seed() -> None:
         ({"finish_reason": "abort"}, "ended for the reason 'abort'"),
         ({"prompt_token_ids": [9]}, "other tokens than it was given"),
         ({"token_ids": (5, 6), "finish_reason": "stop"}, "has 2 new tokens and should end after 3"),
+        ({"token_ids": (5, 6, 99_999)}, "generated token 99999, and the model has"),
+        ({"token_ids": (5, 6, -5)}, "generated token -5"),
         ({"routed_experts": np.zeros((6, 3, 3), np.uint8)}, "layer 0, prompt tokens, 4 of 4.*never written"),
         ({"routed_experts": np.zeros((6, 2, 3), np.uint8)}, r"shape \(6, 2, 3\)"),
     ],
