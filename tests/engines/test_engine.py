@@ -47,16 +47,16 @@ def with_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_engine_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(CaptureError, match=r"^no engine 'abacus': there are transformers$"):
+    with pytest.raises(CaptureError, match=r"^no engine 'abacus': there are transformers, server, vllm$"):
         open_engine("abacus", "m")
 
 
 @pytest.mark.usefixtures("with_silent")
 def test_the_engine_of_another_package_is_found_by_its_entry_point() -> None:
-    assert engine_names() == ["transformers", "silent"]
+    assert engine_names() == ["transformers", "server", "vllm", "silent"]
     with open_engine("silent", "m") as engine:
         assert engine.description["model"] == "m"
-    with pytest.raises(CaptureError, match="there are transformers, silent"):
+    with pytest.raises(CaptureError, match="there are transformers, server, vllm, silent"):
         open_engine("abacus", "m")
 
 
