@@ -150,9 +150,9 @@ def ask(run: Run, served: ServedModel, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("MOEXRAY_API_KEY", KEY)
     (tmp_path / "prompts.jsonl").write_text(PROMPTS)
 
-    def asked(server: FakeServer, *options: object, seconds: float = 5.0) -> str:
+    def asked(server: FakeServer, *options: object, seconds: float = 30.0) -> str:
         arguments = ["--engine", "server", "--url", server.url, "--model", served.name, "--served-model", MODEL]
-        waits = ["--retry-seconds", "0.2", "--request-seconds", "0.5", "--max-new-tokens", "2", "--concurrency", "2"]
+        waits = ["--retry-seconds", "0.2", "--request-seconds", "20", "--max-new-tokens", "2", "--concurrency", "2"]
         started = time.perf_counter()
         done = run("capture", "--prompts", "prompts.jsonl", *arguments, *waits, *options)
         assert time.perf_counter() - started < seconds
@@ -269,7 +269,7 @@ ENDLESS: dict[str, tuple[bytes, bytes, float, str]] = {
 def test_an_endless_reply_is_given_up(name: str, ask: Callable[..., str]) -> None:
     head, block, pause, expected = ENDLESS[name]
     with FakeServer(damage=lambda handler, _reply: send_for_ever(handler, head, block, pause)) as server:
-        assert expected in ask(server)
+        assert expected in ask(server, "--request-seconds", "0.5", seconds=10)
 
 
 @pytest.mark.slow
