@@ -74,10 +74,10 @@ class VllmServer:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    """Return a server, not started, of a model with dense layers."""
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """Return a server, not started, of a model with dense layers, or of the type that a test names."""
     folder = tmp_path_factory.mktemp("served")
-    found = VllmServer(save(folder, "qwen3_moe"), folder.with_suffix(".log"))
+    found = VllmServer(save(folder, getattr(request, "param", "qwen3_moe")), folder.with_suffix(".log"))
     yield found
     found.kill()
 
@@ -112,6 +112,7 @@ def test_a_server_without_the_flag_is_refused(server: VllmServer, captured: Call
         server.kill()
 
 
+@pytest.mark.parametrize("server", ["olmoe", "qwen2_moe", "qwen3_moe"], indirect=True)
 def test_counts_are_those_of_transformers_and_concurrency_changes_none(
     server: VllmServer, captured: Callable[..., Signatures], monkeypatch: pytest.MonkeyPatch
 ) -> None:
