@@ -167,16 +167,8 @@ class StoredArray:
             yield member
 
 
-@dataclass(frozen=True, eq=False)
-class StoredStrings(Sequence[str]):
-    """Strings in a file, end to end; only where each begins is in memory."""
-
-    file: StoredFile
-    name: str
-    offsets: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
+class StringsAt(Sequence[str]):
+    """Strings that are read where they lie: a subclass says how many there are, how to go through them, and `at`."""
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -187,13 +179,29 @@ class StoredStrings(Sequence[str]):
             return self.at(range(len(self))[place])
         return self.at([range(len(self))[place]])[0]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def at(self, places: Sequence[int]) -> tuple[str, ...]:
+        """Read the strings at these places, in one pass."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class StoredStrings(StringsAt):
+    """Strings in a file, end to end; only where each begins is in memory."""
+
+    file: StoredFile
+    name: str
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
 
     def each(self) -> Iterator[str]:
         """Read the strings in order, one at a time; none is kept."""

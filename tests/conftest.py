@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +35,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out = [item for item in items if item.get_closest_marker(marker)]
             items[:] = [item for item in items if not item.get_closest_marker(marker)]
             config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., CompletedProcess[str]]:
+    """Run `moexray` with the given arguments, in an empty folder."""
+    from moexray.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def finished(*arguments: object) -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["moexray", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        code = stopped.value.code
+        return CompletedProcess(sys.argv, code if isinstance(code, int) else 0, printed.out, printed.err)
+
+    return finished
 
 
 @pytest.fixture(scope="session", params=["olmoe", "mixtral", "qwen3_moe", "deepseek_v3", "gpt_oss"])

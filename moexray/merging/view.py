@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from moexray.merging.signatures import Plan, columns_of_plan, fill_merged, membe
 from moexray.prompt_table import PromptTable, Strings, rows_of
 from moexray.signatures import Signatures
 from moexray.signatures_file import fingerprint_of_members
+from moexray.stored_members import StringsAt
 
 # Columns of a prompt table that are in memory anyway; all others may lie in the files.
 _SHORT = ("ids", "categories", "groups")
@@ -143,7 +144,7 @@ class _Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class _Column(Sequence[str]):
+class _Column(StringsAt):
     """A column of the prompt tables of all parts in the order of their prompts."""
 
     parts: tuple[Strings, ...]
@@ -152,22 +153,8 @@ class _Column(Sequence[str]):
     def __len__(self) -> int:
         return sum(self.order.lengths)
 
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
-        if isinstance(place, slice):
-            return self.at(range(len(self))[place])
-        return self.at([range(len(self))[place]])[0]
-
     def __iter__(self) -> Iterator[str]:
         return self.order.each([partial(_each, part) for part in self.parts])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def at(self, places: Sequence[int]) -> tuple[str, ...]:
         """Return the strings at these places; every file is read once at most."""

@@ -1,38 +1,18 @@
-"""The command line run in this process, as a user would run it."""
+"""Signatures and analyses for tests of the command line."""
 
-import sys
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from moexray.cli.main import main
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
 
 from .. import made
 
 Run = Callable[..., CompletedProcess[str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `moexray` with the given arguments, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def finished(*arguments: object) -> CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["moexray", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        code = stopped.value.code
-        return CompletedProcess(sys.argv, code if isinstance(code, int) else 0, printed.out, printed.err)
-
-    return finished
 
 
 @pytest.fixture(scope="session")

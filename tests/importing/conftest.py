@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ..cli.conftest import Run, run
+from ..cli.conftest import Run
 
-__all__ = ["Evil", "Routed", "Run", "assert_refused", "counted", "routed", "run"]
+__all__ = ["Evil", "Routed", "Run", "assert_refused", "counted", "routed"]
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from moexray.engines.serving.model import ServedModel
 from moexray.errors import ModelError, MoexrayError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
+from tests.cli.conftest import Run
 from tests.engines.server import asking
-from tests.engines.server.conftest import Run
 from tests.engines.server.fake_server import EXPERTS, MODEL, Damage, FakeServer, Handler, K, bare, npy
 
 KEY = "sk-very-secret-0123456789"
