@@ -134,3 +134,20 @@ class ScoredSequence:
 def plain_segments(prompt: int, generated: int) -> NDArray[np.int8]:  # (tokens,)
     """Return the segments of a text: its prompt's tokens, then the generated ones that passed a router."""
     return np.repeat(np.array([0, 1], dtype=np.int8), [prompt, generated])
+
+
+def with_generated(
+    of_prompt: NDArray[np.integer], generated: int, names: tuple[Segment, ...]
+) -> NDArray[np.int8]:  # (tokens,)
+    """Return the segments of a prompt's tokens, and those of texts generated after it.
+
+    Parameters
+    ----------
+    of_prompt
+        The place in `names` of each of the prompt's tokens ``(tokens,)``.
+    generated
+        How many tokens were generated.
+    names
+        The segments of a layout.
+    """
+    return np.concatenate([of_prompt, np.full(generated, names.index(Segment("generated")))]).astype(np.int8)

@@ -51,6 +51,8 @@ class Segment:
 
 # The segments of a capture of texts.
 PLAIN = (Segment("prompt"), Segment("generated"))
+# Those of a capture of texts with images; what a model writes is text.
+WITH_IMAGES = (Segment("prompt"), Segment("prompt", "image"), Segment("generated"))
 
 
 def places(tokens: str, segments: Sequence[Segment]) -> tuple[int, ...]:
