@@ -1,51 +1,9 @@
 """Random numbers of a token: they depend on its prompt, its position and its layer, not on what shares the batch."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-@dataclass
-class Places:
-    """Which prompts and positions the rows of a forward pass are: left-padded prompts, then what they generate.
-
-    Attributes
-    ----------
-    keys
-        A number for each prompt of the batch, from its id ``(prompts,)``.
-    paddings
-        Slots before the first token of each.
-    rows
-        The prompts that run now.
-    start
-        The slot of the first token of the next stretch.
-    """
-
-    keys: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(1, dtype=np.uint64))
-    paddings: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
-    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
-    start: int = 0
-    stretch: int = 0
-
-    def begin(self, prompts: Sequence[str], lengths: Sequence[int]) -> None:
-        """Take the ids and lengths of a batch's prompts."""
-        digests = [hashlib.sha256(one.encode("utf-8", "surrogatepass")).digest() for one in prompts]
-        self.keys = np.array([int.from_bytes(one[:8], "little") for one in digests], dtype=np.uint64)
-        self.paddings = max(lengths) - np.asarray(lengths, dtype=np.int64)
-        self.start = 0
-        self.run(np.arange(len(prompts)))
-
-    def run(self, rows: NDArray[np.int64]) -> None:
-        """Take which prompts go on."""
-        self.rows = rows
-        self.stretch += 1
-
-    def passed(self, slots: int) -> None:
-        """Take how many slots have passed the model."""
-        self.start = slots
 
 
 def uniforms(

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from moexray.engines.rules import LeaveOutRanks, OnDemand, RandomDrop, Rule, Skip, TopP, Without
-from moexray.engines.transformers.draws import Places, uniforms
+from moexray.engines.transformers.draws import uniforms
 from moexray.engines.transformers.hooks import Tap
+from moexray.engines.transformers.places import Cursor, Places
 from moexray.errors import ModelError
 
 # From a layer's selections and their weights ``(rows, k)`` to which of them are kept ``(rows, k)``.
@@ -97,21 +98,12 @@ def _by_entropy(least: int, thresholds: Sequence[float]) -> Keep:
 
 def _drawn(mean: float, tap: Tap, k: int, *, seed: int, places: Places) -> Keep:
     """Keep selections at random: ⌊mean⌋ of them or one more, drawn for each token of each prompt."""
-    slot, stretch, call = 0, -1, 0
+    cursor = Cursor(places, tap.path, tap.calls)
 
     def keep(_experts: Tensor, weights: Tensor) -> Tensor:
-        nonlocal slot, stretch, call
-        if stretch != places.stretch:
-            slot, stretch, call = places.start, places.stretch, 0
-        tokens, left = divmod(len(weights), len(places.rows))
-        if left:
-            message = f"{tap.path}: {len(weights)} rows came for {len(places.rows)} prompts: no draw belongs to them"
-            raise ModelError(message)
-        positions = slot + np.arange(tokens) - places.paddings[places.rows][:, None]  # (prompts, tokens)
+        positions, call = cursor.next(len(weights))
         keys = np.broadcast_to(places.keys[places.rows][:, None], positions.shape)
         draws = uniforms(keys.ravel(), positions.ravel(), (seed, tap.layer, call), k + 1)
-        call = (call + 1) % tap.calls
-        slot += tokens if call == 0 else 0
         number = np.floor(mean) + (draws[:, -1] < mean - np.floor(mean))
         kept = draws[:, :-1].argsort(1).argsort(1) < number[:, None]  # by rank
         return torch.from_numpy(kept).to(weights.device).gather(1, _ranks(weights))

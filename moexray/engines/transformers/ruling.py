@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from moexray.engines.rules import FixedK, Given, PerLayer, Rule, Without, k_of_pass
-from moexray.engines.transformers.draws import Places
 from moexray.engines.transformers.hooks import SELECTION_NAMES, WEIGHT_NAMES, Tap, place_of_argument
 from moexray.engines.transformers.keeping import Keep, by_weight, keep_of
+from moexray.engines.transformers.places import Places
 from moexray.engines.transformers.routers import Router, masked, narrowed
 from moexray.engines.transformers.skipping import index_skipped, skips
 from moexray.errors import ModelError
@@ -79,7 +79,7 @@ def carried_out(
     ModelError
         If this model cannot follow it; the layer is named.
     """
-    places, ruled = Places(), list(taps)
+    places, ruled = Places(layout.segments), list(taps)
     banned: dict[int, Sequence[int]] = {}
     with ExitStack() as stack:
         for place, (tap, k, router) in enumerate(zip(taps, k_of_pass(layout), routers, strict=True)):
