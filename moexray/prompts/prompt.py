@@ -7,6 +7,7 @@ from typing import Any
 
 from moexray.errors import PromptsError
 from moexray.formats import is_blank
+from moexray.prompts.images import PromptImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,15 @@ class Prompt:
     group
         A shared template or source: prompts of one group are never split between training and test folds.
     messages
-        The messages of a chat, which go through the tokenizer's chat template unchanged: see `chat_prompt`.
+        The messages of a chat, which go through the tokenizer's chat template unchanged: see `chat_prompt`. The content
+        of each is a text, or a list of the parts ``{"type": "text", "text": …}`` and ``{"type": "image"}`` where it
+        holds images.
     output
         What was written after it, where that is known: the text, or its token ids with the end token if it was
         written. It is recorded in place of what the model would generate.
+    images
+        The images that the model sees, in the order of their parts in `messages`. Without messages they stand before
+        the text in a user message or, where the model has no chat template, at the placeholders in the text.
     """
 
     text: str
@@ -36,6 +42,7 @@ class Prompt:
     group: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = field(default=None, hash=False)
     output: str | tuple[int, ...] | None = None
+    images: tuple[PromptImage, ...] = ()
 
 
 def chat_prompt(

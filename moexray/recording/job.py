@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from operator import index
 from pathlib import Path
+from typing import Any
 
 from moexray.errors import CaptureError
 from moexray.files import check_writable, companion, owner_of_companions
@@ -99,10 +100,10 @@ class Job:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all prompts, in order."""
+        """SHA-256 of all prompts, in order; their images by name and SHA-256."""
         digest = hashlib.sha256()
         for prompt in self.all_prompts:
-            digest.update(json.dumps(asdict(prompt)).encode())
+            digest.update(json.dumps(_facts_of(prompt)).encode())
         return digest.hexdigest()
 
     @property
@@ -130,6 +131,13 @@ class Job:
     def files(self) -> dict[str, Path]:
         """The file of the signatures and of each recorder, by name; empty without `out`."""
         return {} if self.out is None else output_files(self.out, self.record)
+
+
+def _facts_of(prompt: Prompt) -> dict[str, Any]:
+    """Return what decides what is recorded of a prompt; without images, the same as before prompts had any."""
+    facts = {one.name: getattr(prompt, one.name) for one in fields(Prompt) if one.name != "images"}
+    images = [[image.name, image.sha256] for image in prompt.images]
+    return {**facts, **({"images": images} if images else {})}
 
 
 def output_files(out: Path, record: Collection[str]) -> dict[str, Path]:
