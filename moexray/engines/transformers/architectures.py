@@ -55,9 +55,18 @@ class Architecture:
     reason: str
 
 
-def model_class(model_type: str) -> Any:
-    """Return the auto class that loads a model of this type to write text; for unknown types, that of causal models."""
-    return next((loader for names, loader in _LOADERS if model_type in names), AutoModelForCausalLM)
+def model_class(model_type: str, *, images: bool = False) -> Any:
+    """Return the auto class that loads a model of this type to write text; for unknown types, that of causal models.
+
+    Parameters
+    ----------
+    model_type
+        Its name in configurations.
+    images
+        Whether it is to read images. Some types name a model of text as well, which takes pixels and ignores them.
+    """
+    loaders = (*_LOADERS[1:], _LOADERS[0]) if images else _LOADERS
+    return next((loader for names, loader in loaders if model_type in names), AutoModelForCausalLM)
 
 
 def refusal(model_type: str) -> str | None:
