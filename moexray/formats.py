@@ -159,6 +159,11 @@ def tokens_text(selector: str) -> str:
     return _TOKENS.get(selector, f"{selector} tokens")
 
 
+def token_text(selector: str) -> str:
+    """Return the name of one of the tokens that a selector takes, such as ``image token``; ``token`` for ``all``."""
+    return "token" if selector == "all" else f"{selector} token"
+
+
 def visible(text: str) -> str:
     r"""Return a text with its control, bidirectional and other invisible characters written as escapes.
 

@@ -8,6 +8,8 @@ from moexray.errors import SignaturesError
 
 ALL = "all"
 _PHASES = ("prompt", "generated", "mixed")
+# Kinds whose token ids are placeholders: they say neither which words nor which part of a picture a token stands for.
+WORDLESS = ("image", "audio", "video")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moexray.prompt_table import PromptTable
-from moexray.segments import PLAIN, Segment
+from moexray.segments import PLAIN, WITH_IMAGES, Segment
 from moexray.signatures import Signatures
 
 
@@ -135,40 +135,57 @@ def trace(
     row_group: int = 200,
     vocabulary: int = 30,
     groups: Sequence[str] | None = None,
+    images: bool = False,
+    texts: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Signatures:
     """Write a trace and return its signatures: tokens are routed by id, and by category as strongly as asked.
 
-    The last four tokens of each prompt are generated.
+    The last four tokens of each prompt are generated. With `images`, three of four prompts hold an image of 6 to 16
+    tokens after their second one. These all have one id, `vocabulary`, and are routed by what a patch shows: by the
+    image, which prefers half of the experts, and by category.
     """
     ks = np.full(len(layers), k)
+    segments = WITH_IMAGES if images else PLAIN
+    of_patch, shown = np.random.default_rng([0, 2]), np.random.default_rng([seed, 3])
+    by_image = of_patch.normal(size=(2, len(layers), experts)) + 1.5 * (np.arange(experts) >= experts // 2)
     router, rng = np.random.default_rng(0), np.random.default_rng([seed, 1])
     by_id, by_kind = (router.normal(size=(n, len(layers), experts)) for n in (vocabulary, 2))
     common, *own = router.dirichlet(np.ones(vocabulary), size=3)
     names = ("prompt", "position", "token_id", "phase", "layer", "experts")
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    counts = np.zeros((prompts, 2, len(layers), experts), dtype=np.uint16)
-    tokens = np.zeros((prompts, 2), dtype=np.int32)
+    columns: dict[str, list[Any]] = {name: [] for name in (*names, *(["kind"] if images else []))}
+    counts = np.zeros((prompts, len(segments), len(layers), experts), dtype=np.uint16)
+    tokens = np.zeros((prompts, len(segments)), dtype=np.int32)
     ends = []
     for prompt in range(prompts):
         length = int(rng.integers(10, 30))
         drawn = rng.choice(vocabulary, length, p=(common + own[prompt % 2]) / 2)
         scores = by_id[drawn] + category * by_kind[prompt % 2] + rng.gumbel(size=(length, len(layers), experts))
+        of_token = np.where(np.arange(length) >= length - 4, len(segments) - 1, 0)
+        if images and prompt % 4 != 3:
+            patches = int(shown.integers(6, 17))
+            of_image = by_image[prompt % 2] + shown.normal(size=(len(layers), experts))
+            noise = shown.gumbel(size=(patches, len(layers), experts))
+            scores = np.insert(scores, [2] * patches, of_image + noise, axis=0)
+            drawn, of_token = (np.insert(one, [2] * patches, new) for one, new in ((drawn, vocabulary), (of_token, 1)))
         chosen = [np.argsort(-scores[:, place], axis=1)[:, :most] for place, most in enumerate(ks)]
-        for position, token in enumerate(drawn):
-            phase = int(position >= length - 4)
-            tokens[prompt, phase] += 1
+        for position, (token, number) in enumerate(zip(drawn, of_token.tolist(), strict=True)):
+            segment = segments[number]
+            tokens[prompt, number] += 1
             for place, layer in enumerate(layers):
-                counts[prompt, phase, place, chosen[place][position]] += 1
-                phase_name, selected = ("prompt", "generated")[phase], chosen[place][position].tolist()
-                row = (f"p{prompt}", position, int(token), phase_name, layer, selected)
-                for name, value in zip(names, row, strict=True):
+                counts[prompt, number, place, chosen[place][position]] += 1
+                row = (f"p{prompt}", position, int(token), segment.phase, layer, chosen[place][position].tolist())
+                for name, value in zip(columns, (*row, segment.kind), strict=False):
                     columns[name].append(value)
         ends.append(len(columns["prompt"]))
     columns["token"] = [f"word{token}" for token in columns["token_id"]]
     columns["gate_weights"] = [[1 / len(selected)] * len(selected) for selected in columns["experts"]]
     _write_parquet(path, columns, ends, row_group)
     categories = ("kind 0", "kind 1")
-    return signatures(counts=counts, tokens=tokens, layers=layers, top_k=k, categories=categories, groups=groups)
+    return signatures(
+        counts=counts, tokens=tokens, layers=layers, top_k=k, categories=categories, groups=groups, segments=segments,
+        texts=texts, outputs=outputs,
+    )  # fmt: skip
 
 
 def _write_parquet(path: Path, columns: Mapping[str, list[Any]], ends: Sequence[int], row_group: int) -> None:
@@ -184,6 +201,7 @@ def _write_parquet(path: Path, columns: Mapping[str, list[Any]], ends: Sequence[
             "token_id": pa.int32(),
             "token": names,
             "phase": names,
+            **({"kind": names} if "kind" in columns else {}),
             "layer": pa.int16(),
             "experts": pa.list_(pa.int16()),
             "gate_weights": pa.list_(pa.float32()),

@@ -55,9 +55,16 @@ def _of_signatures(signatures: Signatures) -> dict[str, Any]:
         "experts": signatures.shape[3],
         "top_k": sorted(set(signatures.top_k.tolist())),
         **{f"{name} tokens": tokens for name, tokens in sums},
+        **{f"prompts without {kind} tokens": int((~signatures.has_tokens(kind)).sum()) for kind in _kinds(signatures)},
         "prompts without generated tokens": int((~signatures.has_tokens("generated")).sum()),
     }
     return counted | {key: value for key, value in signatures.meta.items() if key not in counted}
+
+
+def _kinds(signatures: Signatures) -> list[str]:
+    """Return the kinds of tokens but text, such as image, where there are several."""
+    kinds = dict.fromkeys(one.kind for one in signatures.segments)
+    return [kind for kind in kinds if kind != "text"] if len(kinds) > 1 else []
 
 
 def _of_counts(file: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """check(): is a recorded routing true? Recorded tokens through the model itself, and both routings compared."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from moexray.checks.summary import summarised
 from moexray.checks.ties import limit_of
 from moexray.engines.engine import Engine, open_engine, require
 from moexray.errors import CaptureError
+from moexray.formats import listed
 from moexray.model_fingerprint import differing_parts
 from moexray.replays.comparing import Announce, aligned, compare_all, layers_of
 from moexray.replays.counts import compare_counts
 from moexray.replays.recorded_file import Kept, RecordedFile, read_recorded
+from moexray.segments import WORDLESS
 from moexray.signatures import Signatures
 
 REFERENCE = "transformers"
@@ -78,6 +81,13 @@ def check(
     shown = "signatures" if isinstance(named, Signatures) else str(named)
     if model == "none" or read.signatures is None:
         return _without_model(read, shown)
+    shown_kinds = sorted(_shown_kinds(read.signatures))
+    if shown_kinds:
+        read.notes["comparison"] = (
+            f"prompts hold {listed(shown_kinds)} tokens, and what these show is not in the file: the model cannot be "
+            "given it again"
+        )
+        return replace(_without_model(read, shown), verdict="not compared" if read.integrity.is_whole else "not whole")
     given: dict[str, Any] = {
         "device": device,
         "dtype": dtype,
@@ -199,6 +209,12 @@ def facts_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a recording says of how it was made."""
     names = ("model", "engine", "engine_version", "dtype", "device", "revision")
     return {name: meta[name] for name in names if meta.get(name) is not None}
+
+
+def _shown_kinds(signatures: Signatures) -> set[str]:
+    """Return the kinds of tokens that are there and stand for what token ids do not say, as images."""
+    held = signatures.tokens.sum(axis=0) > 0
+    return {one.kind for one, has in zip(signatures.segments, held.tolist(), strict=True) if has} & set(WORDLESS)
 
 
 def _without_model(read: RecordedFile, source: str) -> RoutingCheck:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
+from moexray.formats import token_text
 from moexray.shards import part_of
 from moexray.signatures import WEIGHTINGS, Signatures, Weighting, check_weighting
 from moexray.stats.inference.units import Units, units_of
@@ -105,7 +106,7 @@ class Cohort:
                 raise AnalysisError(message)
         kept = np.flatnonzero(signatures.has_tokens(tokens))
         if not len(kept):
-            message = f"no prompt has a token in the phase {tokens!r}: there is nothing to analyze"
+            message = f"no prompt has any {token_text(tokens)}: there is nothing to analyze"
             raise AnalysisError(message)
         if len(kept) > limits.in_memory:
             groups, labels = signatures.prompts.groups, signatures.prompts.categories
@@ -297,7 +298,7 @@ def about_prompts(cohort: Cohort) -> Mapping[str, str]:
     if left_out:
         more = f" and {len(left_out) - limits.named:,} more" if len(left_out) > limits.named else ""
         notes["signatures.prompts"] = (
-            f"{len(left_out):,} of {len(cohort.all):,} prompts have no token in the phase {tokens!r} "
+            f"{len(left_out):,} of {len(cohort.all):,} prompts have no {token_text(tokens)} "
             f"and are left out: {', '.join(left_out[: limits.named])}{more}"
         )
     if not cohort.complete:

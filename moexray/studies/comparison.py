@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
+from moexray.formats import token_text
 from moexray.model_fingerprint import DATE, differing_parts
 from moexray.signatures import Signatures
 from moexray.stats.experts.paired import PairedLayer, least_exchange_p, paired_routing
@@ -150,7 +151,7 @@ def compare(
     one, other = aligned(first, second, common=common)
     there = np.flatnonzero(one.has_tokens(tokens) & other.has_tokens(tokens))
     if not len(there):
-        message = f"no prompt has a token in the phase {tokens!r} in both"
+        message = f"no prompt has any {token_text(tokens)} in both"
         raise AnalysisError(message)
     one, other = one.take(there), other.take(there)
     shares = [each.vectors(tokens).reshape(len(there), *each.shape[2:]) for each in (one, other)]

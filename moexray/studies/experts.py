@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.corpus_counts import CorpusCounts
 from moexray.errors import AnalysisError
-from moexray.formats import listed
+from moexray.formats import listed, token_text
 from moexray.signatures import Signatures
 from moexray.stats.experts.coactivation import Coactivation, coactivation
 from moexray.stats.experts.specialisation import (
@@ -56,7 +56,7 @@ def describe_experts(
     """
     there = signatures.take(np.flatnonzero(signatures.has_tokens(tokens)))
     if not len(there):
-        message = f"no prompt has a token in the phase {tokens!r}"
+        message = f"no prompt has any {token_text(tokens)}"
         raise AnalysisError(message)
     names, notes, model = sorted(set(there.prompts.categories)), Notes(), signatures.meta.get("model")
     marks = np.array([[label == name for label in there.prompts.categories] for name in names], dtype=np.int64)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
+from moexray.formats import token_text
 from moexray.signatures import Signatures
 from moexray.stats.inference.labels import numbered_categories
 from moexray.stats.workloads.batch_loads import Batches, drawn_batches
@@ -68,7 +69,7 @@ class Task:
         """Split the prompts, and sum what both halves select."""
         rows = np.flatnonzero(signatures.has_tokens(tokens))
         if not len(rows):
-            message = f"no prompt has a token in the phase {tokens!r}: there is nothing to place experts by"
+            message = f"no prompt has any {token_text(tokens)}: there is nothing to place experts by"
             raise AnalysisError(message)
         groups = signatures.prompts.groups
         labels = [signatures.prompts.categories[row] for row in rows.tolist()]

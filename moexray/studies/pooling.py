@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError, NotComputable
-from moexray.formats import count, estimate, interval, number, p_text
+from moexray.formats import count, estimate, interval, number, p_text, token_text
 from moexray.prompt_table import PromptTable
 from moexray.signatures import MOST_IN_MEMORY, Signatures, Weighting, check_weighting
 from moexray.stats.categories.centred_layers import centred_prompts, p_value_of
@@ -136,7 +136,7 @@ def pool(
     aligned = _in_one_order(captures)
     kept = np.flatnonzero(np.all([one.has_tokens(tokens) for one in aligned], axis=0))
     if not len(kept):
-        message = f"no prompt has a token in the phase {tokens!r} in all captures"
+        message = f"no prompt has any {token_text(tokens)} in all captures"
         raise AnalysisError(message)
     notes = Notes({})
     if len(kept) < len(aligned[0]):

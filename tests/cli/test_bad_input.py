@@ -228,7 +228,7 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
         "top_k missing",
     ),
     "a phase that no prompt has a token in": (
-        None, ("analyze", "good.npz", "--phase", "generated"), "no prompt has a token in the phase 'generated'"
+        None, ("analyze", "good.npz", "--phase", "generated"), "no prompt has any generated token"
     ),
     "tokens that there are not": (
         None, ("analyze", "good.npz", "--phase", "later"), "no tokens are called 'later': there are all, prompt"
@@ -242,7 +242,7 @@ CASES: dict[str, tuple[Callable[[], object] | None, tuple[object, ...], str]] = 
     ),
     "figures for a folder that is not there": (None, ("plot", "good.npz", "--all", "--out", "x"), "x is not a folder"),
     "figures of a phase without tokens": (
-        None, ("plot", "good.npz", "--all", "--phase", "generated"), "no prompt has a token in the phase 'generated'"
+        None, ("plot", "good.npz", "--all", "--phase", "generated"), "no prompt has any generated token"
     ),
     "files that share a prompt": (None, ("merge", "good.npz", "good.npz", "--out", "m.npz"), "0-0"),
     "files of two models": (None, ("merge", "good.npz", "other.npz", "--out", "m.npz"), "model"),

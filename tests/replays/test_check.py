@@ -63,6 +63,14 @@ def where(rows: Rows, **values: Any) -> list[int]:
     ]
 
 
+def test_images_are_not_in_the_file_so_the_file_alone_is_looked_at(tmp_path: Path) -> None:
+    """Placeholders run as words would be routed otherwise, and look like a wrong recording."""
+    made.trace(tmp_path / "signatures.trace.parquet", images=True).save(tmp_path / "signatures.npz")
+    found = check(tmp_path / "signatures.npz")
+    assert found.verdict == "not compared"
+    assert "image tokens, and what these show is not in the file" in found.notes["comparison"]
+
+
 def test_a_captured_file_is_true(captured: Path) -> None:
     """The model, and its number format, are those that the file names."""
     found = mx.check(captured)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moexray.errors import NotComputable
-from moexray.segments import Segment
+from moexray.segments import WITH_IMAGES, Segment
 from moexray.signatures import Signatures
 from moexray.stats.pairs.similarity import similarity
 from moexray.studies.analysis import analyze
@@ -13,7 +13,7 @@ from moexray.studies.limits import Limits
 from moexray.studies.notes import Notes
 from moexray.studies.section import compute_sections
 from moexray.studies.sections.controls import Controls, both_held_fixed
-from moexray.studies.sections.studied_text import lengths_by_phase, studied_text
+from moexray.studies.sections.studied_text import lengths_by_segment, studied_text
 from moexray.views.sentences import verdict
 
 from .. import made
@@ -197,7 +197,7 @@ def test_controls_read_the_text_and_the_length_of_the_tokens_under_study(tokens:
     cohort = Cohort.of(signatures, tokens=tokens)
     assert studied_text(cohort).of == of
     assert studied_text(cohort).texts[0] == text
-    np.testing.assert_array_equal(lengths_by_phase(cohort).sum(axis=1), signatures.lengths(tokens))
+    np.testing.assert_array_equal(lengths_by_segment(cohort).sum(axis=1), signatures.lengths(tokens))
 
 
 def test_where_nothing_was_generated_prompts_are_all_that_was_read() -> None:
@@ -208,8 +208,8 @@ def test_where_nothing_was_generated_prompts_are_all_that_was_read() -> None:
 @pytest.mark.parametrize(
     ("tokens", "reason"),
     [
-        ("all", "words of image tokens"),
-        ("prompt/image", "words of image tokens"),
+        ("all", "no words say what image tokens show"),
+        ("prompt/image", "no words say what image tokens show"),
         ("system", "which words of the prompt are those of the tokens 'system'"),
         ("generated", None),
     ],
@@ -252,3 +252,11 @@ def test_near_duplicates_are_named() -> None:
     document = analyze(made.replace(texts=(made.prompts.texts[1], *made.prompts.texts[1:])), permutations=9).document
     assert document["controls"]["near_duplicates"] == [["p0", "p1", 1.0]]
     assert "almost the same" in document["notes"]["controls.near_duplicates"]
+
+
+def test_length_is_that_of_each_kind_of_tokens() -> None:
+    """A signature mixes text and image in proportion, so one length of both together is no control of it."""
+    signatures = made.signatures(6, segments=WITH_IMAGES, length=(0, 9))
+    np.testing.assert_array_equal(lengths_by_segment(Cohort.of(signatures)), signatures.tokens)
+    prompt = Cohort.of(signatures, tokens="prompt")
+    np.testing.assert_array_equal(lengths_by_segment(prompt), signatures.tokens[signatures.has_tokens("prompt")][:, :2])

@@ -498,7 +498,7 @@ def test_prompts_without_tokens_are_left_out() -> None:
     tokens[:4, 1] = 0
     study = place(made.signatures(24, tokens=tokens), devices=2, tokens="generated")
     assert (study.prompts, study.learnt + study.scored) == (20, 20)
-    with pytest.raises(AnalysisError, match="no prompt has a token in the phase 'generated'"):
+    with pytest.raises(AnalysisError, match="no prompt has any generated token"):
         place(made.signatures(24, tokens=(5, 0)), devices=2, tokens="generated")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from moexray.errors import NotComputable
 from moexray.signatures import Signatures
 from moexray.studies.agreement import router_agreement
 from moexray.studies.analysis import analyze
@@ -16,6 +17,8 @@ from moexray.studies.sections.same_token import same_context, same_token, stream
 from moexray.studies.sections.token_identity import TokenIdentity, token_identity
 from moexray.studies.sections.tokens import tokens_of
 from moexray.trace import Trace
+
+from .. import made
 
 Write = Callable[..., Signatures]
 
@@ -48,6 +51,29 @@ def test_routing_by_category_is_left_when_tokens_are_taken_away(write_trace: Wri
     bits = found.information[0]
     assert bits.category.bits > 0.05
     assert bits.token.bits <= bits.entropy
+
+
+def test_image_tokens_have_no_identity_and_are_left_out(tmp_path: Path) -> None:
+    """All of them have one id. What is found is that of the same texts without images, but for places in the prompt."""
+    with_images, texts = (
+        control(tmp_path / f"{images}.parquet", made.trace(tmp_path / f"{images}.parquet", images=images))
+        for images in (True, False)
+    )
+    for name in ("same_token", "covered", "observed", "expected", "residual", "layers", "other_categories", "share"):
+        assert getattr(with_images, name) == getattr(texts, name), name
+    for one, other in zip(with_images.information, texts.information, strict=True):
+        assert one.token == other.token
+    assert with_images.same_context != texts.same_context
+
+
+def test_of_image_tokens_alone_identity_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    signatures = made.trace(path, images=True)
+    with pytest.raises(NotComputable, match="image tokens share ids that do not say what they show"):
+        control(path, signatures, "image")
+    notes, trace = Notes(), Trace.open(path, signatures)
+    token_identity(Cohort.of(signatures, tokens="prompt", permutations=9, folds=3, trace=trace), notes)
+    assert notes.found["tokens"].startswith("of prompt/text tokens alone: image tokens share ids")
 
 
 # Prompts of the two categories alternate; a group of a design holds prompts that stand together, or far apart.

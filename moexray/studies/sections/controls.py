@@ -24,7 +24,7 @@ from moexray.studies.cohort import Cohort
 from moexray.studies.notes import Notes
 from moexray.studies.section import section
 from moexray.studies.sections.classifier import Accuracy
-from moexray.studies.sections.studied_text import lengths_by_phase, studied_text
+from moexray.studies.sections.studied_text import lengths_by_segment, studied_text
 from moexray.studies.sections.token_identity import TokenIdentity, token_identity
 
 # Ids of two prompts, and the Jaccard index of their words and pairs of words.
@@ -66,7 +66,7 @@ class LexicalControl(Control):
 
 def length_alone(cohort: Cohort, _notes: Notes) -> Control:
     """Classify prompts by the number of the tokens under study."""
-    features = length_features(lengths_by_phase(cohort))
+    features = length_features(lengths_by_segment(cohort))
     return _beside_signatures(cohort, classify(features, cohort.labels, **cohort.fold_options))
 
 
@@ -108,7 +108,7 @@ def both_held_fixed(cohort: Cohort, notes: Notes) -> PartialEffect:
     studied_text(cohort)
     some = cohort.sample(cohort.limits.partial_prompts, "controls.partial")
     notes.sampled(some, cohort)
-    vectors, lengths, groups = some.vectors, lengths_by_phase(some), some.signatures.prompts.groups
+    vectors, lengths, groups = some.vectors, lengths_by_segment(some), some.signatures.prompts.groups
     rng = cohort.rng("controls.partial")
     return partial_effect(
         signature_products(vectors),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from moexray.errors import NotComputable
+from moexray.formats import token_text
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import classify
 from moexray.stats.categories.generalisation import beside_ignoring, folds_of_groups
@@ -164,7 +165,7 @@ def _note_prompts(cohort: Cohort, other: Cohort, left_out: tuple[str, ...], note
         notes.add("prompts", note)
     silent = len(other.all) - len(other.all_labels)
     if silent:
-        notes.add("tokens", f"{silent:,} have no token in the phase {cohort.tokens!r} and are left out")
+        notes.add("tokens", f"{silent:,} have no {token_text(cohort.tokens)} and are left out")
     if not other.complete:
         notes.add("sample", str(other.sampled()))
     ours, theirs = (_groups(one.signatures) for one in (cohort, other))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
-from moexray.formats import count
+from moexray.formats import count, listed
 from moexray.signatures import Signatures
 from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.segments import SegmentComparison, SegmentEffect, compare_segments
@@ -96,6 +96,7 @@ def compare_phases(cohort: Cohort, notes: Notes) -> Phases:
         If a phase has no token, or fewer than four prompts have tokens in both.
     """
     rows = _in_both(cohort.signatures)
+    _note_kinds(cohort.signatures, notes)
     phases = [replace(cohort, tokens=phase) for phase in ("prompt", "generated")]
     routed = np.all([phase.take(rows).vectors.any(axis=1) for phase in phases], axis=0)
     if len(rows) < len(cohort) or not routed.all():
@@ -159,6 +160,16 @@ def _in_both(signatures: Signatures) -> NDArray[np.int64]:  # (rows,)
     both = np.flatnonzero(there["prompt"] & there["generated"])
     _check_number(both)
     return both
+
+
+def _note_kinds(signatures: Signatures, notes: Notes) -> None:
+    """Note where the tokens of a phase are of several kinds: they are compared together."""
+    held = signatures.tokens.sum(axis=0) > 0
+    for phase in ("prompt", "generated"):
+        there = zip(signatures.segments, held.tolist(), strict=True)
+        kinds = sorted({one.kind for one, has in there if has and one.phase == phase}, key=lambda kind: kind != "text")
+        if len(kinds) > 1:
+            notes.add(phase, f"{phase} tokens of {listed(kinds)} together")
 
 
 def _check_number(rows: NDArray[np.integer]) -> None:

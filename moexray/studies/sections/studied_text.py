@@ -8,11 +8,8 @@ from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
 from moexray.prompt_table import Strings
-from moexray.segments import Segment
+from moexray.segments import WORDLESS, Segment
 from moexray.studies.cohort import Cohort
-
-# Kinds of tokens that no text holds.
-_NO_TEXT = ("image", "audio", "video")
 
 
 @dataclass(frozen=True)
@@ -57,18 +54,15 @@ def studied_text(cohort: Cohort) -> StudiedText:
     return StudiedText(" and ".join(names), parts[0] if len(parts) == 1 else _joined(parts))
 
 
-def lengths_by_phase(cohort: Cohort) -> NDArray[np.int64]:  # (prompts, phases)
-    """Return the number of tokens under study of each prompt, of each phase that has some.
+def lengths_by_segment(cohort: Cohort) -> NDArray[np.int64]:  # (prompts, segments)
+    """Return the number of tokens under study of each prompt, of each segment that has some.
 
-    Both are needed where both phases are studied: a signature mixes them in proportion.
+    All are needed where several are studied, as prompt and generated tokens, or text and image: a signature mixes them
+    in proportion.
     """
-    tokens = cohort.signatures.tokens
-    segments, chosen = cohort.signatures.segments, cohort.signatures.places(cohort.tokens)
-    columns = [
-        tokens[:, [place for place in chosen if segments[place].phase == phase]].sum(axis=1)
-        for phase in _phases(cohort)
-    ]
-    return np.column_stack(columns).astype(np.int64)
+    chosen = set(cohort.signatures.places(cohort.tokens))
+    there = [place for place, _ in _with_tokens(cohort) if place in chosen]
+    return np.asarray(cohort.signatures.tokens[:, there], dtype=np.int64)
 
 
 def _phases(cohort: Cohort) -> list[str]:
@@ -80,11 +74,13 @@ def _phases(cohort: Cohort) -> list[str]:
 def _check_known(cohort: Cohort, phase: str) -> None:
     chosen = set(cohort.signatures.places(cohort.tokens))
     there = [(place, one) for place, one in _with_tokens(cohort) if one.phase == phase]
-    unread = [one.kind for place, one in there if place in chosen and one.kind in _NO_TEXT]
+    unread = [one.kind for place, one in there if place in chosen and one.kind in WORDLESS]
     if unread:
-        message = f"the words of {unread[0]} tokens are not known"
+        texts = any(place in chosen and one.kind == "text" for place, one in _with_tokens(cohort))
+        advice = ": an analysis of the tokens 'text' has this control" if texts else ""
+        message = f"no words say what {unread[0]} tokens show{advice}"
         raise NotComputable(message)
-    if any(place not in chosen and one.kind not in _NO_TEXT for place, one in there):
+    if any(place not in chosen and one.kind not in WORDLESS for place, one in there):
         message = f"which words of the {phase} are those of the tokens {cohort.tokens!r} is not known"
         raise NotComputable(message)
 

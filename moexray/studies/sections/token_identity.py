@@ -3,7 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from moexray.errors import NotComputable
+from moexray.formats import listed, token_text, tokens_text
+from moexray.segments import WORDLESS, places, selectors
 from moexray.stats.inference.units import units_of
 from moexray.stats.tokens.entropy import Bits
 from moexray.stats.tokens.expected import OtherBlocks
@@ -81,7 +85,7 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
     Raises
     ------
     NotComputable
-        If there is no trace.
+        If there is no trace, or all tokens under study are placeholders, as of images.
     """
     trace = cohort.trace
     if trace is None:
@@ -89,6 +93,7 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
             "it needs a trace: moexray capture --record trace, then moexray analyze --trace signatures.trace.parquet"
         )
         raise NotComputable(message)
+    cohort = _with_words(cohort, notes)
     some = cohort.sample(cohort.limits.token_prompts, "controls.token_identity")
     notes.sampled(some, cohort)
     tokens = tokens_of(some, trace)
@@ -112,6 +117,39 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
         information=notes.attempt("information", lambda: _information(some, tokens)),
         same_context=notes.attempt("same_context", lambda: same_context(some, tokens)),
     )
+
+
+def _with_words(cohort: Cohort, notes: Notes) -> Cohort:
+    """Return the cohort without tokens whose ids are placeholders: one id for all tokens of all images is no identity.
+
+    A prompt without any other token is left out.
+    """
+    signatures = cohort.signatures
+    chosen, segments = signatures.places(cohort.tokens), signatures.segments
+    held = signatures.tokens.sum(axis=0) > 0
+    kinds = listed(
+        sorted({segments[place].kind for place in chosen if segments[place].kind in WORDLESS and held[place]})
+    )
+    if not kinds:
+        return cohort
+    kept = tuple(place for place in chosen if segments[place].kind not in WORDLESS)
+    left = {segments[place].kind for place in chosen if place not in kept and signatures.tokens[:, place].any()}
+    if not left:
+        return cohort
+    kinds = listed(sorted(left))
+    if not kept:
+        message = f"{kinds} tokens share ids that do not say what they show: these explain nothing of their routing"
+        raise NotComputable(message)
+    named = next((name for name in selectors(segments) if places(name, segments) == kept), None)
+    if named is None:
+        message = f"{kinds} tokens have no identity, and the others have no common name: study one kind of tokens"
+        raise NotComputable(message)
+    there = np.flatnonzero(signatures.has_tokens(named))
+    if not len(there):
+        message = f"no prompt has any {token_text(named)}, and {kinds} tokens have no identity"
+        raise NotComputable(message)
+    notes.add("tokens", f"of {tokens_text(named)} alone: {kinds} tokens share ids that do not say what they show")
+    return replace(cohort, tokens=named, signatures=signatures.take(there))
 
 
 def _tested(residual: Separation, cohort: Cohort, tokens: Tokens, notes: Notes) -> Separation:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.routed_tokens import RoutedTokens
-from moexray.segments import places
+from moexray.segments import WORDLESS, places
 from moexray.stats.tokens.sums import TokenRows, selections, token_rows
 from moexray.studies.cohort import Cohort
 from moexray.trace import Trace
@@ -20,7 +20,8 @@ class Tokens:
     Attributes
     ----------
     routed, before
-        The tokens, with prompts numbered as in the cohort, and the id of the token before each, −1 for none.
+        The tokens, with prompts numbered as in the cohort, and the id of the token before each, −1 for none or a
+        placeholder of an image.
     labels, groups
         The category and the group of each prompt.
     layers, width, top_k
@@ -44,7 +45,9 @@ def tokens_of(cohort: Cohort, trace: Trace) -> Tokens:
     """Read the tokens of the prompts that a cohort holds in memory."""
     place_of, prompts = trace.signatures.prompts.place_of(), cohort.signatures.prompts
     every = trace.tokens(np.array([place_of[name] for name in prompts.ids]))
-    before = np.where(every.positions > 0, np.roll(every.token_ids, 1), -1)
+    wordless = np.array([one.kind in WORDLESS for one in every.segment_names])[every.segments]
+    # What stands after an image stands after its last placeholder, which is the same after every image.
+    before = np.where((every.positions > 0) & ~np.roll(wordless, 1), np.roll(every.token_ids, 1), -1)
     selected = np.isin(every.segments, places(cohort.tokens, every.segment_names))
     routed = every.take(selected)
     rows = token_rows(routed.token_ids, routed.prompts)
