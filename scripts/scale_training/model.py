@@ -38,33 +38,38 @@ def new_model(*, vocabulary: int, end_of_text: int, window: int) -> OlmoeForCaus
 
 def use_training_kernels(model: OlmoeForCausalLM) -> None:
     """Select the dense experts and the float32 attention below: about 1.7 times the stock kernels' speed here."""
-    ALL_EXPERTS_FUNCTIONS.register("dense", _dense_experts)
+    ALL_EXPERTS_FUNCTIONS.register("dense", dense_experts)
     ALL_ATTENTION_FUNCTIONS.register("sdpa_float32", _attention_in_float32)
     model.set_experts_implementation("dense")
     model.set_attn_implementation("sdpa_float32")
 
 
 def training_loss(model: OlmoeForCausalLM, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy plus OLMoE's router losses, and the cross-entropy alone (both in nats a token).
+    """Cross-entropy plus OLMoE's router losses, and the cross-entropy alone (both in nats a token)."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model.model(input_ids=tokens, use_cache=False, output_router_logits=True)
+        logits = model.lm_head(output.last_hidden_state[:, :-1])
+    cross_entropy = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
+    router_logits = torch.stack(output.router_logits).float()
+    return cross_entropy + router_loss(router_logits, model.config.num_experts_per_tok), cross_entropy.detach()
+
+
+def router_loss(router_logits: Tensor, top_k: int) -> Tensor:
+    """OLMoE's router losses, weighted, of router logits ``(layers, tokens, experts)``.
 
     The balance loss is taken within each layer (experts x sum of load share x mean probability,
     Switch Transformer, arXiv:2101.03961, eq. 4); transformers pools the layers first, which lets one
     layer's overload hide another's neglect. The z-loss is ST-MoE's (arXiv:2202.08906, eq. 5).
     """
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = model.model(input_ids=tokens, use_cache=False, output_router_logits=True)
-        logits = model.lm_head(output.last_hidden_state[:, :-1])
-    cross_entropy = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
-    router_logits = torch.stack(output.router_logits).float()  # (layers, tokens, experts)
     probabilities = router_logits.softmax(-1)
-    chosen = probabilities.topk(model.config.num_experts_per_tok).indices
+    chosen = probabilities.topk(top_k).indices
     load = torch.zeros_like(probabilities).scatter(-1, chosen, 1.0).mean(1) / chosen.shape[-1]
     balance = probabilities.shape[-1] * (load * probabilities.mean(1)).sum(-1).mean()
     z = router_logits.logsumexp(-1).square().mean()
-    return cross_entropy + BALANCE_WEIGHT * balance + ROUTER_Z_WEIGHT * z, cross_entropy.detach()
+    return BALANCE_WEIGHT * balance + ROUTER_Z_WEIGHT * z
 
 
-def _dense_experts(module: nn.Module, hidden: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
+def dense_experts(module: nn.Module, hidden: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
     """Every expert on every token, then the gates: eight times the arithmetic, but three large products."""
     gate_and_up, down = module.get_parameter("gate_up_proj"), module.get_parameter("down_proj")
     experts, twice_width, size = gate_and_up.shape

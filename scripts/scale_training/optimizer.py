@@ -4,7 +4,6 @@ from collections import defaultdict
 
 import torch
 from torch import Tensor, nn
-from transformers import OlmoeForCausalLM
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -56,7 +55,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def make_optimizers(model: OlmoeForCausalLM, *, peak_rate: float) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, *, peak_rate: float) -> list[torch.optim.Optimizer]:
     """Attention and expert matrices to Muon; embeddings, routers, head and norms to AdamW at half the rate."""
     matrices = [p for n, p in model.named_parameters() if ("self_attn" in n and p.ndim == 2) or ".experts." in n]
     taken = {id(p) for p in matrices}

@@ -14,10 +14,13 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES, mo
 from moexray.engines.transformers.hooks import SELECTION_NAMES
 from moexray.engines.transformers.special_taps import SPECIAL_TAPS
 
+_TWO_STACKS = "it encodes the prompt with one stack and writes with another, so no layer sees all tokens"
 REFUSED = {
     "diffusion_gemma": "it writes by refining whole blocks of tokens again and again, so no token is routed once",
     "doge": "its router mixes the tokens that run together, so no token has a routing of its own",
+    "nllb-moe": f"{_TWO_STACKS}; and transformers runs experts 0 and 1 for every token, whatever the router selects",
     "qwen3_omni_moe": "it speaks as it writes: record its text model alone, saved as qwen3_omni_moe_thinker",
+    "switch_transformers": f"{_TWO_STACKS}; and a full expert drops tokens, by how many pass it at a time",
 }
 # These models route a prompt differently beside others, so their prompts run one by one.
 # These run one by one: see `moexray.engines.transformers.sharing`.
@@ -76,7 +79,7 @@ def refusal(model_type: str) -> str | None:
     if model_type not in CONFIG_MAPPING_NAMES or any(model_type in names for names, _ in _LOADERS):
         return None
     if model_type in modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
-        return "it encodes the prompt with one stack and writes with another: only decoders are recorded"
+        return _TWO_STACKS
     return "it does not write text after a prompt"
 
 
