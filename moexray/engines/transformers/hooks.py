@@ -52,6 +52,11 @@ class Tap:
         Whether the arguments of the module, as they are, decide which experts compute: a rule can change them.
     router
         The module that scores the experts, where it is known.
+    starts
+        The number of the first expert of each of `holders`, where they hold one group of experts each; otherwise empty.
+    inside
+        Modules within that are handed the selections of some tokens each. The readers then get, in place of the
+        module's output, the arguments and keyword arguments of each, or None for one that was not called.
     """
 
     layer: int
@@ -66,6 +71,8 @@ class Tap:
     special: bool = False
     writable: bool = True
     router: nn.Module | None = None
+    starts: tuple[int, ...] = ()
+    inside: tuple[nn.Module, ...] = ()
 
 
 @contextmanager
@@ -203,7 +210,11 @@ def _weights(tap: Tap) -> Reader:
 @contextmanager
 def _hooked(taps: Sequence[Tap], readers: Sequence[Reader]) -> Iterator[list[list[Tensor]]]:
     recorded: list[list[Tensor]] = [[] for _ in taps]
-    handles = [_hook(tap, read, kept) for tap, read, kept in zip(taps, readers, recorded, strict=True)]
+    handles = [
+        handle
+        for tap, read, kept in zip(taps, readers, recorded, strict=True)
+        for handle in (_hooks_within(tap, read, kept) if tap.inside else [_hook(tap, read, kept)])
+    ]
     try:
         yield recorded
     finally:
@@ -227,3 +238,28 @@ def _hook(tap: Tap, read: Reader, kept: list[Tensor]) -> torch.utils.hooks.Remov
     return tap.module.register_forward_pre_hook(
         lambda _module, args, kwargs: record(args, kwargs, None), with_kwargs=True
     )
+
+
+def _hooks_within(tap: Tap, read: Reader, kept: list[Tensor]) -> list[torch.utils.hooks.RemovableHandle]:
+    """Listen to the modules within a tap's own, and read their calls together at its end."""
+    calls: list[tuple[tuple[Any, ...], Mapping[str, Any]] | None] = [None] * len(tap.inside)
+
+    def listen(place: int) -> torch.utils.hooks.RemovableHandle:
+        def note(_module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+            calls[place] = args, kwargs
+
+        return tap.inside[place].register_forward_pre_hook(note, with_kwargs=True)
+
+    def begin(_module: nn.Module, _args: object) -> None:
+        calls[:] = [None] * len(calls)  # those of a pass that failed
+
+    def end(_module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], _output: object) -> None:
+        kept.append(read(args, kwargs, tuple(calls)))
+        calls[:] = [None] * len(calls)
+
+    within = [listen(place) for place in range(len(calls))]
+    return [
+        *within,
+        tap.module.register_forward_pre_hook(begin),
+        tap.module.register_forward_hook(end, with_kwargs=True),
+    ]

@@ -4,7 +4,8 @@ A tap is one function from ``(path, layer, module)`` to the taps of that module,
 `SPECIAL_TAPS`, under the name of the module's class.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,54 @@ import torch
 from torch import Tensor, nn
 
 from moexray.engines.transformers.hooks import SELECTION_NAMES, WEIGHT_NAMES, Reader, Tap, argument
+from moexray.errors import ModelError
 
 
 def ernie4_5_vl(path: str, layer: int, module: Any) -> list[Tap]:
     """ERNIE 4.5 VL has experts for text and others for images: only the former see a text prompt."""
     experts = module.text_moe.experts
     return [_experts_tap(f"{path}.text_moe.experts", layer, experts, experts.num_experts)]
+
+
+def ernie4_5_vl_with_images(path: str, layer: int, module: Any) -> list[Tap]:
+    """ERNIE 4.5 VL with images: its experts for images are numbered after those for text, in one layer.
+
+    The block hands the rows of its text tokens to one group and those of images to the other, each in their order.
+    """
+    groups = (module.text_moe.experts, module.vision_moe.experts)
+    starts = (0, int(groups[0].num_experts))
+    k, others = (int(part.gate.top_k) for part in (module.text_moe, module.vision_moe))
+    if k != others:
+        message = (
+            f"layer {layer} sends a token of text to {k} experts and one of an image to {others}: it cannot be one"
+        )
+        raise ModelError(message)
+    kinds = _optional(module, "moe_mm_token_type_ids")
+
+    def joined(names: tuple[str, ...], numbered: Sequence[int], fill: int) -> Reader:
+        readers = [_needed(group, names) for group in groups]
+
+        def read(args: tuple[Any, ...], kwargs: Mapping[str, Any], calls: Any) -> Tensor:
+            text, images = (
+                None if call is None else one(call[0], call[1], None) + number
+                for one, call, number in zip(readers, calls, numbered, strict=True)
+            )
+            if images is None:  # all tokens are text
+                assert text is not None
+                return text
+            of_image = kinds(args, kwargs).reshape(-1).bool()
+            rows = images.new_full((len(of_image), k), fill)
+            rows[of_image] = images
+            if text is not None:
+                rows[~of_image] = text
+            return rows
+
+        return read
+
+    experts_of, weights_of = joined(SELECTION_NAMES, starts, -1), joined(WEIGHT_NAMES, (0, 0), 0)
+    experts = sum(int(group.num_experts) for group in groups)
+    tap = Tap(layer, f"{path}.text_moe", experts, module, experts_of, weights_of, after=True, holders=groups)
+    return [replace(tap, special=True, writable=False, starts=starts, inside=groups)]
 
 
 def jetmoe(path: str, layer: int, module: Any) -> list[Tap]:
@@ -93,6 +136,11 @@ SPECIAL_TAPS: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
     "ZayaSparseMoeBlock": zaya,
 }
 
+# Those that a model has another tap for when it is opened to see images.
+WITH_IMAGES: dict[str, Callable[[str, int, nn.Module], list[Tap]]] = {
+    "Ernie4_5_VLMoeMoeBlock": ernie4_5_vl_with_images,
+}
+
 
 def _experts_tap(path: str, layer: int, module: nn.Module, experts: int, *, calls: int = 1) -> Tap:
     """Return the tap of an experts module that takes its selections as an argument."""
@@ -106,3 +154,9 @@ def _needed(module: nn.Module, names: tuple[str, ...]) -> Reader:
         message = f"{type(module).__name__} takes none of {names}"
         raise TypeError(message)
     return reader
+
+
+def _optional(module: nn.Module, name: str) -> Callable[[tuple[Any, ...], Mapping[str, Any]], Any]:
+    """Return a reader of an argument that may be left out, and is None then."""
+    position = list(inspect.signature(module.forward).parameters).index(name)
+    return lambda args, kwargs: kwargs.get(name, args[position] if position < len(args) else None)

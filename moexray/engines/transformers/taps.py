@@ -6,7 +6,7 @@ to one experts module a layer. These are the experts that compute, whatever the 
 All other models have a tap in `special_taps`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -24,7 +24,7 @@ from moexray.engines.transformers.hooks import (
     input_device,
     recorded_selections,
 )
-from moexray.engines.transformers.special_taps import SPECIAL_TAPS
+from moexray.engines.transformers.special_taps import SPECIAL_TAPS, WITH_IMAGES
 from moexray.errors import ModelError
 
 # Two sequences of three tokens: enough to notice rows that are split, repeated or left out.
@@ -33,8 +33,15 @@ _PROBE = (2, 3)
 _MORE_THAN_THERE_ARE = "selected index k out of range"
 
 
-def find_taps(model: nn.Module) -> list[Tap]:
+def find_taps(model: nn.Module, *, images: bool = False) -> list[Tap]:
     """Return the tap of each MoE layer of the text decoder, in the order of the layers.
+
+    Parameters
+    ----------
+    model
+        The model.
+    images
+        Whether its prompts hold images: experts of the decoder that no text reaches are then recorded as well.
 
     Raises
     ------
@@ -49,7 +56,7 @@ def find_taps(model: nn.Module) -> list[Tap]:
     for path, module in decoder.named_modules(prefix=decoder_path):
         if any(path.startswith(f"{owner}.") for owner in claimed):
             continue
-        write = SPECIAL_TAPS.get(type(module).__name__)
+        write = _special_tap(module, images=images)
         layer = _layer_of(path.removeprefix(decoder_path))
         if write is not None and layer is not None:
             claimed.append(path)
@@ -67,6 +74,11 @@ def find_taps(model: nn.Module) -> list[Tap]:
             message = f"two experts modules claim layer {first.layer}: {first.path} and {second.path}; {HOW_TO}"
             raise ModelError(message)
     return taps
+
+
+def _special_tap(module: nn.Module, *, images: bool) -> Callable[[str, int, nn.Module], list[Tap]] | None:
+    name = type(module).__name__
+    return WITH_IMAGES.get(name, SPECIAL_TAPS.get(name)) if images else SPECIAL_TAPS.get(name)
 
 
 def _router(model: nn.Module, tap: Tap) -> nn.Module | None:

@@ -258,12 +258,12 @@ def tiny_model(model_type: str, dtype: torch.dtype | None = None, **sizes: Any) 
     return model_of(tiny_config(model_type, **sizes), dtype)
 
 
-def model_of(config: PreTrainedConfig, dtype: torch.dtype | None = None) -> PreTrainedModel:
+def model_of(config: PreTrainedConfig, dtype: torch.dtype | None = None, *, images: bool = False) -> PreTrainedModel:
     """Return random weights large enough that tokens scatter over experts and that attention matters."""
     torch.manual_seed(20260311)
     if dtype is None:
         dtype = torch.float32 if config.model_type in FLOAT32 else torch.float64
-    model = model_class(config.model_type).from_config(config, dtype=dtype).eval()
+    model = model_class(config.model_type, images=images).from_config(config, dtype=dtype).eval()
     if dtype == torch.float64:
         model.set_experts_implementation("eager")  # torch's grouped product refuses float64
     with torch.no_grad():
