@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from moexray.engines.rule_checks import check_rule
 from moexray.engines.rules import (
+    Below,
+    ByKind,
     FixedK,
     Given,
     LeaveOutRanks,
@@ -15,13 +18,14 @@ from moexray.engines.rules import (
     Skip,
     TopP,
     Without,
-    check_rule,
     described,
 )
 from moexray.errors import CaptureError
 from moexray.routing import RouterLayout
+from moexray.segments import WITH_IMAGES
 
-LAYOUT = RouterLayout(layers=(1, 3), experts=(8, 6), top_k=(4, 2))
+LAYOUT = RouterLayout(layers=(1, 3), experts=(8, 6), top_k=(4, 2), segments=WITH_IMAGES)
+TEXT = RouterLayout(layers=(1, 3), experts=(8, 6), top_k=(4, 2))
 TWICE = RouterLayout(layers=(1,), experts=(8,), top_k=(4,), passes=(2,))
 
 FITTING = [
@@ -40,6 +44,10 @@ FITTING = [
     Without({1: [7, 0]}),
     Without({3: [1, 2, 3, 4]}, "replaced"),
     Given({1: [7, 6, 5, 4]}),
+    Below((0.5, 0.0), 0.1),
+    ByKind({}),
+    ByKind({"text": FixedK(1), "image": Below((1.0, 1.0), 0.0, normalisation="kept")}),
+    ByKind({"image": Without({1: [7, 0]}, "replaced")}),
 ]
 REFUSED = [
     (FixedK(0), "layer 1 selects 4 experts for a token, so it can keep 1 to 4, not 0"),
@@ -69,7 +77,15 @@ REFUSED = [
     (Without({3: [0]}, "replaced", normalisation="kept"), "its normalisation is native"),
     (Given({3: []}), "layer 3 takes 1 to 2 experts for a token, not 0"),
     (Given({3: [0, 1, 2]}), "layer 3 takes 1 to 2 experts for a token, not 3"),
-    (Rule(), "there is no such rule: there are FixedK, Given"),
+    (Below((0.5,), 0.1), "1 values of importance, but 2 MoE layers"),
+    (Below((0.5, float("inf")), 0.1), "the importance of a layer is a finite number of at least 0, not inf"),
+    (Below((0.5, 0.5), float("nan")), "the threshold must be a finite number of at least 0, not nan"),
+    (ByKind({"audio": FixedK(1)}), "no token of this engine is of kind 'audio', there are text, image"),
+    (ByKind({"image": FixedK(5)}), "of image tokens, FixedK: layer 1 selects 4 experts for a token"),
+    (ByKind({"image": ByKind({})}), "the rule of image tokens is by kind itself"),
+    (ByKind({"image": FixedK(1)}, normalisation="kept"), "names its own layers and normalisation"),
+    (ByKind({"image": FixedK(1)}, layers=(1,)), "names its own layers and normalisation"),
+    (Rule(), "there is no such rule: there are Below, ByKind, FixedK, Given"),
 ]
 
 
@@ -100,4 +116,17 @@ def test_a_description_names_experts_by_layer() -> None:
         "normalisation": "native",
         "experts": {"3": [1, 2]},
         "meaning": "skipped",
+    }
+
+
+def test_a_rule_of_image_tokens_is_refused_by_name_where_there_are_none() -> None:
+    check_rule(ByKind({"text": FixedK(1)}), TEXT)
+    with pytest.raises(CaptureError, match="of kind 'image', there are text: open the engine with `images`"):
+        check_rule(ByKind({"image": FixedK(1)}), TEXT)
+
+
+def test_a_rule_by_kind_is_described_kind_by_kind() -> None:
+    assert described(ByKind({"image": FixedK(2, normalisation="kept")})) == {
+        "rule": "ByKind",
+        "kinds": {"image": {"rule": "FixedK", "normalisation": "kept", "k": 2}},
     }

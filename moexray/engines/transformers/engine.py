@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Chooser, Engine, require
-from moexray.engines.rules import Rule, check_rule, described, k_of_pass
+from moexray.engines.rule_checks import check_rule
+from moexray.engines.rules import Rule, described, k_of_pass
 from moexray.engines.transformers.checkpoint import folder_of
 from moexray.engines.transformers.checkpoint_code import check_generates, code_files
 from moexray.engines.transformers.checkpoint_config import quantization_of
@@ -50,7 +51,8 @@ from moexray.engines.transformers.preparation import (
 )
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens, sizes_of_token
-from moexray.engines.transformers.routers import Router, find_routers
+from moexray.engines.transformers.router_trials import find_routers
+from moexray.engines.transformers.routers import Router
 from moexray.engines.transformers.ruling import Ruling, carried_out
 from moexray.engines.transformers.sampling import DrawByPrompt, TellTokens
 from moexray.engines.transformers.scores import kind_of_scores, tried_scores

@@ -70,26 +70,34 @@ class Places:
         """Return the kinds of tokens that there may be, each once."""
         return list(dict.fromkeys(one.kind for one in self.segments))
 
-    def kinds_at(self, positions: NDArray[np.int64]) -> NDArray[np.int8]:  # (prompts that run, tokens)
-        """Return the place among `kinds` of the kind of each token; −1 for padding.
+    def kinds_at(
+        self, positions: NDArray[np.int64], prompts: NDArray[np.int64]
+    ) -> NDArray[np.int8]:  # (prompts, tokens)
+        """Return the place among `kinds` of the kind of each token; `NO_KIND` for padding.
 
         Parameters
         ----------
         positions
-            Of each token in its prompt, below 0 for padding ``(prompts that run, tokens)``.
+            Of tokens in each of these prompts, below 0 for padding ``(prompts, tokens)``.
+        prompts
+            Places of the prompts in the batch ``(prompts,)``.
         """
         kinds = self.kinds()
         of_segment = np.array([kinds.index(one.kind) for one in self.segments], dtype=np.int8)
         written = next((place for place, one in enumerate(self.segments) if one.phase != "prompt"), 0)
-        found = np.full(positions.shape, of_segment[0], dtype=np.int8)
-        if len(self.given):
-            found[:] = of_segment[written]
-            for row, prompt in enumerate(self.rows):
-                segments = self.given[prompt]
-                there = (positions[row] >= 0) & (positions[row] < len(segments))
-                found[row, there] = of_segment[segments[positions[row, there]]]
+        found = np.full(positions.shape, of_segment[written if len(self.given) else 0], dtype=np.int8)
+        for row, prompt in enumerate(prompts if len(self.given) else ()):
+            segments = self.given[prompt]
+            there = (positions[row] >= 0) & (positions[row] < len(segments))
+            found[row, there] = of_segment[segments[positions[row, there]]]
         found[positions < 0] = NO_KIND
         return found
+
+    def of_kind(self, kind: str, slots: int) -> NDArray[np.bool_]:  # (prompts, slots)
+        """Return which slots of the batch hold a token of a kind."""
+        positions = np.arange(slots) - self.paddings[:, None]
+        found = self.kinds_at(positions, np.arange(len(self.paddings)))
+        return np.equal(found, self.kinds().index(kind))
 
 
 class Cursor:
@@ -139,3 +147,8 @@ class Cursor:
         self._call = (call + 1) % self._calls
         self._slot += tokens if self._call == 0 else 0
         return positions, call
+
+    def kinds(self, rows: int) -> NDArray[np.int8]:  # (rows,)
+        """Return the kind of each row of the next call, as `Places.kinds_at` does; see `next`."""
+        positions, _ = self.next(rows)
+        return self._places.kinds_at(positions, self._places.rows).ravel()

@@ -25,11 +25,11 @@ def test_rows_of_left_padded_prompts_and_of_what_they_generate_have_the_kinds_of
     assert call == 0
     np.testing.assert_array_equal(positions, [[0, 1, 2, 3], [-2, -1, 0, 1]])
     np.testing.assert_array_equal(
-        places.kinds_at(positions), [[TEXT, IMAGE, IMAGE, TEXT], [NO_KIND, NO_KIND, IMAGE, TEXT]]
+        places.kinds_at(positions, places.rows), [[TEXT, IMAGE, IMAGE, TEXT], [NO_KIND, NO_KIND, IMAGE, TEXT]]
     )
     positions, _ = cursor.next(2)
     np.testing.assert_array_equal(positions, [[4], [2]])
-    assert (places.kinds_at(positions) == TEXT).all()
+    assert (places.kinds_at(positions, places.rows) == TEXT).all()
     places.passed(5)
     places.run(np.array([1]))
     positions, _ = cursor.next(1)
@@ -48,7 +48,7 @@ def test_without_segments_all_tokens_are_text() -> None:
     places = Places(WITH_IMAGES)
     places.begin(["a", "b"], [2, 1])
     positions, _ = Cursor(places, "experts", 1).next(4)
-    np.testing.assert_array_equal(places.kinds_at(positions), [[TEXT, TEXT], [NO_KIND, TEXT]])
+    np.testing.assert_array_equal(places.kinds_at(positions, places.rows), [[TEXT, TEXT], [NO_KIND, TEXT]])
     assert places.kinds() == ["text", "image"]
 
 

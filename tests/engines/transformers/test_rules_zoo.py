@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from moexray.engines.rules import (
+    ByKind,
     FixedK,
     Given,
     LeaveOutRanks,
@@ -29,6 +30,7 @@ from moexray.generation import Generation
 from moexray.prompts import Prompt
 
 from ...tiny_models import routed
+from .kinds import Text, under
 from .zoo import tiny_model
 from .zoo_checks import TEXTS, garbage_in, letters, logits
 
@@ -183,6 +185,26 @@ def test_experts_are_replaced_by_what_the_router_selects_of_the_others(engine: T
     grouped = any(getattr(module, "topk_group", 1) not in (None, 1) for module in engine.model.modules())
     others = ~np.isin(whole.experts[:, place], banned).any(1) & (not grouped)  # a masked expert changes its group
     np.testing.assert_array_equal(np.sort(found.experts[others, place]), np.sort(whole.experts[others, place]))
+
+
+def test_tokens_of_one_kind_follow_a_rule_and_others_none(engine: TransformersEngine) -> None:
+    """The first MoE layer sees the same tokens under every rule, so there all of it can be compared."""
+    model_type = engine.description["model"]
+    texts = [Text((3, 14, 15, 9, 2, 6), images=(1, 2, 3))]
+    whole = under(engine, None, texts)
+    native = model_type not in NO_ROUTER | SELECTED_BY_TABLE | NEVER_ONE
+    for rule in (FixedK(1, normalisation="native" if native else "kept"), Skip(0.95, normalisation="kept")):
+        plain = whole if model_type in NEVER_ONE and isinstance(rule, FixedK) else under(engine, rule, texts)
+        found = under(engine, ByKind({"image": rule}), texts)
+        image = texts[0].is_image
+        for kind, expected in ((image, plain), (~image, whole)):
+            if expected is whole and kind is image:
+                assert ((found.experts[0][image] >= 0).sum(2) <= np.array(engine.layout.top_k) // 2).all()
+                continue
+            one, other = (np.sort(run.experts[0][kind, 0]) for run in (found, expected))
+            np.testing.assert_array_equal(one, other)
+            one, other = (np.sort(run.weights[0][kind, 0]) for run in (found, expected))
+            np.testing.assert_allclose(one, other, rtol=2e-3)
 
 
 def test_given_experts_get_every_token(engine: TransformersEngine) -> None:
