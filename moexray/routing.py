@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.recorded_images import RecordedImage
 from moexray.segments import PLAIN, Segment
 
 
@@ -62,6 +63,8 @@ class RoutedSequence:
         for an expert that it ruled out, or that the layer does not have.
     segment_names
         The segments of the layout.
+    images
+        What is recorded of the prompt's images.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class RoutedSequence:
     gate_weights: NDArray[np.float16] | None = None
     scores: NDArray[np.float16] | None = None
     segment_names: tuple[Segment, ...] = PLAIN
+    images: tuple[RecordedImage, ...] = ()
 
     def __post_init__(self) -> None:
         tokens = len(self.token_ids)

@@ -24,6 +24,7 @@ ORDER = (
         "routing",
         "router_scores",
         "generation",
+        "recorded_images",
         "segments",
         "formats",
         "parquet_file",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from moexray.prompt_table import PromptTable
 from moexray.prompts import Prompt
+from moexray.recorded_images import COLUMN, RecordedImage, text_of_images
 from moexray.routing import RoutedSequence, RouterLayout
 from moexray.signatures import Signatures
 from moexray.signatures_file import smallest_unsigned
@@ -31,12 +32,15 @@ class Totals:
         The generated text.
     mass
         Gate weights summed, float32 ``(segments, layers, experts)``; None where they were not asked for.
+    images
+        What is recorded of the prompt's images.
     """
 
     counts: NDArray[np.unsignedinteger[Any]]
     tokens: NDArray[np.int32]
     output: str
     mass: NDArray[np.float32] | None = None
+    images: tuple[RecordedImage, ...] = ()
 
 
 def totals_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = False) -> Totals:
@@ -46,6 +50,7 @@ def totals_of(sequence: RoutedSequence, layout: RouterLayout, *, mass: bool = Fa
         tokens=np.bincount(sequence.segments, minlength=len(layout.segments)).astype(np.int32),
         output=sequence.output,
         mass=sum_gate_weights(sequence, layout) if mass else None,
+        images=sequence.images,
     )
 
 
@@ -91,6 +96,7 @@ def signatures_in_blocks(
                 groups=tuple(prompt.group or "" for prompt in some) if grouped else None,
                 texts=tuple(prompt.text for prompt in some),
                 outputs=tuple(row.output for row in rows),
+                columns=_columns(rows, layout),
             ),
             layers=np.asarray(layout.layers, dtype=np.int16),
             top_k=np.asarray(layout.top_k, dtype=np.int16),
@@ -107,7 +113,7 @@ def no_signatures(layout: RouterLayout, meta: Mapping[str, Any], *, mass: bool) 
     return Signatures(
         counts=np.zeros(shape, dtype=np.uint8),
         tokens=np.zeros(shape[:2], dtype=np.int32),
-        prompts=PromptTable(ids=(), categories=(), texts=(), outputs=()),
+        prompts=PromptTable(ids=(), categories=(), texts=(), outputs=(), columns=_columns((), layout)),
         layers=np.asarray(layout.layers, dtype=np.int16),
         top_k=np.asarray(layout.top_k, dtype=np.int16),
         experts=np.asarray(layout.experts, dtype=np.int16),
@@ -115,6 +121,13 @@ def no_signatures(layout: RouterLayout, meta: Mapping[str, Any], *, mass: bool) 
         meta=meta,
         mass=np.zeros(shape, dtype=np.float32) if mass else None,
     )
+
+
+def _columns(rows: Sequence[Totals], layout: RouterLayout) -> dict[str, tuple[str, ...]]:
+    """Return the column of images where prompts may have some, so that all parts of a capture have the same columns."""
+    if all(one.kind != "image" for one in layout.segments):
+        return {}
+    return {COLUMN: tuple(text_of_images(row.images) for row in rows)}
 
 
 def _summed(

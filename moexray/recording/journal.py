@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from moexray.errors import CaptureError
+from moexray.errors import CaptureError, SignaturesError
 from moexray.files import check_writable, target_of
+from moexray.recorded_images import RecordedImage, images_of_text, text_of_images
 from moexray.recording.counting import Totals
 from moexray.recording.packing import DamagedError, Packed, is_whole, pack, pack_text, unpack_text
 from moexray.recording.sequence_blocks import PackedSequences, pack_sequences
@@ -151,7 +152,8 @@ class Journal:
                 output = unpack_text(arrays.rows("output"))
                 counts, tokens = arrays.rows("counts"), arrays.rows("tokens")
                 mass = arrays.rows("mass") if "mass" in arrays else None
-            yield Totals(counts=counts, tokens=tokens, output=output, mass=mass)
+                images = _images(unpack_text(arrays.rows("images"))) if "images" in arrays else ()
+            yield Totals(counts=counts, tokens=tokens, output=output, mass=mass, images=images)
 
     def sequences(self, segments: tuple[Segment, ...]) -> Iterator[RoutedSequence]:
         """Yield the sequences of the prompts that are done, in the order of the prompts, with the layout's segments."""
@@ -301,4 +303,12 @@ def _sealed(text: str) -> str:
 
 def _packed_totals(prompt: int, totals: Totals) -> bytes:
     arrays = {"counts": totals.counts, "tokens": totals.tokens, "mass": totals.mass}
-    return pack({"prompt": np.array([prompt]), **arrays, "output": pack_text(totals.output)})
+    texts = {"output": totals.output, **({"images": text_of_images(totals.images)} if totals.images else {})}
+    return pack({"prompt": np.array([prompt]), **arrays, **{name: pack_text(text) for name, text in texts.items()}})
+
+
+def _images(text: str) -> tuple[RecordedImage, ...]:
+    try:
+        return images_of_text(text)
+    except SignaturesError as error:
+        raise DamagedError from error

@@ -52,7 +52,7 @@ class PackedSequences:
             raise DamagedError
         place = self._places[number]
         start, stop = _bounds(self._ends, place)
-        arrays = {name: self._arrays.rows(name, start, stop) for name in _PARTS if name in self._arrays}
+        arrays: dict[str, Any] = {name: self._arrays.rows(name, start, stop) for name in _PARTS if name in self._arrays}
         output = unpack_text(self._arrays.rows("output", *_bounds(self._letter_ends, place)))
         return RoutedSequence(output=output, segment_names=segments, **arrays)
 

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -75,13 +76,41 @@ class ChatTemplate:
         try:
             token_ids = self._apply(chat)
         except Exception as error:  # a template is a program that comes with the checkpoint: it may raise anything
-            message = f"prompt {prompt.id!r} does not suit this model's chat template: {cause_of(error)}"
-            raise CaptureError(message) from error
-        self._check_whole(prompt, chat, token_ids)
+            raise _unsuited(prompt, error) from error
+        role = self._unread(chat, self._tokenizer.decode(token_ids), lambda other: self._apply(other) == token_ids)
+        if role is not None:
+            raise _left_out(prompt, role)
         return token_ids
 
+    def text(self, prompt: Prompt) -> str:
+        """Return the text of a prompt or a chat with images, a placeholder for each, with the model's turn opened.
+
+        Templates that read lists of parts only get all contents as such.
+
+        Raises
+        ------
+        CaptureError
+            If the template fails with this prompt, or leaves out one of its messages.
+        """
+        chat, cause, role = self._chat(prompt), None, None
+        for same in (chat, [{**message, "content": _parts(message["content"])} for message in chat]):
+            try:
+                text = self._render(same)
+            except Exception as error:  # as above
+                cause = cause or error
+                continue
+            role = self._unread(same, text, partial(self._renders, text))
+            if role is None:
+                return text
+        if role is not None:
+            raise _left_out(prompt, role)
+        raise _unsuited(prompt, cause) from cause
+
     def _chat(self, prompt: Prompt) -> list[dict[str, Any]]:
-        chat = [dict(message) for message in prompt.messages or [{"role": "user", "content": prompt.text}]]
+        content: Any = prompt.text
+        if prompt.images:
+            content = [*({"type": "image"} for _ in prompt.images), {"type": "text", "text": prompt.text}]
+        chat = [dict(message) for message in prompt.messages or [{"role": "user", "content": content}]]
         if self._system is None:
             return chat
         if any(message["role"] in ("system", "developer") for message in chat):
@@ -90,42 +119,91 @@ class ChatTemplate:
         return [{"role": "system", "content": self._system}, *chat]
 
     def _apply(self, chat: Sequence[Mapping[str, Any]]) -> list[int]:
+        encoded = self._formatted(chat, tokenize=True, return_dict=True)
+        return list(encoded["input_ids"])
+
+    def _render(self, chat: Sequence[Mapping[str, Any]]) -> str:
+        return str(self._formatted(chat, tokenize=False))
+
+    def _renders(self, text: str, chat: Sequence[Mapping[str, Any]]) -> bool:
+        return self._render(chat) == text
+
+    def _formatted(self, chat: Sequence[Mapping[str, Any]], **options: Any) -> Any:
         is_continued = chat[-1]["role"] == "assistant"
-        encoded = self._tokenizer.apply_chat_template(
+        return self._tokenizer.apply_chat_template(
             list(chat),
             add_generation_prompt=not is_continued,
             continue_final_message=is_continued,
-            tokenize=True,
-            return_dict=True,
+            **options,
             **self._given,
         )
-        return list(encoded["input_ids"])
 
-    def _check_whole(self, prompt: Prompt, chat: Sequence[Mapping[str, Any]], token_ids: list[int]) -> None:
-        """Refuse a prompt of which a message does not reach the model.
+    def _unread(
+        self, chat: Sequence[Mapping[str, Any]], text: str, gives: Callable[[list[Mapping[str, Any]]], bool]
+    ) -> str | None:
+        """Return the role of a message of which a text does not reach the model; None where all do.
 
-        A message whose text cannot be found in the prompt's tokens may still have been rewritten, or cut, as earlier
-        reasoning is: where no change at its ends changes a token, it is not read.
+        A text that cannot be found in the prompt's own may still have been rewritten, or cut, as earlier reasoning is:
+        where no change at its ends changes a token, it is not read.
+
+        Parameters
+        ----------
+        gives
+            Whether another chat gives the same.
         """
-        text = self._tokenizer.decode(token_ids)
         for place, message in enumerate(chat):
-            content = message["content"].strip()
-            if content in text:
-                continue
-            changes = [content + content, content + content[-1], content[0] + content]
-            others = ([*chat[:place], {**message, "content": other}, *chat[place + 1 :]] for other in changes)
-            if all(self._gives(other, token_ids) for other in others):
-                problem = (
-                    f"prompt {prompt.id!r}: the text of its {message['role']} message does not reach the model: "
-                    "this model's chat template or its tokenizer leaves it out"
-                )
-                raise CaptureError(problem)
+            for number, content in enumerate(_texts(message["content"])):
+                if content in text:
+                    continue
+                changes = [content + content, content + content[-1], content[0] + content]
+                others = [
+                    [
+                        *chat[:place],
+                        {**message, "content": _changed(message["content"], number, one)},
+                        *chat[place + 1 :],
+                    ]
+                    for one in changes
+                ]
+                if all(_holds(gives, other) for other in others):
+                    return str(message["role"])
+        return None
 
-    def _gives(self, chat: Sequence[Mapping[str, Any]], token_ids: list[int]) -> bool:
-        try:
-            return self._apply(chat) == token_ids
-        except Exception:  # as above; a template that fails at other words has read them
-            return False
+
+def _holds(gives: Callable[[list[Mapping[str, Any]]], bool], chat: list[Mapping[str, Any]]) -> bool:
+    try:
+        return gives(chat)
+    except Exception:  # a template that fails at other words has read them
+        return False
+
+
+def _texts(content: str | Sequence[Mapping[str, Any]]) -> list[str]:
+    if isinstance(content, str):
+        return [content.strip()]
+    return [part["text"].strip() for part in content if "text" in part]
+
+
+def _changed(content: str | Sequence[Mapping[str, Any]], number: int, text: str) -> Any:
+    """Return a content with another text in the place of one of its own."""
+    if isinstance(content, str):
+        return text
+    places = [place for place, part in enumerate(content) if "text" in part]
+    return [{**part, "text": text} if place == places[number] else part for place, part in enumerate(content)]
+
+
+def _parts(content: str | Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _unsuited(prompt: Prompt, error: Exception | None) -> CaptureError:
+    cause = "no reason given" if error is None else cause_of(error)
+    return CaptureError(f"prompt {prompt.id!r} does not suit this model's chat template: {cause}")
+
+
+def _left_out(prompt: Prompt, role: str) -> CaptureError:
+    return CaptureError(
+        f"prompt {prompt.id!r}: the text of its {role} message does not reach the model: "
+        "this model's chat template or its tokenizer leaves it out"
+    )
 
 
 def has_format(tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -1,7 +1,7 @@
 """Outputs that are given: one pass over prompt and output together records what decoding would have, token by token."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,6 @@ from transformers import PreTrainedTokenizerBase
 from moexray.engines.transformers.chat_templates import cause_of
 from moexray.errors import CaptureError
 from moexray.prompts import Prompt
-from moexray.routing import RoutedSequence, plain_segments
 
 TokenIds = NDArray[np.int32]
 
@@ -106,26 +105,3 @@ def are_given(prompts: Sequence[Prompt]) -> bool:
         message = f"prompt {without.id!r} comes without its output: give the outputs of all prompts, or of none"
         raise CaptureError(message)
     return without is None
-
-
-def with_outputs(
-    run: Callable[[list[TokenIds]], Sequence[RoutedSequence]],
-    token_ids: Sequence[TokenIds],
-    completions: Sequence[Completion],
-) -> list[RoutedSequence]:
-    """Return the routed sequences of prompts with their outputs.
-
-    Parameters
-    ----------
-    run
-        Runs token ids as one batch, and generates nothing after them.
-    token_ids
-        Of each prompt.
-    completions
-        Of each prompt.
-    """
-    together = [np.concatenate([ids, one.ran]) for ids, one in zip(token_ids, completions, strict=True)]
-    return [
-        replace(sequence, segments=plain_segments(len(ids), len(one.ran)), output=one.text)
-        for sequence, ids, one in zip(run(together), token_ids, completions, strict=True)
-    ]

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 from transformers.utils import ModelOutput
 
+from moexray.engines.transformers.prompt_inputs import BatchInputs, widened
 from moexray.errors import ModelError
 
 # Sequences leave together once this share of a batch has ended: each stretch begins with a copy of the cache.
@@ -63,8 +64,7 @@ class _Ended(StoppingCriteria):  # type: ignore[misc]  # transformers publishes 
 
 def stretches(
     model: PreTrainedModel,
-    input_ids: Tensor,
-    attention_mask: Tensor,
+    batch: BatchInputs,
     *,
     new_tokens: int,
     end_tokens: frozenset[int],
@@ -78,8 +78,8 @@ def stretches(
     ----------
     model
         Its generation settings decide how tokens are chosen.
-    input_ids, attention_mask
-        The prompts ``(sequences, slots)``.
+    batch
+        The prompts. Their images are seen in the first forward pass, and kept in the cache.
     new_tokens
         The most tokens to generate, at least one.
     end_tokens
@@ -92,12 +92,12 @@ def stretches(
     ModelError
         If the model generates by code of its own, which does not return what is asked for.
     """
-    width = input_ids.shape[1]
-    rows = np.arange(len(input_ids))
-    tokens, mask = input_ids, attention_mask
-    cache: dict[str, Any] = {}
-    ends = torch.tensor(sorted(end_tokens), device=input_ids.device)
-    ended = torch.zeros(len(rows), dtype=torch.bool, device=input_ids.device)
+    tokens, mask, with_images = batch.input_ids, batch.attention_mask, batch.with_images
+    width, rows = tokens.shape[1], np.arange(len(tokens))
+    by_token, more = dict(batch.by_token), {**batch.by_image, **batch.by_token}
+    ends = torch.tensor(sorted(end_tokens), device=tokens.device)
+    ended = torch.zeros(len(rows), dtype=torch.bool, device=tokens.device)
+    _forget_positions(model)
     start, selectable = 0, len(rows) > 1
     while True:
         criterion = _Ended(ends, ended, max(1, int(_SHARE_ENDED * len(rows))) if selectable else len(rows))
@@ -110,7 +110,7 @@ def stretches(
             stopping_criteria=StoppingCriteriaList([criterion] if end_tokens else []),
             return_dict_in_generate=True,
             use_cache=new_tokens > 1,
-            **cache,
+            **more,
         )
         if not isinstance(found, ModelOutput):
             message = "the model's own `generate` returns tokens without a cache: this model cannot be recorded"
@@ -124,14 +124,22 @@ def stretches(
             return
         start = tokens.shape[1] - 1
         name = "cache" if "cache" in found else "past_key_values"  # transformers 5.24 renamed it
-        cache = {name: found[name]}
         places = kept.nonzero()[:, 0]
         selectable = selectable and select_sequences(found[name], places)
-        _select_positions(model, places if selectable else slice(None), len(rows))
+        _select_positions(model, places if selectable else slice(None), with_images)
         if selectable:
-            rows, tokens, mask = rows[places.cpu().numpy()], tokens[places], mask[places]
+            rows, tokens, mask, with_images = (
+                rows[places.cpu().numpy()],
+                tokens[places],
+                mask[places],
+                with_images[places],
+            )
+            by_token = {one: numbers[places] for one, numbers in by_token.items()}
             ended = torch.zeros(len(rows), dtype=torch.bool, device=tokens.device)
-        mask = torch.nn.functional.pad(mask, (0, tokens.shape[1] - mask.shape[1]), value=1)
+        new = tokens.shape[1] - mask.shape[1]
+        mask = torch.nn.functional.pad(mask, (0, new), value=1)
+        by_token = {one: widened(numbers, new) for one, numbers in by_token.items()}
+        more = {name: found[name], **by_token}
 
 
 def select_sequences(cache: Any, places: Tensor) -> bool:
@@ -160,16 +168,31 @@ def select_sequences(cache: Any, places: Tensor) -> bool:
     return True
 
 
-def _select_positions(model: PreTrainedModel, places: Tensor | slice, rows: int) -> None:
-    """Keep the offsets of positions that models of images hold of each sequence, outside of the cache.
+def _forget_positions(model: PreTrainedModel) -> None:
+    """Forget the offsets of positions of an earlier batch, which models of images hold outside of the cache."""
+    for module in model.modules():
+        if isinstance(vars(module).get("rope_deltas"), Tensor):
+            module.rope_deltas = None
+
+
+def _select_positions(model: PreTrainedModel, places: Tensor | slice, with_images: Tensor) -> None:
+    """Keep the offsets of positions of these sequences.
 
     Text moves no position forward, though Qwen3-Omni finds an offset of 1 in a padded prompt of one token.
+
+    Parameters
+    ----------
+    places
+        The sequences that are kept.
+    with_images
+        Which sequences have images, of all before they are selected ``(sequences,)``.
     """
     for module in model.modules():
         offsets = vars(module).get("rope_deltas")
-        if isinstance(offsets, Tensor) and len(offsets) == rows:
+        if isinstance(offsets, Tensor) and len(offsets) == len(with_images):
             kept = places.to(offsets.device) if isinstance(places, Tensor) else places
-            module.rope_deltas = offsets[kept].clamp(max=0)
+            of_images = with_images.to(offsets.device).view(-1, *[1] * (offsets.ndim - 1))
+            module.rope_deltas = torch.where(of_images, offsets, offsets.clamp(max=0))[kept]
 
 
 def _way_to_select(layer: Any) -> str | None:

@@ -2,45 +2,31 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 from numpy.typing import NDArray
-from transformers import LogitsProcessorList
 
 from moexray.engines.engine import Batching, Chooser, Engine, require
 from moexray.engines.rule_checks import check_rule
 from moexray.engines.rules import Rule, described, k_of_pass
+from moexray.engines.transformers.batch_run import BatchRun, Recording
 from moexray.engines.transformers.checkpoint import folder_of
-from moexray.engines.transformers.checkpoint_code import check_generates, code_files
-from moexray.engines.transformers.checkpoint_config import quantization_of
+from moexray.engines.transformers.checkpoint_code import check_generates
 from moexray.engines.transformers.choosing import chosen
-from moexray.engines.transformers.completions import CompletionTokens, are_given, with_outputs
+from moexray.engines.transformers.completions import CompletionTokens, are_given
 from moexray.engines.transformers.context import check_as_written, check_context
+from moexray.engines.transformers.describing import described_model, weights_now
 from moexray.engines.transformers.end_tokens import embeddings_of, end_tokens_of
-from moexray.engines.transformers.experts import bytes_of_expert
-from moexray.engines.transformers.failures import is_out_of_memory
-from moexray.engines.transformers.fingerprint import (
-    checksum_of_state,
-    fingerprint_of_code,
-    fingerprint_of_state,
-    fingerprint_of_template,
-    fingerprint_of_tokenizer,
-    small_files,
-)
-from moexray.engines.transformers.hearing import hear
-from moexray.engines.transformers.hooks import (
-    Tap,
-    input_device,
-    observe_implementations,
-)
+from moexray.engines.transformers.fingerprint import fingerprint_of_state, small_files
+from moexray.engines.transformers.hooks import Tap, observe_implementations
+from moexray.engines.transformers.image_inputs import ImagePrompts, placeholders_of
 from moexray.engines.transformers.loading import LoadedModel, read_model
 from moexray.engines.transformers.norms import can_be_measured, recorded_norms
-from moexray.engines.transformers.numbers import LogitNumbers, check_numbers, check_routers
+from moexray.engines.transformers.numbers import check_routers
 from moexray.engines.transformers.preparation import (
     changed_outputs,
     set_evaluation_mode,
@@ -49,21 +35,22 @@ from moexray.engines.transformers.preparation import (
     set_plain_outputs,
     unwrapped,
 )
+from moexray.engines.transformers.prompt_inputs import PromptInputs
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens, sizes_of_token
 from moexray.engines.transformers.router_trials import find_routers
 from moexray.engines.transformers.routers import Router
 from moexray.engines.transformers.ruling import Ruling, carried_out
-from moexray.engines.transformers.sampling import DrawByPrompt, TellTokens
 from moexray.engines.transformers.scores import kind_of_scores, tried_scores
 from moexray.engines.transformers.scoring import losses_of, recorded_logits
 from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
-from moexray.errors import CaptureError, ModelError, OutOfMemory
+from moexray.errors import CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.model_fingerprint import KEY
 from moexray.prompts import Prompt
 from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence, plain_segments
+from moexray.segments import PLAIN, WITH_IMAGES
 
 # The most memory, in single precision, that the logits of given text may take together.
 _LOGITS_BYTES = 2**30
@@ -81,6 +68,7 @@ def open_engine(
     chat_template: str | None = None,
     template_options: Mapping[str, Any] | None = None,
     system: str | None = None,
+    images: bool = False,
 ) -> "TransformersEngine":
     """Load a model and return its engine.
 
@@ -92,18 +80,18 @@ def open_engine(
         Leave out the chat template even if the tokenizer has one.
     chat_template, template_options, system
         See `moexray.engines.transformers.chat_templates.ChatTemplate`.
+    images
+        Take prompts with images, by the model's own processor.
 
     Raises
     ------
     ModelError
         If the model cannot be loaded or its routing cannot be recorded.
     """
-    loaded = read_model(
-        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, adapter=adapter
-    )
-    return TransformersEngine(
-        loaded, raw=raw, chat_template=chat_template, template_options=template_options, system=system
-    )
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "adapter": adapter}
+    loaded = read_model(model, trust_remote_code=trust_remote_code, images=images, **options)
+    format_options: dict[str, Any] = {"raw": raw, "chat_template": chat_template, "system": system}
+    return TransformersEngine(loaded, template_options=template_options, images=images, **format_options)
 
 
 class TransformersEngine(Engine):
@@ -120,13 +108,15 @@ class TransformersEngine(Engine):
         Leave out the chat template even if the tokenizer has one.
     chat_template, template_options, system
         See `moexray.engines.transformers.chat_templates.ChatTemplate`.
+    images
+        Take prompts with images, by the processor that was loaded with the model.
 
     Raises
     ------
     CaptureError
         If the tokenizer has no such template.
     ModelError
-        If the model cannot generate, or its routing cannot be recorded.
+        If the model cannot generate, its routing cannot be recorded, or it reads no images.
     """
 
     def __init__(
@@ -137,6 +127,7 @@ class TransformersEngine(Engine):
         chat_template: str | None = None,
         template_options: Mapping[str, Any] | None = None,
         system: str | None = None,
+        images: bool = False,
     ) -> None:
         self._loaded = loaded
         self._name = loaded.name
@@ -144,19 +135,15 @@ class TransformersEngine(Engine):
         check_generates(self._model)
         embeddings = embeddings_of(self._model)
         self._tokenizer = loaded.tokenizer
-        self._tokens = PromptTokens(
-            loaded.tokenizer,
-            raw=raw,
-            chat_template=chat_template,
-            template_options=template_options,
-            system=system,
-            embeddings=embeddings,
-        )
+        as_asked: dict[str, Any] = {"raw": raw, "chat_template": chat_template, "system": system}
+        as_asked["template_options"] = template_options
+        self._tokens = PromptTokens(loaded.tokenizer, embeddings=embeddings, **as_asked)
+        self._images = ImagePrompts(loaded.processor, self._model, **as_asked) if images else None
         self._embeddings = embeddings
         self._completions = CompletionTokens(loaded.tokenizer, embeddings=embeddings)
         self._end_tokens = end_tokens_of(self._model, embeddings)
         self._padding = min(self._end_tokens, default=0)
-        self._taps = find_taps(self._model)
+        self._taps = find_taps(self._model, images=images)
         check_routers(self._model, self._taps)
         self._implementations: set[str] = set()
         self._score_kinds: set[str] = set()
@@ -170,6 +157,8 @@ class TransformersEngine(Engine):
             changes.callback(set_experts_implementation(self._model))
             changes.callback(set_greedy_generation(self._model, self._end_tokens, self._padding))
             changes.callback(observe_implementations(self._taps[0].module, self._implementations))
+            if self._images is not None:
+                self._images.try_out(self._taps)
             with tried_scores(self._model, self._taps) as are_explained:
                 top_k = selections_per_token(self._model, self._taps, self._padding)
             self.layout = RouterLayout(
@@ -177,6 +166,7 @@ class TransformersEngine(Engine):
                 experts=tuple(tap.experts for tap in self._taps),
                 top_k=top_k,
                 passes=tuple(tap.calls for tap in self._taps),
+                segments=PLAIN if self._images is None else WITH_IMAGES,
             )
             self._sharing = sharing_of(self._model.config)
             self.batching: Batching = "alone" if self._sharing.alone else "tokens"
@@ -184,10 +174,19 @@ class TransformersEngine(Engine):
             writable = all(tap.writable for tap in self._taps)
             more = {"weights": readable, "scores": are_explained(), "rules": readable and writable}
             more["norms"] = more["rules"] and can_be_measured(self._taps)
+            more["images"] = self._images is not None
             self.capabilities = frozenset(
                 {"verify", "outputs", "score", "route", *(name for name, there in more.items() if there)}
             )
-            self.description: Mapping[str, Any] = self._described()
+            self.description: Mapping[str, Any] = described_model(
+                loaded,
+                self._model,
+                self._taps,
+                settings=self._tokens.settings,
+                end_tokens=self._end_tokens,
+                switched_off=self._switched_off,
+                images=self._images,
+            )
             self._changes = changes.pop_all()  # nothing failed: they stay until `close`
 
     @property
@@ -212,8 +211,13 @@ class TransformersEngine(Engine):
 
         The fingerprint is that of the weights as they are now, if they were changed after they were loaded.
         """
-        self.description = {**self.description, KEY: {**self.description[KEY], **self._weights()}}
+        self.description = {
+            **self.description,
+            KEY: {**self.description[KEY], **weights_now(self._loaded, self._model)},
+        }
         dates = self._tokens.begin_at(moment)
+        if self._images is not None:
+            dates = self._images.begin_at(moment) or dates
         if dates:
             self.description = {**self.description, "template_date": dates}
 
@@ -267,7 +271,27 @@ class TransformersEngine(Engine):
         CaptureError
             If a prompt gives no token at all, or is a chat that no template takes.
         """
-        return self._tokens.tokenize(prompts)
+        return [one.token_ids.tolist() for one in self.prompt_inputs(prompts)]
+
+    def prompt_inputs(self, prompts: Sequence[Prompt]) -> list[PromptInputs]:
+        """Return what the model reads of each prompt: its tokens, and the pixels of its images.
+
+        Raises
+        ------
+        CaptureError
+            As `tokenize`, or if the images of a prompt cannot be run with this model.
+        """
+        of_text = iter(self._tokens.take([prompt for prompt in prompts if not prompt.images]))
+        found = []
+        for prompt in prompts:
+            if prompt.images:
+                found.append(self._with_images(prompt))
+                continue
+            ids = next(of_text)
+            if self._images is not None:
+                self._images.check_text(prompt, ids)
+            found.append(PromptInputs(ids, np.zeros(len(ids), dtype=np.int8)))
+        return found
 
     def lengths(self, prompts: Sequence[Prompt], generation: Generation) -> NDArray[np.int32]:  # (prompts,)
         """Return the tokens of each prompt.
@@ -277,7 +301,11 @@ class TransformersEngine(Engine):
         CaptureError
             If a prompt gives no token, or exceeds the model's context with what is generated.
         """
-        lengths = self._tokens.lengths(prompts)
+        lengths = np.zeros(len(prompts), dtype=np.int32)
+        of_text = np.array([not prompt.images for prompt in prompts], dtype=bool)
+        lengths[of_text] = self._tokens.lengths([prompt for prompt in prompts if not prompt.images])
+        for place in np.flatnonzero(~of_text).tolist():
+            lengths[place] = len(self._with_images(prompts[place]))
         if not are_given(prompts):
             check_context(self._model.config, prompts, lengths, generation.max_new_tokens)
             self._sharing.check_turns(prompts, lengths, generation.max_new_tokens)
@@ -297,6 +325,9 @@ class TransformersEngine(Engine):
             not be routed as it was written.
         """
         given = self._completions.lengths(prompts)
+        if self._images is not None:
+            for prompt in prompts:
+                self._images.check_text(prompt, self._completions.of(prompt).token_ids)
         check_context(self._model.config, prompts, lengths, given)
         check_as_written(self._sharing, prompts, lengths, given)
         return given
@@ -421,19 +452,20 @@ class TransformersEngine(Engine):
             held = f"token {wrong[0]}, and the model has {self._embeddings}" if len(wrong) else "no token"
             message = f"prompt {name!r} holds {held}: was it recorded with another model?"
             raise CaptureError(message)
+        pictured = ids[np.isin(ids, list(placeholders_of(self._model.config)))]
+        if len(pictured):
+            message = (
+                f"prompt {name!r} holds {self.text_of(int(pictured[0]))!r}, which stands for an image: without the "
+                "image itself its tokens cannot be routed again"
+            )
+            raise CaptureError(message)
         lengths, after = np.array([len(ids) - written]), np.array([written])
         check_context(self._model.config, [prompt], lengths, after)
         check_as_written(self._sharing, [prompt], lengths, after)
         asked = chooser if "scores" in self.capabilities else None
         with chosen(self._model, self._taps if asked is not None else [], self.layout.top_k if asked else (), asked):
-            found = self._run_batch(
-                [prompt],
-                [ids.astype(np.int32)],
-                Generation(0),
-                gate_weights=False,
-                router_scores=False,
-                on_tokens=None,
-            )
+            inputs = PromptInputs(ids.astype(np.int32), np.zeros(len(ids), dtype=np.int8))
+            found = self._run_batch([prompt], [inputs], Generation(0), Recording())
         return found[0].experts
 
     def budget_of_loss(self) -> int:
@@ -476,141 +508,29 @@ class TransformersEngine(Engine):
         if "scores" in want and self._ruling is not None:
             message = "router scores explain what a model selects by itself: record them without a rule"
             raise CaptureError(message)
-        recording: dict[str, Any] = {"gate_weights": "weights" in want, "router_scores": "scores" in want}
-        recording["on_tokens"] = on_tokens
-        token_ids = self._tokens.take(prompts)
+        recording = Recording("weights" in want, "scores" in want, on_tokens)
+        inputs = self.prompt_inputs(prompts)
         if not are_given(prompts):
-            return self._run_batch(prompts, token_ids, generation, **recording)
+            return self._run_batch(prompts, inputs, generation, recording)
         require(self, ["outputs"])
+        completions = [self._completions.of(prompt) for prompt in prompts]
+        names = self.layout.segments
+        together = [one.followed_by(written.ran, names) for one, written in zip(inputs, completions, strict=True)]
+        routed = self._run_batch(prompts, together, Generation(0), recording)
+        return [replace(one, output=written.text) for one, written in zip(routed, completions, strict=True)]
 
-        def run(together: Sequence[NDArray[np.int32]]) -> list[RoutedSequence]:
-            return self._run_batch(prompts, together, Generation(0), **recording)
+    def _with_images(self, prompt: Prompt) -> PromptInputs:
+        if self._images is None:
+            message = f"prompt {prompt.id!r} has images: open the engine with `images=True`"
+            raise CaptureError(message)
+        return self._images.of(prompt)
 
-        return with_outputs(run, token_ids, [self._completions.of(prompt) for prompt in prompts])
-
-    def _described(self) -> dict[str, Any]:
-        config = self._model.config
-        packing = quantization_of(config) or self._loaded.packing
-        return {
-            "model": self._name,
-            "engine": "transformers",
-            "engine_version": transformers.__version__,
-            "revision": self._loaded.revision,
-            "dtype": str(self._model.dtype).removeprefix("torch."),
-            "quantization": packing,
-            **({"unpacked": True} if packing is not None and quantization_of(config) is None else {}),
-            "device": input_device(self._model).type,
-            "attention_implementation": config._attn_implementation,
-            "tokenizer": type(self._tokenizer).__name__,
-            **self._tokens.settings,
-            "end_tokens": sorted(self._end_tokens),
-            "tokenizer_end_token": getattr(self._tokenizer, "eos_token_id", None),
-            "switched_off": self._switched_off,
-            **({} if self._loaded.adapter is None else {"adapter": self._loaded.adapter}),
-            "expert_bytes": [bytes_of_expert(tap.holders, tap.experts) for tap in self._taps],
-            KEY: self._fingerprint(),
-        }
-
-    def _fingerprint(self) -> dict[str, str]:
-        found = {**self._loaded.fingerprint, "tokenizer": fingerprint_of_tokenizer(self._tokenizer)}
-        if self._tokens.settings["chat_template"]:
-            found["chat_template"] = fingerprint_of_template(self._tokenizer)
-        if code := code_files(self._model, self._model.config, self._tokenizer):
-            found["code"] = fingerprint_of_code(code)
-        return found
-
-    def _weights(self) -> dict[str, str]:
-        """Return the fingerprint of the weights: that of the files, unless they were changed after they were loaded."""
-        loaded = self._loaded
-        if loaded.checksum is not None and loaded.checksum != checksum_of_state(self._model):
-            return {"weights": fingerprint_of_state(self._model)}
-        return {"weights": loaded.fingerprint["weights"]} if "weights" in loaded.fingerprint else {}
-
-    @torch.inference_mode()
     def _run_batch(
-        self,
-        prompts: Sequence[Prompt],
-        token_ids: Sequence[NDArray[np.int32]],
-        generation: Generation,
-        *,
-        gate_weights: bool,
-        router_scores: bool,
-        on_tokens: Callable[[int], None] | None,
+        self, prompts: Sequence[Prompt], inputs: Sequence[PromptInputs], generation: Generation, recording: Recording
     ) -> list[RoutedSequence]:
-        taps, ruling = self._taps, self._ruling
-        if ruling is not None:
-            taps = ruling.taps
-            ruling.places.begin([prompt.id for prompt in prompts], [len(ids) for ids in token_ids])
-        check_shared(prompts, self.groups(np.array([len(ids) for ids in token_ids]), generation), self._sharing.reason)
-        width = max(map(len, token_ids))
-        draws = DrawByPrompt(generation, [prompt.id for prompt in prompts]) if generation.temperature > 0 else None
-        tells = None if on_tokens is None else TellTokens(on_tokens, sum(map(len, token_ids)))
-
-        numbers = LogitNumbers()
-
-        def processors(rows: NDArray[np.int64]) -> LogitsProcessorList:
-            if ruling is not None:
-                ruling.places.run(rows)
-            drawn = None if draws is None else draws.of(rows)
-            return LogitsProcessorList([one for one in (numbers.of(rows), tells, drawn) if one is not None])
-
-        try:
-            heard = hear(
-                self._model,
-                taps,
-                token_ids,
-                # `generate` writes at least one token; after a prompt that is to run alone it passes no router.
-                new_tokens=max(1, generation.max_new_tokens),
-                end_tokens=self._end_tokens if generation.stop_at_eos else frozenset(),
-                padding=self._padding,
-                processors=processors,
-                gate_weights=gate_weights,
-                router_scores=router_scores,
-                passed=None if ruling is None else ruling.places.passed,
-            )
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            message = f"a batch of {len(prompts)} prompts does not fit into memory: try smaller `batch_tokens`"
-            raise OutOfMemory(message) from error
-        self._check_range(heard.experts)
-        if ruling is not None:
-            ruling.check(heard.experts)
-        sequences = []
-        for row, ids in enumerate(token_ids):
-            new_tokens = heard.tokens[row, width:]
-            written = new_tokens[: self._written(new_tokens, generation)]
-            tokens = np.concatenate([ids, written[:-1]])
-            own = slice(width - len(ids), width - len(ids) + len(tokens))
-            if ruling is not None:
-                ruling.places.begin([prompts[row].id], [len(tokens)])  # the check may run it alone
-            check_numbers(self._model, self._taps, prompts[row].id, tokens, heard.experts[row, own])
-            sequences.append(
-                RoutedSequence(
-                    token_ids=tokens,
-                    experts=heard.experts[row, own],
-                    segments=plain_segments(len(ids), len(tokens) - len(ids)),
-                    output=self._tokenizer.decode(written, skip_special_tokens=True),
-                    gate_weights=None if heard.weights is None else heard.weights[row, own],
-                    scores=None if heard.scores is None else heard.scores[row, own],
-                )
-            )
-        numbers.check(self._model, [prompt.id for prompt in prompts])
+        check_shared(prompts, self.groups(np.array(list(map(len, inputs))), generation), self._sharing.reason)
+        run = BatchRun(self._model, self._taps, self._tokenizer, self.layout.segments, self._end_tokens, self._padding)
+        sequences = run.together(prompts, inputs, generation, recording, ruling=self._ruling)
         if sequences[0].scores is not None:
             self._score_kinds.add(kind_of_scores(sequences[0].scores))
         return sequences
-
-    def _check_range(self, experts: NDArray[np.int16]) -> None:
-        """Refuse the index of an expert that does not exist: it would be counted as one of the next layer."""
-        greatest = experts.max(axis=(0, 1, 3))
-        for tap, found in zip(self._taps, greatest, strict=True):
-            if found >= tap.experts:
-                message = f"{tap.path} was handed expert {found}, but has {tap.experts}: this model cannot be recorded"
-                raise ModelError(message)
-
-    def _written(self, new_tokens: NDArray[np.int32], generation: Generation) -> int:
-        """Return how many tokens a sequence generated, its end token included; what follows is padding."""
-        if not generation.stop_at_eos:
-            return min(len(new_tokens), generation.max_new_tokens)
-        ends = np.flatnonzero(np.isin(new_tokens, list(self._end_tokens)))
-        return min(int(ends[0]) + 1 if len(ends) else len(new_tokens), generation.max_new_tokens)

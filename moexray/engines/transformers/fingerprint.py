@@ -90,6 +90,17 @@ def fingerprint_of_template(tokenizer: PreTrainedTokenizerBase) -> str:
     return _digest({"template": getattr(tokenizer, "chat_template", None)})
 
 
+def fingerprint_of_processor(processor: Any) -> str:
+    """Return the fingerprint of what turns a text with images into tokens and pixels, its tokenizer aside."""
+    parts = {"processor": processor, "images": processor.image_processor}
+    return _digest(
+        {
+            **{name: {"class": type(one).__name__, **_described(one.to_dict())} for name, one in parts.items()},
+            "template": getattr(processor, "chat_template", None),
+        }
+    )
+
+
 def fingerprint_of_code(files: Mapping[str, Path]) -> str:
     """Return the fingerprint of a checkpoint's code: see `moexray.engines.transformers.checkpoint_code.code_files`."""
     return _digest({name: _hashed(file) for name, file in files.items()})

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from moexray.engines.transformers.decoding import Processors, stretches
 from moexray.engines.transformers.hooks import Tap, input_device, recorded_selections, recorded_weights
+from moexray.engines.transformers.prompt_inputs import PromptInputs, batch_of
 from moexray.engines.transformers.scores import recorded_scores
 from moexray.errors import ModelError
 
@@ -24,6 +25,8 @@ class Heard:
 
     Attributes
     ----------
+    width
+        Slots of the prompts; what was generated comes after them.
     tokens
         All tokens ``(prompts, slots)``.
     experts
@@ -36,6 +39,7 @@ class Heard:
         where they were not asked for.
     """
 
+    width: int
     tokens: NDArray[np.int32]
     experts: NDArray[np.int16]
     weights: NDArray[np.float16] | None
@@ -45,7 +49,7 @@ class Heard:
 def hear(
     model: PreTrainedModel,
     taps: Sequence[Tap],
-    token_ids: Sequence[NDArray[np.int32]],
+    inputs: Sequence[PromptInputs],
     *,
     new_tokens: int,
     end_tokens: frozenset[int],
@@ -61,8 +65,8 @@ def hear(
     ----------
     model, taps
         The model, and the taps of its MoE layers.
-    token_ids
-        The tokens of each prompt.
+    inputs
+        What the model reads of each prompt.
     new_tokens, end_tokens, processors
         See `moexray.engines.transformers.decoding.stretches`.
     padding
@@ -77,8 +81,7 @@ def hear(
     ModelError
         If the experts got other tokens than the model.
     """
-    input_ids, attention_mask = _padded_left(token_ids, padding)
-    device = input_device(model)
+    batch = batch_of(inputs, padding, device=input_device(model), dtype=model.dtype)
     stretch_tokens: list[tuple[NDArray[np.int64], Tensor]] = []
     experts: list[_Part] = []
     weights: list[_Part] = []
@@ -90,8 +93,7 @@ def hear(
     ):
         for stretch in stretches(
             model,
-            input_ids.to(device),
-            attention_mask.to(device),
+            batch,
             new_tokens=new_tokens,
             end_tokens=end_tokens,
             processors=processors,
@@ -104,11 +106,12 @@ def hear(
                 if recorded:
                     values = _by_sequence(recorded, len(stretch.rows), stretch.ran, filling=filling)
                     parts.append(_Part(stretch.rows, stretch.start, values))
-    tokens = np.full((len(token_ids), stretch_tokens[-1][1].shape[1]), padding, dtype=np.int32)
+    tokens = np.full((len(inputs), stretch_tokens[-1][1].shape[1]), padding, dtype=np.int32)
     for rows, found in stretch_tokens:
         tokens[rows, : found.shape[1]] = found.cpu().numpy()
-    shape = len(token_ids), tokens.shape[1] - 1
+    shape = len(inputs), tokens.shape[1] - 1
     return Heard(
+        batch.input_ids.shape[1],
         tokens,
         _joined(experts, shape, filling=-1),
         _joined(weights, shape, filling=0) if weights else None,
@@ -123,17 +126,6 @@ class _Part:
     rows: NDArray[np.int64]
     start: int
     values: NDArray[Any]
-
-
-def _padded_left(token_ids: Sequence[NDArray[np.int32]], padding: int) -> tuple[Tensor, Tensor]:  # (prompts, slots)
-    """Return the tokens of all prompts, and a mask that is 0 at padding."""
-    width = max(map(len, token_ids))
-    input_ids = torch.full((len(token_ids), width), padding)
-    attention_mask = torch.zeros_like(input_ids)
-    for row, ids in enumerate(token_ids):
-        input_ids[row, width - len(ids) :] = torch.from_numpy(ids)
-        attention_mask[row, width - len(ids) :] = 1
-    return input_ids, attention_mask
 
 
 def _by_sequence(recorded: list[list[Tensor]], batch: int, tokens: int, *, filling: float) -> NDArray[Any]:

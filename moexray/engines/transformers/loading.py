@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.processing_utils import ProcessorMixin
 
 from moexray.engines.transformers.adapters import NOT_BESIDE, adapter_files, apply_adapter, check_adapter
 from moexray.engines.transformers.architectures import model_class
@@ -16,8 +17,10 @@ from moexray.engines.transformers.configuration import greatest, text_config
 from moexray.engines.transformers.end_tokens import generation_settings
 from moexray.engines.transformers.failures import explained, is_out_of_memory
 from moexray.engines.transformers.fingerprint import checksum_of_state, fingerprint_of_adapter, fingerprint_of_folder
+from moexray.engines.transformers.image_inputs import check_reads_images
 from moexray.engines.transformers.loading_report import load_checked
 from moexray.engines.transformers.memory import free_memory
+from moexray.engines.transformers.processors import read_processor
 from moexray.engines.transformers.quiet import quiet
 from moexray.engines.transformers.resources import DTYPES
 from moexray.engines.transformers.stored_scales import blocks_of, check_scales
@@ -47,6 +50,8 @@ class LoadedModel:
     checksum
         Of its numbers when it was loaded, which tells whether they are still those of the files; None where nobody
         could have changed them.
+    processor
+        What makes tokens and pixels of a text with images; None where none was asked for.
     """
 
     name: str
@@ -57,6 +62,7 @@ class LoadedModel:
     revision: str | None = None
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     checksum: str | None = None
+    processor: ProcessorMixin | None = None
 
 
 def load_model(name: str, **options: Any) -> LoadedModel:
@@ -73,6 +79,7 @@ def read_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     adapter: str | None = None,
+    images: bool = False,
 ) -> LoadedModel:
     """Load `name`: ``scale`` (the embedded model), a local folder, or an id on the Hugging Face hub.
 
@@ -89,6 +96,8 @@ def read_model(
         Run the Python code that comes with a checkpoint.
     adapter
         The folder or hub id of an adapter of peft that is applied to the model.
+    images
+        Read the processor as well, and the model that reads images.
 
     Raises
     ------
@@ -107,12 +116,16 @@ def read_model(
         with explained(name):
             blocks = blocks_of(packing_of(config)) if packing == "fp8" else None  # loading may take the settings out
             check_adapter(name, adapter, options["revision"])
-            _check_before_loading(config, name, place, wanted or torch.float32, trust_remote_code=trust_remote_code)
+            of_skeleton = {"trust_remote_code": trust_remote_code, "images": images}
+            _check_before_loading(config, name, place, wanted or torch.float32, **of_skeleton)
             tokenizer = read_tokenizer(source_of(name), config, **options)
+            processor = read_processor(source_of(name), config, **options) if images else None
             with quiet():
                 generation_settings(source_of(name), options["revision"])
             model = load_checked(
-                name, packing, lambda: _from_pretrained(name, config, place, dtype=wanted or "auto", **options)
+                name,
+                packing,
+                lambda: _from_pretrained(name, config, place, images=images, dtype=wanted or "auto", **options),
             )
             folder = folder_of(name, commit)
             if folder is not None:
@@ -132,11 +145,11 @@ def read_model(
     fingerprint = {} if folder is None else fingerprint_of_folder(folder)
     if adapter is not None:
         fingerprint["adapter"] = fingerprint_of_adapter(adapter_files(adapter))
-    return LoadedModel(name, model, tokenizer, packing, adapter, commit, fingerprint)
+    return LoadedModel(name, model, tokenizer, packing, adapter, commit, fingerprint, processor=processor)
 
 
-def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """Build the model of a configuration without its weights.
+def build_skeleton(config: Any, *, trust_remote_code: bool = False, images: bool = False) -> PreTrainedModel:
+    """Build the model of a configuration without its weights: the one that reads images, where that is asked for.
 
     Raises
     ------
@@ -148,14 +161,14 @@ def build_skeleton(config: Any, *, trust_remote_code: bool = False) -> PreTraine
         message = f"its config.json says that it has {layers:,} layers, and no model has more than {_MOST_LAYERS:,}"
         raise ModelError(message)
     with torch.device("meta"), quiet(), explained_code("building the model of its configuration"):
-        skeleton: PreTrainedModel = model_class(config.model_type).from_config(
+        skeleton: PreTrainedModel = model_class(config.model_type, images=images).from_config(
             config, trust_remote_code=trust_remote_code
         )
     return skeleton
 
 
 def _from_pretrained(
-    name: str, config: Any, place: torch.device | None, **options: Any
+    name: str, config: Any, place: torch.device | None, *, images: bool, **options: Any
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
     """Load the weights to `place`, or where accelerate finds room if it is None, with the report of it."""
     quantization = quantization_of(config)
@@ -166,7 +179,7 @@ def _from_pretrained(
         options["device_map"] = {"": place}  # packed weights cannot be moved once they are loaded
     if place is None:
         options["device_map"] = "auto"
-    model, info = model_class(config.model_type).from_pretrained(
+    model, info = model_class(config.model_type, images=images).from_pretrained(
         source_of(name),
         config=config,
         output_loading_info=True,
@@ -204,12 +217,20 @@ def _dtype(name: str | None) -> torch.dtype | None:
 
 
 def _check_before_loading(
-    config: Any, name: str, device: torch.device | None, dtype: torch.dtype, *, trust_remote_code: bool
+    config: Any,
+    name: str,
+    device: torch.device | None,
+    dtype: torch.dtype,
+    *,
+    trust_remote_code: bool,
+    images: bool,
 ) -> None:
     """Build the model without its weights, to refuse a dense or a too large one before they are fetched."""
     try:
         check_type(config.model_type)
-        skeleton = build_skeleton(config, trust_remote_code=trust_remote_code)
+        skeleton = build_skeleton(config, trust_remote_code=trust_remote_code, images=images)
+        if images:
+            check_reads_images(skeleton)
         check_generates(skeleton)
         find_taps(skeleton)
     except ModelError as error:

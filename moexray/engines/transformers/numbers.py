@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import LogitsProcessor
 
-from moexray.engines.transformers.hooks import NOT_FINITE, Tap, input_device, recorded_selections
+from moexray.engines.transformers.hooks import NOT_FINITE, Tap, recorded_selections
+from moexray.engines.transformers.prompt_inputs import PromptInputs, arguments_of
 from moexray.errors import ModelError
 
 _DAMAGED = "fetch the checkpoint again, or ask its authors"
@@ -75,7 +76,7 @@ def check_routers(model: nn.Module, taps: Sequence[Tap]) -> None:
 
 
 def check_numbers(
-    model: nn.Module, taps: Sequence[Tap], prompt: str, token_ids: NDArray[np.int32], experts: NDArray[np.int16]
+    model: nn.Module, taps: Sequence[Tap], prompt: str, inputs: PromptInputs, experts: NDArray[np.int16]
 ) -> None:
     """Refuse a sequence of which a router got, or gave weights, that are no numbers; name the first such layer.
 
@@ -85,8 +86,8 @@ def check_numbers(
         The model, and the taps of its MoE layers.
     prompt
         The prompt's id.
-    token_ids, experts
-        What was recorded of it ``(tokens,)``, ``(tokens, layers, k)``.
+    inputs, experts
+        What the model read of it, with what was generated, and what was recorded of it ``(tokens, layers, k)``.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def check_numbers(
     """
     if (experts != NOT_FINITE).all():
         return
-    place = _first_layer(model, taps, token_ids)
+    place = _first_layer(model, taps, inputs)
     if place is None:
         message = (
             f"prompt {prompt!r} is routed by NaN or infinity beside longer prompts, and by numbers when it runs alone: "
@@ -112,11 +113,10 @@ def check_numbers(
 
 
 @torch.inference_mode()
-def _first_layer(model: nn.Module, taps: Sequence[Tap], token_ids: NDArray[np.int32]) -> int | None:
+def _first_layer(model: nn.Module, taps: Sequence[Tap], inputs: PromptInputs) -> int | None:
     """Return the place of the first layer that gets what is no number when a sequence runs alone."""
-    tokens = torch.from_numpy(token_ids.astype(np.int64))[None].to(input_device(model))
     with recorded_selections(taps, mark_each=True) as recorded:
-        model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
+        model(**arguments_of(inputs, model), use_cache=False)
     marked = (any(bool((rows == NOT_FINITE).any()) for rows in passes) for passes in recorded)
     return next((place for place, found in enumerate(marked) if found), None)
 

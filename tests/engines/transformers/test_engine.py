@@ -180,7 +180,7 @@ def test_an_engine_that_is_forgotten_changes_nothing_of_another_on_the_same_mode
     run(engine, "abc")
 
 
-@pytest.mark.parametrize("step", ["selections_per_token", "quantization_of"])
+@pytest.mark.parametrize("step", ["selections_per_token", "described_model"])
 def test_a_refused_model_is_left_as_it_was_found(
     as_found: LoadedModel, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
