@@ -232,7 +232,7 @@ def _check_before_loading(
         if images:
             check_reads_images(skeleton)
         check_generates(skeleton)
-        find_taps(skeleton)
+        find_taps(skeleton, images=images)
     except ModelError as error:
         message = f"model {name}: {error}"
         raise ModelError(message) from error
