@@ -188,7 +188,7 @@ def test_a_refused_model_is_left_as_it_was_found(
     model = as_found.model
     before = model.generation_config, hooks_of(model), model.get_experts_implementation(), model.training
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ModelError
 
     monkeypatch.setattr(f"moexray.engines.transformers.engine.{step}", refuse)
