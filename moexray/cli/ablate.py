@@ -12,6 +12,7 @@ from moexray.cli.options import (
     OUTPUT,
     DeviceOption,
     DtypeOption,
+    ImageColumnOption,
     JsonOption,
     OutputColumnOption,
     PromptsOption,
@@ -47,6 +48,7 @@ def ablate(
     *,
     prompts: PromptsOption = None,
     output_column: OutputColumnOption = None,
+    image_column: ImageColumnOption = None,
     rank: Annotated[
         str | None,
         typer.Option(
@@ -158,18 +160,20 @@ def ablate(
     from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
     from moexray.cli.render import print_page, print_result, say
-    from moexray.engines.engine import open_engine
+    from moexray.engines.engine import image_option, open_engine
     from moexray.interventions.ablation import measure_ablation
     from moexray.prompts import bundled_prompts, read_prompts
     from moexray.views.tables.ablation import ablation_page
 
-    read = read_prompts(*prompts, output_column=output_column) if prompts else bundled_prompts()
+    read = (
+        read_prompts(*prompts, output_column=output_column, image_column=image_column) if prompts else bundled_prompts()
+    )
     loading = {"device": device, "dtype": dtype, "revision": revision}
     flags = {"raw": raw, "trust_remote_code": trust_remote_code}
     given = {name: value for name, value in {**loading, **flags}.items() if value not in (None, False)}
     with step_progress() as on_step:
         on_step(f"loading {model}")
-        with open_engine("transformers", model, **given) as engine:
+        with open_engine("transformers", model, **given, **image_option("transformers", read)) as engine:
             found = measure_ablation(
                 engine,
                 read,

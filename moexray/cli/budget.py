@@ -14,6 +14,7 @@ from moexray.cli.options import (
     DtypeOption,
     GroupColumnOption,
     IdColumnOption,
+    ImageColumnOption,
     JsonOption,
     OutputColumnOption,
     PromptsOption,
@@ -48,6 +49,7 @@ def budget(
     id_column: IdColumnOption = None,
     group_column: GroupColumnOption = None,
     output_column: OutputColumnOption = None,
+    image_column: ImageColumnOption = None,
     split: SplitOption = None,
     policy: Annotated[
         str,
@@ -113,7 +115,7 @@ def budget(
     from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
     from moexray.cli.render import print_page, print_result
-    from moexray.engines.engine import open_engine
+    from moexray.engines.engine import image_option, open_engine
     from moexray.interventions.budget import BudgetOptions, measure_budget
     from moexray.prompts import bundled_prompts, read_prompts
     from moexray.views.tables.budget import budget_page
@@ -135,6 +137,7 @@ def budget(
         "id_column": id_column,
         "group_column": group_column,
         "output_column": output_column,
+        "image_column": image_column,
         "split": split,
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
@@ -143,7 +146,7 @@ def budget(
     given = {name: value for name, value in named.items() if value not in (None, False)}
     with step_progress() as on_step:
         on_step(f"loading {model}")
-        with open_engine(engine, model, **given) as opened:
+        with open_engine(engine, model, **given, **image_option(engine, read)) as opened:
             found = measure_budget(opened, read, options, on_step=on_step)
     draw_to(figure, "budget", found)
     if json:

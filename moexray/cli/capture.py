@@ -27,6 +27,7 @@ from moexray.cli.options import (
     EngineOptions,
     GroupColumnOption,
     IdColumnOption,
+    ImageColumnOption,
     OutputColumnOption,
     PromptsOption,
     RawOption,
@@ -69,6 +70,7 @@ def capture(
     id_column: IdColumnOption = None,
     group_column: GroupColumnOption = None,
     output_column: OutputColumnOption = None,
+    image_column: ImageColumnOption = None,
     split: SplitOption = None,
     model: Annotated[
         str,
@@ -215,6 +217,7 @@ def capture(
         "id_column": id_column,
         "group_column": group_column,
         "output_column": output_column,
+        "image_column": image_column,
         "split": split,
     }
     read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()

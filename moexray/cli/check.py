@@ -14,6 +14,7 @@ from moexray.cli.options import (
     DeviceOption,
     DtypeOption,
     EngineOptions,
+    ImageColumnOption,
     JsonOption,
     PromptsOption,
     RawOption,
@@ -65,6 +66,7 @@ def check(
         typer.Option(help="Ask this engine now, instead of reading a file.", rich_help_panel=_LIVE),
     ] = None,
     prompts: PromptsOption = None,
+    image_column: ImageColumnOption = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=0, help="Tokens to generate after each; by default 16.", rich_help_panel=_LIVE)
     ] = None,
@@ -88,7 +90,8 @@ def check(
     with step_progress() as on_step:
         if engine is None:
             live = {"prompts": prompts, "raw": raw, "max_new_tokens": max_new_tokens, "engine_option": engine_options}
-            refuse_idle("is of a live engine: name one with --engine", **live, url=url, served_model=served_model)
+            of_it = {"url": url, "served_model": served_model, "image_column": image_column}
+            refuse_idle("is of a live engine: name one with --engine", **live, **of_it)
             if no_model:
                 refuse_idle("says how a model is loaded, and --no-model loads none", model=model, **loading)
             from moexray.replays.check import check as check_file
@@ -116,7 +119,7 @@ def check(
             flags["engine_options"] = values_by_name("engine_options", engine_options) if engine_options else None
             found = check_engine(
                 engine,
-                read_prompts(*prompts) if prompts else bundled_prompts(),
+                read_prompts(*prompts, image_column=image_column) if prompts else bundled_prompts(),
                 model=model,
                 number=number,
                 seed=seed,

@@ -51,6 +51,13 @@ OutputColumnOption = Annotated[
         rich_help_panel=PROMPTS,
     ),
 ]
+ImageColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column or key of images; by default image or images. An empty name ('') leaves images out.",
+        rich_help_panel=PROMPTS,
+    ),
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(help="Split of a Hugging Face data set, where it has several.", rich_help_panel=PROMPTS),

@@ -359,6 +359,41 @@ def takes(name: str, option: str) -> bool:
     return any(one.name == option or one.kind is Parameter.VAR_KEYWORD for one in parameters)
 
 
+def image_option(name: str, prompts: Sequence[Prompt]) -> dict[str, bool]:
+    """Return what `open_engine` is given for images: the option ``images``, true, where a prompt has one.
+
+    Raises
+    ------
+    CaptureError
+        If a prompt has one, and the engine takes no such option.
+    """
+    first = _first_with_images(prompts)
+    if first is None:
+        return {}
+    if not takes(name, "images"):
+        message = (
+            f"engine {name} takes no images, and prompt {first.id!r} has one: use an engine that does, or leave "
+            "images out with an empty `image_column`"
+        )
+        raise CaptureError(message)
+    return {"images": True}
+
+
+def require_images(engine: Engine, prompts: Sequence[Prompt]) -> None:
+    """Raise CaptureError if a prompt has an image, and the engine would leave it out (capability ``images``)."""
+    first = _first_with_images(prompts)
+    if first is not None and "images" not in engine.capabilities:
+        message = (
+            f"engine {engine.description.get('engine', type(engine).__name__)} shows this model no images, and prompt "
+            f"{first.id!r} has one: open it with images, where it takes that option, or leave them out"
+        )
+        raise CaptureError(message)
+
+
+def _first_with_images(prompts: Sequence[Prompt]) -> Prompt | None:
+    return next((prompt for prompt in prompts if prompt.images), None)
+
+
 def engine_names() -> list[str]:
     """Return the names of all engines: those that come with moexray, then those of other packages."""
     return list(dict.fromkeys([*ENGINES, *(found.name for found in entry_points(group=ENTRY_POINTS))]))

@@ -12,14 +12,22 @@ from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import Columns, Source, prompt_of
 
 BATCH_ROWS = 1024
+# Of rows that may hold images, which take thousands of times the memory of texts.
+_IMAGE_ROWS = 16
 
 
 def read_parquet(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
     """Read a ``.parquet`` file, only the columns that hold something of a prompt."""
     with source.opening(), open_parquet(path, error=PromptsError) as file:
         found = columns_of(source, file.schema_arrow, columns)
-        batches = batches_of(file, path, list(set(found.values())), rows=BATCH_ROWS, error=PromptsError)
+        rows = rows_together(file.schema_arrow, found)
+        batches = batches_of(file, path, list(set(found.values())), rows=rows, error=PromptsError)
         yield from prompts_of(source, file.schema_arrow, batches, found)
+
+
+def rows_together(schema: Any, found: Mapping[str, str]) -> int:
+    """Return how many rows to read at once."""
+    return _IMAGE_ROWS if any("binary" in str(schema.field(name).type) for name in found.values()) else BATCH_ROWS
 
 
 def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:
@@ -31,8 +39,8 @@ def columns_of(source: Source, schema: Any, columns: Columns) -> dict[str, str]:
         if not (_is_text(type_) or is_other(type_)):
             wanted = f"texts{others}"
             problem = (
-                f'{source}: column "{name}" is of {type_}, not of {wanted}: name another with --{part}-column; '
-                f"there are {', '.join(schema.names)}"
+                f'{source}: column "{name}" is of {type_}, not of {wanted}: name another with --{part}-column'
+                f"{_LEFT_OUT.get(part, '')}; there are {', '.join(schema.names)}"
             )
             raise PromptsError(problem)
     return found
@@ -144,8 +152,32 @@ def _is_output(type_: Any) -> bool:
     return bool(types.is_null(type_)) or (_is_list(type_) and bool(types.is_integer(type_.value_type)))
 
 
+def _is_image(type_: Any) -> bool:
+    """Whether values are paths, bytes, images of Hugging Face data sets, or nothing."""
+    from pyarrow import types
+
+    if types.is_dictionary(type_):
+        return _is_image(type_.value_type)
+    if types.is_struct(type_):
+        fields = [type_.field(i) for i in range(type_.num_fields)]
+        plain = all(not types.is_struct(one.type) and _is_image(one.type) for one in fields)
+        return bool(fields) and plain and {one.name for one in fields} <= {"bytes", "path"}
+    kinds = (types.is_null, types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+    return _is_text(type_) or any(is_one(type_) for is_one in kinds)
+
+
+def _is_images(type_: Any) -> bool:
+    from pyarrow import types
+
+    if _is_list(type_) or types.is_fixed_size_list(type_):
+        return _is_image(type_.value_type)
+    return _is_image(type_)
+
+
 # What a column may hold beside texts, where that is no label.
 _OTHER: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "text": (_is_chat, ", or of chats (a list of role and content)"),
     "output": (_is_output, ", or of lists of token ids"),
+    "image": (_is_images, " (paths), bytes or images (bytes and path), or of lists of these"),
 }
+_LEFT_OUT = {"image": ", or leave images out with --image-column ''"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from moexray.errors import PromptsError
 from moexray.extras import import_extra
-from moexray.prompts.arrow import BATCH_ROWS, columns_of, prompts_of
+from moexray.prompts.arrow import columns_of, prompts_of, rows_together
 from moexray.prompts.prompt import Prompt
 from moexray.prompts.rows import Columns, Source
 
@@ -66,7 +66,7 @@ def _prompts(source: Source, dataset: Any, columns: Columns, split: str | None) 
     schema = dataset.features.arrow_schema
     found = columns_of(source, schema, columns)
     chosen = dataset.select_columns(list(set(found.values()))).with_format("arrow")
-    yield from prompts_of(source, schema, chosen.iter(BATCH_ROWS), found)
+    yield from prompts_of(source, schema, chosen.iter(rows_together(schema, found)), found)
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from moexray.errors import PromptsError
 from moexray.prompts.decoding import MOST_BYTES, decoded
@@ -13,8 +14,11 @@ from moexray.prompts.decoding import MOST_BYTES, decoded
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# By digest, an image that some prompt has: many questions of one picture decode it once, and share its bytes.
+_ALIVE: "WeakValueDictionary[str, PromptImage]" = WeakValueDictionary()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class PromptImage:
     """An image of a prompt, encoded: in a file, or as bytes.
 
@@ -101,9 +105,15 @@ def _called(name: str, place: str) -> str:
 
 
 def _checked(data: bytes, called: str, *, name: str, path: Path | None) -> PromptImage:
-    width, height = decoded(data, called).size
     digest = hashlib.sha256(data).hexdigest()
-    return PromptImage(name, digest, width, height, path, data if path is None else None)
+    known = _ALIVE.get(digest)
+    width, height = decoded(data, called).size if known is None else (known.width, known.height)
+    if path is None and known is not None and known.data is not None:
+        data = known.data
+    made = PromptImage(name, digest, width, height, path, data if path is None else None)
+    if known is None or known.data is None:
+        _ALIVE[digest] = made
+    return made
 
 
 def _read(file: Path, called: str) -> bytes:

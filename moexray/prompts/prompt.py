@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from moexray.errors import PromptsError
-from moexray.formats import is_blank
+from moexray.formats import count, is_blank
 from moexray.prompts.images import PromptImage
+from moexray.prompts.parts import content_of, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def chat_prompt(
     id: str,
     group: str | None = None,
     output: str | tuple[int, ...] | None = None,
+    images: Iterable[PromptImage] = (),
+    folder: Path | None = Path(),
     place: str = "a chat",
 ) -> Prompt:
     """Make a prompt of a chat.
@@ -62,29 +66,44 @@ def chat_prompt(
     Parameters
     ----------
     messages
-        Each with a ``role`` and a ``content``, which is a text or a list of text parts. Further keys are passed to
-        the chat template.
+        Each with a ``role`` and a ``content``, which is a text, or a list of text and image parts: see
+        docs/prompts.md. Further keys are passed to the chat template.
     category, id, group, output
         See `Prompt`.
+    images
+        What the image parts without an image of their own, ``{"type": "image"}``, take in order.
+    folder
+        What the paths of image parts are relative to; None refuses relative ones.
     place
         The chat's name in error messages.
 
     Raises
     ------
     PromptsError
-        If a message is malformed, a part is not a text (an image, say), or no message has a text.
+        If a message is malformed, a part is neither text nor image (a video, say), an image is not one that is read,
+        there are more or fewer `images` than parts that take them, or no message has a text.
+    MissingExtra
+        If there are images, and Pillow is not installed.
     """
-    checked = tuple(_message(f"{place}, message {i}", message) for i, message in enumerate(messages, start=1))
-    text = "\n\n".join(message["content"] for message in checked if message["content"])
+    checked: list[dict[str, Any]] = []
+    found: list[PromptImage | None] = []
+    for number, message in enumerate(messages, start=1):
+        name = f"{place}, message {number}"
+        kept = _message(name, message)
+        content, own = content_of(kept.get("content"), folder=folder, number=len(found) + 1, place=name)
+        checked.append({**kept, "content": content})
+        found += own
+    text = "\n\n".join(filter(None, (text_of(message["content"]) for message in checked)))
     if is_blank(text):
-        message = f"{place} is empty: none of its messages has a text"
-        raise PromptsError(message)
+        problem = f"{place} is empty: none of its messages has a text"
+        raise PromptsError(problem)
     try:
         json.dumps(checked, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:  # UnicodeEncodeError, of an unpaired surrogate, is a ValueError
-        message = f"{place} cannot be written as JSON: {error}"
-        raise PromptsError(message) from error
-    return Prompt(text, category=category, id=id, group=group, messages=checked, output=output)
+        problem = f"{place} cannot be written as JSON: {error}"
+        raise PromptsError(problem) from error
+    filled = _filled(found, list(images), place)
+    return Prompt(text, category=category, id=id, group=group, messages=tuple(checked), output=output, images=filled)
 
 
 def _message(place: str, message: object) -> dict[str, Any]:
@@ -97,22 +116,17 @@ def _message(place: str, message: object) -> dict[str, Any]:
     if not isinstance(role, str) or not role.strip():
         problem = f'{place} has no "role" (user, assistant, system): it has {", ".join(map(repr, kept)) or "nothing"}'
         raise PromptsError(problem)
-    return {**kept, "content": _content(place, kept.get("content"))}
+    return kept
 
 
-def _content(place: str, content: object) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        problem = f'{place} has no "content" that is a text or a list of text parts'
+def _filled(found: list[PromptImage | None], images: list[PromptImage], place: str) -> tuple[PromptImage, ...]:
+    """Put the images that are given beside a chat in the place of None."""
+    taking = found.count(None)
+    if taking != len(images):
+        problem = (
+            f"{place} comes with {count(len(images), 'image')}, but {taking} of its parts are "
+            '{"type": "image"} without one: put such a part where each image belongs'
+        )
         raise PromptsError(problem)
-    return "".join(_part(place, part) for part in content)
-
-
-def _part(place: str, part: object) -> str:
-    held = {key: value for key, value in part.items() if value is not None} if isinstance(part, Mapping) else {}
-    if held.get("type") == "text" and isinstance(held.get("text"), str) and len(held) == 2:
-        return str(held["text"])
-    kind = held.get("type") or type(part).__name__
-    problem = f"{place} holds a part that is not a text ({kind}): only text parts are supported"
-    raise PromptsError(problem)
+    following = iter(images)
+    return tuple(next(following) if image is None else image for image in found)

@@ -46,6 +46,7 @@ def read_prompts(
     id_column: str | None = None,
     group_column: str | None = None,
     output_column: str | None = None,
+    image_column: str | None = None,
     split: str | None = None,
 ) -> list[Prompt]:
     """Read prompts in the order of `paths`, a folder's files in the order of their names.
@@ -58,18 +59,19 @@ def read_prompts(
         ``.txt``, ``.jsonl``, ``.csv`` and ``.parquet`` files, folders of them (other files in a folder are
         left out: see `left_out`), ``-`` for JSON Lines from standard input, ``hf:NAME`` or
         ``hf:NAME:CONFIGURATION`` for a data set of the Hugging Face hub, or a folder that one was saved to.
-    text_column, category_column, id_column, group_column, output_column
+    text_column, category_column, id_column, group_column, output_column, image_column
         The column, or key, of each part. By default the text, or the chat, is in ``text``, ``prompt`` or
-        ``messages``, the category in ``category`` or ``label``, and there may be ``id``, ``group`` and ``output``.
-        Without a category it is the name of the file; without an id, that name and the number of line or row.
+        ``messages``, the category in ``category`` or ``label``, images in ``image`` or ``images``, and there may be
+        ``id``, ``group`` and ``output``. An empty `image_column` leaves images out. Without a category it is the name
+        of the file; without an id, that name and the number of line or row.
     split
         The split of a data set to read; required where it has several.
 
     Raises
     ------
     PromptsError
-        If there is nothing to read, a line or a row is blank or malformed, an id occurs twice, or two categories
-        differ only in what nobody can see.
+        If there is nothing to read, a line or a row is blank or malformed, an image is not one that is read, an id
+        occurs twice, or two categories differ only in what nobody can see.
     MissingExtra
         If a format needs a package that is not installed.
     """
@@ -84,7 +86,7 @@ def read_prompts(
     if split is not None and not any(_is_data_set(path) for path in paths):
         message = f'there is no data set to take the split "{split}" of: leave --split out, or name one as hf:NAME'
         raise PromptsError(message)
-    columns = Columns(text_column, category_column, id_column, group_column, output_column)
+    columns = Columns(text_column, category_column, id_column, group_column, output_column, image_column)
     starts: list[tuple[int, Source]] = []
     taken: dict[str, int] = {}
     spelled: dict[str, str] = {}
@@ -135,18 +137,18 @@ def _readings(path: str | Path, columns: Columns, split: str | None) -> Iterator
     """Yield each source of `path` and an iterator over its prompts."""
     spelled = str(path)
     if spelled == STANDARD_INPUT:
-        source = Source("standard input", "stdin", "line")
+        source = Source("standard input", "stdin", "line", Path())
         yield source, read_standard_input(source, columns)
     elif spelled.startswith(PREFIX):
         source = Source(spelled, spelled.removeprefix(PREFIX).partition(":")[0].rstrip("/").rpartition("/")[2], "row")
         yield source, read_hub(source, spelled, columns, split)
     elif is_saved(Path(path)):
-        source = Source(spelled, Path(path).resolve().name, "row")
+        source = Source(spelled, Path(path).resolve().name, "row", Path(path))
         yield source, read_saved(source, Path(path), columns, split)
     else:
         for file in _files(Path(path)):
             unit, reader = READERS[file.suffix.lower()]
-            source = Source(str(file), file.stem, unit)
+            source = Source(str(file), file.stem, unit, file.parent)
             yield source, _loaded(reader)(source, file, columns)
 
 

@@ -5,10 +5,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from moexray.errors import PromptsError
 from moexray.formats import is_blank
+from moexray.prompts.image_values import images_of
+from moexray.prompts.images import PromptImage
 from moexray.prompts.prompt import Prompt, chat_prompt
 
 Unit = Literal["line", "row"]
@@ -19,6 +22,7 @@ _USUAL = {
     "id": ("id",),
     "group": ("group",),
     "output": ("output",),
+    "image": ("image", "images"),
 }
 USUAL_NAMES = tuple(name for names in _USUAL.values() for name in names)
 
@@ -35,11 +39,14 @@ class Source:
         The category of its prompts, where no column gives one.
     unit
         What a prompt is called in error messages: a line or a row.
+    folder
+        What the paths of images are relative to; None where there is nothing.
     """
 
     name: str
     category: str
     unit: Unit
+    folder: Path | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -68,13 +75,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to read; None stands for the usual name."""
+    """Names of the columns to read; None stands for the usual name, an empty name of `image` for no images."""
 
     text: str | None = None
     category: str | None = None
     id: str | None = None
     group: str | None = None
     output: str | None = None
+    image: str | None = None
 
     @property
     def asked(self) -> dict[str, str]:
@@ -92,6 +100,8 @@ class Columns:
         present = list(names)
         found = {}
         for part, usual in _USUAL.items():
+            if part == "image" and self.image == "":
+                continue
             asked = self.asked.get(part)
             fitting = self._fitting(part, present)
             twice = next((name for name in fitting if fitting.count(name) > 1), None)
@@ -122,6 +132,8 @@ class Columns:
     def refuse(self, source: Source) -> None:
         """Raise PromptsError if columns were asked for, of a source that has none."""
         for part, name in self.asked.items():
+            if part == "image" and not name:
+                continue
             problem = f'{source} is plain text and has no column "{name}": leave --{part}-column out'
             raise PromptsError(problem)
 
@@ -140,14 +152,14 @@ def prompt_of(source: Source, number: int, row: Mapping[str, Any], columns: Mapp
         Where the row stands.
     row
         Values by column: text, integer or truth value; for the text also a list of messages, for the output one of
-        token ids.
+        token ids; for images see `moexray.prompts.image_values.images_of`.
     columns
         The column that holds ``text``, and those of other parts: see `Columns.find`.
 
     Raises
     ------
     PromptsError
-        If a value is missing, blank, or of another type.
+        If a value is missing, blank, or of another type, or an image is not one that is read.
     """
     place = source.place(number)
 
@@ -161,14 +173,20 @@ def prompt_of(source: Source, number: int, row: Mapping[str, Any], columns: Mapp
     id_, group = label("id") or source.id(number), label("group")
     value = row[columns["text"]]
     output = _output(f'{place}: "{columns["output"]}"', row[columns["output"]]) if "output" in columns else None
+    images: tuple[PromptImage, ...] = ()
+    if "image" in columns:
+        name = columns["image"]
+        images = images_of(row[name], folder=source.folder, name=name, place=place)
     if isinstance(value, list):
-        return chat_prompt(value, category=category, id=id_, group=group, output=output, place=place)
+        given: dict[str, Any] = {"category": category, "id": id_, "group": group, "output": output, "images": images}
+        return chat_prompt(value, **given, folder=source.folder, place=place)
     if in_usual_spelling(columns["text"]) == "messages":
         problem = (
             f'{place}: "messages" is {reprlib.repr(value)}: it must be a list of objects with a role and a content'
         )
         raise PromptsError(problem)
-    return Prompt(_text(f'{place}: "{columns["text"]}"', value), category, id_, group, output=output)
+    text = _text(f'{place}: "{columns["text"]}"', value)
+    return Prompt(text, category, id_, group, output=output, images=images)
 
 
 def _output(name: str, value: object) -> str | tuple[int, ...] | None:

@@ -61,8 +61,8 @@ def read_csv(source: Source, path: Path, columns: Columns) -> Iterator[Prompt]:
                 )
                 raise PromptsError(problem)
             values: dict[str, str | None] = dict(zip(header, row, strict=True))
-            if "output" in found:  # a table of texts alone has no other way to say that there is none
-                values[found["output"]] = values[found["output"]] or None
+            for part in found.keys() & {"output", "image"}:  # a table of texts alone says in no other way: none
+                values[found[part]] = values[found[part]] or None
             yield prompt_of(source, number, values, found)
         if not number:
             raise source.empty()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moexray.engines.engine import Engine, open_engine, require
+from moexray.engines.engine import Engine, image_option, open_engine, require, require_images
 from moexray.errors import CaptureError
 from moexray.files import file_to_write, remove_partials
 from moexray.generation import Generation
@@ -76,7 +76,7 @@ def capture(
     ----------
     prompts
         What to run; their ids must be unique. Where they come with outputs, these are recorded in place of
-        generated ones.
+        generated ones. Where one has images, the engine is opened with ``images=True``.
     model
         ``scale`` (the embedded model), a local folder or a Hugging Face id.
     out
@@ -128,8 +128,8 @@ def capture(
     ModelError
         If the model cannot be loaded or its routing cannot be recorded.
     CaptureError
-        If the options or the prompts cannot be run, there is no such shard, or `out` has the journal of another
-        capture.
+        If the options or the prompts cannot be run (the engine takes no images, say), there is no such shard, or
+        `out` has the journal of another capture.
     MoexrayError
         If a file cannot be written.
     """
@@ -151,6 +151,7 @@ def capture(
     options |= {"retry_seconds": retry_seconds, "request_seconds": request_seconds}
     flags = {"trust_remote_code": trust_remote_code, "raw": raw}
     given = {name: value for name, value in {**options, **flags}.items() if value is not None and value is not False}
+    given |= image_option(engine, job.all_prompts)  # of all, so that every shard has the same segments
     _check_moment(moment)
     reporter = Reporter(on_progress, str(model), len(job.prompts))
     with journal_of(job.out) as journal:  # what would refuse a capture is met before its model is loaded
@@ -206,6 +207,7 @@ def _capture(
     journal: Journal, engine: Engine, job: Job, reporter: Reporter, *, verify: bool, moment: str | None = None
 ) -> Signatures:
     require(engine, [*job.needs, *(["outputs"] if job.is_given else []), *(["verify"] if verify else [])])
+    require_images(engine, job.all_prompts)
     created = began(journal, moment)
     engine.begin_at(datetime.fromisoformat(created))
     inputs = inputs_of(engine, job)

@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.engines.engine import Engine
+from moexray.engines.engine import Engine, require_images
 from moexray.errors import CaptureError, OutOfMemory
 from moexray.generation import Generation
 from moexray.prompts import Prompt
@@ -44,6 +44,7 @@ def score(
     ModelError
         If the routing or the logits cannot be had.
     """
+    require_images(engine, prompts)
     lengths = np.asarray(engine.lengths(prompts, Generation(0)))
     given = bool(prompts) and all(prompt.output is not None for prompt in prompts)
     tokens = lengths + (engine.given_lengths(prompts, lengths) if given else 0)
@@ -83,6 +84,7 @@ def write(
     ModelError
         If the routing cannot be recorded.
     """
+    require_images(engine, prompts)
     lengths = np.asarray(engine.lengths(prompts, generation))
 
     def run(some: Sequence[Prompt]) -> Iterator[tuple[int, RoutedSequence]]:

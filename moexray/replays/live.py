@@ -12,7 +12,7 @@ from moexray.checks.recording import PHASES
 from moexray.checks.result import RoutingCheck
 from moexray.checks.rows import rows_of_sequence
 from moexray.checks.ties import limit_of
-from moexray.engines.engine import Engine, open_engine, takes
+from moexray.engines.engine import Engine, image_option, open_engine, takes
 from moexray.errors import AnalysisError, CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
@@ -66,6 +66,8 @@ def check_engine(
     if idle is not None:
         message = f"engine {name} takes no `{idle}`: leave it out"
         raise CaptureError(message)
+    of_engine |= image_option(name, some)
+    of_reference |= image_option(REFERENCE, some)
     with open_engine(name, str(model), **of_engine) as engine:
         layers, meta = layers_of(engine), dict(engine.description)
         may_drop = bool(meta.get("router_may_drop"))

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from moexray.engines import engine as engines
-from moexray.engines.engine import Batching, Engine, engine_names, open_engine, require
+from moexray.engines.engine import Batching, Engine, engine_names, image_option, open_engine, require, require_images
 from moexray.errors import CaptureError
 from moexray.generation import Generation
-from moexray.prompts import Prompt
+from moexray.prompts import Prompt, PromptImage
 from moexray.routing import RoutedSequence, RouterLayout
 
 
@@ -79,3 +79,28 @@ def test_an_engine_has_defaults_for_what_it_does_not_define() -> None:
     engine = Silent("m")
     assert (engine.inputs(), engine.observations()) == (engine.description, {})
     assert engine.budget() > 0
+
+
+def with_image(id_: str) -> Prompt:
+    return Prompt("x", "c", id_, images=(PromptImage("a.png", "0" * 64, 6, 4, data=b"x"),))
+
+
+@pytest.mark.usefixtures("with_silent")
+def test_an_engine_that_takes_no_images_refuses_prompts_that_have_some() -> None:
+    """They would be left out, and what is recorded would be of other prompts."""
+    prompts = [Prompt("x", "c", "a"), with_image("b"), with_image("d")]
+    assert image_option("silent", prompts[:1]) == {}
+    require_images(Silent("m"), prompts[:1])
+    with pytest.raises(CaptureError, match=r"^engine silent takes no images, and prompt 'b' has one: use an engine"):
+        image_option("silent", prompts)
+    with pytest.raises(CaptureError, match=r"^engine silent shows this model no images, and prompt 'b' has one: open"):
+        require_images(Silent("m"), prompts)
+
+
+def test_an_engine_that_takes_images_is_opened_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "takes", lambda name, option: (name, option) == ("seeing", "images"))
+    assert image_option("seeing", [Prompt("x", "c", "a")]) == {}
+    assert image_option("seeing", [Prompt("x", "c", "a"), with_image("b")]) == {"images": True}
+    seeing = Silent("m")
+    seeing.capabilities = frozenset({"images"})
+    require_images(seeing, [with_image("b")])

@@ -1,6 +1,7 @@
 """A capture keeps to what its engine declares: how prompts run together, and what it can give."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from moexray.engines.engine import Batching
 from moexray.errors import CaptureError, ModelError
 from moexray.generation import Generation
-from moexray.prompts import Prompt
+from moexray.prompts import Prompt, PromptImage
 from moexray.recording.capture import capture_with
 from moexray.recording.journal import journal_of
 from moexray.recording.progress import Progress
+from moexray.recording.scoring import score, write
 
 from .made_engine import MadeEngine
 
@@ -140,3 +142,14 @@ def test_an_engine_that_takes_no_outputs_refuses_prompts_that_come_with_them() -
     """It would write others in their place."""
     with pytest.raises(CaptureError, match="engine made does not offer outputs for this model: it offers weights"):
         capture_with(MadeEngine(), [Prompt("abc", "c", "p", output="d")])
+
+
+def test_an_engine_that_shows_no_images_refuses_prompts_that_have_some() -> None:
+    """In whatever shard they are, since all of a capture's shards have the same segments."""
+    image = PromptImage("a.png", "0" * 64, 6, 4, data=b"x")
+    prompts = [Prompt("abc", "c", "p"), Prompt("abc", "c", "q", images=(image,))]
+    with pytest.raises(CaptureError, match="engine made shows this model no images, and prompt 'q' has one"):
+        capture_with(MadeEngine(), prompts, shard=(0, 2))
+    for run in (score, partial(write, generation=Generation(1))):
+        with pytest.raises(CaptureError, match="and prompt 'q' has one"):
+            next(iter(run(MadeEngine(), prompts)))

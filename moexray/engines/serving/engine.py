@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.engines.engine import Batching, Engine
+from moexray.engines.engine import Batching, Engine, require_images
 from moexray.engines.serving.model import ServedModel
 from moexray.engines.serving.rows import rows_to_sequence
 from moexray.engines.transformers.completions import are_given
@@ -114,8 +114,9 @@ class ServingEngine(Engine):
         Raises
         ------
         CaptureError
-            If a prompt gives no token, or exceeds the engine's context with what is generated.
+            If a prompt has an image, gives no token, or exceeds the engine's context with what is generated.
         """
+        require_images(self, prompts)
         lengths = self.model.tokens.lengths(prompts)
         if not are_given(prompts):
             self._check_context(prompts, lengths, max(1, generation.max_new_tokens))
