@@ -88,6 +88,7 @@ from moexray.stats.workloads.device_loads import balancedness, devices_touched, 
 from moexray.stats.workloads.distinct import DistinctExperts, distinct_experts
 from moexray.stats.workloads.eplb import eplb
 from moexray.stats.workloads.graph_devices import graph_devices
+from moexray.stats.workloads.home_devices import homes_of, sends_at_home
 from moexray.stats.workloads.lanes import Lanes, Uses, lanes_by_layer, lanes_of_all_layers, uses_of
 from moexray.stats.workloads.lookahead import lookahead_depth_counts
 from moexray.stats.workloads.plain_placements import category_bins
@@ -196,6 +197,7 @@ __all__ = [
     "expected_routing",
     "fixed_priorities",
     "graph_devices",
+    "homes_of",
     "independent_counts",
     "jackknife_interval",
     "jensen_shannon",
@@ -233,6 +235,7 @@ __all__ = [
     "routing_information",
     "same_token_test",
     "selections",
+    "sends_at_home",
     "shared_lru_depths",
     "shift_of_kinds",
     "silhouette_intervals",

@@ -15,6 +15,7 @@ from moexray.stats.workloads.plain_placements import random_devices
 from moexray.stats.workloads.random_placements import drawn_balancedness, drawn_batch_loads, drawn_traffic
 from moexray.stats.workloads.slots import Slots
 from moexray.studies.notes import Notes
+from moexray.studies.placement_by_kind import score_by_kind
 from moexray.studies.placement_layout import DeviceLayout, device_layout
 from moexray.studies.placement_learning import NO_TRACE, learnt_placements
 from moexray.studies.placement_measures import batch_measure, device_balance, drawn_measure, ratio, traffic_measures
@@ -97,7 +98,8 @@ def place(
     scores: dict[str, PlacementScore | None] = dict.fromkeys(["contiguous", "round_robin", RANDOM, *placements])
     steps = None if scored is None or batches is None else _Steps.of(scored, batches, signatures.shape[3])
     scores |= _scores(task, there, scored, steps, notes)
-    scores[RANDOM] = notes.under("placements").attempt(RANDOM, lambda: _random_score(task, scored, steps))
+    drawn = notes.under("placements").attempt(RANDOM, lambda: _drawn(layout, seed))
+    scores[RANDOM] = None if drawn is None else _random_score(task, drawn, scored, steps)
     _note_dropped(task, notes)
     return PlacementStudy(
         model=None if (model := signatures.meta.get("model")) is None else str(model),
@@ -117,8 +119,11 @@ def place(
         draws=DRAWS,
         seed=seed,
         placements=scores,
-        closed_form=notes.attempt("closed_form", lambda: _closed_form(signatures, layout)),
+        closed_form=notes.attempt(
+            "closed_form", lambda: _closed_form(signatures, layout, kinds=bool(task.parts.kinds))
+        ),
         drift=_drift(task, drifting, scored, first=len(there)),
+        by_kind=score_by_kind(task, there, scored, drawn, notes),
         map=shown,
         notes=notes.sorted(),
         fingerprint=signatures.fingerprint,
@@ -188,11 +193,15 @@ def _scores(
     return scores
 
 
-def _random_score(task: Task, scored: Scored | None, steps: _Steps | None) -> PlacementScore:
-    layout = task.layout
+def _drawn(layout: DeviceLayout, seed: int) -> NDArray[np.int64]:  # (draws, layers, experts)
+    """Draw random placements; NotComputable where devices cannot hold as many experts each."""
     if not layout.even:
         raise NotComputable(layout.uneven)
-    device = random_devices(layout.experts, layout.devices, draws=DRAWS, rng=np.random.default_rng([task.seed, 1]))
+    return random_devices(layout.experts, layout.devices, draws=DRAWS, rng=np.random.default_rng([seed, 1]))
+
+
+def _random_score(task: Task, device: NDArray[np.int64], scored: Scored | None, steps: _Steps | None) -> PlacementScore:
+    layout = task.layout
     balanced = drawn_measure(drawn_balancedness(device, task.loads.sum(axis=0)))
     if scored is None:
         return PlacementScore(balanced, None, None, None, None, None)
@@ -249,7 +258,7 @@ def _note_dropped(task: Task, notes: Notes) -> None:
         )
 
 
-def _closed_form(signatures: Signatures, layout: DeviceLayout) -> ClosedForm:
+def _closed_form(signatures: Signatures, layout: DeviceLayout, *, kinds: bool) -> ClosedForm:
     if not layout.even:
         raise NotComputable(layout.uneven)
 
@@ -265,4 +274,5 @@ def _closed_form(signatures: Signatures, layout: DeviceLayout) -> ClosedForm:
         nodes_touched=(
             mean(np.array([uniform_devices_touched(experts, k, nodes) for experts, k in layers])) if nodes > 1 else None
         ),
+        sends=1 - 1 / devices if kinds else None,
     )

@@ -1,6 +1,6 @@
 """What placements are learnt from: loads, and how often two experts are selected together, on half of the prompts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,14 @@ class Learnt:
     pairs
         Tokens that select both of two experts ``(kinds, layers, experts, experts)``, or of all kinds together; None
         without a trace.
+    of_tokens
+        Selections by each kind of tokens, as text and image ``(kinds of tokens, layers, experts)``; None where tokens
+        are of one kind.
     """
 
     loads: NDArray[np.int64]
     pairs: NDArray[np.float64] | None
+    of_tokens: NDArray[np.int64] | None = None
 
     def of(self, kind: int) -> "Learnt":
         """Return the sums of one kind."""
@@ -48,17 +52,18 @@ class Learnt:
         return Learnt(self.loads[[kind]], self.pairs[[kind]] if apart and self.pairs is not None else None)
 
 
-def loads_by(signatures: Signatures, tokens: str, kinds: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    """Add up loads ``(kinds, layers, experts)`` of the prompts of each kind; −1 is none."""
+def loads_by(signatures: Signatures, tokens: Sequence[str], kinds: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+    """Add up loads ``(kinds, selectors, layers, experts)`` of the prompts of each kind; −1 is none."""
     _, _, layers, experts = signatures.shape
-    found = np.zeros((number, layers, experts), dtype=np.int64)
+    found = np.zeros((number, len(tokens), layers, experts), dtype=np.int64)
     start = 0
     for block in signatures.blocks():
         of_block = kinds[start : start + len(block)]
         start += len(block)
-        loads = block.loads(tokens)
-        for kind in np.unique(of_block[of_block >= 0]).tolist():
-            found[kind] += loads[of_block == kind].sum(axis=0)
+        for place, selector in enumerate(tokens):
+            loads = block.loads(selector)
+            for kind in np.unique(of_block[of_block >= 0]).tolist():
+                found[kind, place] += loads[of_block == kind].sum(axis=0)
     return found
 
 
@@ -102,6 +107,9 @@ def learnt_placements(learnt: Learnt, layout: DeviceLayout, notes: Notes) -> dic
         "graph": even(lambda: graph(learnt.pairs, layout)),
         "categories": even(lambda: categories(learnt.loads, layout)),
     }
+    if learnt.of_tokens is not None:
+        of_tokens = learnt.of_tokens
+        makers["kinds"] = even(lambda: token_kinds(of_tokens, layout))
     return {name: notes.attempt(name, maker) for name, maker in makers.items()}
 
 
@@ -154,9 +162,22 @@ def categories(loads: NDArray[np.int64], layout: DeviceLayout) -> NDArray[np.int
     if len(some) < 2:
         message = "the prompts to learn from are of one category, or of too many to hold apart"
         raise NotComputable(message)
+    return _bins(some, layout)
+
+
+def token_kinds(loads: NDArray[np.int64], layout: DeviceLayout) -> NDArray[np.int64]:
+    """Return the device of each expert by the kind of tokens that prefers it, as SMoES' bins ``(layers, experts)``."""
+    some = loads[loads.any(axis=(1, 2))]
+    if len(some) < 2:
+        message = "the prompts to learn from hold one kind of tokens only"
+        raise NotComputable(message)
+    return _bins(some, layout)
+
+
+def _bins(loads: NDArray[np.int64], layout: DeviceLayout) -> NDArray[np.int64]:
     return _by_width(
         lambda one, number: category_bins(one[:, :, :number].swapaxes(0, 1), layout.devices),
-        some.swapaxes(0, 1),
+        loads.swapaxes(0, 1),
         layout,
     )
 

@@ -63,13 +63,51 @@ class PlacementScore:
 
 
 @dataclass(frozen=True)
+class KindScore:
+    """What one placement costs the tokens of one part, or of all parts. A part is None as in `PlacementScore`.
+
+    Attributes
+    ----------
+    home
+        The device that tokens of this kind start from: the one that holds most of what the kind selects, over all
+        layers, on the half that is learnt from. None for all parts together, and for a kind that is not there.
+    balancedness, devices_touched
+        As of `PlacementScore`, of these tokens alone.
+    cross_device
+        Share of tokens, layer by layer, that need an expert which is not on the home of their kind.
+    sends
+        Share of selections whose expert is not on the home of their kind.
+    """
+
+    home: int | None
+    balancedness: Measure | None
+    devices_touched: Measure | None
+    cross_device: Measure | None
+    sends: Measure | None
+
+
+@dataclass(frozen=True)
+class KindOfTokens:
+    """Tokens of one part, such as ``prompt/image``, or ``all``: how many are scored, and what each placement costs."""
+
+    tokens: str
+    scored_tokens: int
+    placements: Mapping[str, KindScore | None]
+
+
+@dataclass(frozen=True)
 class ClosedForm:
-    """What uniform routing gives under any placement with as many experts on each device."""
+    """What uniform routing gives under any placement with as many experts on each device.
+
+    `remote` is the share of tokens that leave any home, also that of their kind; `sends` the share of selections, there
+    where tokens are of several kinds.
+    """
 
     devices_touched: float
     moves: float
     remote: float
     nodes_touched: float | None = optional()
+    sends: float | None = optional()
 
 
 @dataclass(frozen=True)
@@ -122,6 +160,8 @@ class PlacementStudy(Result):
         What uniform routing gives; None where devices cannot hold equally many experts.
     drift
         Placements learnt on one category and scored on another; None with one category or very many.
+    by_kind
+        The same for the tokens of each segment and for all, where tokens are of several kinds, as text and image.
     map
         The map of one placement, where it was asked for.
     notes
@@ -153,6 +193,7 @@ class PlacementStudy(Result):
     placements: Mapping[str, PlacementScore | None]
     closed_form: ClosedForm | None
     drift: tuple[Drift, ...] | None
+    by_kind: tuple[KindOfTokens, ...] | None = optional()
     map: PlacementMap | None = optional()
     notes: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = optional()

@@ -1,14 +1,16 @@
 """Read the scored half of a trace once: traffic of every token, and the tokens of batches and of a sample."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moexray.stats.workloads.batch_loads import Batches
 from moexray.stats.workloads.slots import Slots
-from moexray.stats.workloads.token_traffic import Traffic, traffic
+from moexray.stats.workloads.token_traffic import Homes, Traffic, traffic
+from moexray.studies.placement_parts import TokenParts
 from moexray.studies.top_experts import TopExperts
 from moexray.studies.trace_blocks import TraceBlocks
 
@@ -39,17 +41,25 @@ class Scored:
 
     Attributes
     ----------
-    traffic
-        Of each cell of prompts and each placement.
+    by_part
+        Traffic of each cell of prompts, part of the tokens and placement.
     kept
         What the layers select for the tokens that were wanted, in their order ``(tokens, layers, k)``, for each lot.
     tops
         Their experts of the largest gate weight ``(tokens, layers)``; None without gate weights.
+    kept_parts
+        The part of each token that was wanted ``(tokens,)``, for each lot.
     """
 
-    traffic: Traffic
+    by_part: Traffic
     kept: tuple[NDArray[np.int16], ...]
     tops: tuple[NDArray[np.int64], ...] | None
+    kept_parts: tuple[NDArray[np.int64], ...]
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """Traffic of each cell of prompts and each placement, of all parts together."""
+        return self.by_part.part(None)
 
     def of_batches(self, batches: Batches) -> NDArray[np.int16]:  # (batches, size, layers, k)
         """Return what the tokens of batches select, which is the second lot."""
@@ -65,6 +75,8 @@ def score(
     placements: Sequence[Slots],
     nodes: int,
     wanted: Sequence[WantedTokens],
+    parts: TokenParts,
+    homes: Homes | None,
 ) -> Scored:
     """Go through a trace once.
 
@@ -80,11 +92,14 @@ def score(
         Nodes of the devices.
     wanted
         Lots of tokens to keep.
+    parts, homes
+        Parts of the tokens that are summed apart, and where tokens start from; None without kinds.
     """
     signatures = blocks.signatures
     layers, k = len(signatures.layers), int(signatures.top_k.max())
     reader = TopExperts(blocks.trace) if TopExperts.are_there(blocks.trace) else None
     kept = tuple(np.full((len(one.prompts), layers, k), -1, dtype=np.int16) for one in wanted)
+    kept_parts = tuple(np.full(len(one.prompts), -1) for one in wanted)
     kept_tops = tuple(np.full((len(one.prompts), layers), -1) for one in wanted)
     orders = [np.argsort(one.prompts, kind="stable") for one in wanted]
     total: Traffic | None = None
@@ -94,7 +109,12 @@ def score(
         rows = np.flatnonzero(mask)
         prompts, selected = block.prompts[rows], block.experts[rows]
         tops = None if all_tops is None else all_tops[rows]
-        sums = traffic(selected, tops, cells[prompts], placements=placements, nodes=nodes, number=number)
+        part = parts.of_segment[block.segments[rows]]
+        of_token = cells[prompts] * len(parts) + part
+        of_all = None if homes is None else replace(homes, of_part=np.tile(homes.of_part, number))
+        sums = traffic(
+            selected, tops, of_token, placements=placements, nodes=nodes, number=number * len(parts), homes=of_all
+        )
         total = sums if total is None else total + sums
         there, starts = np.unique(prompts, return_index=True)
         for lot, (one, order) in enumerate(zip(wanted, orders, strict=True)):
@@ -102,8 +122,8 @@ def score(
             low, high = (np.searchsorted(sorted_prompts, there, side=side) for side in ("left", "right"))
             mine = np.concatenate([order[a:b] for a, b in zip(low, high, strict=True)] or [order[:0]])
             found = np.repeat(starts, high - low) + one.places[mine]
-            kept[lot][mine] = selected[found]
+            kept[lot][mine], kept_parts[lot][mine] = selected[found], part[found]
             if tops is not None:
                 kept_tops[lot][mine] = tops[found]
     assert total is not None
-    return Scored(total, kept, None if reader is None else kept_tops)
+    return Scored(total.by_cell(len(parts)), kept, None if reader is None else kept_tops, kept_parts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,15 @@ from moexray.formats import token_text
 from moexray.signatures import Signatures
 from moexray.stats.inference.labels import numbered_categories
 from moexray.stats.workloads.batch_loads import Batches, drawn_batches
+from moexray.stats.workloads.home_devices import homes_of
 from moexray.stats.workloads.slots import Slots
+from moexray.stats.workloads.token_traffic import Homes
 from moexray.studies.halves import Halves, halves_of
 from moexray.studies.notes import Notes
 from moexray.studies.placement_layout import DeviceLayout
 from moexray.studies.placement_learning import Learnt, drifting_placements, loads_by, pairs_by
 from moexray.studies.placement_measures import Cells
+from moexray.studies.placement_parts import TokenParts
 from moexray.studies.placement_scoring import Scored, WantedTokens, score
 from moexray.studies.trace_blocks import TraceBlocks
 from moexray.trace import Trace
@@ -46,8 +50,10 @@ class Task:
         Of these prompts.
     learnt
         What the first half teaches, for each category held apart.
-    cells, loads
-        The cells of the second half, and their loads ``(cells, layers, experts)``.
+    cells
+        The cells of the second half.
+    parts, loads_by_part
+        The parts of the tokens that are scored apart, and their loads ``(cells, parts, layers, experts)``.
     """
 
     signatures: Signatures
@@ -60,7 +66,8 @@ class Task:
     halves: Halves
     learnt: Learnt
     cells: Cells
-    loads: NDArray[np.int64]
+    parts: TokenParts
+    loads_by_part: NDArray[np.int64]
 
     @staticmethod
     def of(
@@ -85,9 +92,10 @@ class Task:
         number = max(1, len(names))
         cells = Cells.of(halves, rows, categories, len(signatures))
         blocks = None if trace is None else TraceBlocks(trace)
-        parts = np.where(cells.of_prompt >= 0, cells.of_prompt + number, kinds)
-        loads = loads_by(signatures, tokens, parts, number + len(cells))
-        learnt = Learnt(loads[:number], None)
+        of_prompt = np.where(cells.of_prompt >= 0, cells.of_prompt + number, kinds)
+        parts = TokenParts.of(signatures, tokens)
+        loads = loads_by(signatures, parts.names, of_prompt, number + len(cells))
+        learnt = Learnt(loads[:number].sum(axis=1), None, _of_kinds(loads[:number].sum(axis=0), parts))
         if blocks is not None:
             learnt = replace(learnt, pairs=_pairs(blocks, tokens, kinds, number, notes))
         if cells.too_few:
@@ -96,7 +104,25 @@ class Task:
                 "no intervals: a category has fewer than three units (prompts or groups) to score, or fewer than three "
                 "groups hold several categories",
             )
-        return Task(signatures, layout, tokens, seed, blocks, rows, tuple(names), halves, learnt, cells, loads[number:])
+        return Task(
+            signatures=signatures,
+            layout=layout,
+            tokens=tokens,
+            seed=seed,
+            blocks=blocks,
+            rows=rows,
+            names=tuple(names),
+            halves=halves,
+            learnt=learnt,
+            cells=cells,
+            parts=parts,
+            loads_by_part=loads[number:],
+        )
+
+    @cached_property
+    def loads(self) -> NDArray[np.int64]:  # (cells, layers, experts)
+        """Loads of all parts together."""
+        return np.asarray(self.loads_by_part.sum(axis=1))
 
     def drifting(self) -> list[tuple[str, str, Slots]]:
         """Return the category that teaches, the name and the slots of placements learnt on one category."""
@@ -118,6 +144,13 @@ class Task:
         """Draw batches of scored prompts; NotComputable where there are too few."""
         return drawn_batches(self.lengths, size, number=BATCHES, rng=np.random.default_rng([self.seed, 2]))
 
+    def homes(self, placements: Sequence[Slots]) -> Homes | None:
+        """Return the home of each kind of tokens under each placement, by what the first half selects."""
+        loads = self.learnt.of_tokens
+        if loads is None:
+            return None
+        return Homes(self.parts.kind_of, np.stack([homes_of(loads, one.shares) for one in placements], axis=1))
+
     def score(self, placements: Sequence[Slots], batches: Batches | None) -> Scored | None:
         """Read the trace once more: traffic of placements, a sample of tokens, and those of batches."""
         if self.blocks is None:
@@ -132,6 +165,8 @@ class Task:
             placements=placements,
             nodes=self.layout.nodes,
             wanted=wanted,
+            parts=self.parts,
+            homes=self.homes(placements),
         )
 
     def _sample(self, scored: NDArray[np.int64]) -> WantedTokens:
@@ -142,6 +177,13 @@ class Task:
             some = np.sort(np.random.default_rng([self.seed, 3]).choice(len(some), SAMPLE, replace=False))
         prompt = np.searchsorted(ends, some, side="right")
         return WantedTokens(scored[prompt], some - (ends - self.lengths)[prompt])
+
+
+def _of_kinds(loads: NDArray[np.int64], parts: TokenParts) -> NDArray[np.int64] | None:
+    """Return the loads of each kind of tokens, from those of each part; None where there is one kind."""
+    if not parts.kinds:
+        return None
+    return np.stack([loads[parts.kind_of == kind].sum(axis=0) for kind in range(len(parts.kinds))])
 
 
 def _pairs(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.workloads.device_loads import balancedness
+from moexray.stats.workloads.device_loads import balancedness, marks_of
 
 # Devices in a word of bits, and tokens that are looked up at once.
 _WORD, _TOKENS = 64, 1024
@@ -58,6 +58,45 @@ def drawn_traffic(
             touched += number.sum(axis=0, dtype=np.int64)
             alone += (number == 1).sum(axis=0)
     return DrawnTraffic(touched / visits, alone / visits, None if tops is None else _moved(device, tops))
+
+
+def drawn_homes(device: NDArray[np.integer], loads: NDArray[np.integer]) -> NDArray[np.int64]:  # (draws,)
+    """Return the device that holds most of the selections ``(layers, experts)`` under each placement."""
+    number = int(device.max()) + 1
+    by_device = [np.where(device == one, loads, 0).sum(axis=(1, 2)) for one in range(number)]
+    return np.asarray(np.stack(by_device, axis=1).argmax(axis=1))
+
+
+def drawn_from_home(
+    device: NDArray[np.integer], selected: NDArray[np.integer], home: NDArray[np.integer]
+) -> NDArray[np.float64]:  # (draws,)
+    """Return the share of tokens, layer by layer, that need an expert which is not on the home of each placement.
+
+    Parameters
+    ----------
+    device, selected
+        As of `drawn_traffic`.
+    home
+        As `drawn_homes` returns it.
+    """
+    stay, experts = np.zeros(len(device), dtype=np.int64), device.shape[2]
+    wanted = (selected >= 0).sum(axis=2)
+    for layer in range(device.shape[1]):
+        here = (device[:, layer] == home[:, None]).T.astype(np.float32)  # (experts, draws)
+        for start in range(0, len(selected), _TOKENS):
+            some = slice(start, start + _TOKENS)
+            number = wanted[some, layer, None]
+            held = marks_of(selected[some, layer], experts) @ here
+            stay += ((held == number) & (number > 0)).sum(axis=0)
+    return 1 - stay / int((wanted > 0).sum())
+
+
+def drawn_sends(
+    device: NDArray[np.integer], loads: NDArray[np.integer], home: NDArray[np.integer]
+) -> NDArray[np.float64]:  # (draws,)
+    """Return the share of selections ``(layers, experts)`` that leave the home of each placement."""
+    stay = np.where(device == home[:, None, None], loads, 0).sum(axis=(1, 2))
+    return np.asarray(1 - stay / loads.sum())
 
 
 def drawn_balancedness(device: NDArray[np.integer], loads: NDArray[np.integer]) -> NDArray[np.float64]:  # (draws,)

@@ -14,6 +14,22 @@ _MOST_NUMBERS = 2**21
 
 
 @dataclass(frozen=True)
+class Homes:
+    """The device that tokens of a kind start from, under each placement.
+
+    Attributes
+    ----------
+    of_part
+        The kind of each part.
+    devices
+        The home of each kind ``(kinds, placements)``.
+    """
+
+    of_part: NDArray[np.integer]
+    devices: NDArray[np.integer]
+
+
+@dataclass(frozen=True)
 class Traffic:
     """Sums over tokens and layers, for some parts of the tokens.
 
@@ -26,6 +42,8 @@ class Traffic:
     at_home
         Probability that one device, the token's own where prompts are dealt at random, has all it selects
         ``(parts, placements)``.
+    own
+        Probability that the home of the token's kind has all it selects ``(parts, placements)``; zero without homes.
     boundaries, moved
         Boundaries between layers with a top expert on either side ``(parts,)``, and those where the device changes
         ``(parts, placements)``.
@@ -35,12 +53,22 @@ class Traffic:
     touched: NDArray[np.float64]
     nodes: NDArray[np.float64]
     at_home: NDArray[np.float64]
+    own: NDArray[np.float64]
     boundaries: NDArray[np.float64]
     moved: NDArray[np.float64]
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        names = ("visits", "touched", "nodes", "at_home", "boundaries", "moved")
-        return Traffic(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return Traffic(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
+    def by_cell(self, parts: int) -> "Traffic":
+        """Return the sums of every `parts` parts that follow each other as one row ``(rows, parts, …)``."""
+        return Traffic(**{name: value.reshape(-1, parts, *value.shape[1:]) for name, value in vars(self).items()})
+
+    def part(self, number: int | None) -> "Traffic":
+        """Return one part of what `by_cell` returns, or the sum of all parts for None."""
+        return Traffic(
+            **{name: value.sum(axis=1) if number is None else value[:, number] for name, value in vars(self).items()}
+        )
 
 
 def traffic(
@@ -51,6 +79,7 @@ def traffic(
     placements: Sequence[Slots],
     nodes: int,
     number: int,
+    homes: Homes | None = None,
 ) -> Traffic:
     """Sum what tokens cost under each placement.
 
@@ -68,6 +97,8 @@ def traffic(
         Nodes of the devices, node after node.
     number
         How many parts there are.
+    homes
+        Where tokens start from, by kind.
     """
     size = max(1, _MOST_NUMBERS // (len(placements) * placements[0].devices))
     starts = range(0, len(selected), size) or [0]
@@ -79,6 +110,7 @@ def traffic(
             placements=placements,
             nodes=nodes,
             number=number,
+            homes=homes,
         )
         for start in starts
     ]
@@ -93,11 +125,13 @@ def _traffic(
     placements: Sequence[Slots],
     nodes: int,
     number: int,
+    homes: Homes | None,
 ) -> Traffic:
     """Sum what some tokens cost: see `traffic`."""
     tokens, layers, _ = selected.shape
     shape = (tokens, len(placements))
-    touched, on_nodes, at_home, moved = (np.zeros(shape) for _ in range(4))
+    touched, on_nodes, at_home, own, moved = (np.zeros(shape) for _ in range(5))
+    starts = None if homes is None else homes.devices[homes.of_part[parts]][:, :, None]  # (tokens, placements, 1)
     boundaries = np.zeros(tokens)
     before: NDArray[np.float64] | None = None
     for layer in range(layers):
@@ -106,7 +140,10 @@ def _traffic(
         touched += _hit(marks, shares)
         if nodes > 1:
             on_nodes += _hit(marks, shares.reshape(*shares.shape[:2], nodes, -1).sum(axis=3))
-        at_home += _each(marks, home_logarithms(shares)).mean(axis=2)
+        has_all = _each(marks, home_logarithms(shares))
+        at_home += has_all.mean(axis=2)
+        if starts is not None:
+            own += np.take_along_axis(has_all, starts, axis=2)[:, :, 0]
         if tops is not None:
             here = shares[tops[:, layer]]  # that of an expert of −1 is not used
             if before is not None:
@@ -117,7 +154,9 @@ def _traffic(
     visits = (selected >= 0).any(axis=2).sum(axis=1)
     empty = layers - visits
     at_home -= empty[:, None]  # a token that a layer drops has all of nothing everywhere
-    sums = (visits, touched, on_nodes, at_home, boundaries, moved)
+    if starts is not None:
+        own -= empty[:, None]
+    sums = (visits, touched, on_nodes, at_home, own, boundaries, moved)
     return Traffic(*(_by_part(one, parts, number) for one in sums))
 
 

@@ -121,7 +121,7 @@ def file_task(
         experts=tuple(signatures.experts.tolist()),
         devices=devices,
         redundant=0 if study is None else study.redundant,
-        loads=loads if study is None else loads_by(signatures, study.tokens, every, 1)[0],
+        loads=loads if study is None else loads_by(signatures, [study.tokens], every, 1)[0, 0],
         map=None if study is None else study.map,
         decoder_layers=decoder_layers,
     )

@@ -22,7 +22,7 @@ def placement_page(study: PlacementStudy) -> Page:
     tables = [loads_table(study)]
     if any(score is not None and score.devices_touched is not None for score in study.placements.values()):
         tables.append(traffic_table(study))
-    return Page(title, learnt, *tables, *_drift_tables(study), *note_lines(study.notes))
+    return Page(title, learnt, *tables, *kind_tables(study), *_drift_tables(study), *note_lines(study.notes))
 
 
 def loads_table(study: PlacementStudy) -> Table:
@@ -57,6 +57,38 @@ def _table(
     return Table(
         title, [Column("placement", whole=True), *(Column(head, numeric=True) for head, _, _ in columns)], rows
     )
+
+
+def kind_tables(study: PlacementStudy) -> list[Table]:
+    """Return a table for each measure: a row for each placement and a column for each kind; none without kinds."""
+    form = study.closed_form
+    uniform = {} if form is None else {"cross_device": form.remote, "sends": form.sends}
+    uniform |= {} if form is None else {"devices_touched": form.devices_touched}
+    measures = [
+        ("Cross-device: tokens that need an expert off the home of their kind", "cross_device"),
+        ("Sends: selections whose expert is off the home of their kind", "sends"),
+        ("Devices touched, by kind", "devices_touched"),
+        ("Balancedness, by kind", "balancedness"),
+    ]
+    return [
+        _kind_table(study, title, key, uniform.get(key))
+        for title, key in measures
+        for some in [[getattr(score, key) for one in study.by_kind or () for score in one.placements.values() if score]]
+        if any(measure is not None for measure in some)
+    ]
+
+
+def _kind_table(study: PlacementStudy, title: str, key: str, uniform: float | None) -> Table:
+    kinds = study.by_kind or ()
+    write = _two if key == "devices_touched" else _three
+    rows: list[tuple[Cell, ...]] = []
+    for name in [name for name, score in study.placements.items() if score is not None]:
+        scores = [one.placements.get(name) for one in kinds]
+        bare = len(kinds) > _WITH_INTERVALS
+        rows.append((name, *(MISSING if one is None else _cell(getattr(one, key), write, bare=bare) for one in scores)))
+    if uniform is not None:
+        rows.append(("uniform routing", *(write(uniform) for _ in kinds)))
+    return Table(title, [Column("placement", whole=True), *(Column(one.tokens, numeric=True) for one in kinds)], rows)
 
 
 def _drift_tables(study: PlacementStudy) -> list[Table]:
