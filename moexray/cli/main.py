@@ -21,6 +21,7 @@ COMMANDS = {
     "capture": "Run prompts through a model and record which experts every token was sent to.",
     "analyze": "Test whether routing signatures carry the categories of their prompts.",
     "plot": "Draw figures of an analysis.",
+    "report": "Write a page to explore an analysis in: one HTML file that needs no network.",
     "claims": "Check published claims: the value here, the test that decides, and a verdict.",
     "experts": "Describe what experts do: their load, the categories they get more of, their tokens and partners.",
     "batch": "Count the distinct experts that a decoding step reads, by the size of the batch, from a trace.",

@@ -93,6 +93,7 @@ from moexray.stats.workloads.lanes import Lanes, Uses, lanes_by_layer, lanes_of_
 from moexray.stats.workloads.lookahead import lookahead_depth_counts
 from moexray.stats.workloads.plain_placements import category_bins
 from moexray.stats.workloads.prediction import transitions
+from moexray.stats.workloads.reached import expected_reached
 from moexray.stats.workloads.recency import Recency, recency_of
 from moexray.stats.workloads.shared_cache import shared_lru_depths
 from moexray.stats.workloads.slots import Slots, slots_of
@@ -194,6 +195,7 @@ __all__ = [
     "estimated_population",
     "even_loads",
     "exact_auc",
+    "expected_reached",
     "expected_routing",
     "fixed_priorities",
     "graph_devices",

@@ -1,0 +1,177 @@
+// @ts-check
+/** The data of the page: facts as JSON, and blocks of compressed arrays. */
+
+/** @typedef {Uint8Array | Uint16Array | Uint32Array | Float32Array | Float64Array} Values */
+/** @typedef {{values: Values, shape: number[]}} Block */
+
+/**
+ * @typedef {object} Effect
+ * @property {number} layer
+ * @property {number | null} within
+ * @property {number | null} across
+ * @property {number | null} cohens_d
+ * @property {[number, number] | null} cohens_d_ci
+ * @property {number | null} accuracy
+ * @property {[number, number] | null} accuracy_ci
+ * @property {number | null} p_value
+ * @property {number | null} p_value_corrected
+ */
+
+/** @typedef {{name: string, tokens: number, rows: number | null, columns: number | null, data?: string | null}} Picture */
+
+/**
+ * @typedef {object} Facts
+ * @property {string} model
+ * @property {string} phase
+ * @property {string} by
+ * @property {number} prompts
+ * @property {number[]} layers
+ * @property {number[]} experts
+ * @property {number[]} top_k
+ * @property {{phase: string, kind: string}[]} segments
+ * @property {{names: string[], prompts: number[], tokens: number[]}} categories
+ * @property {Effect[]} effects
+ * @property {number | null} chance
+ * @property {{explained: number[], silhouette: number | null, prompts: number} | null} plane
+ * @property {{prompts: number, ranked: boolean, greatest_weight: number | null, steps: number, texts: boolean} | null} tokens
+ * @property {Record<string, Picture[]> | null} images
+ * @property {Record<string, string>} commands
+ * @property {Record<string, {type: string, shape?: number[]}>} blocks
+ */
+
+/** @typedef {{ids: string[], categories: string[], texts: string[] | null, outputs: string[] | null}} Prompts */
+
+/**
+ * @typedef {object} Tokens
+ * @property {string[]} texts
+ * @property {Map<number, [number, number]>} of where the tokens of each prompt begin and end
+ * @property {Values} text
+ * @property {Values} segments
+ * @property {Values} experts
+ * @property {number} k
+ * @property {number} none what stands for no expert
+ * @property {Values | null} weights
+ */
+
+/**
+ * @typedef {object} Data
+ * @property {Facts} facts
+ * @property {Prompts} prompts
+ * @property {number[]} categoryOf the place of each prompt's category
+ * @property {Record<string, Block>} blocks
+ * @property {Map<number, number>} wholeAt the place in ``counts`` of the prompts that have all of them
+ * @property {Map<number, number>} leadingAt the place in ``leading`` of the others
+ * @property {number[]} matrix prompts of the matrix, by category
+ * @property {Tokens | null} tokens
+ */
+
+/** @type {Record<string, (buffer: ArrayBuffer) => Values>} */
+const TYPES = {
+  uint8: (buffer) => new Uint8Array(buffer),
+  uint16: (buffer) => new Uint16Array(buffer),
+  uint32: (buffer) => new Uint32Array(buffer),
+  float32: (buffer) => new Float32Array(buffer),
+  float64: (buffer) => new Float64Array(buffer),
+};
+
+/** Read everything. @returns {Promise<Data>} */
+export async function load() {
+  /** @type {Facts} */
+  const facts = JSON.parse(textOf("facts"));
+  /** @type {Record<string, Block>} */
+  const blocks = {};
+  /** @type {Record<string, any>} */
+  const values = {};
+  await Promise.all(
+    Object.entries(facts.blocks).map(async ([name, { type, shape }]) => {
+      const buffer = await unpacked(textOf(`block-${name}`));
+      if (type === "json") values[name] = JSON.parse(new TextDecoder().decode(buffer));
+      else blocks[name] = { values: TYPES[type](buffer), shape: shape ?? [] };
+    }),
+  );
+  /** @type {Prompts} */
+  const prompts = values.prompts;
+  const numbers = new Map(facts.categories.names.map((name, i) => [name, i]));
+  const categoryOf = prompts.categories.map((name) => numbers.get(name) ?? -1);
+  const whole = new Set(blocks.whole.values);
+  const others = prompts.ids.map((_, i) => i).filter((i) => !whole.has(i));
+  const matrix = [...blocks.matrix.values].sort((a, b) => categoryOf[a] - categoryOf[b] || a - b);
+  return {
+    facts,
+    prompts,
+    categoryOf,
+    blocks,
+    wholeAt: new Map([...blocks.whole.values].map((prompt, i) => [prompt, i])),
+    leadingAt: new Map(others.map((prompt, i) => [prompt, i])),
+    matrix,
+    tokens: facts.tokens ? tokensOf(blocks, values["token-texts"]) : null,
+  };
+}
+
+/**
+ * @param {Record<string, Block>} blocks
+ * @param {string[]} texts
+ * @returns {Tokens}
+ */
+function tokensOf(blocks, texts) {
+  const promptOf = new Map([...blocks.rows.values].map((row, prompt) => [row, prompt]));
+  /** @type {Map<number, [number, number]>} */
+  const of = new Map();
+  let start = 0;
+  blocks["token-rows"].values.forEach((row, i) => {
+    const end = start + blocks["token-lengths"].values[i];
+    const prompt = promptOf.get(row);
+    if (prompt !== undefined) of.set(prompt, [start, end]);
+    start = end;
+  });
+  const experts = blocks["token-experts"];
+  return {
+    texts,
+    of,
+    text: blocks["token-text"].values,
+    segments: blocks["token-segments"].values,
+    experts: experts.values,
+    k: experts.shape[2],
+    none: 2 ** (8 * experts.values.BYTES_PER_ELEMENT) - 1,
+    weights: blocks["token-weights"]?.values ?? null,
+  };
+}
+
+/**
+ * Return what a prompt selected in each layer ``(layers, width)``; NaN for what the page does not hold.
+ *
+ * @param {Data} data
+ * @param {number} prompt
+ * @returns {Float64Array}
+ */
+export function countsOf(data, prompt) {
+  const [, layers, width] = data.blocks.counts.shape;
+  const size = layers * width;
+  const place = data.wholeAt.get(prompt);
+  if (place !== undefined) {
+    return Float64Array.from(data.blocks.counts.values.subarray(place * size, (place + 1) * size));
+  }
+  const found = new Float64Array(size).fill(NaN);
+  const { values, shape } = data.blocks.leading;
+  const counts = data.blocks["leading-counts"].values;
+  const from = (data.leadingAt.get(prompt) ?? 0) * layers * shape[2];
+  for (let l = 0; l < layers; l++) {
+    for (let j = 0; j < shape[2]; j++) {
+      const i = from + l * shape[2] + j;
+      found[l * width + values[i]] = counts[i];
+    }
+  }
+  return found;
+}
+
+/** @param {string} id @returns {string} */
+function textOf(id) {
+  return document.getElementById(id)?.textContent ?? "";
+}
+
+/** @param {string} text base64 of gzip @returns {Promise<ArrayBuffer>} */
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}

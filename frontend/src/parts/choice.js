@@ -1,0 +1,138 @@
+// @ts-check
+/** The bar in which prompt, layer, expert and category are chosen, and prompts searched. */
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { html } from "../html.js";
+import { search } from "../numbers.js";
+import { category, expert, layer, prompt, theme, within } from "../state.js";
+import { visible } from "../visible.js";
+import { forget } from "./colours.js";
+import { Help } from "./help.js";
+
+/** @param {{data: import("../data.js").Data}} props */
+export function Choice({ data }) {
+  const { facts, prompts } = data;
+  const names = useMemo(() => prompts.ids.map((id) => visible(id)), [data]);
+  const categories = useMemo(() => facts.categories.names.map((name) => visible(name)), [data]);
+  const most = facts.experts[layer.value];
+  /** @param {number} by */
+  const step = (by) => {
+    prompt.value = within(prompt.value + by, 0, names.length - 1);
+  };
+  return html`<div class="choice" role="region" aria-label="Selection of all views">
+    <div class="field">
+      <label for="choice-prompt">Prompt, ${prompt.value + 1} of ${names.length}</label>
+      <div class="row">
+        <button type="button" aria-label="Previous prompt" onClick=${() => step(-1)}>←</button>
+        <select
+          id="choice-prompt" class="prompts" value=${String(prompt.value)}
+          onChange=${(/** @type {any} */ event) => {
+            prompt.value = Number(event.target.value);
+          }}
+        >
+          ${useMemo(() => names.map((name, i) => html`<option value=${String(i)}>${name}</option>`), [names])}
+        </select>
+        <button type="button" aria-label="Next prompt" onClick=${() => step(1)}>→</button>
+      </div>
+    </div>
+    <div class="field">
+      <label for="choice-layer">Layer</label>
+      <div class="row">
+        <input
+          id="choice-layer" type="range" min="0" max=${facts.layers.length - 1} step="1" value=${layer.value}
+          aria-valuetext=${`layer ${facts.layers[layer.value]}`}
+          onInput=${(/** @type {any} */ event) => {
+            layer.value = Number(event.target.value);
+          }}
+        />
+        <span class="value">${facts.layers[layer.value]}</span>
+      </div>
+    </div>
+    <div class="field">
+      <label for="choice-expert">Expert, 0 to ${most - 1}</label>
+      <input
+        id="choice-expert" type="number" min="0" max=${most - 1} step="1" value=${expert.value ?? ""} placeholder="any"
+        onInput=${(/** @type {any} */ event) => {
+          const value = event.target.value === "" ? null : Number(event.target.value);
+          if (value === null || (Number.isInteger(value) && value >= 0 && value < most)) expert.value = value;
+        }}
+      />
+    </div>
+    <div class="field">
+      <label for="choice-category">Category</label>
+      <select
+        id="choice-category" value=${category.value === null ? "" : String(category.value)}
+        onChange=${(/** @type {any} */ event) => {
+          category.value = event.target.value === "" ? null : Number(event.target.value);
+        }}
+      >
+        <option value="">any</option>
+        ${categories.map((name, i) => html`<option value=${String(i)}>${name}</option>`)}
+      </select>
+    </div>
+    <${Search} data=${data} />
+    <span class="spacer"></span>
+    <div class="row"><${Theme} /><${Help} /></div>
+  </div>`;
+}
+
+/** @param {{data: import("../data.js").Data}} props */
+function Search({ data }) {
+  const [wanted, setWanted] = useState("");
+  const texts = useMemo(
+    () => data.prompts.ids.map((id, i) => [id, data.prompts.texts?.[i], data.prompts.outputs?.[i]]),
+    [data],
+  );
+  const found = useMemo(() => search(wanted, texts), [wanted, texts]);
+  const place = found.indexOf(prompt.value);
+  /** @param {number} by */
+  const go = (by) => {
+    if (!found.length) return;
+    const after = found.findIndex((i) => i > prompt.value);
+    const from = place >= 0 ? place + by : by > 0 ? (after < 0 ? 0 : after) : (after < 0 ? found.length : after) - 1;
+    prompt.value = found[(from + found.length) % found.length];
+  };
+  const said = !wanted.trim() ? "" : !found.length ? "none" : place < 0 ? `${found.length} found` : `${place + 1} of ${found.length}`;
+  return html`<div class="field">
+    <label for="choice-search">Search ids, texts, outputs</label>
+    <div class="row">
+      <input
+        id="choice-search" type="search" value=${wanted} autocomplete="off" spellcheck=${false}
+        onInput=${(/** @type {any} */ event) => setWanted(event.target.value)}
+        onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
+          if (event.key === "Enter") go(event.shiftKey ? -1 : 1);
+        }}
+      />
+      <button type="button" aria-label="Previous match" disabled=${!found.length} onClick=${() => go(-1)}>↑</button>
+      <button type="button" aria-label="Next match" disabled=${!found.length} onClick=${() => go(1)}>↓</button>
+      <span class="value" role="status">${said}</span>
+    </div>
+  </div>`;
+}
+
+/** The switch between the colours of the system, light and dark. */
+function Theme() {
+  const [name, setName] = useState("system");
+  const first = useRef(true);
+  const changed = () => {
+    forget();
+    theme.value += 1;
+  };
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", changed);
+    return () => dark.removeEventListener("change", changed);
+  }, []);
+  useEffect(() => {
+    if (first.current) {
+      first.current = false;
+      return;
+    }
+    if (name === "system") document.documentElement.removeAttribute("data-theme");
+    else document.documentElement.setAttribute("data-theme", name);
+    changed();
+  }, [name]);
+  const next = { system: "light", light: "dark", dark: "system" }[name] ?? "system";
+  return html`<button type="button" aria-label=${`Colours: ${name}. Change to ${next}`} onClick=${() => setName(next)}>
+    Colours: ${name}
+  </button>`;
+}

@@ -1,0 +1,67 @@
+// @ts-check
+/** The one selection that all views share, kept in the address. */
+import { batch, effect, signal } from "@preact/signals";
+import { format, parse } from "./fragment.js";
+
+/** The place of the chosen prompt in the page. */
+export const prompt = signal(0);
+/** The prompt that it is compared with. @type {import("@preact/signals").Signal<number | null>} */
+export const other = signal(/** @type {number | null} */ (null));
+/** The place of the chosen layer. */
+export const layer = signal(0);
+/** @type {import("@preact/signals").Signal<number | null>} */
+export const expert = signal(/** @type {number | null} */ (null));
+/** The place of the chosen category. @type {import("@preact/signals").Signal<number | null>} */
+export const category = signal(/** @type {number | null} */ (null));
+/** Counts changes of colours, for what is drawn by number. */
+export const theme = signal(0);
+
+/**
+ * Take the selection from the address, and keep it there from now on.
+ *
+ * @param {import("./data.js").Data} data
+ */
+export function keepInAddress({ facts, prompts }) {
+  const read = () => {
+    const found = parse(location.hash);
+    const places = new Map(prompts.ids.map((id, i) => [id, i]));
+    const peak = facts.effects.reduce(
+      (best, one, i) => ((one.cohens_d ?? -Infinity) > (facts.effects[best]?.cohens_d ?? -Infinity) ? i : best),
+      0,
+    );
+    const at = facts.layers.indexOf(found.layer ?? -1);
+    const named = facts.categories.names.indexOf(found.category ?? "");
+    batch(() => {
+      prompt.value = places.get(found.prompt ?? "") ?? 0;
+      other.value = places.get(found.other ?? "") ?? null;
+      layer.value = at < 0 ? peak : at;
+      category.value = found.category === undefined || named < 0 ? null : named;
+      expert.value = found.expert !== undefined && found.expert < facts.experts[layer.value] ? found.expert : null;
+    });
+  };
+  read();
+  addEventListener("hashchange", read);
+  effect(() => {
+    const chosen = {
+      prompt: prompts.ids[prompt.value],
+      layer: facts.layers[layer.value],
+      expert: expert.value ?? undefined,
+      category: category.value === null ? undefined : facts.categories.names[category.value],
+      other: other.value === null ? undefined : prompts.ids[other.value],
+    };
+    const wanted = format(chosen);
+    // An address without a selection stays as it is until something is chosen.
+    if (wanted !== location.hash && (location.hash || started)) history.replaceState(null, "", wanted);
+    started = true;
+  });
+  effect(() => {
+    const most = facts.experts[layer.value];
+    if (expert.value !== null && expert.value >= most) expert.value = most - 1;
+  });
+}
+let started = false;
+
+/** @param {number} value @param {number} least @param {number} most @returns {number} */
+export function within(value, least, most) {
+  return Math.min(most, Math.max(least, value));
+}

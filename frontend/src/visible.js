@@ -1,0 +1,51 @@
+// @ts-check
+/** Texts from prompts and models, with what nobody would see written as escapes. */
+
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+const JOINERS = "\u200c\u200d";
+
+/**
+ * Return a text whose control, bidirectional and other invisible characters are written as Python writes them.
+ *
+ * A joiner belongs to the letter or picture before it and stays there.
+ *
+ * @param {string} text
+ * @param {string} [kept] characters that stay, such as line breaks
+ * @returns {string}
+ */
+export function visible(text, kept = "") {
+  let shown = "";
+  let before = "\n";
+  for (const letter of text) {
+    shown += isInvisible(before, letter) && !kept.includes(letter) ? escaped(letter) : letter;
+    before = letter;
+  }
+  return shown;
+}
+
+/**
+ * Return the text of a token: a line break is seen, and still breaks the line.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+export function tokenText(text) {
+  return visible(text, "\n\t").replaceAll("\n", "\u23ce\n").replaceAll("\t", "\u21e5\t");
+}
+
+/** @param {string} before @param {string} letter @returns {boolean} */
+function isInvisible(before, letter) {
+  if (JOINERS.includes(letter)) return before.charCodeAt(0) < 128 || INVISIBLE.test(before);
+  return INVISIBLE.test(letter);
+}
+
+/** @param {string} letter @returns {string} */
+function escaped(letter) {
+  /** @type {Record<string, string>} */
+  const short = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+  const code = letter.codePointAt(0) ?? 0;
+  const digits = code.toString(16);
+  if (letter in short) return short[letter];
+  if (code < 0x100) return `\\x${digits.padStart(2, "0")}`;
+  return code < 0x10000 ? `\\u${digits.padStart(4, "0")}` : `\\U${digits.padStart(8, "0")}`;
+}

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { csv } from "../src/csv.js";
+import { estimate, number, pText, percent } from "../src/format.js";
+import { format, parse } from "../src/fragment.js";
+import { affinity, categoryShares, leadingExperts, nearest, search, sharesWithout, similarities, unitRows } from "../src/numbers.js";
+import { tokenText, visible } from "../src/visible.js";
+
+const near = (found, expected) =>
+  assert.ok(Math.abs(found - expected) < 1e-12, `${found} is not ${expected}`);
+
+test("signatures are shares within each layer, of unit length", () => {
+  // Two prompts, two layers of two experts: shares (3/4, 1/4 | 1, 0) and (1/2, 1/2 | 0, 1).
+  const { rows, width } = unitRows([3, 1, 2, 0, 5, 5, 0, 4], [2, 2, 2], null);
+  assert.equal(width, 4);
+  const length = Math.sqrt(9 / 16 + 1 / 16 + 1);
+  near(rows[0], 0.75 / length);
+  near(rows[2], 1 / length);
+  const found = similarities(rows, width);
+  near(found[1], (0.75 * 0.5 + 0.25 * 0.5) / (length * Math.sqrt(0.25 + 0.25 + 1)));
+  assert.equal(found[1], found[2]);
+});
+
+test("one layer is taken alone", () => {
+  const { rows, width } = unitRows([3, 1, 2, 0, 5, 5, 0, 4], [2, 2, 2], 1);
+  assert.equal(width, 2);
+  assert.deepEqual([...rows], [1, 0, 0, 1]);
+  assert.equal(similarities(rows, width)[1], 0);
+});
+
+test("a prompt without a selection is similar to none", () => {
+  const { rows, width } = unitRows([0, 0, 1, 1], [2, 1, 2], null);
+  assert.ok(Number.isNaN(similarities(rows, width)[1]));
+});
+
+test("shares of categories add up to one, and leave experts out that a layer does not have", () => {
+  const { shares, all } = categoryShares([1, 3, 0, 6, 2, 0], [2, 1, 3], 0, 2);
+  assert.deepEqual([...shares[0]], [0.25, 0.75]);
+  assert.deepEqual([...shares[1]], [0.75, 0.25]);
+  near(all[0], 7 / 12);
+});
+
+test("the leading experts of a prompt are those of most of its tokens", () => {
+  const where = { start: 1, end: 4, layers: 1, k: 2, none: 255 };
+  const experts = [9, 9, 4, 2, 4, 255, 2, 4];
+  assert.deepEqual(leadingExperts(experts, where, 0, { first: true, most: 7 }), [
+    { expert: 4, tokens: 2 },
+    { expert: 2, tokens: 1 },
+  ]);
+  assert.deepEqual(leadingExperts(experts, where, 0, { first: false, most: 1 }), [{ expert: 4, tokens: 3 }]);
+});
+
+test("affinity is even where categories use experts alike, and leaves unused experts out", () => {
+  assert.deepEqual(affinity([0, 1], [Float64Array.of(0.5, 0.1, 0), Float64Array.of(0.5, 0.3, 0)]), [0.375, 0.625]);
+  assert.deepEqual(affinity([2], [Float64Array.of(1, 0, 0), Float64Array.of(1, 0, 0)]), [NaN, NaN]);
+});
+
+test("a prompt has no part in what its own category prefers", () => {
+  const [own, others] = sharesWithout([5, 3, 1, 1], [2, 1, 2], 0, { category: 0, counts: [4, 0] });
+  assert.deepEqual([...own], [0.25, 0.75]);
+  assert.deepEqual([...others], [0.5, 0.5]);
+});
+
+test("an arrow goes to the nearest point in its direction, or nowhere", () => {
+  const points = [[0, 0], [1, 0], [0.5, 5], [-3, 1]];
+  assert.equal(nearest(points, 0, [1, 0]), 1);
+  assert.equal(nearest(points, 0, [0, 1]), 2);
+  assert.equal(nearest(points, 0, [-1, 0]), 3);
+  assert.equal(nearest(points, 0, [0, -1]), 0);
+});
+
+test("a search reads every text of a prompt, in any case of letters", () => {
+  assert.deepEqual(search("Two", [["one", undefined], ["1", "twofold"], ["TWO"]]), [1, 2]);
+  assert.deepEqual(search("  ", [["one"]]), []);
+});
+
+test("numbers are written as Python writes them", () => {
+  assert.equal(number(0.125), "0.12");
+  assert.equal(number(0.375), "0.38");
+  assert.equal(number(2.675), "2.67");
+  assert.equal(number(-0.125), "-0.12");
+  assert.equal(number(null), "\u2013");
+  assert.equal(percent(0.0125), "1.2 %");
+  assert.equal(percent(0.625), "62.5 %");
+  assert.equal(estimate(0.7834, [0.466, 1.0941]), "0.78 [0.47, 1.09]");
+  assert.equal(pText(0.0004), "p < 0.001");
+  assert.equal(pText(0.0125), "p = 0.013");
+});
+
+test("what nobody would see is written out", () => {
+  assert.equal(visible("story\x1b[2J"), "story\\x1b[2J");
+  assert.equal(visible("a\u202eb\u{e0041}"), "a\\u202eb\\U000e0041");
+  assert.equal(visible("a\nb\tc"), "a\\nb\\tc");
+  assert.equal(visible("a\nb", "\n"), "a\nb");
+  assert.equal(visible("\u0915\u094d\u200d"), "\u0915\u094d\u200d");
+  assert.equal(visible("a\u200d"), "a\\u200d");
+  assert.equal(tokenText("\n"), "\u23ce\n");
+});
+
+test("a selection is read as it was written, whatever the ids hold", () => {
+  const chosen = { prompt: "a&b=#c %\u202e", layer: 7, expert: 0, category: "x y", other: "=" };
+  assert.deepEqual(parse(format(chosen)), chosen);
+  assert.deepEqual(parse("#layer=-1&expert=1e9&prompt=p"), { prompt: "p" });
+  assert.deepEqual(parse(""), {});
+});
+
+test("a table holds no formula and every letter", () => {
+  const text = csv(["a", "b"], [["=1+1", 2], ['say "x"', null], ["-5", NaN]]);
+  assert.equal(text, 'a,b\r\n\'=1+1,2\r\n"say ""x""",\r\n\'-5,\r\n');
+});

@@ -1,0 +1,80 @@
+"""`moexray report`."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moexray.cli.flags import given
+from moexray.cli.options import (
+    DEFAULT_FILE,
+    OUTPUT,
+    AnalysisOption,
+    SavedFoldsOption,
+    SavedPermutationsOption,
+    SavedSeedOption,
+    SavedTokensOption,
+    SavedWeightingOption,
+    SignaturesFile,
+    out_option,
+)
+from moexray.cli.render import say
+
+
+def report(
+    file: SignaturesFile = DEFAULT_FILE,
+    *,
+    analysis: AnalysisOption = None,
+    tokens: SavedTokensOption = None,
+    by: SavedWeightingOption = None,
+    permutations: SavedPermutationsOption = None,
+    folds: SavedFoldsOption = None,
+    seed: SavedSeedOption = None,
+    out: Annotated[Path, out_option(OUTPUT)] = Path("report.html"),
+    max_size: Annotated[
+        float,
+        typer.Option(
+            help="The most megabytes that the report may take; it says what it leaves out.", rich_help_panel=OUTPUT
+        ),
+    ] = 25.0,
+    open: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Write a page to explore an analysis in: one HTML file that needs no network.
+
+    The numbers are those of the saved analysis; without one that fits, the signatures are analyzed anew.
+
+    Example: moexray report --out report.html --open
+    """
+    if not math.isfinite(max_size) or max_size <= 0:
+        message = f"--max-size is {max_size:g}: give megabytes, above 0"
+        raise typer.BadParameter(message)
+    from moexray.cli.saved_analysis import find_saved, saved_or_new
+    from moexray.files import check_writable, whole_file
+    from moexray.signatures import Signatures
+    from moexray.views.report.report import MEGABYTE
+    from moexray.views.report.report import report as made
+
+    check_writable(out)
+    signatures = Signatures.open(file)
+    options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
+    saved = find_saved(file, signatures, named=analysis, given=options)
+    result = saved_or_new(saved, signatures, given=options)
+    page = made(
+        result,
+        signatures,
+        file=str(file),
+        made=f"Analysis of {file}",
+        most_bytes=int(max_size * MEGABYTE),
+    )
+    with whole_file(out) as partial:
+        partial.write_text(page.html, encoding="utf-8", newline="\n")
+    for remark in page.remarks:
+        say(remark, err=True)
+    say(f"wrote {out} ({len(page.html.encode('utf-8')) / MEGABYTE:.1f} MB): open it in a browser")
+    if open:
+        import webbrowser
+
+        webbrowser.open(out.resolve().as_uri())

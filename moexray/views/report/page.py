@@ -1,0 +1,220 @@
+"""A report: one page of HTML that needs nothing but itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from moexray.errors import FigureError
+from moexray.formats import count, listed, tokens_text, visible
+from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis
+from moexray.studies.category_selections import CategorySelections
+from moexray.version import __version__
+from moexray.views.report.drawings import drawing
+from moexray.views.report.encoding import Block
+from moexray.views.report.facts import facts
+from moexray.views.report.policy import policy
+from moexray.views.report.sections import SECTIONS, Section
+from moexray.views.sentences import CAVEATS, summarize
+from moexray.views.tables.analysis import layer_table, similarity_table
+from moexray.views.tables.headline import headline
+from moexray.views.tables.table import Table
+from moexray.views.wording import note_lines
+
+# What would end a script or a style before its end, in whatever letters.
+_ENDS = ("</script", "</style", "<!--", "<script")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a page is made of.
+
+    Attributes
+    ----------
+    analysis, signatures, selections
+        What it is of.
+    file
+        How the signatures are named in commands.
+    figures
+        Results by what figures are of: the analysis, and the similarity matrix.
+    made
+        Where the analysis comes from.
+    blocks
+        The data of single prompts and tokens.
+    tokens
+        What the page must know of the tokens; None where there are none.
+    remarks
+        What was left out for want of room.
+    images
+        Images of prompts, by the prompt's place among the signatures.
+    """
+
+    analysis: Analysis
+    signatures: Signatures
+    selections: CategorySelections
+    file: str
+    figures: Mapping[str, Any]
+    made: str
+    blocks: Sequence[Block] = ()
+    tokens: Mapping[str, Any] | None = None
+    remarks: Sequence[str] = ()
+    images: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A section, with the text of its still picture, if it has one, and its command."""
+
+    section: Section
+    picture: str | None
+    command: str
+
+
+def still_sections(contents: Contents) -> list[_Drawn]:
+    """Return the sections that the data has something for, with their still pictures."""
+    return [one for one in (_drawn(section, contents) for section in SECTIONS) if one is not None]
+
+
+def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
+    """Return the HTML of a report; the same contents give the same text.
+
+    Parameters
+    ----------
+    contents
+        What it shows.
+    sections
+        What `still_sections` returned, which takes longer than the rest.
+    """
+    script, style = _asset("report.js"), _asset("report.css")
+    known = facts(
+        contents.analysis,
+        contents.signatures,
+        contents.selections,
+        blocks=contents.blocks,
+        tokens=contents.tokens,
+        commands={one.section.name: one.command for one in sections},
+        images=contents.images,
+    )
+    analysis = contents.analysis
+    verdict, *findings = summarize(analysis)
+    findings = [sentence for sentence in findings if sentence not in CAVEATS]
+    rendered: str = _template().render(
+        policy=policy(script, style),
+        script=_trusted(script),
+        style=_trusted(style),
+        title=visible(analysis.signatures.model or "unknown model"),
+        about=_about(analysis, contents.signatures),
+        verdict=verdict,
+        findings=findings,
+        caveats=CAVEATS,
+        headline=headline(analysis),
+        tables=_tables(analysis),
+        notes=note_lines(analysis.notes),
+        sections=[
+            {
+                "about": one.section,
+                "picture": None if one.picture is None else _trusted(one.picture),
+                "command": one.command,
+            }
+            for one in sections
+        ],
+        remarks=[visible(remark) for remark in contents.remarks],
+        made=visible(contents.made),
+        version=__version__,
+        fingerprint=analysis.signatures.fingerprint or "",
+        facts=known,
+        blocks=contents.blocks,
+    )
+    return rendered
+
+
+def _drawn(section: Section, contents: Contents) -> _Drawn | None:
+    """Return a section with its picture; None where the data has nothing for it."""
+    analysis = contents.analysis
+    there = {
+        "layers": bool(analysis.layers),
+        "pca": analysis.pca is not None,
+        "prompts": True,
+        "loads": analysis.loads is not None,
+        "specifications": bool(analysis.specifications),
+        "token_identity": analysis.controls.token_identity is not None,
+        "categories": len(contents.selections.categories) > 0,
+    }
+    if not there[section.needs]:
+        return None
+    picture = None
+    if section.figure is not None:
+        from moexray.views.figures import FIGURES, figure
+
+        try:
+            axes = figure(section.figure)(contents.figures[FIGURES[section.figure].of])
+        except FigureError:
+            return None
+        picture = drawing(axes, section.name, section.title)
+    elif not section.live:
+        return None
+    return _Drawn(section, picture, f"moexray {section.command.format(file=_quoted(contents.file))}")
+
+
+def _about(analysis: Analysis, signatures: Signatures) -> list[str]:
+    """Say what was analyzed: prompts, tokens and routers."""
+    about = analysis.signatures
+    sizes = sorted(set(signatures.experts.tolist()))
+    experts = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    ks = listed([str(k) for k in sorted(set(about.top_k))])
+    categories = ", ".join(f"{visible(name)} {size:,}" for name, size in about.categories.items())
+    shares = "gate weights" if about.by == "mass" else "selections"
+    return [
+        f"{count(about.prompts, 'prompt')}: {categories}",
+        f"{count(len(about.layers), 'MoE layer')} of {experts} experts, of which a token selects {ks}",
+        f"{tokens_text(about.phase)}; signatures are shares of {shares}",
+    ]
+
+
+def _tables(analysis: Analysis) -> list[tuple[str, Table]]:
+    found = (("Similarity of categories", similarity_table(analysis)), ("Layer by layer", layer_table(analysis)))
+    return [(title, table) for title, table in found if table is not None]
+
+
+def _quoted(file: str) -> str:
+    import shlex
+
+    return shlex.quote(visible(file))
+
+
+@cache
+def _asset(name: str) -> str:
+    """Return the script or the style of a page; no part of it ends the element that it stands in."""
+    text = files("moexray.views.report").joinpath("static", name).read_text(encoding="utf-8")
+    for end in _ENDS:
+        if end in text.lower():
+            message = f"{name} holds {end!r}, which would end its element"
+            raise ValueError(message)
+    return text
+
+
+def _trusted(text: str) -> Any:
+    """Return a text of our own, which is markup: the script, the style, and drawings."""
+    from markupsafe import Markup
+
+    return Markup(text)  # none of it comes from prompts or models but as text nodes that were escaped
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        loader=PackageLoader("moexray.views.report", "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Sorted keys would shuffle what is in order; no key of ours repeats.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "ensure_ascii": True}
+    environment.policies["json.dumps_function"] = json.dumps
+    return environment.get_template("report.html")

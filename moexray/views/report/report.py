@@ -1,0 +1,174 @@
+"""A report of signatures and their analysis, that is as large as it may be at most."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from moexray.errors import MoexrayError
+from moexray.formats import count
+from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis
+from moexray.studies.category_selections import category_selections
+from moexray.studies.explored_prompts import ExploredPrompts, explore_prompts
+from moexray.studies.explored_tokens import explore_tokens
+from moexray.studies.similarity_matrix import similarity_matrix
+from moexray.trace import Trace
+from moexray.views.report.encoding import Block, array_block
+from moexray.views.report.page import Contents, page, still_sections
+from moexray.views.report.prompts import LEADING, Shown, choices, prompt_blocks, traced
+from moexray.views.report.tokens import token_blocks
+
+MEGABYTE = 1_000_000
+# Of the room that single prompts have, this share is kept for their tokens where there is a trace.
+_FOR_TOKENS = 0.4
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page, and what was left out of it.
+
+    Attributes
+    ----------
+    html
+        The page.
+    remarks
+        What was left out for want of room; the page says it, too.
+    """
+
+    html: str
+    remarks: tuple[str, ...]
+
+
+def report(
+    analysis: Analysis,
+    signatures: Signatures,
+    *,
+    trace: Trace | None = None,
+    file: str = "signatures.npz",
+    made: str = "",
+    most_bytes: int = 25 * MEGABYTE,
+    pictures: Mapping[str, Any] | None = None,
+) -> Report:
+    """Return the page of an analysis; the same input gives the same page.
+
+    Parameters
+    ----------
+    analysis, signatures
+        An analysis and the signatures that it is of.
+    trace
+        Of these prompts; with it the page shows tokens.
+    file
+        How the signatures are named in the commands of the page.
+    made
+        Where the analysis comes from, in a few words.
+    most_bytes
+        How large the page may be. What does not fit is left out, in this order: the less used experts of prompts that
+        are not in the matrix, prompts drawn at random, tokens.
+    pictures
+        What is known of images of prompts, by the prompt's place among the signatures.
+
+    Raises
+    ------
+    MoexrayError
+        If the analysis is of other signatures, or a page without a single prompt is too large.
+    TraceError
+        If the trace is not that of the signatures.
+    """
+    if not analysis.belongs_to(signatures):
+        message = "the analysis belongs to other signatures: `moexray analyze` makes one of these"
+        raise MoexrayError(message)
+    about = analysis.signatures
+    weighting: Any = about.by
+    matrix = similarity_matrix(signatures, tokens=about.phase, weighting=weighting, seed=analysis.settings.seed)
+    contents = Contents(
+        analysis=analysis,
+        signatures=signatures,
+        selections=category_selections(signatures, about.phase),
+        file=file,
+        figures={"analysis": analysis, "similarity_matrix": matrix},
+        made=made,
+        images=pictures or {},
+    )
+    sections = still_sections(contents)
+    explored = explore_prompts(signatures, tokens=about.phase, weighting=weighting)
+    fixed = [array_block("selections", contents.selections.selections.astype(np.uint32))]
+    bare = len(page(replace(contents, blocks=fixed), sections).encode("utf-8"))
+    room = most_bytes - bare
+    shown, blocks = _prompts_that_fit(analysis, signatures, explored, room * (1 - _FOR_TOKENS) if trace else room)
+    if shown is None:
+        message = (
+            f"the report would take more than {most_bytes / MEGABYTE:g} MB, of which {bare / MEGABYTE:.1f} MB are "
+            "figures and tables: give --max-size more"
+        )
+        raise MoexrayError(message)
+    room -= _size(blocks)
+    more, about_tokens, tokens_shown = _tokens_that_fit(explored, signatures, shown, trace, room)
+    remarks = _remarks(explored, shown, tokens_shown, trace is not None)
+    whole = replace(
+        contents, blocks=[*fixed, *blocks, *more], tokens=about_tokens, remarks=(*contents.remarks, *remarks)
+    )
+    return Report(page(whole, sections), tuple(remarks))
+
+
+def _prompts_that_fit(
+    analysis: Analysis, signatures: Signatures, explored: ExploredPrompts, room: float
+) -> tuple[Shown | None, list[Block]]:
+    for shown in choices(explored, signatures):
+        blocks = [*prompt_blocks(explored, signatures, shown), *_plane(analysis, signatures, explored, shown)]
+        if _size(blocks) <= room:
+            return shown, blocks
+    return None, []
+
+
+def _tokens_that_fit(
+    explored: ExploredPrompts, signatures: Signatures, shown: Shown, trace: Trace | None, room: float
+) -> tuple[list[Block], Mapping[str, Any] | None, int | None]:
+    """Return the blocks of tokens, what the page must know of them, and of how many prompts they are."""
+    if trace is None:
+        return [], None, None
+    for rows in traced(explored, signatures, shown):
+        # A selection takes at least a third of a byte however well it is compressed: no use in trying far more.
+        selections = int(signatures.lengths()[rows].sum()) * int(signatures.top_k.astype(int).sum())
+        if selections / 3 > room:
+            continue
+        blocks, about = token_blocks(explore_tokens(trace, rows))
+        if _size(blocks) <= room:
+            return blocks, about, about["prompts"]
+    return [], None, 0
+
+
+def _plane(analysis: Analysis, signatures: Signatures, explored: ExploredPrompts, shown: Shown) -> list[Block]:
+    """Return where the prompts of a page lie in the plane, NaN for those that the analysis did not place."""
+    if analysis.pca is None:
+        return []
+    place = dict(zip(analysis.pca.prompt_ids, analysis.pca.coordinates, strict=True))
+    ids = signatures.prompts.ids
+    rows = explored.rows[shown.prompts].tolist()
+    return [array_block("plane", np.array([place.get(ids[row], (np.nan, np.nan)) for row in rows], dtype=np.float64))]
+
+
+def _size(blocks: list[Block]) -> int:
+    """Return the bytes that blocks take in a page, with their tags."""
+    return sum(len(block.text) + 160 for block in blocks)
+
+
+def _remarks(explored: ExploredPrompts, shown: Shown, tokens: int | None, traced: bool) -> list[str]:  # noqa: FBT001
+    """Say what the page leaves out."""
+    every, kept, whole = len(explored.rows), len(shown.prompts), int(shown.whole.sum())
+    of_all = count(every, "prompt")
+    remarks = []
+    if kept < every:
+        remarks.append(f"{kept:,} of {of_all}, drawn at random, are shown one by one; every table is of all.")
+    if whole < kept:
+        remarks.append(
+            f"Of {kept - whole:,} of these prompts the {LEADING} leading experts of each layer are shown, of "
+            f"{whole:,} all experts."
+        )
+    if int(shown.matrix.sum()) < every:
+        remarks.append(f"The similarity matrix is of {int(shown.matrix.sum()):,} of {of_all}, drawn at random.")
+    if traced and tokens is not None and tokens < kept:
+        few = f"tokens of {tokens:,} prompts, drawn at random, are shown" if tokens else "there is no room for tokens"
+        remarks.append(f"{few[0].upper()}{few[1:]}: --max-size allows more.")
+    return remarks

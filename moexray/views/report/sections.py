@@ -1,0 +1,119 @@
+"""The sections of a page: what each shows, how it is read, and what it cannot show; a new one is an entry.
+
+A section with a figure has it as a still picture, which stands in the page before any script. A section with a view has
+a function of that name in ``frontend/src/views``, which draws in the place of the picture.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a page.
+
+    Attributes
+    ----------
+    name
+        Its anchor in the page, and the name of its view.
+    title
+        What it shows.
+    reading, limits
+        How it is read, and what it cannot show.
+    command
+        What follows the file in the command that gives it: ``moexray plot FILE --layerwise``.
+    figure
+        A figure of `moexray.views.figures.FIGURES` that stands in the page without a script.
+    live
+        Whether the script draws a view of it.
+    needs
+        What it needs of the data; without it the section is left out.
+    """
+
+    name: str
+    title: str
+    reading: str
+    limits: str
+    command: str
+    figure: str | None = None
+    live: bool = True
+    needs: Literal["layers", "pca", "prompts", "loads", "specifications", "token_identity", "categories"] = "prompts"
+
+
+SECTIONS = (
+    Section(
+        "layers",
+        "Effect by layer",
+        "Each point is one MoE layer: how far apart pairs of prompts within and across categories are (Cohen's d), and "
+        "how often a classifier that sees this layer alone names the category. Bands are 95 % intervals.",
+        "It does not say why a layer tells categories apart: words and length do so, too, and the controls above weigh "
+        "that for all layers together. Neighbouring layers are no independent findings.",
+        "plot {file} --layerwise",
+        figure="layerwise",
+        needs="layers",
+    ),
+    Section(
+        "similarity",
+        "Similarity of prompts",
+        "A cell is the cosine similarity of the signatures of two prompts, of all layers or of the chosen one; prompts "
+        "stand in the order of their categories. Blocks along the diagonal that are lighter than the rest are "
+        "categories that are routed alike.",
+        "It has no test: the table above has. The diagonal, a prompt with itself, is left out. Short prompts have "
+        "noisier signatures, and are less similar to all others for that alone.",
+        "plot {file} --similarity",
+        figure="similarity",
+    ),
+    Section(
+        "map",
+        "Map of prompts",
+        "Each mark is a prompt, placed by the two principal components of all signatures: near each other means routed "
+        "alike along the directions in which prompts differ most.",
+        "Two components are a part of the variance, which the axes name; prompts that are apart in other directions "
+        "lie together here.",
+        "plot {file} --pca",
+        figure="pca",
+        needs="pca",
+    ),
+    Section(
+        "categories",
+        "Categories and experts",
+        "A cell compares an expert's share of the selections of a category, in the chosen layer, with the uniform "
+        "share: 1 means that the expert gets as much as each would if all were used alike. Below, the shares of one "
+        "category beside those of all prompts.",
+        "A share above uniform says nothing by itself: an expert that is busy for every category is above uniform "
+        "everywhere. Compare the rows. No cell has a test here; `moexray experts` tests each.",
+        "experts {file}",
+        needs="categories",
+    ),
+    Section(
+        "load",
+        "Load of experts",
+        "How the selections of all prompts are spread over the experts of each layer, relative to an even spread.",
+        "It is the load of these prompts: others may use the experts that these leave idle.",
+        "plot {file} --load",
+        figure="load",
+        live=False,
+        needs="loads",
+    ),
+    Section(
+        "specifications",
+        "Every other choice of analysis",
+        "Each column is the headline under another choice of measure, layers, tokens and prompts left out, in the "
+        "order of the effect.",
+        "Choices are not independent, and none is the right one: it shows how much the headline depends on them.",
+        "plot {file} --specifications",
+        figure="specifications",
+        live=False,
+        needs="specifications",
+    ),
+    Section(
+        "token-identity",
+        "Token identity",
+        "What the tokens themselves explain, layer by layer: routers read the token first.",
+        "Token identity and its rest overlap, so the share is a range.",
+        "plot {file} --token-identity",
+        figure="token_identity",
+        live=False,
+        needs="token_identity",
+    ),
+)

@@ -1,0 +1,78 @@
+"""`moexray report` writes one page, of the saved analysis or of a new one, and says which."""
+
+import json
+import re
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from moexray.signatures import Signatures
+
+from .. import made
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def analyzed(save_analysis: Callable[..., Signatures]) -> Signatures:
+    return save_analysis(seed=3, permutations=19)
+
+
+def facts(path: Path) -> dict[str, Any]:
+    found = re.search(r'id="facts">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
+    read: dict[str, Any] = json.loads(found[1])
+    return read
+
+
+def test_the_page_is_of_the_saved_analysis(run: Run, analyzed: Signatures, tmp_path: Path) -> None:
+    finished = run("report")
+    assert (finished.returncode, finished.stderr) == (0, "read analysis.json\n")
+    assert re.fullmatch(r"wrote report\.html \(0\.\d MB\): open it in a browser\n", finished.stdout)
+    saved = json.loads((tmp_path / "analysis.json").read_text())
+    assert [one["cohens_d"] for one in facts(tmp_path / "report.html")["effects"]] == [
+        layer["cohens_d"] for layer in saved["layers"]
+    ]
+
+
+@pytest.mark.slow
+def test_without_an_analysis_that_fits_the_signatures_are_analyzed(run: Run, tmp_path: Path) -> None:
+    made.signatures(12).save(tmp_path / "signatures.npz")
+    finished = run("report", "--permutations", 19, "--out", "page.html")
+    assert (finished.returncode, finished.stderr.splitlines()[-1]) == (0, "there is no analysis.json: analyzed anew")
+    assert (tmp_path / "page.html").is_file()
+
+
+def test_the_browser_is_asked_to_open_it(
+    run: Run, analyzed: Signatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    run("report", "--open")
+    assert opened == [(tmp_path / "report.html").as_uri()]
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "nan", "inf"])
+def test_a_size_that_is_none_is_refused(run: Run, analyzed: Signatures, size: str) -> None:
+    finished = run("report", f"--max-size={size}")
+    assert finished.returncode == 2
+    assert "give megabytes, above 0" in finished.stderr
+
+
+def test_a_page_that_cannot_be_small_enough_is_refused_in_one_sentence(
+    run: Run, analyzed: Signatures, tmp_path: Path
+) -> None:
+    finished = run("report", "--max-size", "0.05")
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1].startswith("error: the report would take more than 0.05 MB")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_an_analysis_of_other_signatures_is_refused(run: Run, analyzed: Signatures, tmp_path: Path) -> None:
+    made.signatures(14).save(tmp_path / "other.npz")
+    finished = run("report", "other.npz", "--analysis", "analysis.json")
+    assert finished.returncode == 1
+    assert "belongs to other signatures" in finished.stderr

@@ -1,0 +1,107 @@
+"""Reports of small data, among them texts that would do harm if they were taken for markup."""
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from moexray.signatures import Signatures
+from moexray.studies.analysis import Analysis, analyze
+from moexray.views.report.report import Report, report
+
+from ... import made
+
+HOSTILE = (
+    "</script><img src=x onerror=\"document.title='owned'\">",
+    "<script>document.title = 'owned'</script>",
+    "left\u202eright\u2066",
+    "\x1b[31mred\x1b]0;owned\x07",
+    "<!-- ' \" ` ${1+1} {{ 7*7 }} {% raw %} &lt;b&gt;",
+)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A report, what it is of, and its data as a page reads them."""
+
+    report: Report
+    analysis: Analysis
+    signatures: Signatures
+
+    @property
+    def html(self) -> str:
+        return self.report.html
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads(self._script('id="facts"'))
+        return found
+
+    def array(self, name: str) -> NDArray[Any]:
+        form = self.facts["blocks"][name]
+        return np.frombuffer(self._bytes(name), dtype=form["type"]).reshape(form["shape"])
+
+    def values(self, name: str) -> Any:
+        return json.loads(self._bytes(name))
+
+    def _bytes(self, name: str) -> bytes:
+        return gzip.decompress(base64.b64decode(self._script(f'id="block-{name}"')))
+
+    def _script(self, mark: str) -> str:
+        found = re.search(rf"<script[^>]*{mark}>(.*?)</script>", self.html, re.DOTALL)
+        assert found is not None, mark
+        return found[1]
+
+
+@pytest.fixture(scope="session")
+def hostile() -> Opened:
+    """Prompts whose ids, categories, texts, outputs and model do harm where they are not taken as texts."""
+    signatures = made.signatures(
+        20,
+        ids=[f"{HOSTILE[i % len(HOSTILE)]} {i}" for i in range(20)],
+        categories=HOSTILE[:2],
+        texts=[f"{HOSTILE[i % len(HOSTILE)]} text {i}" for i in range(20)],
+        outputs=[f"{HOSTILE[(i + 1) % len(HOSTILE)]} output {i}" for i in range(20)],
+        meta={"model": HOSTILE[0]},
+    )
+    return opened(signatures)
+
+
+@pytest.fixture(scope="session")
+def plain() -> Opened:
+    """Thirty prompts of three categories, in layers of different width."""
+    signatures = made.signatures(
+        30,
+        layers=(1, 2, 5, 9),
+        experts=(8, 12, 12, 8),
+        categories=("story", "code", "math"),
+        texts=[f"a prompt of number {i}" for i in range(30)],
+        outputs=["written"] * 30,
+    )
+    return opened(signatures)
+
+
+def opened(signatures: Signatures, **options: Any) -> Opened:
+    analysis = analyze(signatures, permutations=19)
+    return Opened(report(analysis, signatures, made="Analysis of signatures.npz", **options), analysis, signatures)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Any:
+    """Return a function that writes a report to a file and returns its address."""
+
+    def write(one: Opened) -> str:
+        path = tmp_path / "report.html"
+        path.write_text(one.html, encoding="utf-8", newline="\n")
+        return path.as_uri()
+
+    return write
