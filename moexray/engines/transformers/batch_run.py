@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
+from moexray.engines.transformers.chat_templates import cause_of
 from moexray.engines.transformers.failures import is_out_of_memory
 from moexray.engines.transformers.hearing import Heard, hear
 from moexray.engines.transformers.hooks import Tap
@@ -115,9 +116,11 @@ class BatchRun:
                 router_scores=recording.router_scores,
                 passed=None if ruling is None else ruling.places.passed,
             )
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, ValueError) as error:
             if not is_out_of_memory(error):
-                raise
+                if not any(prompt.images for prompt in prompts):
+                    raise
+                raise _with_images(prompts, error) from error
             message = f"a batch of {len(prompts)} prompts does not fit into memory: try smaller `batch_tokens`"
             raise OutOfMemory(message) from error
         self._check_range(heard.experts)
@@ -163,6 +166,13 @@ class BatchRun:
             return min(len(new_tokens), generation.max_new_tokens)
         ends = np.flatnonzero(np.isin(new_tokens, list(self.end_tokens)))
         return min(int(ends[0]) + 1 if len(ends) else len(new_tokens), generation.max_new_tokens)
+
+
+def _with_images(prompts: Sequence[Prompt], error: Exception) -> ModelError:
+    """Return what to say where a model fails with images: it may not find all of them in the text."""
+    name = next(prompt.id for prompt in prompts if prompt.images)
+    beside = ", or of one beside it," if sum(bool(prompt.images) for prompt in prompts) > 1 else ""
+    return ModelError(f"the images of prompt {name!r}{beside} cannot be run with this model: {cause_of(error)}")
 
 
 def _processors(

@@ -199,6 +199,11 @@ class TransformersEngine(Engine):
         """The tap of each layer of the layout."""
         return self._taps
 
+    @property
+    def placeholders(self) -> frozenset[int]:
+        """The token ids that stand for a part of an image."""
+        return placeholders_of(self._model.config) if self._images is None else self._images.placeholders
+
     def inputs(self) -> Mapping[str, Any]:
         """Return the description, and what is beside the weights of a local checkpoint, or the weights in memory."""
         if not self._loaded.fingerprint:
@@ -452,7 +457,7 @@ class TransformersEngine(Engine):
             held = f"token {wrong[0]}, and the model has {self._embeddings}" if len(wrong) else "no token"
             message = f"prompt {name!r} holds {held}: was it recorded with another model?"
             raise CaptureError(message)
-        pictured = ids[np.isin(ids, list(placeholders_of(self._model.config)))]
+        pictured = ids[np.isin(ids, list(self.placeholders))]
         if len(pictured):
             message = (
                 f"prompt {name!r} holds {self.text_of(int(pictured[0]))!r}, which stands for an image: without the "

@@ -27,6 +27,11 @@ def grids_of(processor: Any, encoded: Mapping[str, Any]) -> list[Grid] | None:
         if not isinstance(merged, int) or (counted[:, 0] != 1).any():
             return None
         return [(rows // merged, columns // merged) for _, rows, columns in counted.tolist()]
+    counted = encoded.get("image_grid_hw")
+    if isinstance(counted, Tensor) and counted.ndim == 2 and counted.shape[1] == 2:
+        shrunk = getattr(processor.image_processor, "downsample_ratio", None)
+        merged = round(1 / shrunk) if isinstance(shrunk, float) and 0 < shrunk <= 1 else 1
+        return [(rows // merged, columns // merged) for rows, columns in counted.tolist()]
     return _by_patches(processor, encoded)
 
 

@@ -1,6 +1,7 @@
 """Inputs of prompts with images, made by the model's own processor, each prompt by itself."""
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from moexray.engines.transformers.chat_templates import ChatTemplate, cause_of, has_format
 from moexray.engines.transformers.hooks import Tap
-from moexray.engines.transformers.image_grids import grids_of, tokens_of_images
+from moexray.engines.transformers.image_grids import grids_of, tokens_of_images, told_tokens
 from moexray.engines.transformers.image_probe import check_images
 from moexray.engines.transformers.prompt_inputs import PromptInputs, arguments_of, is_by_token
 from moexray.errors import CaptureError, ModelError, MoexrayError
@@ -156,7 +157,8 @@ class ImagePrompts:
     def _inputs(self, prompt: Prompt, text: str, options: Mapping[str, Any]) -> PromptInputs:
         pictures = [opened(image) for image in prompt.images]
         try:
-            encoded = self._processor(text=[text], images=[pictures], return_tensors="pt", **options)
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of numpy, in some processors
+                encoded = self._processor(text=[text], images=[pictures], return_tensors="pt", **options)
         except MoexrayError:
             raise
         except Exception as error:  # a processor is a checkpoint's own, and may raise anything
@@ -222,11 +224,10 @@ class ImagePrompts:
         if "image_grid_thw" in by_image and len(by_image["image_grid_thw"]) != len(sizes):
             found = len(by_image["image_grid_thw"])
             self._refuse(prompt, f"its processor made {found} images of {len(sizes)}")
-        if grids is not None and "image_grid_thw" in by_image:
-            told = sum(rows * columns for rows, columns in grids)
-            if told != is_placeholder.sum():
-                problem = f"{is_placeholder.sum()} tokens stand for images, and its processor tells of {told}"
-                self._refuse(prompt, problem)
+        told = told_tokens(self._processor, sizes)
+        if told is not None and sum(told) != is_placeholder.sum():
+            problem = f"{is_placeholder.sum()} tokens stand for images, and its processor tells of {sum(told)}"
+            self._refuse(prompt, problem)
         return PromptInputs(
             ids,
             np.where(is_image, WITH_IMAGES.index(Segment("prompt", "image")), 0).astype(np.int8),
@@ -260,9 +261,9 @@ class ImagePrompts:
             if tuple(one.shape) != (1, tokens):
                 self._refuse(prompt, f"its processor gives {name} of shape {tuple(one.shape)} for {tokens} tokens")
         for name, one in by_image.items():
-            if not isinstance(one, Tensor) or one.ndim == 0:
-                self._refuse(prompt, f"its processor gives {name}, which is no tensor that can be put into a batch")
-            if one.is_floating_point() and not torch.isfinite(one).all():
+            if not isinstance(one, list) and (not isinstance(one, Tensor) or one.ndim == 0):
+                self._refuse(prompt, f"its processor gives {name}, which cannot be put into a batch")
+            if isinstance(one, Tensor) and one.is_floating_point() and not torch.isfinite(one).all():
                 self._refuse(prompt, f"its processor gives {name} that are no numbers")
         unknown = [name for name in (*by_token, *by_image) if name not in self._takes and name not in _OPTIONAL]
         if unknown:

@@ -30,7 +30,7 @@ class PromptInputs:
     by_token
         By name, what the model's forward takes beside the tokens, one number each ``(1, tokens)``. Text has 0 in it.
     by_image
-        By name, what it takes of the images, one after another along the first dimension.
+        By name, what it takes of the images, one after another: along the first dimension, or in a list.
     images
         What is recorded of the images.
     """
@@ -38,7 +38,7 @@ class PromptInputs:
     token_ids: NDArray[np.int32]
     segments: NDArray[np.int8]
     by_token: Mapping[str, Tensor] = field(default_factory=dict)
-    by_image: Mapping[str, Tensor] = field(default_factory=dict)
+    by_image: Mapping[str, Tensor | list[Any]] = field(default_factory=dict)
     images: tuple[RecordedImage, ...] = ()
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class BatchInputs:
     input_ids: Tensor
     attention_mask: Tensor
     by_token: Mapping[str, Tensor]
-    by_image: Mapping[str, Tensor]
+    by_image: Mapping[str, Tensor | list[Any]]
     with_images: Tensor
 
 
@@ -97,17 +97,17 @@ def batch_of(inputs: Sequence[PromptInputs], padding: int, *, device: torch.devi
         for name, tensor in one.by_token.items():
             by_token[name][row, width - len(one) :] = tensor[0]
     names = dict.fromkeys(name for one in inputs for name in one.by_image)
-    by_image = {name: torch.cat([one.by_image[name] for one in inputs if name in one.by_image]) for name in names}
+    by_image = {name: _joined([one.by_image[name] for one in inputs if name in one.by_image]) for name in names}
     return BatchInputs(
         input_ids.to(device),
         attention_mask.to(device),
         {name: one.to(device) for name, one in by_token.items()},
-        {name: one.to(device, dtype if one.is_floating_point() else None) for name, one in by_image.items()},
+        {name: _placed(one, device, dtype) for name, one in by_image.items()},
         torch.tensor([bool(one.images) for one in inputs], device=device),
     )
 
 
-def arguments_of(inputs: PromptInputs, model: Any) -> dict[str, Tensor]:
+def arguments_of(inputs: PromptInputs, model: Any) -> dict[str, Any]:
     """Return the arguments of a model's forward for one prompt alone, in one pass."""
     batch = batch_of([inputs], 0, device=input_device(model), dtype=model.dtype)
     of_text = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
@@ -137,6 +137,22 @@ def is_by_token(name: str) -> bool:
     return name.endswith(_TYPES)
 
 
+def _joined(parts: Sequence[Tensor | list[Any]]) -> Tensor | list[Any]:
+    if isinstance(parts[0], Tensor):
+        return torch.cat([one for one in parts if isinstance(one, Tensor)])
+    return [one for part in parts for one in part]
+
+
+def _placed(found: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return tensors, and those in lists, on a device and fractions in a number format."""
+    if isinstance(found, Tensor):
+        return found.to(device, dtype if found.is_floating_point() else None)
+    return [_placed(one, device, dtype) for one in found] if isinstance(found, list) else found
+
+
 def _shape(one: PromptInputs) -> object:
-    tensors = sorted([*one.by_image.items(), *((name, tensor[0]) for name, tensor in one.by_token.items())])
-    return tuple((name, tensor.dtype, tuple(tensor.shape[1:])) for name, tensor in tensors)
+    """Return what tensors of images must have in common to be put one after another."""
+    return tuple(
+        (name, (found.dtype, tuple(found.shape[1:])) if isinstance(found, Tensor) else list)
+        for name, found in sorted(one.by_image.items())
+    )

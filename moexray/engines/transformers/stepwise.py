@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from moexray.engines.transformers.hooks import Tap, input_device, recorded_selections
+from moexray.engines.transformers.prompt_inputs import PromptInputs, arguments_of
 
 
 class _Dictate(LogitsProcessor):  # type: ignore[misc]  # transformers publishes no types
@@ -26,7 +27,7 @@ class _Dictate(LogitsProcessor):  # type: ignore[misc]  # transformers publishes
 
 @torch.inference_mode()
 def selections_step_by_step(
-    model: Any, taps: Sequence[Tap], token_ids: NDArray[np.int32], prompt_length: int
+    model: Any, taps: Sequence[Tap], inputs: PromptInputs, token_ids: NDArray[np.int32]
 ) -> list[Tensor]:
     """Return the selections of each tap ``(tokens, k)`` as a text is generated after its prompt.
 
@@ -34,18 +35,16 @@ def selections_step_by_step(
     ----------
     model, taps
         The model, and the taps of its MoE layers.
+    inputs
+        What the model reads of the prompt.
     token_ids
-        The prompt and what is generated after it ``(tokens,)``.
-    prompt_length
-        How many of them are the prompt.
+        The prompt's tokens, and what is generated after it ``(tokens,)``.
     """
     tokens = torch.from_numpy(token_ids.astype(np.int64)).to(input_device(model))
-    prompt = tokens[None, :prompt_length]
     with recorded_selections(taps) as recorded:
         model.generate(
-            input_ids=prompt,
-            attention_mask=torch.ones_like(prompt),
-            max_new_tokens=len(token_ids) - prompt_length + 1,
+            **arguments_of(inputs, model),
+            max_new_tokens=len(token_ids) - len(inputs) + 1,
             eos_token_id=None,
             logits_processor=LogitsProcessorList([_Dictate(tokens)]),
         )

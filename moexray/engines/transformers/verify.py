@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from moexray.engines.engine import Engine
 from moexray.engines.transformers.hooks import Tap, input_device, recorded_selections
+from moexray.engines.transformers.prompt_inputs import PromptInputs, arguments_of
 from moexray.engines.transformers.stepwise import selections_step_by_step
 from moexray.errors import ModelError
 from moexray.generation import Generation
@@ -53,8 +54,13 @@ class HookedEngine(Engine, Protocol):
         """The tap of each layer of the layout."""
         ...
 
-    def tokenize(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Return the token ids of each prompt."""
+    @property
+    def placeholders(self) -> frozenset[int]:
+        """The token ids that stand for a part of an image."""
+        ...
+
+    def prompt_inputs(self, prompts: Sequence[Prompt]) -> list[PromptInputs]:
+        """Return what the model reads of each prompt."""
         ...
 
 
@@ -72,6 +78,8 @@ class Verification:
         Share of their selections that were the same.
     others, recorded
         Experts that were not recorded, and changed no logit when scrambled; and recorded ones, which did.
+    images
+        Prompts with images among them.
     """
 
     prompts: int
@@ -81,6 +89,7 @@ class Verification:
     agreement: float
     others: int
     recorded: int
+    images: int = 0
 
 
 def verify(
@@ -90,8 +99,9 @@ def verify(
 
     Each batch runs as in a capture, with at most 256 new tokens. Each of its sequences then runs alone, and its
     selections must be those recorded. Then, with single tokens, all experts that were not recorded are scrambled, which
-    must not change the logits; and the recorded ones, one by one, which must. In half precision an expert of little
-    weight may vanish in rounding, but not all of a layer's.
+    must not change the logits; and the recorded ones, one by one, which must. So with tokens of an image, in the
+    shortest prompt that has one. In half precision an expert of little weight may vanish in rounding, but not all of a
+    layer's.
 
     Parameters
     ----------
@@ -115,15 +125,20 @@ def verify(
     for batch in batches:
         found = dict(engine.run(batch, generation))
         sequences += [found[place] for place in range(len(batch))]
-    agreement = _compare_with_alone(engine, prompts, sequences, generation)
+    inputs = engine.prompt_inputs(prompts)
+    agreement = _compare_with_alone(engine, prompts, inputs, sequences, generation)
     weights = [_by_expert(tap) for tap in engine.taps]
     others = recorded = 0
     for sequence in (sequences[0], sequences[len(batches[0]) - 1]):
         for token in sequence.token_ids[[0, -1]].tolist():
-            selected = [set(rows.flatten().tolist()) - {-1} for rows in _selections(engine, [token])]
-            run = partial(_logits, engine.model, [token])
-            others += _check_others(engine, run, selected, weights)
-            recorded += _check_recorded(engine, run, selected, weights)
+            alone = PromptInputs(np.array([token], dtype=np.int32), np.zeros(1, dtype=np.int8))
+            found = _check_experts(engine, alone, np.zeros(1, dtype=np.int64), weights)
+            others, recorded = others + found[0], recorded + found[1]
+    shortest = min((one for one in inputs if one.images), key=len, default=None)
+    if shortest is not None:
+        places = np.flatnonzero(np.isin(shortest.token_ids, list(engine.placeholders)))
+        found = _check_experts(engine, shortest, places[[0, -1]], weights)
+        others, recorded = others + found[0], recorded + found[1]
     return Verification(
         prompts=len(prompts),
         longest=max(sequence.prompt_length for sequence in sequences),
@@ -132,7 +147,28 @@ def verify(
         agreement=agreement,
         others=others,
         recorded=recorded,
+        images=sum(bool(one.images) for one in inputs),
     )
+
+
+def _check_experts(
+    engine: HookedEngine, inputs: PromptInputs, places: NDArray[np.int64], weights: Sequence[list[Tensor]]
+) -> tuple[int, int]:
+    """Return how many experts that no token of a prompt selects, and how many that some do, were checked.
+
+    Parameters
+    ----------
+    inputs
+        What the model reads.
+    places
+        Where tokens stand whose experts must show in their own logits.
+    weights
+        What `_by_expert` returned for each layer.
+    """
+    rows = [one.cpu().numpy() for one in _selections(engine, inputs)]
+    run = partial(_logits, engine.model, inputs, places)
+    every, own = ([set(one[some].flatten().tolist()) - {-1} for one in rows] for some in (slice(None), places))
+    return _check_others(engine, run, every, weights), _check_recorded(engine, run, own, weights)
 
 
 def _own_batches(engine: HookedEngine, generation: Generation) -> list[list[Prompt]]:
@@ -143,12 +179,17 @@ def _own_batches(engine: HookedEngine, generation: Generation) -> list[list[Prom
 
 
 def _compare_with_alone(
-    engine: HookedEngine, prompts: Sequence[Prompt], sequences: Sequence[RoutedSequence], generation: Generation
+    engine: HookedEngine,
+    prompts: Sequence[Prompt],
+    inputs: Sequence[PromptInputs],
+    sequences: Sequence[RoutedSequence],
+    generation: Generation,
 ) -> float:
     """Return the share of recorded selections that each sequence alone has too."""
     common = total = 0
     share, more = _AGREEMENT.get(engine.model.dtype, _EXACT)
-    for prompt, prompt_ids, sequence in zip(prompts, engine.tokenize(prompts), sequences, strict=True):
+    for prompt, given, sequence in zip(prompts, inputs, sequences, strict=True):
+        prompt_ids = given.token_ids.tolist()
         ids, most = sequence.token_ids, generation.max_new_tokens
         written = len(ids) - len(prompt_ids)
         within = written >= 0 and (written < max(1, most) or prompt.output is not None)
@@ -158,12 +199,15 @@ def _compare_with_alone(
                 "generated ones, of which the last is never routed: tokens are counted wrongly"
             )
             raise ModelError(message)
-        same = _in_common_with(engine, sequence, _selections(engine, ids.tolist()))
+        whole = given.followed_by(ids[len(prompt_ids) :], engine.layout.segments)
+        # One pass would take a placeholder that the model wrote for a part of an image.
+        wrote_image = bool(given.images) and np.isin(ids[len(prompt_ids) :], list(engine.placeholders)).any()
+        same = 0 if wrote_image else _in_common_with(engine, sequence, _selections(engine, whole))
         selections = sum(len(ids) * k for k in engine.layout.top_k)
         allowed = more + (1 - share) * selections
         if selections - same > allowed and len(ids) > len(prompt_ids):
             # Some caches drop tokens as they are generated, which a single pass does not show.
-            stepwise = selections_step_by_step(engine.model, engine.taps, ids, len(prompt_ids))
+            stepwise = selections_step_by_step(engine.model, engine.taps, given, ids)
             same = max(same, _in_common_with(engine, sequence, stepwise))
         if selections - same > allowed:
             message = (
@@ -197,19 +241,24 @@ def _in_common(one: NDArray[np.int16], other: NDArray[np.int16]) -> int:
     return common
 
 
-def _selections(engine: HookedEngine, token_ids: list[int]) -> list[Tensor]:
+def _selections(engine: HookedEngine, inputs: PromptInputs) -> list[Tensor]:
     """Return the selections of each tap when a sequence runs alone, in one pass and without a cache."""
     with recorded_selections(engine.taps) as recorded:
-        _logits(engine.model, token_ids)
+        _logits(engine.model, inputs)
     return [torch.cat(rows) for rows in recorded]
 
 
 @torch.no_grad()
-def _logits(model: Any, token_ids: list[int]) -> Tensor:
-    """Return the logits of the last token ``(1, 1, vocabulary)``, or of all where a model gives no fewer."""
-    tokens = torch.tensor([token_ids], device=input_device(model))
-    few = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    logits: Tensor = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False, **few).logits
+def _logits(model: Any, inputs: PromptInputs, places: NDArray[np.int64] | None = None) -> Tensor:
+    """Return the logits of tokens at some places, or of all where a model gives no fewer ``(1, tokens, vocabulary)``.
+
+    By default those of the last token.
+    """
+    few: dict[str, Any] = {}
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        last = places is None or len(inputs) == 1
+        few["logits_to_keep"] = 1 if last else torch.as_tensor(places, device=input_device(model))
+    logits: Tensor = model(**arguments_of(inputs, model), use_cache=False, **few).logits
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
