@@ -76,12 +76,12 @@ def tokens_of_images(
     runs = [sum(1 for _ in run) for is_image, run in groupby(is_placeholder.tolist()) if is_image]
     if len(runs) == len(sizes):
         return runs
-    told = told_tokens(processor, sizes)
+    told = _told(processor, sizes)
     return told if told is not None and sum(told) == total else None
 
 
-def told_tokens(processor: Any, sizes: Sequence[tuple[int, int]]) -> list[int] | None:
-    """Return how many placeholders a processor says that images of these heights and widths take, if it says so."""
+def _told(processor: Any, sizes: Sequence[tuple[int, int]]) -> list[int] | None:
+    """Return how many tokens a processor says that images take, markers perhaps among them; None where it does not."""
     try:
         found = processor._get_num_multimodal_tokens(image_sizes=[list(one) for one in sizes])
         numbers = [int(one) for one in found["num_image_tokens"]]

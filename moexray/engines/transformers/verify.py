@@ -132,13 +132,13 @@ def verify(
     for sequence in (sequences[0], sequences[len(batches[0]) - 1]):
         for token in sequence.token_ids[[0, -1]].tolist():
             alone = PromptInputs(np.array([token], dtype=np.int32), np.zeros(1, dtype=np.int8))
-            found = _check_experts(engine, alone, np.zeros(1, dtype=np.int64), weights)
-            others, recorded = others + found[0], recorded + found[1]
+            checked = _check_experts(engine, alone, np.zeros(1, dtype=np.int64), weights)
+            others, recorded = others + checked[0], recorded + checked[1]
     shortest = min((one for one in inputs if one.images), key=len, default=None)
     if shortest is not None:
         places = np.flatnonzero(np.isin(shortest.token_ids, list(engine.placeholders)))
-        found = _check_experts(engine, shortest, places[[0, -1]], weights)
-        others, recorded = others + found[0], recorded + found[1]
+        checked = _check_experts(engine, shortest, places[[0, -1]], weights)
+        others, recorded = others + checked[0], recorded + checked[1]
     return Verification(
         prompts=len(prompts),
         longest=max(sequence.prompt_length for sequence in sequences),
