@@ -26,16 +26,18 @@ from toy_images.sets import at_night, scenes, write_set
 VOCABULARY = 384
 WARM_UP_STEPS = 50
 FALL = 0.4
+# Pictures of every shape, colour and size: 48 prompts a set, and 192 in the examination, whose first are those.
+PROMPTS_EACH = 2
+EXAMINED_EACH = 8
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder for the model, the pictures and training.json.")],
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1_000,
-    examples: Annotated[int, typer.Option(help="Examples a step; a quarter has words in the place of a picture.")] = 24,
+    steps: Annotated[int, typer.Option(help="Training steps; 0 leaves the weights random, as a control.")] = 900,
+    examples: Annotated[int, typer.Option(help="Examples a step; a quarter has words in the place of a picture.")] = 16,
     layers: Annotated[int, typer.Option(help="Layers of the text model, all with experts.")] = 4,
     size: Annotated[int, typer.Option(help="Size of hidden states.")] = 64,
     experts: Annotated[int, typer.Option(help="Experts of a layer, 2 of which a token selects.")] = 16,
-    each: Annotated[int, typer.Option(help="Pictures of every shape, colour and size in a set of prompts.")] = 4,
     peak_rate: Annotated[float, typer.Option(help="Peak learning rate of Muon; AdamW's is half.")] = 5e-3,
     seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the pictures trained on.")] = 0,
 ) -> None:
@@ -61,7 +63,7 @@ def main(
     use_experts(model.eval(), stock)
     model.save_pretrained(out)
     processor.save_pretrained(out)
-    drawn = scenes(each)
+    drawn = scenes(PROMPTS_EACH)
     write_set(out, "drawings", drawn)
     write_set(out, "night", at_night(drawn))
     report: dict[str, Any] = {
@@ -71,9 +73,9 @@ def main(
         "seed": seed,
         "peak_rate": peak_rate,
         "training_seconds": round(seconds),
-        "training_loss": round(recent, 4),
+        "training_loss": round(recent, 4) if steps else None,
         "torch": torch.__version__,
-        "right": examine(model, processor, each=each),
+        "right": examine(model, processor, scenes(EXAMINED_EACH)),
     }
     (out / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     typer.echo(json.dumps(report["right"], indent=1))

@@ -19,6 +19,15 @@ from moexray.cli.options import (
     SavedTokensOption,
     SavedWeightingOption,
     TraceOption,
+    refuse_idle,
+)
+from moexray.cli.pictures import (
+    PICTURE,
+    PictureFolderOption,
+    PictureImageOption,
+    PictureLayersOption,
+    PictureOption,
+    picture_axes,
 )
 from moexray.cli.render import say
 from moexray.cli.saved_analysis import Saved, find_saved, mismatch, saved_or_new
@@ -53,6 +62,10 @@ def plot(
         bool,
         typer.Option("--all", help="Every figure that can be drawn.", rich_help_panel=_FIGURES),
     ] = False,
+    picture: PictureOption = None,
+    image: PictureImageOption = None,
+    layer: PictureLayersOption = None,
+    images: PictureFolderOption = None,
     analysis: AnalysisOption = None,
     trace: TraceOption = None,
     tokens: SavedTokensOption = None,
@@ -77,37 +90,50 @@ def plot(
 
     Example: moexray plot --layerwise --pca --out figures --format svg
     """
-    if not names and not every:
+    if not names and not every and picture is None:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in FIGURES)
-        message = f"name at least one figure: {flags} or --all"
+        message = f"name at least one figure: {flags}, --picture or --all"
         raise typer.BadParameter(message)
+    if picture is None:
+        refuse_idle("says what --picture draws: give both", image=image, layer=layer or None, images=images)
     from moexray.views.figures.style import save_figure
 
-    paths = _paths([name for name in FIGURES if every or name in names], out, format)
+    chosen = [name for name in FIGURES if every or name in names]
+    paths = _paths([*chosen, *([] if picture is None else [PICTURE])], out, format)
     for path in paths.values():
         check_writable(path)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
-    if "token_identity" in names and trace is None:
-        trace = find_companion(file, TRACE.suffix)
-    inputs = _inputs(file, analysis=analysis, trace=trace, options=options)
-    obstacles = {name: inputs.obstacle(FIGURES[name]) for name in paths}
-    for name in names:
-        if obstacles[name] is not None:
-            message = f"no figure {name}: {obstacles[name]}"
-            raise FigureError(message)
-    chosen = [name for name in paths if obstacles[name] is None]
-    results = inputs.results([FIGURES[name] for name in chosen])
     drawn = {}
-    for name in chosen:
-        try:
-            drawn[name] = figure(name)(results[FIGURES[name].of])
-        except FigureError as error:
-            if name in names:
-                raise
-            say(str(error), err=True)
+    if picture is not None:
+        drawn[PICTURE] = picture_axes(file, picture, trace=trace, image=image or 1, layers=layer, folder=images)
+    if chosen:
+        if "token_identity" in names and trace is None:
+            trace = find_companion(file, TRACE.suffix)
+        inputs = _inputs(file, analysis=analysis, trace=trace, options=options)
+        drawn |= _drawn(chosen, inputs, needed=names)
     for name, axes in drawn.items():
         save_figure(axes, paths[name])
         say(f"wrote {paths[name]}")
+
+
+def _drawn(chosen: Sequence[str], inputs: "_Inputs", *, needed: Sequence[str]) -> dict[str, Any]:
+    """Draw some figures; what stands in the way of one that is not needed is said, of another an error."""
+    obstacles = {name: inputs.obstacle(FIGURES[name]) for name in chosen}
+    for name in needed:
+        if obstacles[name] is not None:
+            message = f"no figure {name}: {obstacles[name]}"
+            raise FigureError(message)
+    possible = [name for name in chosen if obstacles[name] is None]
+    results = inputs.results([FIGURES[name] for name in possible])
+    drawn = {}
+    for name in possible:
+        try:
+            drawn[name] = figure(name)(results[FIGURES[name].of])
+        except FigureError as error:
+            if name in needed:
+                raise
+            say(str(error), err=True)
+    return drawn
 
 
 @dataclass(frozen=True)

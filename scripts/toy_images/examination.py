@@ -10,19 +10,18 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from toy_images.questions import CAPTION, QUESTIONS, prompt_of
 from toy_images.scenes import Scene
-from toy_images.sets import at_night, paint_all, scenes
+from toy_images.sets import at_night, paint_all
 
 LONGEST_ANSWER = 16
 _TOGETHER = 48
 
 
-def examine(model: LlavaForConditionalGeneration, processor: LlavaProcessor, *, each: int) -> dict[str, Any]:
-    """Return shares of right captions, of whole ones and of each property.
+def examine(model: LlavaForConditionalGeneration, processor: LlavaProcessor, drawn: Sequence[Scene]) -> dict[str, Any]:
+    """Return shares of right captions of some scenes: of whole captions, and of each property.
 
     ``shuffled`` is the control: every caption is compared with the scene of another prompt, as if pictures had been
     shuffled. What is right there, is right by chance.
     """
-    drawn = scenes(each)
     dark = at_night(drawn)
     said = captions(model, processor, paint_all(drawn))
     others = np.random.default_rng(0).permutation(len(drawn))

@@ -29,10 +29,11 @@ CHAT_TEMPLATE = (
 
 
 def question_and_answer(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    """Return a question about a scene and its answer: for a caption as often as for one property."""
-    if rng.random() < 0.5:
+    """Return a question about a scene and its answer: half ask for a caption, and a quarter for what is hardest."""
+    drawn = rng.random()
+    if drawn < 0.5:
         return CAPTION, scene.caption
-    name = list(QUESTIONS)[rng.integers(len(QUESTIONS))]
+    name = "shape" if drawn < 0.75 else list(QUESTIONS)[rng.integers(len(QUESTIONS))]
     return QUESTIONS[name], str(getattr(scene, name))
 
 

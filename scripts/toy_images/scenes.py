@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 SIDE = 64
-SHAPES = ("circle", "square", "triangle")
+SHAPES = ("circle", "cross", "triangle")
 COLOURS = {"red": (205, 45, 45), "green": (45, 150, 60), "blue": (50, 80, 200), "yellow": (225, 190, 40)}
-SIZES = {"small": 8.0, "large": 14.0}
+SIZES = {"small": 9.0, "large": 14.0}
 PLACES = {
     f"{row} {column}".strip(): (x, y)
     for row, y in (("top", 18), ("middle", 32), ("bottom", 46))
@@ -55,9 +56,9 @@ def paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     middle = np.array(PLACES[scene.place]) + rng.uniform(-2, 2, 2)
     radius = SIZES[scene.size] * rng.uniform(0.92, 1.08)
     colour = np.array(COLOURS[scene.colour]) + rng.uniform(-18, 18, 3)
-    paper, grain = (rng.uniform(15, 60), 14.0) if scene.night else (rng.uniform(195, 245), 4.0)
+    paper, grain = (rng.uniform(40, 90), 14.0) if scene.night else (rng.uniform(195, 245), 4.0)
     if scene.night:
-        colour = 0.55 * colour
+        colour = 0.85 * colour
     fine = SIDE * _FINER
     mask = Image.new("L", (fine, fine), 0)
     _fill(ImageDraw.Draw(mask), scene.shape, middle * _FINER, radius * _FINER)
@@ -66,15 +67,15 @@ def paint(scene: Scene, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
 
 
-def _fill(draw: ImageDraw.ImageDraw, shape: str, middle: np.ndarray, radius: float) -> None:
-    """Fill a shape; the three have about the same area, so that area does not tell them apart."""
+def _fill(draw: ImageDraw.ImageDraw, shape: str, middle: NDArray[np.float64], radius: float) -> None:
+    """Fill a shape that reaches about `radius` pixels from its middle."""
     x, y = middle.tolist()
     if shape == "circle":
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    elif shape == "square":
-        half = radius * np.sqrt(np.pi) / 2
-        draw.rectangle((x - half, y - half, x + half, y + half), fill=255)
+    elif shape == "cross":
+        arm = radius / 3
+        draw.rectangle((x - radius, y - arm, x + radius, y + arm), fill=255)
+        draw.rectangle((x - arm, y - radius, x + arm, y + radius), fill=255)
     else:
-        reach = radius * np.sqrt(4 * np.pi / (3 * np.sqrt(3)))  # from the middle to a corner
-        turns = np.deg2rad((-90, 30, 150))
-        draw.polygon([(x + reach * np.cos(turn), y + reach * np.sin(turn)) for turn in turns], fill=255)
+        corners = 1.2 * radius * np.exp(1j * np.deg2rad([-90, 30, 150]))
+        draw.polygon([(x + corner.real, y + corner.imag) for corner in corners], fill=255)
