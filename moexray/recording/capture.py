@@ -249,7 +249,8 @@ def _capture(
 
 def _verified(journal: Journal, engine: Engine, job: Job) -> Mapping[str, Any]:
     """Check the engine on what the capture will run."""
-    tried = trial_batches(journal.all_pending(), np.array(journal.fact("most_tokens")))
+    with_images = np.array([bool(prompt.images) for prompt in job.prompts])
+    tried = trial_batches(journal.all_pending(), np.array(journal.fact("most_tokens")), with_images)
     return engine.verify([[job.prompts[prompt] for prompt in batch] for batch in tried], job.generation)
 
 

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 _MOST_PROMPTS = 8
 
 
-def trial_batches(batches: Sequence[Sequence[int]], lengths: NDArray[np.integer]) -> list[list[int]]:
+def trial_batches(
+    batches: Sequence[Sequence[int]], lengths: NDArray[np.integer], with_images: NDArray[np.bool_] | None = None
+) -> list[list[int]]:
     """Return the batch with the longest prompt, and the one whose prompts differ most in length.
 
-    Of a batch at most eight prompts are tried, its longest and its shortest among them.
+    Of a batch at most eight prompts are tried, its longest and its shortest among them. Where none of these has images
+    and another prompt has, the shortest such prompt is tried with them.
 
     Parameters
     ----------
@@ -20,10 +23,16 @@ def trial_batches(batches: Sequence[Sequence[int]], lengths: NDArray[np.integer]
         The prompts of each batch.
     lengths
         A length of each prompt ``(prompts,)``.
+    with_images
+        Which prompts have images ``(prompts,)``; by default none.
     """
     longest = max(range(len(batches)), key=lambda batch: max(lengths[batches[batch]]))
     widest = max(range(len(batches)), key=lambda batch: np.ptp(lengths[batches[batch]]))
-    return [_some(batches[batch], lengths) for batch in dict.fromkeys([longest, widest])]
+    tried = [_some(batches[batch], lengths) for batch in dict.fromkeys([longest, widest])]
+    pictured = [] if with_images is None else [one for batch in batches for one in batch if with_images[one]]
+    if pictured and not any(one in pictured for batch in tried for one in batch):
+        tried.append([min(pictured, key=lambda prompt: int(lengths[prompt]))])
+    return tried
 
 
 def _some(batch: Sequence[int], lengths: NDArray[np.integer]) -> list[int]:

@@ -137,8 +137,9 @@ class TransformersEngine(Engine):
         self._tokenizer = loaded.tokenizer
         as_asked: dict[str, Any] = {"raw": raw, "chat_template": chat_template, "system": system}
         as_asked["template_options"] = template_options
-        self._tokens = PromptTokens(loaded.tokenizer, embeddings=embeddings, **as_asked)
         self._images = ImagePrompts(loaded.processor, self._model, **as_asked) if images else None
+        check = None if self._images is None else self._images.check_text
+        self._tokens = PromptTokens(loaded.tokenizer, embeddings=embeddings, check=check, **as_asked)
         self._embeddings = embeddings
         self._completions = CompletionTokens(loaded.tokenizer, embeddings=embeddings)
         self._end_tokens = end_tokens_of(self._model, embeddings)
@@ -293,8 +294,6 @@ class TransformersEngine(Engine):
                 found.append(self._with_images(prompt))
                 continue
             ids = next(of_text)
-            if self._images is not None:
-                self._images.check_text(prompt, ids)
             found.append(PromptInputs(ids, np.zeros(len(ids), dtype=np.int8)))
         return found
 

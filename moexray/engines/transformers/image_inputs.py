@@ -1,6 +1,7 @@
 """Inputs of prompts with images, made by the model's own processor, each prompt by itself."""
 
 import inspect
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -31,6 +32,7 @@ _IMAGE = 1
 _OF_TEXT = {"input_ids", "attention_mask"}
 # What tokenizers return whether the model takes it or not.
 _OPTIONAL = {"token_type_ids"}
+_CLASSES = ("processor_type", "processor_class", "transformers_version")
 _IDS = ("image_token_id", "image_token_index", "img_context_token_id", "media_placeholder_token_id")
 
 
@@ -50,10 +52,15 @@ def check_reads_images(model: Any) -> None:
     """
     names = inspect.signature(model.forward).parameters
     if not any(name.startswith("pixel_values") and "video" not in name for name in names):
-        message = (
-            f"{type(model).__name__} reads text only: leave out `images=True`, or choose a model that reads images"
-        )
+        name = type(model).__name__
+        message = f"{name} reads text only: take the images out of the prompts, or choose a model that reads images"
         raise ModelError(message)
+
+
+def settings_of(image_processor: Any) -> dict[str, Any]:
+    """Return the settings of what turns images into pixels: JSON values by name, those that are not set left out."""
+    written = json.loads(json.dumps(image_processor.to_dict(), default=str))
+    return {name: value for name, value in written.items() if value is not None and not name.endswith(_CLASSES)}
 
 
 class ImagePrompts:
@@ -113,6 +120,7 @@ class ImagePrompts:
             "processor": type(self._processor).__name__,
             # Those that compute with torchvision resize otherwise than those that compute with Pillow.
             "image_processor": type(image_processor).__name__,
+            "image_settings": settings_of(image_processor),
         }
 
     def begin_at(self, moment: datetime) -> str | None:

@@ -1,6 +1,6 @@
 """Token ids of prompts: within the chat template where there is one, each prompt tokenized once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,8 @@ class PromptTokens:
         See `moexray.engines.transformers.chat_templates.ChatTemplate`.
     embeddings
         How many token ids the model has embeddings of; None if that is not known.
+    check
+        Refuses a prompt for its tokens.
 
     Attributes
     ----------
@@ -44,9 +46,11 @@ class PromptTokens:
         template_options: Mapping[str, Any] | None = None,
         system: str | None = None,
         embeddings: int | None = None,
+        check: Callable[[Prompt, Sequence[int]], None] | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._embeddings = embeddings
+        self._further_check = check
         self._template: ChatTemplate | None = None
         asked = {"chat_template": chat_template, "template_options": template_options or None, "system": system}
         if not raw and has_format(tokenizer):
@@ -120,6 +124,8 @@ class PromptTokens:
         if not token_ids:
             message = f"prompt {prompt.id!r} gives no token with this model's tokenizer: take it out"
             raise CaptureError(message)
+        if self._further_check is not None:
+            self._further_check(prompt, token_ids)
         beyond = max(token_ids)
         if self._embeddings is not None and beyond >= self._embeddings:
             message = (
