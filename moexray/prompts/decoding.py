@@ -1,5 +1,6 @@
 """Decoding of pictures that nobody vouches for: few formats, bounded memory, and one sentence about what is wrong."""
 
+import math
 import struct
 import threading
 import warnings
@@ -23,6 +24,8 @@ MOST_PIXELS = 1024**3 // 4 // 3
 MOST_BYTES = 3 * (MOST_PIXELS + 1)
 
 _LISTED = "PNG, JPEG, WebP, GIF, BMP or TIFF"
+# What files of these formats begin with, but for two that begin as texts may.
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 # What other files begin with that are often taken for such an image.
 _OTHERS = {
     b"%PDF": "a PDF document",
@@ -33,14 +36,15 @@ _OTHERS = {
 }
 # What Pillow's decoders raise on damaged files, beside OSError and its own errors.
 _DAMAGED = (
-    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
+_MOST_OF_A_TILE = 2**22
 _STRIP_PIXELS = 2**20
 _PLAIN_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
-# The filters of warnings are one list for all threads.
-_FILTERS = threading.Lock()
+# The filters of warnings, and Pillow's settings, are those of all threads.
+_SETTINGS = threading.Lock()
 
 
 def decoded(data: bytes, name: str) -> "Image":
@@ -61,25 +65,32 @@ def decoded(data: bytes, name: str) -> "Image":
     MissingExtra
         If Pillow is not installed.
     """
-    pillow = import_extra("PIL.Image", extra="images", purpose=name)
+    pillow, files, operations = (
+        import_extra(f"PIL.{module}", extra="images", purpose=name) for module in ("Image", "ImageFile", "ImageOps")
+    )
     if not data:
         message = f"{name} is empty: take it out, or save the image anew"
         raise PromptsError(message)
     try:
-        with _warnings(pillow):
+        with _strictly(pillow, files):
             if data.startswith(b"\x89PNG"):  # its checksums, which decoding passes over
                 with pillow.open(BytesIO(data), formats=FORMATS) as image:
                     image.verify()
             with pillow.open(BytesIO(data), formats=FORMATS) as image:
                 _check(image, name)
                 image.load()
-                import_extra("PIL.ImageOps", extra="images", purpose=name).exif_transpose(image, in_place=True)
+                operations.exif_transpose(image, in_place=True)
                 return _in_rgb(pillow, image)
     except (pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
-        message = f"{name} has more than {MOST_PIXELS:,} pixels, too many for Pillow: scale it down"
+        message = f"{name} has more than {pillow.MAX_IMAGE_PIXELS:,} pixels, too many for Pillow: scale it down"
         raise PromptsError(message) from error
     except pillow.UnidentifiedImageError as error:  # an OSError
-        message = f"{name} is {_kind(data)}: save it as {_LISTED}"
+        is_one = data.startswith(_BEGINNINGS) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
+        problem = "damaged: save the image anew" if is_one else f"{_kind(data)}: save it as {_LISTED}"
+        message = f"{name} is {problem}"
+        raise PromptsError(message) from error
+    except MemoryError as error:
+        message = f"{name} takes more memory than there is: scale it down"
         raise PromptsError(message) from error
     except _DAMAGED as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -88,12 +99,19 @@ def decoded(data: bytes, name: str) -> "Image":
 
 
 @contextmanager
-def _warnings(pillow: Any) -> Iterator[None]:
-    """Turn Pillow's warning of a decompression bomb into an error, and its others (of damaged EXIF, say) off."""
-    with _FILTERS, warnings.catch_warnings():
+def _strictly(pillow: Any, files: Any) -> Iterator[None]:
+    """Turn Pillow's warning of a decompression bomb into an error, and its others (of damaged EXIF, say) off.
+
+    Some programs have Pillow fill up what a truncated image lacks; here it must not.
+    """
+    with _SETTINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", pillow.DecompressionBombWarning)
-        yield
+        fills, files.LOAD_TRUNCATED_IMAGES = files.LOAD_TRUNCATED_IMAGES, False
+        try:
+            yield
+        finally:
+            files.LOAD_TRUNCATED_IMAGES = fills
 
 
 def _check(image: "Image", name: str) -> None:
@@ -106,6 +124,11 @@ def _check(image: "Image", name: str) -> None:
     if image.format != "MPO" and getattr(image, "is_animated", False):
         message = f"{name} is animated or has several pages ({image.format}): save the picture that is meant by itself"
         raise PromptsError(message)
+    if image.format == "TIFF":  # its decoder takes memory for a whole tile, whatever the picture has of it
+        tile = math.prod(getattr(image, "tag_v2", {}).get(tag, 1) for tag in (322, 323))
+        if tile > max(pixels, _MOST_OF_A_TILE):
+            message = f"{name} has tiles of {tile:,} pixels, more than the picture: save the image anew"
+            raise PromptsError(message)
     problem = _problem_of_values(image)
     if problem:
         message = f"{name} has {problem}: save it with 8 bits a channel"
@@ -132,7 +155,7 @@ def _in_rgb(pillow: Any, image: "Image") -> "Image":
     import numpy as np
 
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy()
+        return image.copy() if image.format == "WEBP" else image  # whose decoder would stay, with two more canvases
     is_clear = image.mode in _ALPHA_MODES or "transparency" in image.info
     made: Image = pillow.new("RGB", image.size)
     rows = max(1, _STRIP_PIXELS // image.width)

@@ -39,15 +39,15 @@ _MROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}
 _SAM = {
     "hidden_size": 32,
     "output_channels": 16,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
-    "global_attn_indexes": [1],
+    "global_attn_indexes": [],
     "downsample_channels": [16, 32],
 }
 _ENCODER = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
 
 _SIZES_16 = {"patch_size": 16, "size": {"shortest_edge": 32 * 32, "longest_edge": 64 * 64 * 4}}
-_SIZES_14 = {"size": {"shortest_edge": 28 * 28 * 4, "longest_edge": 28 * 28 * 16}}
+_SIZES_14 = {"merge_size": 2, "size": {"shortest_edge": 28 * 28 * 4, "longest_edge": 28 * 28 * 16}}
 _QWEN_PROCESSOR = ProcessorRecipe(
     "Qwen3VLProcessor", "Qwen2VLImageProcessorPil", _SIZES_16, video="Qwen3VLVideoProcessor"
 )
@@ -211,6 +211,7 @@ RECIPES: dict[str, Recipe] = {
         ProcessorRecipe(
             "Kimi_K25Processor",
             "Kimi_K25ImageProcessor",
+            {"merge_size": 2},
             tokens={"image_token": "<|media_pad|>", "video_token": "<|kimi_k25_video_placeholder|>"},
             text="<image_start><|media_pad|><image_end>",
             video="Kimi_K25VideoProcessor",
@@ -266,7 +267,7 @@ RECIPES: dict[str, Recipe] = {
         ProcessorRecipe(
             "MuseSparkProcessor",
             "MuseGlimmerImageProcessor",
-            {"max_image_tokens": 16},
+            {"max_image_tokens": 16, "merge_size": 2},
             tokens={
                 "image_token": "<|patch|>",
                 "image_start_token": "<|image_start|>",
@@ -317,6 +318,7 @@ RECIPES: dict[str, Recipe] = {
             video="Qwen2VLVideoProcessor",
         ),
         {**_QWEN, "deepstack_visual_indexes": [0]},
+        more={"vision_start_token_id": 53},  # the second of TOKENS, after 52 letters
     ),
     "qwen3_vl_moe": Recipe(_QWEN_PROCESSOR, {**_QWEN, "deepstack_visual_indexes": [0]}, {"rope_parameters": _MROPE}),
     "qwen4_exp": Recipe(_QWEN_PROCESSOR, _QWEN),
@@ -422,7 +424,7 @@ def recipe_of(name: str) -> Recipe:
 def image_config(name: str) -> PreTrainedConfig:
     """Return the configuration of an architecture, or of a composite, that sees images."""
     recipe = recipe_of(name)
-    text = {**recipe.text, "vocab_size": VOCABULARY}
+    text = {"max_position_embeddings": 1024, **recipe.text, "vocab_size": VOCABULARY}
     tokenizer = tokenizer_of(recipe.processor.tokens)
     if name not in COMPOSITES:
         ids = token_ids(CONFIG_MAPPING[name], tokenizer)

@@ -117,7 +117,7 @@ class _StandIn(BaseImageProcessor):  # type: ignore[misc]  # transformers publis
     def __init__(self, recipe: ProcessorRecipe) -> None:
         super().__init__()
         self._recipe = recipe
-        for name, value in {"merge_size": 2, **recipe.sizes}.items():
+        for name, value in recipe.sizes.items():
             setattr(self, name, value)
 
     def __call__(self, images: Any, *_args: object, **_options: object) -> BatchFeature:

@@ -159,6 +159,13 @@ def logits(model: PreTrainedModel, ids: Sequence[int]) -> Tensor:
 
 def routers_say(model: PreTrainedModel, ids: Sequence[int]) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Return each router's selections and weights, ``(tokens, k)``; several runs of one router are joined."""
+    return routers_during(model, lambda: logits(model, ids))
+
+
+def routers_during(
+    model: PreTrainedModel, run: Callable[[], object]
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return each router's selections and weights in one pass of the model; see `routers_say`."""
     said: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def note(path: str, rule: Rule) -> Callable[[nn.Module, object, Any], None]:
@@ -171,7 +178,7 @@ def routers_say(model: PreTrainedModel, ids: Sequence[int]) -> list[tuple[NDArra
 
     rules = _rules(model)
     handles = [module.register_forward_hook(note(path, rules[path])) for path, module in routers_of(model)]
-    logits(model, ids)
+    run()
     for handle in handles:
         handle.remove()
     joined = [[torch.cat(parts, dim=1) for parts in zip(*runs, strict=True)] for runs in said.values()]
@@ -183,7 +190,8 @@ def routers_of(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     return [
         (path, module)
         for path, module in model.named_modules()
-        if re.search(r"(Router|Gate|TopKGating)$", type(module).__name__) and "self_attention" not in path
+        if re.search(r"(Router|Gate|TopKGating)$", type(module).__name__)
+        and not re.search(r"self_attention|vision_(?!moe)|visual", path)
     ]
 
 
