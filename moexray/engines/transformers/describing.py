@@ -67,9 +67,24 @@ def described_model(
         "tokenizer_end_token": getattr(loaded.tokenizer, "eos_token_id", None),
         "switched_off": switched_off,
         **({} if loaded.adapter is None else {"adapter": loaded.adapter}),
-        "expert_bytes": [bytes_of_expert(tap.holders, tap.experts) for tap in taps],
+        **_sizes(taps),
         KEY: _fingerprint(loaded, model, with_template=settings["chat_template"], with_images=images is not None),
     }
+
+
+def _sizes(taps: Sequence[Tap]) -> dict[str, list[int]]:
+    """Return how large an expert of each layer is; nothing where a layer has groups of experts of unequal size."""
+    sizes = []
+    for tap in taps:
+        ends = (*tap.starts[1:], tap.experts)
+        groups = {
+            bytes_of_expert((holder,), end - start)
+            for holder, start, end in zip(tap.holders, tap.starts, ends, strict=False)
+        }
+        if len(groups) > 1:
+            return {}
+        sizes.append(groups.pop() if groups else bytes_of_expert(tap.holders, tap.experts))
+    return {"expert_bytes": sizes}
 
 
 def weights_now(loaded: LoadedModel, model: PreTrainedModel) -> dict[str, str]:

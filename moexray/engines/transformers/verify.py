@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from moexray.engines.engine import Engine
@@ -38,6 +38,8 @@ _LAYERS = 4
 # ever above.
 _AGREEMENT = {torch.float16: (0.8, 4), torch.bfloat16: (0.8, 4)}
 _EXACT = (0.99, 1)
+# A tensor of each of a layer's experts.
+_Stack = Sequence[Tensor]
 _ADVICE = "the recording of this model is not its routing; please report it with the model's name"
 
 
@@ -152,7 +154,7 @@ def verify(
 
 
 def _check_experts(
-    engine: HookedEngine, inputs: PromptInputs, places: NDArray[np.int64], weights: Sequence[list[Tensor]]
+    engine: HookedEngine, inputs: PromptInputs, places: NDArray[np.int64], weights: Sequence[list[_Stack]]
 ) -> tuple[int, int]:
     """Return how many experts that no token of a prompt selects, and how many that some do, were checked.
 
@@ -263,7 +265,7 @@ def _logits(model: Any, inputs: PromptInputs, places: NDArray[np.int64] | None =
 
 
 def _check_others(
-    engine: HookedEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[Tensor]]
+    engine: HookedEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[_Stack]]
 ) -> int:
     """Scramble every expert that was not recorded, in all layers at once; if the logits change, find the layer."""
     others = [set(range(_computing(stacks))) - recorded for stacks, recorded in zip(weights, selected, strict=True)]
@@ -282,7 +284,7 @@ def _check_others(
 
 
 def _check_recorded(
-    engine: HookedEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[Tensor]]
+    engine: HookedEngine, run: Callable[[], Tensor], selected: Sequence[set[int]], weights: Sequence[list[_Stack]]
 ) -> int:
     """Scramble the recorded experts of some layers one by one: each must show, in half precision one a layer."""
     before, noise = _with_noise(run)
@@ -314,40 +316,52 @@ def _differs(logits: Tensor, before: Tensor, noise: float) -> bool:
     return not bool(((logits - before).abs() <= noise).all())  # NaN counts as a difference
 
 
-def _by_expert(tap: Tap) -> list[Tensor]:
-    """Return the tensors of a layer's experts as ``(experts, …)``.
+def _by_expert(tap: Tap) -> list[_Stack]:
+    """Return the tensors of a layer's experts, each as one for each expert.
 
     Raises
     ------
     ModelError
         If they are stored in another order, or are not in memory.
     """
-    stacks: list[Tensor] = []
-    for holder in tap.holders:
-        for name, tensor in [*holder.named_parameters(), *holder.named_buffers()]:
-            if tensor.ndim < 2:
-                continue
-            if tensor.device.type == "meta":
-                message = f"{tap.path}.{name} is not in memory: verify the model on one device without offloading"
-                raise ModelError(message)
-            count = len(tensor) if len(tensor) <= tap.experts else tap.experts
-            if len(tensor) % count:
-                message = f"{tap.path}.{name} of shape {tuple(tensor.shape)} does not hold {count} experts one by one"
-                raise ModelError(message)
-            stacks.append(tensor.detach().view(count, len(tensor) // count, *tensor.shape[1:]))
-    if not stacks:
+    ends = (*tap.starts[1:], tap.experts)
+    numbers = [end - start for start, end in zip(tap.starts, ends, strict=True)] if tap.starts else []
+    groups = [
+        _stacks_of(tap, holder, number)
+        for holder, number in zip(tap.holders, numbers or [tap.experts] * len(tap.holders), strict=True)
+    ]
+    if not all(groups) or not groups:
         message = f"{tap.path} holds no weights that could be scrambled"
         raise ModelError(message)
+    if not numbers:
+        return [list(stack) for group in groups for stack in group.values()]
+    return [[expert for group in groups for expert in group[name]] for name in groups[0]]
+
+
+def _stacks_of(tap: Tap, holder: nn.Module, experts: int) -> dict[str, Tensor]:
+    """Return the tensors of the experts that one module holds, by name, as ``(experts, …)``."""
+    stacks: dict[str, Tensor] = {}
+    for name, tensor in [*holder.named_parameters(), *holder.named_buffers()]:
+        if tensor.ndim < 2:
+            continue
+        if tensor.device.type == "meta":
+            message = f"{tap.path}.{name} is not in memory: verify the model on one device without offloading"
+            raise ModelError(message)
+        count = len(tensor) if len(tensor) <= experts else experts
+        if len(tensor) % count:
+            message = f"{tap.path}.{name} of shape {tuple(tensor.shape)} does not hold {count} experts one by one"
+            raise ModelError(message)
+        stacks[name] = tensor.detach().view(count, len(tensor) // count, *tensor.shape[1:])
     return stacks
 
 
-def _computing(stacks: Sequence[Tensor]) -> int:
+def _computing(stacks: Sequence[_Stack]) -> int:
     """Return how many of a layer's experts have all their weights; the choices after them compute nothing."""
     return min(map(len, stacks))
 
 
 @contextmanager
-def _scrambled(weights: Sequence[Sequence[Tensor]], experts: Sequence[set[int]]) -> Iterator[None]:
+def _scrambled(weights: Sequence[Sequence[_Stack]], experts: Sequence[set[int]]) -> Iterator[None]:
     done: list[Tensor] = []
     try:
         for stacks, chosen in zip(weights, experts, strict=True):
