@@ -1,5 +1,6 @@
 """What every engine yields: the layout of a model's routers, and one routed sequence a prompt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,9 @@ from numpy.typing import NDArray
 
 from moexray.recorded_images import RecordedImage
 from moexray.segments import PLAIN, Segment
+
+# Kinds whose tokens a processor puts into a prompt, where no model writes them.
+_PLACED = ("image", "audio", "video")
 
 
 @dataclass(frozen=True)
@@ -116,23 +120,41 @@ class ScoredSequence:
         int32 ``(tokens,)``: the prompt's tokens, then those of its output, the last one included.
     losses
         float32 ``(tokens,)``: −log of the probability, in nats, that the model gives each token after those before it;
-        NaN for the first, which comes after nothing.
+        NaN where nothing is predicted: for the first, which comes after nothing, and for what stands for an image.
     segments
-        int8 ``(tokens,)``: 0 for the prompt's tokens, 1 for those of its output.
+        int8 ``(tokens,)``: the place of each token's segment in `segment_names`.
     routed
         The experts of the tokens that passed the routers.
+    segment_names
+        The segments of the layout.
     """
 
     token_ids: NDArray[np.int32]
     losses: NDArray[np.float32]
     segments: NDArray[np.int8]
     routed: RoutedSequence
+    segment_names: tuple[Segment, ...] = PLAIN
 
     def __post_init__(self) -> None:
         if not self.token_ids.shape == self.losses.shape == self.segments.shape:
             shapes = f"{self.token_ids.shape}, {self.losses.shape} and {self.segments.shape}"
             message = f"tokens, losses and segments of shapes {shapes} do not fit together"
             raise ValueError(message)
+
+    @property
+    def predicted(self) -> NDArray[np.bool_]:  # (tokens,)
+        """Which tokens have a loss: text after the first token."""
+        return are_predicted(self.segments, self.segment_names)
+
+
+def are_predicted(segments: NDArray[np.int8], names: Sequence[Segment]) -> NDArray[np.bool_]:  # (tokens,)
+    """Return which tokens a model predicts from those before them: text, but for the first token.
+
+    What stands for an image in a prompt is put there by the processor: no model is to predict it.
+    """
+    found = np.array([one.kind not in _PLACED for one in names])[segments]
+    found[:1] = False
+    return np.asarray(found, dtype=bool)
 
 
 def plain_segments(prompt: int, generated: int) -> NDArray[np.int8]:  # (tokens,)

@@ -112,7 +112,7 @@ def test_only_engines_know_torch_and_transformers() -> None:
 
 
 def test_recording_names_no_engine() -> None:
-    engines = ("moexray.engines.engine", "moexray.engines")
+    engines = ("moexray.engines.engine", "moexray.engines.rules", "moexray.engines")
     for module, others in GRAPH.items():
         if part(module) == "recording":
             assert [name for name in others if part(name) == "engines" and name not in engines] == [], module

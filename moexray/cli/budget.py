@@ -1,6 +1,8 @@
 """`moexray budget`."""
 
 from enum import StrEnum
+from itertools import product
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +10,7 @@ import typer
 from moexray.cli.options import (
     ANALYSIS,
     MODEL,
+    OUTPUT,
     AdapterOption,
     CategoryColumnOption,
     DeviceOption,
@@ -27,6 +30,8 @@ from moexray.cli.options import (
 )
 from moexray.cli.workloads import FigureOption, whole_numbers
 from moexray.files import check_writable
+
+_KEEP = "75,50,25"
 
 
 class NormalisationName(StrEnum):
@@ -56,13 +61,33 @@ def budget(
         typer.Option(
             help="Ways to keep fewer experts, with commas: k (those of greatest weight), top-p (a share of the gate "
             "weight), skip (those near the greatest weight), entropy (more where the router is undecided), layers "
-            "(numbers that differ by layer), random (the control).",
+            "(numbers that differ by layer), threshold (those whose weight, times what their layer is worth, is "
+            "above a threshold: MoDES), random (the control).",
             rich_help_panel=ANALYSIS,
         ),
     ] = "k,top-p,skip,entropy,layers,random",
     keep: Annotated[
-        str, typer.Option(help="Shares of the experts to keep, in percent, with commas.", rich_help_panel=ANALYSIS)
-    ] = "75,50,25",
+        str | None,
+        typer.Option(
+            help="Shares of the experts to keep, in percent, with commas; by default 75,50,25, or none where "
+            "--keep-image or --keep-text is given.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
+    keep_image: Annotated[
+        str | None,
+        typer.Option(
+            help="Shares to keep for image tokens, with commas, each with each of --keep-text; by default 100.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
+    keep_text: Annotated[
+        str | None,
+        typer.Option(
+            help="Shares to keep for text tokens, with commas, each with each of --keep-image; by default 100.",
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
     normalisation: Annotated[
         NormalisationName,
         typer.Option(
@@ -102,19 +127,25 @@ def budget(
     ] = None,
     seed: SeedOption = 0,
     figure: FigureOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the result to this JSON file as well.", rich_help_panel=OUTPUT)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure what fewer experts a token cost a model, in loss, changed text and time, by running it.
 
     Example: moexray budget scale --prompts prompts/ --keep 50
     """
-    shares = [float(one) for one in whole_numbers(keep, option="--keep")]
+    by_kind = _by_kind(keep_image, keep_text)
+    evenly = keep or ("" if by_kind else _KEEP)
+    shares = [float(one) for one in whole_numbers(evenly, option="--keep")] if evenly else []
     sizes = () if batches.strip() == "none" else whole_numbers(batches, option="--batches")
-    if figure is not None:
-        check_writable(figure)
+    for file in (figure, out):
+        if file is not None:
+            check_writable(file)
     from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
-    from moexray.cli.render import print_page, print_result
+    from moexray.cli.render import print_page, print_result, say
     from moexray.engines.engine import image_option, open_engine
     from moexray.interventions.budget import BudgetOptions, measure_budget
     from moexray.prompts import bundled_prompts, read_prompts
@@ -123,6 +154,7 @@ def budget(
     options = BudgetOptions(
         policies=[one.strip() for one in policy.split(",")],
         keep=shares,
+        keep_kinds=by_kind,
         normalisation=normalisation.value,
         new_tokens=new_tokens,
         batches=sizes,
@@ -148,8 +180,25 @@ def budget(
         on_step(f"loading {model}")
         with open_engine(engine, model, **given, **image_option(engine, read)) as opened:
             found = measure_budget(opened, read, options, on_step=on_step)
+    if out is not None:
+        found.save(out)
+        say(f"wrote {out}", err=True)
     draw_to(figure, "budget", found)
     if json:
         print_result(found)
     else:
         print_page(budget_page(found))
+
+
+def _by_kind(image: str | None, text: str | None) -> list[dict[str, float]]:
+    """Return each share of image tokens with each of text tokens, but for all experts of both."""
+    if image is None and text is None:
+        return []
+    of_image = whole_numbers(image or "100", option="--keep-image")
+    of_text = whole_numbers(text or "100", option="--keep-text")
+    pairs = [{"image": float(one), "text": float(other)} for one, other in product(of_image, of_text)]
+    found = [pair for pair in pairs if set(pair.values()) != {100.0}]
+    if not found:
+        message = "100 % of image tokens and of text tokens is full routing: name a smaller share of one"
+        raise typer.BadParameter(message, param_hint="--keep-image")
+    return found

@@ -69,8 +69,9 @@ class Engine(Protocol):
     capabilities
         What it offers beside the selected experts: ``weights`` (gate weights), ``scores`` (scores of all experts),
         ``verify`` (a check of its recording against the model), ``rules`` (other selections than the router's: see
-        `ruled`), ``score`` (the probability of a given text: see `loss`), ``norms`` (norms of experts' outputs: see
-        `output_norms`), ``outputs`` (outputs of prompts that are given, recorded as if they were generated), ``route``
+        `ruled`), ``score`` (the probability of a given text: see `loss`), ``divergence`` (how far rules move
+        predictions: see `divergences`), ``norms`` (norms of experts' outputs: see `output_norms`), ``outputs`` (outputs
+        of prompts that are given, recorded as if they were generated), ``images`` (prompts with images), ``route``
         (the routing of given token ids: see `route`). `require` refuses what is not among them.
     """
 
@@ -204,6 +205,40 @@ class Engine(Protocol):
         """
         del prompts, want, on_tokens
         require(self, ["score"])
+        raise NotImplementedError
+
+    def divergences(
+        self,
+        prompts: Sequence[Prompt],
+        rules: Sequence[Rule],
+        *,
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, NDArray[np.float64]]]:  # (rules, tokens)
+        """Yield the place of a prompt among `prompts` and how far rules move predictions (capability ``divergence``).
+
+        For each rule and token, the Kullback–Leibler divergence in nats of the distribution over all ids that predicts
+        the token under the rule from that without it; NaN where `loss` gives NaN.
+
+        Parameters
+        ----------
+        prompts
+            As `loss` takes them; the logits of each token are held twice.
+        rules
+            Each is compared with the model as it routes by itself.
+        on_tokens
+            See `run`.
+
+        Raises
+        ------
+        CaptureError
+            If a rule is carried out already, or does not fit the model's layout.
+        OutOfMemory
+            If the prompts do not fit into memory together.
+        ModelError
+            If the model cannot follow a rule, or does not give the logits of all tokens.
+        """
+        del prompts, rules, on_tokens
+        require(self, ["divergence"])
         raise NotImplementedError
 
     def route(

@@ -222,7 +222,8 @@ def _count(
 
 def _scored_sum(sequence: ScoredSequence, *, given: bool) -> tuple[float, int]:
     """Return the loss of the tokens that are scored, and how many they are: those of outputs, or all but the first."""
-    chosen = sequence.segments == 1 if given else np.arange(len(sequence.losses)) > 0
+    phases = np.array([one.phase for one in sequence.segment_names])
+    chosen = sequence.predicted & (phases[sequence.segments] != "prompt") if given else sequence.predicted
     return float(sequence.losses[chosen].sum(dtype=np.float64)), int(chosen.sum())
 
 

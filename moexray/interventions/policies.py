@@ -1,23 +1,35 @@
 """Policies: ways to keep a share of the experts, and the rule of each from what was learnt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.engines.rules import FixedK, Normalisation, OnDemand, PerLayer, RandomDrop, Rule, Skip, TopP, k_of_pass
+from moexray.engines.rules import (
+    Below,
+    ByKind,
+    FixedK,
+    Normalisation,
+    OnDemand,
+    PerLayer,
+    RandomDrop,
+    Rule,
+    Skip,
+    TopP,
+    k_of_pass,
+)
 from moexray.errors import CaptureError, NotComputable
 from moexray.routing import RouterLayout
 from moexray.stats.workloads.allocation import allocate
-from moexray.stats.workloads.budgets import entropy_steps, ratios_at_mean, share_at_mean
+from moexray.stats.workloads.budgets import entropy_steps, ratios_at_mean, share_at_mean, threshold_at_mean
 
-POLICIES = ("k", "top-p", "skip", "entropy", "layers", "random")
+POLICIES = ("k", "top-p", "skip", "entropy", "layers", "threshold", "random")
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """What the first half of the prompts says.
+    """What the first half of the prompts says of all tokens, or of those of one kind.
 
     Attributes
     ----------
@@ -26,10 +38,13 @@ class Learnt:
     costs
         For each layer, by the number of experts that it alone keeps, the loss in nats a token that this adds; empty
         where it was not measured.
+    importance
+        For each layer, what leaving out all of its experts changes: see `Below`; empty where it was not measured.
     """
 
     weights: NDArray[np.float16]
     costs: tuple[dict[int, float], ...] = ()
+    importance: tuple[float, ...] = ()
 
 
 def means_of(layout: RouterLayout, keep: float) -> list[float]:
@@ -83,20 +98,54 @@ def rule_of(
     NotComputable
         If there is no such rule: a fixed k is a whole number.
     """
-    means, k = means_of(layout, keep), k_of_pass(layout)
+    means, k, weights = means_of(layout, keep), k_of_pass(layout), learnt.weights
     if policy == "k":
         return _fixed(means, keep, normalisation)
-    if policy == "top-p":
-        return TopP(share_at_mean(learnt.weights, k, means), normalisation=normalisation)
-    if policy == "skip":
-        return Skip(ratios_at_mean(learnt.weights, k, means), normalisation=normalisation)
-    if policy == "entropy":
-        return OnDemand(*entropy_steps(learnt.weights, k, means), normalisation=normalisation)
-    if policy == "layers":
-        options = [sorted(one) for one in learnt.costs]
-        costs = [[one[number] for number in sorted(one)] for one in learnt.costs]
-        return PerLayer(allocate(costs, options, round(sum(means))), normalisation=normalisation)
-    return RandomDrop(tuple(means), seed, normalisation=normalisation)
+    if policy == "random":
+        return RandomDrop(tuple(means), seed, normalisation=normalisation)
+    make: dict[str, Callable[[], Rule]] = {
+        "top-p": lambda: TopP(share_at_mean(weights, k, means), normalisation=normalisation),
+        "skip": lambda: Skip(ratios_at_mean(weights, k, means), normalisation=normalisation),
+        "entropy": lambda: OnDemand(*entropy_steps(weights, k, means), normalisation=normalisation),
+        "layers": lambda: _allocated(learnt, means, normalisation),
+        "threshold": lambda: Below(
+            learnt.importance,
+            threshold_at_mean(weights, k, means, learnt.importance),
+            normalisation=normalisation,
+        ),
+    }
+    return make[policy]()
+
+
+def _allocated(learnt: Learnt, means: Sequence[float], normalisation: Normalisation) -> Rule:
+    options = [sorted(one) for one in learnt.costs]
+    costs = [[one[number] for number in sorted(one)] for one in learnt.costs]
+    return PerLayer(allocate(costs, options, round(sum(means))), normalisation=normalisation)
+
+
+def rule_by_kind(
+    policy: str,
+    keep: Mapping[str, float],
+    layout: RouterLayout,
+    learnt: Mapping[str, Learnt],
+    *,
+    normalisation: Normalisation,
+    seed: int,
+) -> Rule:
+    """Return the rule of a policy that keeps a share of the experts of each kind of token; see `rule_of`.
+
+    Raises
+    ------
+    NotComputable
+        If there is no such rule, or nothing was learnt of a kind.
+    """
+    parts = {}
+    for kind, share in keep.items():
+        if not len(learnt[kind].weights):
+            message = f"no {kind} token is among those that parameters are learnt from"
+            raise NotComputable(message)
+        parts[kind] = rule_of(policy, share, layout, learnt[kind], normalisation=normalisation, seed=seed)
+    return ByKind(parts)
 
 
 def _fixed(means: Sequence[float], keep: float, normalisation: Normalisation) -> Rule:

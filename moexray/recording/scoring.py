@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.engines.engine import Engine, require_images
+from moexray.engines.rules import Rule
 from moexray.errors import CaptureError, OutOfMemory
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.recording.batches import halves, plan_batches
 from moexray.routing import RoutedSequence, ScoredSequence
 
-Sequenced = TypeVar("Sequenced", RoutedSequence, ScoredSequence)
+Sequenced = TypeVar("Sequenced", RoutedSequence, ScoredSequence, NDArray[np.float64])
 
 
 def score(
@@ -44,17 +45,48 @@ def score(
     ModelError
         If the routing or the logits cannot be had.
     """
-    require_images(engine, prompts)
-    lengths = np.asarray(engine.lengths(prompts, Generation(0)))
-    given = bool(prompts) and all(prompt.output is not None for prompt in prompts)
-    tokens = lengths + (engine.given_lengths(prompts, lengths) if given else 0)
 
     def run(some: Sequence[Prompt]) -> Iterator[tuple[int, ScoredSequence]]:
         return engine.loss(some, want=want, on_tokens=on_tokens)
 
     budget = engine.budget_of_loss() if batch_tokens is None else batch_tokens
-    batches = _planned(engine, engine.costs_of_prompts(tokens), 0, budget, engine.groups(tokens, Generation(0)))
-    yield from _in_batches(prompts, batches, run)
+    yield from _in_batches(prompts, _of_given(engine, prompts, budget), run)
+
+
+def diverge(
+    engine: Engine, prompts: Sequence[Prompt], rules: Sequence[Rule], *, batch_tokens: int | None = None
+) -> Iterator[tuple[int, NDArray[np.float64]]]:  # (rules, tokens)
+    """Yield the place of each prompt and how far rules move its predictions; see `Engine.divergences`.
+
+    Parameters
+    ----------
+    engine, prompts, batch_tokens
+        See `score`; the logits of each token are held twice.
+    rules
+        Each is compared with the model as it routes by itself.
+
+    Raises
+    ------
+    CaptureError
+        If a prompt cannot be run, or not even one fits into memory.
+    ModelError
+        If the model cannot follow a rule, or the logits cannot be had.
+    """
+
+    def run(some: Sequence[Prompt]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        return engine.divergences(some, rules)
+
+    budget = max(1, engine.budget_of_loss() // 2) if batch_tokens is None else batch_tokens
+    yield from _in_batches(prompts, _of_given(engine, prompts, budget), run)
+
+
+def _of_given(engine: Engine, prompts: Sequence[Prompt], budget: int) -> list[list[int]]:
+    """Return batches of prompts that run with their outputs."""
+    require_images(engine, prompts)
+    lengths = np.asarray(engine.lengths(prompts, Generation(0)))
+    given = bool(prompts) and all(prompt.output is not None for prompt in prompts)
+    tokens = lengths + (engine.given_lengths(prompts, lengths) if given else 0)
+    return _planned(engine, engine.costs_of_prompts(tokens), 0, budget, engine.groups(tokens, Generation(0)))
 
 
 def write(

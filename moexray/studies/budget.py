@@ -1,221 +1,23 @@
 """Budgets: what it costs, in loss and in changed text, to send each token to fewer experts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.formats import count, estimate
 from moexray.stats.pairs.summaries import Interval
 from moexray.stats.workloads.distinct import distinct_experts
 from moexray.studies.budget_measured import Measured
+from moexray.studies.budget_result import ALL, Agreement, Budget, FullRouting, Kind, LossChange, Losses, PolicyCost
 from moexray.studies.halves import Halves
-from moexray.studies.results import Result
 from moexray.studies.unit_blocks import UnitBlocks
 
-ALL = "all"
 # Of batches whose distinct experts are counted.
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 _FEW_UNITS = "a category has fewer than three scored units: no interval can be had of it, nor of all"
-
-Losses = Mapping[str, float | None]
-
-
-@dataclass(frozen=True)
-class LossChange:
-    """What a policy adds to the loss, in nats a token.
-
-    Attributes
-    ----------
-    mean
-        Mean loss of a token minus that with full routing, over the same tokens.
-    ci
-        Its 95 % interval over units.
-    loss
-        Mean loss under the policy.
-    """
-
-    mean: float | None
-    ci: Interval | None
-    loss: float | None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How much of the text that full routing writes a policy writes as well, greedily.
-
-    Attributes
-    ----------
-    tokens, tokens_ci
-        Share of the generated tokens before the first that differs.
-    texts, texts_ci
-        Share of the texts that are equal.
-    """
-
-    tokens: float
-    tokens_ci: Interval | None
-    texts: float
-    texts_ci: Interval | None
-
-
-@dataclass(frozen=True)
-class FullRouting:
-    """Full routing: what the policies are compared with.
-
-    Attributes
-    ----------
-    loss, segments
-        Mean loss of a token in nats, by category and by segment.
-    mean_k
-        Mean number of experts of a token and layer.
-    distinct
-        Mean distinct experts of a batch of generated tokens, by its size; None where there are too few prompts.
-    seconds
-        Median seconds of a run, by the size of the batch.
-    """
-
-    loss: Losses
-    segments: Losses
-    mean_k: float
-    distinct: Losses
-    seconds: Losses
-
-
-@dataclass(frozen=True)
-class PolicyCost:
-    """What a policy costs.
-
-    Attributes
-    ----------
-    policy, keep
-        Its name, and the share of full routing's experts that it was made for, in percent.
-    mean_k, layers_k
-        Mean number of experts of a token, recorded while the texts were scored: of all layers, and of each.
-    normalisation
-        How the experts that are left are weighed.
-    rule
-        The rule, with the parameters that were learnt.
-    loss, segments
-        What it adds to the loss, by category and by segment.
-    against_random
-        Its loss minus that of random drops for the same share, over the same tokens; None where they were not run.
-    agreement
-        None where no text was generated.
-    distinct
-        See `FullRouting`.
-    seconds_ratio
-        Median ratio of its seconds to those of full routing in the same turn, by the size of the batch.
-    seconds_range
-        The least and the greatest of these ratios.
-    """
-
-    policy: str
-    keep: float
-    mean_k: float
-    layers_k: tuple[float, ...]
-    normalisation: str
-    rule: Mapping[str, Any]
-    loss: Mapping[str, LossChange]
-    segments: Mapping[str, LossChange]
-    against_random: LossChange | None
-    agreement: Agreement | None
-    distinct: Losses
-    seconds_ratio: Losses
-    seconds_range: Mapping[str, Interval | None]
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class Budget(Result):
-    """What fewer experts cost.
-
-    Attributes
-    ----------
-    model, dtype, device, experts_implementation
-        What ran.
-    layers, experts, top_k
-        Indices of the MoE layers, and the experts and k of each.
-    prompts, learnt, scored
-        All prompts, those that parameters were learnt from, and those that everything else is about.
-    units
-        The blocks of units that intervals leave out.
-    texts
-        Whose words were scored after the prompts: ``given``, ``written by the model``, or ``none``.
-    new_tokens
-        The most tokens that were generated after a prompt.
-    tokens
-        Scored tokens by segment.
-    full, policies
-        Full routing, and the policies in the order of their share, the largest first.
-    seed
-        Of the halves and of random drops.
-    notes
-        Why something is None, and what was not looked at.
-    """
-
-    WHAT: ClassVar[str] = "a study of budgets"
-    MADE_BY: ClassVar[str] = "moexray budget --json"
-    MARK: ClassVar[str] = "policies"
-
-    model: str | None
-    dtype: str | None
-    device: str | None
-    experts_implementation: tuple[str, ...]
-    layers: tuple[int, ...]
-    experts: tuple[int, ...]
-    top_k: tuple[int, ...]
-    prompts: int
-    learnt: int
-    scored: int
-    units: int
-    texts: str
-    new_tokens: int
-    tokens: Mapping[str, int]
-    full: FullRouting
-    policies: tuple[PolicyCost, ...]
-    seed: int = 0
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-    def studied(self) -> tuple[str | None, ...]:
-        """Return None: no signatures were studied."""
-        return (None,)
-
-    def headline(self) -> list[str]:
-        """Return the model and its loss, and for each share the policy that adds least."""
-        full = self.full.loss[ALL]
-        lines = [
-            f"{self.model or 'unknown model'}, {count(self.scored, 'prompt')} scored: "
-            f"{'–' if full is None else f'{full:.3f}'} nats a token with all {self.full.mean_k:.3g} experts"
-        ]
-        for keep in dict.fromkeys(one.keep for one in self.policies):
-            there = [one for one in self.policies if one.keep == keep and one.loss[ALL].mean is not None]
-            if there:
-                best = min(there, key=lambda one: one.loss[ALL].mean or 0.0)
-                change = best.loss[ALL]
-                lines.append(
-                    f"{keep:g} % of the experts: least loss by {best.policy}, "
-                    f"{estimate(change.mean, change.ci, 3, signed=True)} nats a token"
-                )
-        return lines
-
-    def _main_rows(self) -> list[dict[str, Any]]:
-        """Return a row for each policy and category."""
-        return [
-            {
-                "policy": one.policy,
-                "keep": one.keep,
-                "mean_k": one.mean_k,
-                "category": category,
-                "mean": change.mean,
-                "ci.low": None if change.ci is None else change.ci[0],
-                "ci.high": None if change.ci is None else change.ci[1],
-                "loss": change.loss,
-            }
-            for one in self.policies
-            for category, change in one.loss.items()
-        ]
 
 
 def study_budget(
@@ -246,8 +48,12 @@ def study_budget(
         The other fields of `Budget`.
     """
     study = _Study(full, tuple(categories), tuple(segments), halves, np.asarray(experts))
-    random = {one.keep: one for one in policies if one.policy == "random"}
-    costs = tuple(study.cost(one, random.get(one.keep)) for one in policies)
+    random = {_share(one): one for one in policies if one.policy == "random"}
+    even = {(one.policy, one.keep): one for one in policies if one.keep_kinds is None}
+    costs = tuple(
+        study.cost(one, random.get(_share(one)), None if one.keep_kinds is None else even.get((one.policy, one.keep)))
+        for one in policies
+    )
     if any(one.loss[ALL].ci is None for one in costs):
         facts = {**facts, "notes": {**facts.get("notes", {}), "ci": _FEW_UNITS}}
     return Budget(
@@ -279,9 +85,10 @@ class _Study:
             mean_k=mean_k,
             distinct=self._distinct(self.full),
             seconds=seconds,
+            kinds=_kinds(self.full),
         )
 
-    def cost(self, found: Measured, random: Measured | None) -> PolicyCost:
+    def cost(self, found: Measured, random: Measured | None, even: Measured | None) -> PolicyCost:
         mean_k, layers_k = found.mean_k()
         ratios = np.zeros((1, 0))
         if found.seconds is not None and self.full.seconds is not None:
@@ -291,7 +98,7 @@ class _Study:
             keep=found.keep,
             mean_k=mean_k,
             layers_k=layers_k,
-            normalisation=str(found.rule["normalisation"]),
+            normalisation=found.normalisation,
             rule=found.rule,
             loss={name: self._change(found, self.full, who) for name, who in self._categories().items()},
             segments={
@@ -302,6 +109,9 @@ class _Study:
             distinct=self._distinct(found),
             seconds_ratio=_medians(found.batches, ratios),
             seconds_range=_ranges(found.batches, ratios),
+            keep_kinds=found.keep_kinds,
+            kinds=_kinds(found),
+            against_even=None if even is None else self._change(found, even, None),
         )
 
     def _categories(self) -> dict[str, NDArray[np.bool_] | None]:
@@ -357,6 +167,20 @@ class _Study:
         known = distinct_experts(found.selected, found.steps, experts=self.experts, sizes=sizes).observed.mean(axis=1)
         values = dict(zip(sizes, known.tolist(), strict=True))
         return {str(size): values.get(size) for size in SIZES}
+
+
+def _share(one: Measured) -> tuple[Any, ...]:
+    """Return what a policy keeps: policies of one share are compared with each other."""
+    return one.keep, None if one.keep_kinds is None else tuple(one.keep_kinds.items())
+
+
+def _kinds(found: Measured) -> dict[str, Kind] | None:
+    if found.by_kind is None:
+        return None
+    return {
+        kind: Kind(one.routed, float(one.selections.mean() / one.routed) if one.routed else None)
+        for kind, one in found.by_kind.items()
+    }
 
 
 def _within_shares(ci: Interval | None) -> Interval | None:

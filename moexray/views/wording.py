@@ -1,5 +1,6 @@
 """Words that tables, sentences and figures share."""
 
+import re
 from collections.abc import Mapping
 
 _CHOICES = {
@@ -13,6 +14,10 @@ _CHOICES = {
 def choice_text(choice: str, value: str) -> str:
     """Return the name of one choice of a specification, such as ``layers: averaged``."""
     return _CHOICES.get(choice, f"{choice}: {{}}").format(value)
+
+
+# Between parts of a key, not within a number.
+_DOT = re.compile(r"(?<!\d)\.|\.(?!\d)")
 
 
 def note_lines(notes: Mapping[str, str]) -> list[str]:
@@ -34,5 +39,7 @@ def name_of(key: str) -> str:
     --------
     >>> name_of("controls.token_identity")
     'controls, token identity'
+    >>> name_of("k at 62.5 %")
+    'k at 62.5 %'
     """
-    return ", ".join(part.replace("_", " ") for part in key.split("."))
+    return ", ".join(part.replace("_", " ") for part in _DOT.split(key))

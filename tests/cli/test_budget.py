@@ -7,6 +7,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from ..engines.transformers.image_zoo import picture, save
+from ..engines.transformers.image_zoo_checks import text_of
+
 Run = Callable[..., CompletedProcess[str]]
 FAST = ("--new-tokens", 3, "--batches", "none", "--layer-prompts", 2, "--device", "cpu")
 
@@ -36,6 +39,7 @@ def test_a_table_and_a_figure(run: Run, few: Path) -> None:
 def test_the_json_has_every_number_and_ratios_of_times(run: Run, few: Path) -> None:
     asked = ("--batches", "1,2", "--turns", 1, "--keep", "50", "--policy", "k", "--json")
     document = json.loads(run("budget", "scale", "--prompts", few, *FAST, *asked).stdout)
+    assert document["full"].keys() == {"loss", "segments", "mean_k", "distinct", "seconds"}
     assert document["full"]["loss"].keys() == {"all", "code", "story"}
     (policy,) = document["policies"]
     assert policy["policy"] == "k"
@@ -50,8 +54,13 @@ def test_the_json_has_every_number_and_ratios_of_times(run: Run, few: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("scale", "--policy", "magic"), "--policy 'magic' is none of k, top-p, skip, entropy, layers, random"),
+        (
+            ("scale", "--policy", "magic"),
+            "--policy 'magic' is none of k, top-p, skip, entropy, layers, threshold, random",
+        ),
         (("scale", "--policy", "k,k"), "a --policy or a share to --keep is named twice"),
+        (("scale", "--keep-image", "100", "--keep-text", "100"), "100 % of image tokens and of text tokens is full"),
+        (("scale", "--keep-image", "x"), "--keep-image is 'x': write whole numbers with commas"),
         (("scale", "--keep", "half"), "--keep is 'half': write whole numbers with commas"),
         (("scale", "--batches", "0"), "--batches holds 0: a batch has at least one prompt"),
         (("scale", "--prompts", "missing.csv"), "missing.csv"),
@@ -63,6 +72,46 @@ def test_what_cannot_be_asked_is_one_sentence(run: Run, arguments: tuple[str, ..
     assert finished.returncode != 0
     assert message in " ".join(finished.stderr.split())
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.slow
+def test_a_result_is_written_and_its_threshold_policy_says_what_it_learnt(run: Run, few: Path) -> None:
+    asked = ("--keep", "50", "--policy", "threshold,random", "--out", "budget.json", "--normalisation", "kept")
+    finished = run("budget", "scale", "--prompts", few, *FAST, *asked)
+    assert finished.returncode == 0, finished.stderr
+    rule = json.loads(Path("budget.json").read_text(encoding="utf-8"))["policies"][0]["rule"]
+    assert (rule["rule"], len(rule["importance"]), rule["normalisation"]) == ("Below", 16, "kept")
+    assert sum(rule["importance"]) == pytest.approx(1)
+    assert rule["threshold"] > 0
+
+
+@pytest.mark.slow
+def test_shares_by_kind_need_prompts_with_images(run: Run, few: Path) -> None:
+    finished = run("budget", "scale", "--prompts", few, *FAST, "--keep-image", "50")
+    assert finished.returncode == 1
+    assert "these prompts have tokens of kind text only" in " ".join(finished.stderr.split())
+
+
+@pytest.mark.nightly
+def test_a_model_that_sees_images_has_experts_by_kind(run: Run, tmp_path: Path) -> None:
+    folder = save("llava", tmp_path / "model")
+    for place in range(4):
+        picture(place).save(tmp_path / f"{place}.png")
+    lines = [
+        {"category": "ab"[i % 2], "text": text_of("llava") + "abcd"[: 1 + i], "image": f"{i}.png"} for i in range(4)
+    ]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    asked = ("--keep-image", "50,100", "--keep-text", "100,50", "--policy", "k,random", "--image-column", "image")
+    finished = run("budget", folder, "--prompts", tmp_path / "prompts.jsonl", *FAST, *asked, "--json")
+    assert finished.returncode == 0, finished.stderr
+    document = json.loads(finished.stdout)
+    shares = [one["keep_kinds"] for one in document["policies"] if one["policy"] == "k" and "keep_kinds" in one]
+    assert shares == [
+        {"image": 50.0, "text": 100.0},
+        {"image": 50.0, "text": 50.0},
+        {"image": 100.0, "text": 50.0},
+    ]
+    assert document["full"]["kinds"]["image"]["tokens"] > 0
 
 
 @pytest.mark.slow

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moexray.studies.budget import Budget, study_budget
+from moexray.studies.budget import study_budget
 from moexray.studies.budget_measured import Measured
+from moexray.studies.budget_result import Budget
 from moexray.studies.halves import Halves, halves_of
 
 CATEGORIES = ["a"] * 8 + ["b"] * 8

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from moexray.errors import FigureError
-from moexray.studies.budget import Agreement, Budget, FullRouting, LossChange, PolicyCost
+from moexray.studies.budget_result import Agreement, Budget, FullRouting, Kind, LossChange, PolicyCost
 from moexray.views.figures.budget import budget
 from moexray.views.figures.style import figure_of
 from moexray.views.tables.budget import budget_page
@@ -105,3 +105,34 @@ def test_the_figure_draws_each_policy_with_its_interval() -> None:
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(FigureError, match="no policy adds to the loss"):
         budget(replace(RESULT, policies=(policy("k", 4.0, 0.0), policy("random", 4.0, None))))
+
+
+def by_kind() -> Budget:
+    kinds = {"text": Kind(30, 8.0), "image": Kind(1200, 8.0)}
+    kept = {"image": 25.0, "text": 100.0}
+    own = replace(
+        policy("k", 2.15, 0.2),
+        keep=26.8,
+        keep_kinds=kept,
+        kinds={"text": Kind(30, 8.0), "image": Kind(1200, 2.0)},
+        against_even=LossChange(-0.125, (-0.25, 0.0), 3.5),
+    )
+    even = replace(policy("k", 2.2, 0.3), keep=26.8, kinds={"text": Kind(30, 2.2), "image": Kind(1200, 2.2)})
+    return replace(RESULT, full=replace(RESULT.full, kinds=kinds), policies=(own, even))
+
+
+def test_kinds_have_a_table_of_their_experts() -> None:
+    page = budget_page(by_kind())
+    kinds = next(block for block in page.blocks if isinstance(block, Table) and "by kind" in (block.title or ""))
+    assert kinds.title == "experts by kind of token (30 text, 1,200 image tokens)"
+    assert kinds.rows[0] == ("100 %", "full", "8.00", "8.00", "", "")
+    assert kinds.rows[1] == ("25/100 %", "k", "8.00", "2.00", "-0.125", "[-0.250, +0.000]")
+    assert kinds.rows[2] == ("26.8 %", "k", "2.20", "2.20", "", "")
+    assert any("image 25 %, text 100 % of the experts: least loss by k" in line for line in by_kind().headline())
+
+
+def test_the_figure_shows_shares_by_kind_as_hollow_points() -> None:
+    lines = {line.get_label(): line for line in budget(by_kind()).get_lines()}
+    assert np.asarray(lines["k, by kind"].get_xdata()).tolist() == [2.15]
+    assert lines["k, by kind"].get_linestyle() == "None"
+    assert lines["k, by kind"].get_color() == lines["k"].get_color()

@@ -42,14 +42,14 @@ from moexray.engines.transformers.router_trials import find_routers
 from moexray.engines.transformers.routers import Router
 from moexray.engines.transformers.ruling import Ruling, carried_out
 from moexray.engines.transformers.scores import kind_of_scores, tried_scores
-from moexray.engines.transformers.scoring import losses_of, recorded_logits
+from moexray.engines.transformers.scoring import divergences_of, losses_of, recorded_logits
 from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
 from moexray.errors import CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.model_fingerprint import KEY
 from moexray.prompts import Prompt
-from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence, plain_segments
+from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence, are_predicted, with_generated
 from moexray.segments import PLAIN, WITH_IMAGES
 
 # The most memory, in single precision, that the logits of given text may take together.
@@ -175,6 +175,7 @@ class TransformersEngine(Engine):
             writable = all(tap.writable for tap in self._taps)
             more = {"weights": readable, "scores": are_explained(), "rules": readable and writable}
             more["norms"] = more["rules"] and can_be_measured(self._taps)
+            more["divergence"] = more["rules"]
             more["images"] = self._images is not None
             self.capabilities = frozenset(
                 {"verify", "outputs", "score", "route", *(name for name, there in more.items() if there)}
@@ -429,20 +430,73 @@ class TransformersEngine(Engine):
         """
         require(self, ["score", *want])
         self._check_open()
-        completions = [self._completions.of(prompt) for prompt in prompts] if are_given(prompts) else None
         with recorded_logits(self._model) as logits:
             routed = self._found(prompts, Generation(0), want, on_tokens)
+        names = self.layout.segments
         for row, (prompt, sequence) in enumerate(zip(prompts, routed, strict=True)):
-            ran, of_prompt = len(sequence.token_ids), sequence.prompt_length
-            tokens = sequence.token_ids
-            if completions is not None:
-                tokens = np.concatenate([tokens[:of_prompt], completions[row].token_ids])
-            losses = losses_of(logits, row, tokens, ran=ran)
-            if not np.isfinite(losses[1:]).all():
+            tokens, segments = self._scored(prompt, sequence)
+            losses = losses_of(logits, row, tokens, ran=len(sequence.token_ids))
+            predicted = are_predicted(segments, names)
+            if not np.isfinite(losses[predicted]).all():
                 message = f"prompt {prompt.id!r}: the loss of a token is NaN or infinity: no mean would mean anything"
                 raise ModelError(message)
-            segments = plain_segments(of_prompt, len(tokens) - of_prompt)
-            yield row, ScoredSequence(tokens, losses, segments, sequence)
+            losses[~predicted] = np.nan
+            yield row, ScoredSequence(tokens, losses, segments, sequence, names)
+
+    def divergences(
+        self,
+        prompts: Sequence[Prompt],
+        rules: Sequence[Rule],
+        *,
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, NDArray[np.float64]]]:  # (rules, tokens)
+        """Run prompts together, as one batch, without a rule and under each, and yield how far predictions move.
+
+        Parameters
+        ----------
+        prompts
+            The batch, as `loss` takes it.
+        rules
+            Each is compared with the model as it routes by itself.
+        on_tokens
+            See `run`.
+
+        Raises
+        ------
+        CaptureError
+            If the engine does not offer it for this model, carries out a rule, or prompts may not share a batch.
+        ModelError
+            If the model cannot follow a rule, does not give the logits of all tokens, or they are no numbers.
+        OutOfMemory
+            If the batch does not fit into memory.
+        """
+        require(self, ["divergence"])
+        self._check_open()
+        if self._ruling is not None:
+            message = "divergences are from the model as it routes by itself: not while a rule is carried out"
+            raise CaptureError(message)
+        with recorded_logits(self._model) as before:
+            routed = self._found(prompts, Generation(0), (), on_tokens)
+        each = [self._scored(*one) for one in zip(prompts, routed, strict=True)]
+        found = [np.full((len(rules), len(tokens)), np.nan) for tokens, _ in each]
+        for place, rule in enumerate(rules):
+            with self.ruled(rule), recorded_logits(self._model) as after:
+                self._found(prompts, Generation(0), (), on_tokens)
+            for row, (tokens, segments) in enumerate(each):
+                ran, predicted = len(routed[row].token_ids), are_predicted(segments, self.layout.segments)
+                found[row][place, predicted] = divergences_of(before, after, row, len(tokens), ran=ran)[predicted]
+                if not np.isfinite(found[row][place, predicted]).all():
+                    message = f"prompt {prompts[row].id!r}: the prediction of a token under a rule is no number"
+                    raise ModelError(message)
+        yield from enumerate(found)
+
+    def _scored(self, prompt: Prompt, sequence: RoutedSequence) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """Return the tokens of a sequence and of its given output, whose last passes no router, and their segments."""
+        tokens, of_prompt = sequence.token_ids, sequence.prompt_length
+        if prompt.output is not None:
+            tokens = np.concatenate([tokens[:of_prompt], self._completions.of(prompt).token_ids])
+        names = self.layout.segments
+        return tokens, with_generated(sequence.segments[:of_prompt], len(tokens) - of_prompt, names)
 
     def route(
         self, token_ids: NDArray[np.integer], *, written: int = 0, name: str, chooser: Chooser | None = None

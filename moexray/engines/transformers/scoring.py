@@ -60,16 +60,57 @@ def losses_of(logits: Sequence[Tensor], row: int, token_ids: NDArray[np.int32], 
     ModelError
         If the model returned the logits of other tokens.
     """
-    slots = logits[0].shape[1] if len(logits) == 1 and logits[0].ndim == 3 else 0
-    if slots < ran:
-        message = f"the model returned logits of {slots} tokens of {ran}: given text cannot be scored with it"
-        raise ModelError(message)
-    own = logits[0][row, slots - ran :][: len(token_ids) - 1]
+    own = _own(logits, row, len(token_ids), ran)
     following = torch.from_numpy(token_ids[1:].astype(np.int64)).to(own.device)
     losses = np.full(len(token_ids), np.nan, dtype=np.float32)
     for start in range(0, len(own), _TOGETHER):
         some = slice(start, start + _TOGETHER)
-        wide = own[some] if own.dtype == torch.float64 else own[some].float()
+        wide = _wide(own[some])
         found = wide.logsumexp(-1) - wide.gather(-1, following[some, None])[:, 0]
         losses[1 + start : 1 + start + len(found)] = found.cpu().numpy()
     return losses
+
+
+def divergences_of(
+    before: Sequence[Tensor], after: Sequence[Tensor], row: int, tokens: int, *, ran: int
+) -> NDArray[np.float64]:  # (tokens,)
+    """Return how far the prediction of each token moved, in nats, NaN for the first.
+
+    It is the Kullback–Leibler divergence Σ p log(p / q) of the distribution q over all ids after a change from the
+    distribution p before it.
+
+    Parameters
+    ----------
+    before, after
+        Logits of one forward pass each ``(rows, slots, ids)``, padded on the left.
+    row, tokens, ran
+        The sequence's row, how many tokens it has, and how many of them passed the model; see `losses_of`.
+
+    Raises
+    ------
+    ModelError
+        If the model returned the logits of other tokens.
+    """
+    one, other = (_own(logits, row, tokens, ran) for logits in (before, after))
+    found = np.full(tokens, np.nan)
+    for start in range(0, len(one), _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        was, now = (_wide(logits[some]).log_softmax(-1) for logits in (one, other))
+        # An id that is ruled out has probability 0 and adds nothing.
+        terms = (was.exp() * (was - now)).where(was > -torch.inf, 0)
+        of_some = terms.sum(-1, dtype=torch.float64)
+        found[1 + start : 1 + start + len(of_some)] = of_some.clamp_min(0).cpu().numpy()  # below 0 by rounding only
+    return found
+
+
+def _own(logits: Sequence[Tensor], row: int, tokens: int, ran: int) -> Tensor:
+    """Return the logits from which the tokens of a row but the first are predicted ``(tokens − 1, ids)``."""
+    slots = logits[0].shape[1] if len(logits) == 1 and logits[0].ndim == 3 else 0
+    if slots < ran:
+        message = f"the model returned logits of {slots} tokens of {ran}: given text cannot be scored with it"
+        raise ModelError(message)
+    return logits[0][row, slots - ran :][: tokens - 1]
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -52,6 +52,21 @@ def ratios_at_mean(weights: Weights, k: Sequence[int], mean: Sequence[float]) ->
     return tuple(found)
 
 
+def threshold_at_mean(weights: Weights, k: Sequence[int], mean: Sequence[float], importance: Sequence[float]) -> float:
+    """Return the threshold at which as many selections are kept as `mean` says, over all tokens and layers.
+
+    A selection is kept where its weight times its layer's importance is at least the threshold (MoDES,
+    arXiv:2511.15690). One threshold for all layers: layers of greater importance keep more. It is the N-th greatest of
+    these products, where N is Σ `mean` for each token; equal products are kept together.
+    """
+    products = [
+        weights[:, layer, :number].astype(np.float64).ravel() * importance[layer] for layer, number in enumerate(k)
+    ]
+    falling = -np.sort(-np.concatenate(products))
+    kept = round(float(np.sum(mean)) * len(weights))
+    return float(falling[max(kept, 1) - 1]) if kept < len(falling) else 0.0
+
+
 def entropies(weights: Weights, k: int) -> NDArray[np.float64]:  # (tokens,)
     """Return the entropy in nats of the first k weights of each token ``(tokens, k)``, divided by their sum."""
     shares = weights[:, :k].astype(np.float64)

@@ -1,5 +1,7 @@
 """What fewer experts cost: the loss that each policy adds, against the experts that a token has."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -7,10 +9,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from moexray.errors import FigureError
 from moexray.formats import count
 from moexray.stats.pairs.summaries import Interval
-from moexray.studies.budget import ALL, Budget
+from moexray.studies.budget_result import ALL, Budget, PolicyCost
 from moexray.views.figures.style import COLOURS, figure_style, set_title, shown_name
 
-_MARKERS = "osD^vP"
+_MARKERS = "osD^vPX"
+_BY_KIND = ", by kind"
 
 
 def budget(result: Budget, ax: Axes | None = None) -> Axes:
@@ -19,7 +22,7 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     result
-        Its policies are drawn with their 95 % intervals.
+        Its policies are drawn with their 95 % intervals; hollow and unconnected where shares are by kind of token.
     ax
         Axes to draw on; by default those of a new figure.
 
@@ -28,12 +31,13 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
     FigureError
         If no policy adds any loss that a logarithm can show.
     """
-    names = list(dict.fromkeys(one.policy for one in result.policies))
+    names = list(dict.fromkeys(map(_series, result.policies)))
+    policies = list(dict.fromkeys(one.policy for one in result.policies))
     points: dict[str, list[tuple[float, float, Interval | None]]] = {name: [] for name in names}
     for one in sorted(result.policies, key=lambda one: one.mean_k):
         change = one.loss[ALL]
         if change.mean is not None and change.mean > 0:
-            points[one.policy].append((one.mean_k, change.mean, change.ci))
+            points[_series(one)].append((one.mean_k, change.mean, change.ci))
     if not any(points.values()):
         message = "no figure of a budget: no policy adds to the loss"
         raise FigureError(message)
@@ -41,12 +45,16 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
         axes = ax or Figure(figsize=(4.6, 3.3), layout="constrained").subplots()
         model = shown_name(result.model or "unknown model")
         set_title(axes, f"What fewer experts cost\n{model}, {count(result.scored, 'prompt')}", own_figure=ax is None)
-        for place, name in enumerate(names):
+        for name in names:
             if not points[name]:
                 continue
-            colour = "0.45" if name == "random" else COLOURS[place % len(COLOURS)]
+            policy = name.removesuffix(_BY_KIND)
+            place = policies.index(policy)
+            colour = "0.45" if policy == "random" else COLOURS[place % len(COLOURS)]
+            how: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none"} if name != policy else {}
             experts, losses = [point[0] for point in points[name]], [point[1] for point in points[name]]
-            axes.plot(experts, losses, color=colour, marker=_MARKERS[place % 6], markersize=4, linewidth=1, label=name)
+            marker = _MARKERS[place % len(_MARKERS)]
+            axes.plot(experts, losses, color=colour, marker=marker, markersize=4, linewidth=1, label=name, **how)
             for mean_k, _, ci in points[name]:
                 if ci is not None and ci[0] > 0:
                     axes.plot([mean_k, mean_k], ci, color=colour, linewidth=0.8)
@@ -56,3 +64,7 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
         axes.set(xlabel="mean experts of a token", ylabel="loss added, nats a token")
         axes.legend(fontsize=8)
         return axes
+
+
+def _series(one: PolicyCost) -> str:
+    return one.policy if one.keep_kinds is None else one.policy + _BY_KIND

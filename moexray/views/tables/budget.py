@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from moexray.formats import MISSING, count, interval, number, percent
-from moexray.studies.budget import ALL, Budget, LossChange, PolicyCost
+from moexray.studies.budget_result import ALL, Budget, LossChange, PolicyCost
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines
 
@@ -16,6 +16,10 @@ _READING = (
     "random: its loss minus that of random drops"
 )
 _AGREEMENT = "same tokens: the share of the tokens that full routing writes, before the first that differs"
+_KINDS = (
+    "vs even: the loss minus that of the same policy with one share for all tokens that comes to as many; shares "
+    "by kind stand as image/text"
+)
 _TIMES = (
     "seconds as ratios to full routing in the same turn, their median, least and greatest, on this machine; another "
     "machine has others"
@@ -31,6 +35,8 @@ def budget_page(found: Budget) -> Page:
     )
     categories = [name for name in full.loss if name != ALL]
     blocks: list[str | Table] = [cost_table(found), _READING]
+    if full.kinds is not None:
+        blocks += [kind_table(found, list(full.kinds)), _KINDS]
     starts = range(0, len(categories), _TOGETHER)
     blocks += [change_table(found, "loss", categories[start : start + _TOGETHER]) for start in starts]
     blocks.append(change_table(found, "segments", [name for name, loss in full.segments.items() if loss is not None]))
@@ -52,6 +58,21 @@ def cost_table(found: Budget) -> Table:
         beside = ("", "") if against is None else _change(against)
         rows.append([*_names(one), number(one.mean_k), *_change(change), *beside])
     return Table("what fewer experts cost", [*_FIRST, *(Column(name, numeric=True) for name in names)], rows)
+
+
+def kind_table(found: Budget, kinds: Sequence[str]) -> Table:
+    """Return the experts of tokens of each kind, and what shares by kind add to one share for all tokens."""
+    full = found.full.kinds or {}
+    rows = [["100 %", "full", *(number(full[kind].mean_k) for kind in kinds), "", ""]]
+    for one in found.policies:
+        of_kind = one.kinds or {}
+        beside = ("", "") if one.against_even is None else _change(one.against_even)
+        rows.append([*_names(one), *(number(of_kind[kind].mean_k) for kind in kinds), *beside])
+    tokens = ", ".join(f"{full[kind].tokens:,} {kind}" for kind in kinds)
+    names = (*kinds, "vs even", "95 %")
+    return Table(
+        f"experts by kind of token ({tokens} tokens)", [*_FIRST, *(Column(name, numeric=True) for name in names)], rows
+    )
 
 
 def change_table(found: Budget, part: Literal["loss", "segments"], names: Sequence[str]) -> Table:
@@ -105,7 +126,9 @@ def _plus_minus(change: LossChange) -> str:
 
 
 def _names(one: PolicyCost) -> tuple[str, str]:
-    return f"{one.keep:g} %", one.policy
+    if one.keep_kinds is None:
+        return f"{one.keep:g} %", one.policy
+    return "/".join(f"{one.keep_kinds[kind]:g}" for kind in sorted(one.keep_kinds)) + " %", one.policy
 
 
 def _change(change: LossChange) -> tuple[str, str]:

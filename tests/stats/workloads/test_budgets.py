@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moexray.stats.workloads.budgets import entropies, entropy_steps, ratios_at_mean, share_at_mean
+from moexray.stats.workloads.budgets import entropies, entropy_steps, ratios_at_mean, share_at_mean, threshold_at_mean
 
 K = (8, 8, 4)
 
@@ -62,3 +62,18 @@ def test_a_mean_of_one_and_of_all(weights: np.ndarray) -> None:
 
 def test_weights_of_zero_have_no_entropy() -> None:
     assert entropies(np.array([[1.0, 0.0], [0.5, 0.5]]), 2).tolist() == [0.0, pytest.approx(np.log(2))]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9, 1.0])
+def test_one_threshold_keeps_the_mean_over_all_layers(weights: np.ndarray, share: float) -> None:
+    """Layers of greater importance keep more; below one selection a token is possible."""
+    importance = (0.6, 0.3, 0.1)
+    threshold = threshold_at_mean(weights, K, [share * k for k in K], importance)
+    kept = [
+        (weights[:, layer, :k].astype(float) * importance[layer] >= threshold).sum(1).mean()
+        for layer, k in enumerate(K)
+    ]
+    assert sum(kept) == pytest.approx(share * sum(K), abs=0.001)
+    if share == 0.1:
+        assert kept[0] > kept[1] > kept[2]
+        assert kept[2] < 1
