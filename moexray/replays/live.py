@@ -12,7 +12,7 @@ from moexray.checks.recording import PHASES
 from moexray.checks.result import RoutingCheck
 from moexray.checks.rows import rows_of_sequence
 from moexray.checks.ties import limit_of
-from moexray.engines.engine import Engine, image_option, open_engine, takes
+from moexray.engines.engine import Engine, open_engine, takes
 from moexray.errors import AnalysisError, CaptureError, ModelError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
@@ -54,10 +54,11 @@ def check_engine(
     Raises
     ------
     MoexrayError
-        If an engine or the model cannot be opened, or a prompt cannot be run.
+        If an engine or the model cannot be opened, or a prompt cannot be run or has an image.
     """
     announce = on_step or (lambda _name: None)
     some = _chosen(prompts, number, seed)
+    _check_no_images(some)
     announce(f"{name}: opening {model}")
     inspector, kept = None, []
     given = {one: value for one, value in (options or {}).items() if value is not None}
@@ -66,8 +67,6 @@ def check_engine(
     if idle is not None:
         message = f"engine {name} takes no `{idle}`: leave it out"
         raise CaptureError(message)
-    of_engine |= image_option(name, some)
-    of_reference |= image_option(REFERENCE, some)
     with open_engine(name, str(model), **of_engine) as engine:
         layers, meta = layers_of(engine), dict(engine.description)
         may_drop = bool(meta.get("router_may_drop"))
@@ -99,6 +98,17 @@ def _chosen(prompts: Sequence[Prompt], number: int, seed: int) -> list[Prompt]:
         message = f"`number` is {number}: the least is 1" if prompts else "there is no prompt to run"
         raise AnalysisError(message)
     return [prompts[place] for place in by_turns([one.category for one in prompts], number, seed)]
+
+
+def _check_no_images(prompts: Sequence[Prompt]) -> None:
+    """Raise CaptureError if a prompt has an image: the reference routes tokens, which do not say what it shows."""
+    first = next((prompt for prompt in prompts if prompt.images), None)
+    if first is not None:
+        message = (
+            f"prompt {first.id!r} has an image, and tokens are routed again without their images: leave images out "
+            "with an empty `image_column`, or check them as they are recorded, with `moexray capture --verify`"
+        )
+        raise CaptureError(message)
 
 
 def _recorded(

@@ -25,7 +25,6 @@ def prompts(tmp_path: Path) -> Path:
     "command",
     [
         ("capture", "--model", "scale", *SERVER),
-        ("check", "--model", "scale", *SERVER),
         ("budget", "scale", "--engine", "server"),
     ],
 )
@@ -36,6 +35,17 @@ def test_an_engine_that_takes_no_images_is_refused_before_a_model_is_loaded(
     assert finished.returncode == 1
     assert "engine server takes no images, and prompt 'seen' has one" in finished.stderr
     assert finished.stderr.endswith("leave images out with an empty --image-column\n")
+
+
+@pytest.mark.parametrize("engine", ["server", "transformers"])
+def test_tokens_are_not_compared_without_their_images(run: Run, prompts: Path, engine: str) -> None:
+    finished = run("check", "--engine", engine, "--model", "no/model", "--prompts", prompts)
+    assert finished.returncode == 1
+    assert "prompt 'seen' has an image, and tokens are routed again without their images: leave" in finished.stderr
+    assert (
+        "an empty --image-column, or check them as they are recorded, with `moexray capture --verify`"
+        in finished.stderr
+    )
 
 
 def test_images_are_left_out_with_an_empty_column(run: Run, prompts: Path, tiny_olmoe_folder: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,20 @@ def test_a_saved_data_set_gives_its_images(folder: Path) -> None:
     rows = {"text": ["x"], "images": [[{"bytes": picture(1)}, {"bytes": picture(2)}]]}
     Dataset.from_dict(rows, features=several).save_to_disk(folder / "several")
     assert [one.data for one in images(folder / "several")[0]] == [picture(1), picture(2)]
+
+
+def test_pictures_are_read_a_few_at_a_time(folder: Path) -> None:
+    """What is kept is their bytes, once."""
+    pictures = [picture(seed, "BMP") + bytes(20_000) for seed in range(100)]  # what comes after a picture is no part
+    read_prompts(table(folder / "before.parquet", [picture(100)]))  # imports
+    file = table(folder / "p.parquet", pictures)
+    tracemalloc.start()
+    found = read_prompts(file)
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [prompt.images[0].data for prompt in found] == pictures
+    assert kept < sum(map(len, pictures)) + 2**18
+    assert most < kept + 2**19
 
 
 def test_one_picture_of_many_questions_is_in_memory_once(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Any prompt is read from every format as it was written."""
 
+import base64
 import csv
 import json
 import tempfile
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from moexray.formats import in_plain_spelling, is_blank
-from moexray.prompts import Prompt, chat_prompt, read_prompts
+from moexray.prompts import Prompt, chat_prompt, image_in_bytes, image_in_file, read_prompts
+
+from .pictures import picture, written
 
 # Every character but unpaired surrogates, which UTF-8 cannot hold.
 CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -94,3 +97,30 @@ def test_chats_are_read_as_they_were_written(contents: list[list[str]]) -> None:
         assert read_prompts(lines) == expected
         assert read_prompts(table) == expected
     assert [list(prompt.messages or ()) for prompt in expected] == chats
+
+
+PICTURES = [picture(seed) for seed in range(4)]
+
+
+@given(chosen=st.lists(st.lists(st.sampled_from(range(4)), max_size=3), min_size=1, max_size=6))
+def test_images_are_read_as_they_were_written(chosen: list[list[int]]) -> None:
+    """As bytes in a table, in the text of lines, and as paths."""
+    lists = [[PICTURES[one] for one in row] for row in chosen]
+    with tempfile.TemporaryDirectory() as folder:
+        lines, paths, table = (Path(folder) / name for name in ("a.jsonl", "b.jsonl", "a.parquet"))
+        files = [written(Path(folder) / f"{seed}.png", seed).name for seed in range(4)]
+        uris = [[f"data:image/png;base64,{base64.b64encode(one).decode()}" for one in row] for row in lists]
+        lines.write_text("".join(json.dumps({"text": "x", "images": row}) + "\n" for row in uris))
+        paths.write_text(
+            "".join(json.dumps({"text": "x", "images": [files[one] for one in row]}) + "\n" for row in chosen)
+        )
+        parquet.write_table(
+            pa.table({"text": ["x"] * len(lists), "images": pa.array(lists, pa.list_(pa.binary()))}), table
+        )
+        expected = [
+            tuple(image_in_bytes(one, name=f"image {i}") for i, one in enumerate(row, start=1)) for row in lists
+        ]
+        assert [prompt.images for prompt in read_prompts(lines)] == expected
+        assert [prompt.images for prompt in read_prompts(table)] == expected
+        named = [tuple(image_in_file(Path(folder) / files[one], name=files[one]) for one in row) for row in chosen]
+        assert [prompt.images for prompt in read_prompts(paths)] == named
