@@ -153,7 +153,7 @@ def test_a_saved_data_set_gives_its_images(folder: Path) -> None:
 def test_pictures_are_read_a_few_at_a_time(folder: Path) -> None:
     """What is kept is their bytes, once."""
     pictures = [picture(seed, "BMP") + bytes(20_000) for seed in range(100)]  # what comes after a picture is no part
-    read_prompts(table(folder / "before.parquet", [picture(100)]))  # imports
+    read_prompts(table(folder / "before.parquet", [picture(100, "BMP")]))  # imports
     file = table(folder / "p.parquet", pictures)
     tracemalloc.start()
     found = read_prompts(file)
