@@ -33,6 +33,15 @@ def kinds(
             rich_help_panel=ANALYSIS,
         ),
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            help="Devices that hold the experts, neighbours together: the busiest for each kind, and as the second "
+            "kind's share grows.",
+            min=1,
+            rich_help_panel=ANALYSIS,
+        ),
+    ] = None,
     permutations: PermutationsOption = 10_000,
     seed: SeedOption = 0,
     figure: FigureOption = None,
@@ -53,6 +62,7 @@ def kinds(
         Signatures.open(file),
         None if kinds is None else [name.strip() for name in kinds.split(",")],
         other=None if other is None else Signatures.open(other),
+        devices=devices,
         permutations=permutations,
         seed=seed,
     )

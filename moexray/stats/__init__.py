@@ -55,8 +55,10 @@ from moexray.stats.inference.permutation import PermutationTest, p_value
 from moexray.stats.inference.pooling import PooledEffect, pooled_effect
 from moexray.stats.inference.replication import Estimate, StudyDifference, study_difference
 from moexray.stats.kinds.bias import KindsInLayer, kinds_by_layer
+from moexray.stats.kinds.devices import MixedLoad, busiest, device_loads, mixed_loads
 from moexray.stats.kinds.even import EvenLoad, even_loads
 from moexray.stats.kinds.exchange import KindDifference, difference_within
+from moexray.stats.kinds.matched import matched_counts
 from moexray.stats.kinds.separate import difference_between
 from moexray.stats.kinds.shift import MsiShift, ShiftedLayer, msi_shift, shift_of_kinds
 from moexray.stats.layers.by_layer import (
@@ -132,6 +134,7 @@ __all__ = [
     "LayerStatistics",
     "LeftOutGroups",
     "LocationTest",
+    "MixedLoad",
     "MsiShift",
     "OtherBlocks",
     "OtherPrompts",
@@ -168,6 +171,7 @@ __all__ = [
     "balancedness",
     "batch_loads",
     "belady_priorities",
+    "busiest",
     "category_bins",
     "category_effect",
     "category_silhouettes",
@@ -185,6 +189,7 @@ __all__ = [
     "consistency",
     "depth_counts",
     "depth_trend",
+    "device_loads",
     "devices_touched",
     "difference_between",
     "difference_within",
@@ -217,8 +222,10 @@ __all__ = [
     "logit_interval",
     "lookahead_depth_counts",
     "lru_priorities",
+    "matched_counts",
     "max_violations",
     "mean_interval",
+    "mixed_loads",
     "msi_shift",
     "near_duplicates",
     "p_value",

@@ -9,11 +9,13 @@ from moexray.errors import AnalysisError, NotComputable
 from moexray.formats import count
 from moexray.signatures import Signatures
 from moexray.stats.kinds.bias import KindsInLayer, kinds_by_layer
-from moexray.stats.kinds.even import EvenLoad, even_loads
+from moexray.stats.kinds.even import EvenLoad, even_counts, mean_balance
 from moexray.stats.kinds.exchange import KindDifference, difference_within
+from moexray.stats.kinds.matched import matched_counts
 from moexray.stats.kinds.separate import difference_between
 from moexray.stats.kinds.shift import msi_shift, shift_of_kinds
 from moexray.studies.kind_counts import KindCounts, kind_counts, two_kinds
+from moexray.studies.kind_devices import check_devices, kind_devices
 from moexray.studies.kinds_result import KindLoad, Kinds, LayerKinds, Shift, ShiftedKind
 from moexray.studies.notes import Notes
 
@@ -25,6 +27,7 @@ def study_kinds(
     kinds: Sequence[str] | None = None,
     *,
     other: Signatures | None = None,
+    devices: int | None = None,
     permutations: int = 10_000,
     seed: int = 0,
 ) -> Kinds:
@@ -39,18 +42,24 @@ def study_kinds(
         phases where all tokens are of one kind.
     other
         Another set of prompts by the same routers, whose kinds are compared with those of the first.
+    devices
+        Devices that hold the experts of each layer, neighbours together, to find the busiest of.
     permutations, seed
         Exchanges of kinds, and their seed.
 
     Raises
     ------
     AnalysisError
-        If there are not two kinds, a kind has no selection, or the other set has other layers or shares a group.
+        If there are not two kinds, a kind has no selection, experts cannot be dealt evenly to the devices, or the other
+        set has other layers or shares a group.
     """
+    if devices is not None:
+        check_devices(signatures, devices)
     named = two_kinds(signatures.segments, kinds)
     counts, notes = kind_counts(signatures, named, seed=seed), Notes()
     design, difference = _difference(counts, notes, permutations=permutations, seed=seed)
-    layers = _layers(signatures, counts, seed)
+    even, matched = _even(signatures, counts, seed), _matched(counts, seed)
+    layers = _layers(signatures, counts, even, matched)
     if len(counts.first) < counts.units:
         notes.add(
             "units",
@@ -74,6 +83,7 @@ def study_kinds(
         design=design,
         difference=difference,
         layers=layers,
+        devices=None if devices is None else kind_devices(signatures, counts, devices, even=even, matched=matched),
         shift=shift,
         permutations=permutations,
         seed=seed,
@@ -108,22 +118,33 @@ def _difference(counts: KindCounts, notes: Notes, *, permutations: int, seed: in
     return ("within" if both.any() else "between"), found
 
 
-def _layers(signatures: Signatures, counts: KindCounts, seed: int) -> tuple[LayerKinds, ...]:
-    sums = counts.totals
+def _even(signatures: Signatures, counts: KindCounts, seed: int) -> NDArray[np.int64]:  # (draws, 2, layers, experts)
     generator = np.random.default_rng(seed)
-    even = [
-        even_loads(loads.sum(axis=1), tokens, signatures.experts, rng=generator)
-        for loads, tokens in zip(sums, counts.tokens, strict=True)
+    of_kinds = [
+        even_counts(loads.sum(axis=1), tokens, signatures.experts, rng=generator)
+        for loads, tokens in zip(counts.totals, counts.tokens, strict=True)
     ]
-    found = kinds_by_layer(sums[0], sums[1], signatures.experts)
+    return np.stack(of_kinds, axis=1)
+
+
+def _matched(counts: KindCounts, seed: int) -> NDArray[np.int64]:  # (draws, 2, layers, experts)
+    return matched_counts(counts.totals, np.array(counts.tokens), rng=np.random.default_rng([seed, 1]))
+
+
+def _layers(
+    signatures: Signatures, counts: KindCounts, even: NDArray[np.int64], matched: NDArray[np.int64]
+) -> tuple[LayerKinds, ...]:
+    sizes = signatures.experts
+    found = kinds_by_layer(counts.totals[0], counts.totals[1], sizes)
+    drawn = [[mean_balance(one[:, kind], sizes) for one in (even, matched)] for kind in (0, 1)]
     return tuple(
-        _layer(layer, one, (even[0][place], even[1][place]))
+        _layer(layer, one, [(of_kind[0][place], of_kind[1][place]) for of_kind in drawn])
         for place, (layer, one) in enumerate(zip(signatures.layers.tolist(), found, strict=True))
     )
 
 
-def _layer(layer: int, found: KindsInLayer, even: tuple[EvenLoad, EvenLoad]) -> LayerKinds:
-    loads = [KindLoad(tuple(found.shares[n].tolist()), found.balance[n], even[n]) for n in (0, 1)]
+def _layer(layer: int, found: KindsInLayer, drawn: Sequence[tuple[EvenLoad, EvenLoad]]) -> LayerKinds:
+    loads = [KindLoad(tuple(found.shares[n].tolist()), found.balance[n], *drawn[n]) for n in (0, 1)]
     return LayerKinds(
         layer=layer,
         loads=(loads[0], loads[1]),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from moexray.formats import count, estimate, number, p_text, percent
+from moexray.stats.kinds.devices import MixedLoad
 from moexray.stats.kinds.even import EvenLoad
 from moexray.stats.kinds.exchange import KindDifference
 from moexray.stats.kinds.shift import MsiShift, ShiftedLayer
@@ -21,13 +22,15 @@ class KindLoad:
     ----------
     shares
         Share of its selections that each expert gets.
-    balance, even
-        How balanced it is, and how balanced uniform routing of as many tokens would be.
+    balance, even, matched
+        How balanced it is, and how balanced as many tokens would be under uniform routing, and under load-matched
+        routing: by the load of both kinds together.
     """
 
     shares: tuple[float, ...]
     balance: LayerLoad
     even: EvenLoad
+    matched: EvenLoad | None = optional()
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,46 @@ class LayerKinds:
     msi: float
     information: float
     information_share: float
+
+
+@dataclass(frozen=True)
+class BusiestDevice:
+    """The busiest device of one kind in one layer.
+
+    Attributes
+    ----------
+    device, busiest
+        The device, and its load over the mean of the devices.
+    even, matched
+        The load of the busiest device over the mean under uniform and under load-matched routing of as many tokens.
+    """
+
+    device: int
+    busiest: float
+    even: float
+    matched: float
+
+
+@dataclass(frozen=True)
+class KindDevices:
+    """Contiguous experts on devices: the busiest one by layer and kind, and as the share of the second kind grows.
+
+    Attributes
+    ----------
+    devices
+        How many there are; neighbouring experts are together.
+    recorded_share
+        The share of the selections that is by the second kind in what was recorded.
+    layers
+        The busiest device of each kind, for each layer, in the order of `Kinds.kinds`.
+    mixed
+        Mean over layers for some shares of the second kind, the recorded one among them.
+    """
+
+    devices: int
+    recorded_share: float
+    layers: tuple[tuple[BusiestDevice, BusiestDevice], ...]
+    mixed: tuple[MixedLoad, ...]
 
 
 @dataclass(frozen=True)
@@ -108,6 +151,8 @@ class Kinds(Result):
         With equal weight for every prompt or group: floor and test. None where there are too few.
     layers
         Layer by layer, over all tokens.
+    devices
+        The busiest of some devices; None where no number of devices was given.
     shift
         Another set of prompts against this one; None without another.
     permutations, seed, notes, fingerprint
@@ -127,6 +172,7 @@ class Kinds(Result):
     design: str
     difference: KindDifference | None
     layers: tuple[LayerKinds, ...]
+    devices: KindDevices | None = optional()
     shift: Shift | None = optional()
     permutations: int
     seed: int

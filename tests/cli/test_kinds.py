@@ -19,7 +19,7 @@ def test_it_prints_tables_and_draws_a_figure(run: Run) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "scale, prompt against generated, 80 prompts" in finished.stdout
     assert "floor: MSI with kinds exchanged" in finished.stdout
-    assert "load of each kind, by layer" in finished.stdout
+    assert "load of each kind; even: uniform routing" in finished.stdout
     assert "wrote kinds.svg" in finished.stderr
     assert Path("kinds.svg").read_text(encoding="utf-8").startswith("<?xml")
 

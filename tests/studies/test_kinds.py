@@ -11,10 +11,13 @@ from moexray import example
 from moexray.errors import AnalysisError, SignaturesError
 from moexray.segments import Segment
 from moexray.signatures import Signatures
+from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.studies.kind_counts import kind_counts
 from moexray.studies.kinds import study_kinds
 from moexray.studies.kinds_result import Kinds
 
 from .. import made
+from ..stats.simulations import assert_share, simulated
 
 TEXT, IMAGE, WRITTEN = Segment("prompt"), Segment("prompt", "image"), Segment("generated")
 SEGMENTS = (TEXT, IMAGE, WRITTEN)
@@ -62,6 +65,97 @@ def test_loads_are_those_of_the_signatures() -> None:
         for layer, own in zip(found.layers, loads, strict=True):
             assert layer.loads[place].shares == pytest.approx((own / own.sum()).tolist())
             assert layer.loads[place].balance.max_over_mean == pytest.approx(own.max() / own.mean())
+
+
+def test_kinds_sum_to_the_whole() -> None:
+    """Selections of text and of image, each prompt's and all, are those of all tokens; so are the drawn loads."""
+    signatures = ernie(10, alone=3)
+    counts = kind_counts(signatures, ("text", "image"), seed=0)
+    np.testing.assert_array_equal(counts.first + counts.second, signatures.loads())
+    np.testing.assert_array_equal(counts.totals.sum(axis=0), signatures.loads().sum(axis=0))
+    assert sum(counts.tokens) == signatures.tokens.sum()
+    halves = [kind_counts(signatures, (f"{phase}/text", "image"), seed=0).totals for phase in ("prompt", "generated")]
+    np.testing.assert_array_equal(halves[0][0] + halves[1][0], counts.totals[0])
+
+
+def test_each_kind_is_beside_the_load_of_both() -> None:
+    """Disjoint experts: each kind uses half of the experts, and load-matched routing gives it all of them."""
+    for layer in study_kinds(ernie(), permutations=19).layers:
+        for load in layer.loads:
+            assert load.balance.dead_experts == 4
+            assert load.matched.dead_experts < 1
+            assert load.balance.entropy < load.matched.entropy < 1
+
+
+def test_the_busiest_device_is_that_of_contiguous_experts() -> None:
+    """Text is on the first of two devices and images on the second, so that a mix of equal parts is even."""
+    found = study_kinds(ernie(), devices=2, permutations=19)
+    assert [(own.device, own.busiest) for both in found.devices.layers for own in both] == [(0, 2), (1, 2)] * 2
+    shares = [one.share for one in found.devices.mixed]
+    assert shares == sorted({0, 0.1, 0.25, 0.5, 0.75, 0.9, 1, found.devices.recorded_share})
+    for one in found.devices.mixed:
+        assert one.busiest == pytest.approx(2 * max(one.share, 1 - one.share))
+        assert one.even < 1.3
+        assert one.matched == pytest.approx(2 * found.devices.recorded_share, rel=0.05)
+    signatures = example().signatures
+    devices = study_kinds(signatures, devices=4, permutations=19).devices
+    loads = [signatures.loads(kind).sum(axis=0).reshape(16, 4, 16).sum(axis=2) for kind in ("prompt", "generated")]
+    for layer, both in enumerate(devices.layers):
+        for kind, own in enumerate(both):
+            assert own.busiest == pytest.approx(loads[kind][layer].max() / loads[kind][layer].mean())
+            assert own.device == loads[kind][layer].argmax()
+    (recorded,) = (one for one in devices.mixed if one.share == devices.recorded_share)
+    both_kinds = sum(loads)
+    assert recorded.busiest == pytest.approx((both_kinds.max(axis=1) / both_kinds.mean(axis=1)).mean())
+    left = np.array([_busiest_without(signatures, unit, devices.recorded_share) for unit in range(len(signatures))])
+    assert recorded.ci == pytest.approx(jackknife_interval(recorded.busiest, left, np.zeros(len(left), dtype=int)))
+
+
+def _busiest_without(signatures: Signatures, unit: int, share: float) -> float:
+    rest = np.arange(len(signatures)) != unit
+    shares = []
+    for kind in ("prompt", "generated"):
+        loads = signatures.loads(kind)[rest].sum(axis=0).reshape(16, 4, 16).sum(axis=2)
+        shares.append(loads / loads.sum(axis=1, keepdims=True))
+    return float(4 * ((1 - share) * shares[0] + share * shares[1]).max(axis=1).mean())
+
+
+def test_devices_that_do_not_divide_the_experts_are_refused() -> None:
+    with pytest.raises(AnalysisError, match="`devices` is 3, which does not divide the 8 experts of layer 0"):
+        study_kinds(ernie(), devices=3)
+    with pytest.raises(AnalysisError, match="at least 1"):
+        study_kinds(ernie(), devices=0)
+    assert study_kinds(ernie(), permutations=9).document.get("devices") is None
+
+
+@simulated(10, nightly=200)
+def test_a_shift_of_images_is_found_in_images_alone(seeds: range) -> None:
+    """Two sets of 30 and 24 prompts whose images, or nothing, prefer other experts in the second."""
+    found: dict[float, list[list[float]]] = {0.0: [], 1.2: []}
+    for seed in seeds:
+        for moved, p_values in found.items():
+            first, second = (
+                drawn_prompts([seed, place], prompts=30 - 6 * place, shift=moved * place) for place in (0, 1)
+            )
+            shift = study_kinds(first, other=second, permutations=99, seed=seed).shift
+            p_values.append([kind.layers[0].adjusted for kind in shift.kinds])
+    nothing, planted = np.array(found[0.0]), np.array(found[1.2])
+    assert_share(nothing.min(axis=1) <= 0.05, 0.01, 0.09)
+    assert_share(planted[:, 0] <= 0.05, 0.0, 0.09)
+    assert_share(planted[:, 1] <= 0.05, 0.8, 1.0)
+
+
+def drawn_prompts(seed: list[int], *, prompts: int, shift: float) -> Signatures:
+    """Prompts of text and image, each image of its own taste; a shift moves the mean taste of images."""
+    rng, router = np.random.default_rng(seed), np.random.default_rng(0)
+    taste, moved = router.normal(size=(2, 8)), router.normal(size=8)
+    counts = np.zeros((prompts, 3, 1, 8), dtype=np.uint16)
+    for prompt in range(prompts):
+        for segment, kind in enumerate((0, 1, 0)):
+            own = taste[kind] + kind * shift * moved + 0.5 * rng.normal(size=8)
+            scores = own + rng.gumbel(size=((8, 40, 6)[segment], 8))
+            counts[prompt, segment, 0] = np.bincount(np.argsort(-scores, axis=1)[:, :2].ravel(), minlength=8)
+    return made.signatures(counts=counts, top_k=2, layers=(0,), segments=SEGMENTS)
 
 
 def test_prompts_of_one_kind_are_left_out_of_the_test_and_named() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from moexray.stats.categories.token_draws import counts_of_selections
 from moexray.stats.layers.load import layer_loads
 
-_DRAWS = 50
+DRAWS = 50
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def even_loads(
     experts: NDArray[np.integer],
     *,
     rng: int | np.random.Generator,
-    draws: int = _DRAWS,
+    draws: int = DRAWS,
 ) -> list[EvenLoad]:
     """Return the balance of uniform routing in every layer.
 
@@ -45,10 +45,28 @@ def even_loads(
     rng, draws
         Seed or generator, and number of draws.
     """
-    generator = np.random.default_rng(rng)
-    loads = counts_of_selections(
-        np.tile(selections, (draws, 1)), np.full(draws, tokens), np.asarray(experts), rng=generator
+    return mean_balance(even_counts(selections, tokens, experts, rng=rng, draws=draws), experts)
+
+
+def even_counts(
+    selections: NDArray[np.integer],
+    tokens: int,
+    experts: NDArray[np.integer],
+    *,
+    rng: int | np.random.Generator,
+    draws: int = DRAWS,
+) -> NDArray[np.int64]:  # (draws, layers, experts)
+    """Draw the loads of uniform routing: see `even_loads`."""
+    return counts_of_selections(
+        np.tile(selections, (draws, 1)),
+        np.full(draws, tokens),
+        np.asarray(experts),
+        rng=np.random.default_rng(rng),
     )
+
+
+def mean_balance(loads: NDArray[np.integer], experts: NDArray[np.integer]) -> list[EvenLoad]:
+    """Return the balance of drawn loads ``(draws, layers, experts)`` in every layer, as a mean over draws."""
     by_draw = [layer_loads(draw, experts) for draw in loads]
     return [
         EvenLoad(

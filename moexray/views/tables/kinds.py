@@ -1,7 +1,7 @@
 """Tables of a study of kinds of tokens."""
 
 from moexray.formats import MISSING, count, estimate, number, p_text, p_value, percent
-from moexray.studies.kinds_result import Kinds, Shift
+from moexray.studies.kinds_result import BusiestDevice, KindLoad, Kinds, Shift
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines
 
@@ -10,7 +10,7 @@ def kinds_page(found: Kinds) -> Page:
     """Return MSI with its floor and test, the layers, the load of each kind, another set, and the notes."""
     first, second = found.kinds
     title = f"{found.model or 'unknown model'}, {first} against {second}, {count(sum(found.prompts), 'prompt')}"
-    tables = [summary_table(found), layer_table(found), load_table(found)]
+    tables = [summary_table(found), layer_table(found), load_table(found), *device_tables(found)]
     if found.shift is not None:
         tables.append(shift_table(found.shift))
     return Page(title, *tables, *note_lines(found.notes))
@@ -64,22 +64,66 @@ def layer_table(found: Kinds) -> Table:
 
 
 def load_table(found: Kinds) -> Table:
-    """Return the balance of each kind's load by layer, beside that of uniform routing of as many tokens."""
+    """Return the balance of each kind's load by layer, beside uniform and load-matched routing of as many tokens."""
     columns = [Column("layer", numeric=True), Column("kind")]
-    columns += [Column(name, numeric=True) for name in ("entropy", "even", "Gini", "even", "busiest", "even", "dead")]
+    columns += [Column(name, numeric=True) for name in _balance_names()]
     rows = [
         [
             str(one.layer),
             kind,
-            *(number(value, 3) for value in (load.balance.entropy, load.even.entropy)),
-            *(number(value, 3) for value in (load.balance.gini, load.even.gini)),
-            *(number(value, 2) for value in (load.balance.max_over_mean, load.even.max_over_mean)),
+            *(number(value, 3) for value in _beside(load, "entropy")),
+            *(number(value, 3) for value in _beside(load, "gini")),
+            *(number(value, 2) for value in _beside(load, "max_over_mean")),
             str(load.balance.dead_experts),
         ]
         for one in found.layers
         for kind, load in zip(found.kinds, one.loads, strict=True)
     ]
-    return Table("load of each kind, by layer", columns, rows)
+    return Table("load of each kind; even: uniform routing, both: by the load of both kinds", columns, rows)
+
+
+def _balance_names() -> list[str]:
+    return [*(name for one in ("entropy", "Gini", "busiest") for name in (one, "even", "both")), "dead"]
+
+
+def _beside(load: KindLoad, measure: str) -> list[float | None]:
+    """Return a measure of the load, of uniform and of load-matched routing."""
+    return [None if one is None else getattr(one, measure) for one in (load.balance, load.even, load.matched)]
+
+
+def device_tables(found: Kinds) -> list[Table]:
+    """Return the busiest device as the share of the second kind grows, and by layer; none without devices."""
+    if found.devices is None:
+        return []
+    devices = found.devices
+    mixed = [
+        [
+            f"{percent(one.share)}{' (recorded)' if one.share == devices.recorded_share else ''}",
+            estimate(one.busiest, one.ci),
+            number(one.even),
+            number(one.matched),
+        ]
+        for one in devices.mixed
+    ]
+    names = ("busiest", "even", "both")
+    by_layer = [
+        [str(layer.layer), *(text for one in both for text in (str(one.device), *map(number, _of_device(one))))]
+        for layer, both in zip(found.layers, devices.layers, strict=True)
+    ]
+    of_kinds = [name for kind in found.kinds for name in (f"{kind}: device", *names)]
+    title = f"contiguous experts on {count(devices.devices, 'device')}: the busiest one's load / mean, mean of layers"
+    return [
+        Table(title, [Column(name, numeric=True) for name in (f"{found.kinds[1]} share", *names)], mixed),
+        Table(
+            "by layer: the busiest device, and its load / mean",
+            [Column(name, numeric=True) for name in ("layer", *of_kinds)],
+            by_layer,
+        ),
+    ]
+
+
+def _of_device(one: BusiestDevice) -> tuple[float, float, float]:
+    return one.busiest, one.even, one.matched
 
 
 def shift_table(shift: Shift) -> Table:

@@ -1,0 +1,53 @@
+"""The load of the busiest device as the share of one kind of tokens grows."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from moexray.errors import FigureError
+from moexray.formats import count
+from moexray.studies.kinds_result import Kinds
+from moexray.views.figures.style import COLOURS, figure_style, shown_name
+
+
+def kind_devices(result: Kinds, ax: Axes | None = None) -> Axes:
+    """Draw the busiest device's load over the mean, beside uniform and load-matched routing of as many tokens.
+
+    Parameters
+    ----------
+    result
+        Its `devices` are drawn, with their intervals.
+    ax
+        Axes to draw on; by default those of a new figure.
+
+    Raises
+    ------
+    FigureError
+        If the study looked at no devices.
+    """
+    found = result.devices
+    if found is None:
+        message = "no figure of devices: the study was made without `devices`"
+        raise FigureError(message)
+    with figure_style():
+        axes = ax or Figure(figsize=(5.2, 3.0), layout="constrained").subplots()
+        shares = [one.share for one in found.mixed]
+        loads = [one.busiest for one in found.mixed]
+        axes.plot(shares, loads, color=COLOURS[6], marker="o", markersize=3, linewidth=0.9, label="these prompts")
+        ends = [one.ci for one in found.mixed]
+        if all(end is not None for end in ends):
+            low, high = zip(*(end for end in ends if end is not None), strict=True)
+            axes.fill_between(shares, low, high, color=COLOURS[6], alpha=0.15, linewidth=0)
+        for name, colour, style in (("matched", COLOURS[2], "--"), ("even", COLOURS[4], ":")):
+            label = "by the load of both kinds" if name == "matched" else "uniform routing"
+            values = [getattr(one, name) for one in found.mixed]
+            axes.plot(shares, values, color=colour, linestyle=style, linewidth=1.1, label=label)
+        axes.axvline(found.recorded_share, color="0.6", linewidth=0.6, label="as recorded")
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        what = f"share of {shown_name(result.kinds[1])} tokens"
+        axes.set(
+            xlabel=f"{what}; {count(found.devices, 'device')}, contiguous experts",
+            ylabel="busiest device\n/ mean load",
+        )
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        return axes
