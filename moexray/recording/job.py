@@ -11,8 +11,9 @@ from typing import Any
 
 from moexray.errors import CaptureError
 from moexray.files import check_writable, companion, owner_of_companions
+from moexray.formats import count
 from moexray.generation import Generation, number
-from moexray.prompts import Prompt
+from moexray.prompts import Prompt, PromptImage
 from moexray.recording.recorders import RECORDERS
 from moexray.shards import Shard
 
@@ -206,8 +207,26 @@ def _check_prompts(prompts: Sequence[Prompt]) -> None:
                 "give the outputs of all prompts, or of none"
             )
             raise CaptureError(message)
+        _check_images(prompt)
         try:
             f"{prompt.id}{prompt.category}{prompt.group}{prompt.text}{prompt.output}".encode()
         except UnicodeEncodeError as error:
             message = f"prompt {prompt.id!r} holds {error.object[error.start]!r}, half of a character: take it out"
             raise CaptureError(message) from error
+
+
+def _check_images(prompt: Prompt) -> None:
+    """Raise CaptureError if an image is something else, or a chat has another number of places for images."""
+    for image in prompt.images:
+        if not isinstance(image, PromptImage):
+            message = f"prompt {prompt.id!r} has {image!r:.40} among its images: make one of it with `image_in_file`"
+            raise CaptureError(message)
+    contents = [] if prompt.messages is None else [message.get("content") for message in prompt.messages]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    places = sum(isinstance(part, dict) and part.get("type") == "image" for part in parts)
+    if prompt.messages is not None and places != len(prompt.images):
+        message = (
+            f"prompt {prompt.id!r} has {count(len(prompt.images), 'image')}, but {places} of the parts of its messages "
+            "are images: make such prompts with `chat_prompt`"
+        )
+        raise CaptureError(message)
