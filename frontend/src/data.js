@@ -17,7 +17,7 @@
  * @property {number | null} p_value_corrected
  */
 
-/** @typedef {{name: string, tokens: number, rows: number | null, columns: number | null, data?: string | null}} Picture */
+/** @typedef {{name: string, tokens: number | null, rows: number | null, columns: number | null, data?: string | null}} Picture */
 
 /**
  * @typedef {object} Facts
@@ -34,7 +34,6 @@
  * @property {number | null} chance
  * @property {{explained: number[], silhouette: number | null, prompts: number} | null} plane
  * @property {{prompts: number, ranked: boolean, greatest_weight: number | null, steps: number, texts: boolean} | null} tokens
- * @property {Record<string, Picture[]> | null} images
  * @property {Record<string, string>} commands
  * @property {Record<string, {type: string, shape?: number[]}>} blocks
  */
@@ -63,6 +62,7 @@
  * @property {Map<number, number>} leadingAt the place in ``leading`` of the others
  * @property {number[]} matrix prompts of the matrix, by category
  * @property {Tokens | null} tokens
+ * @property {Record<string, Picture[]>} images by the prompt's place among the signatures
  */
 
 /** @type {Record<string, (buffer: ArrayBuffer) => Values>} */
@@ -105,6 +105,7 @@ export async function load() {
     leadingAt: new Map(others.map((prompt, i) => [prompt, i])),
     matrix,
     tokens: facts.tokens ? tokensOf(blocks, values["token-texts"]) : null,
+    images: values.images ?? {},
   };
 }
 

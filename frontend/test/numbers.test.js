@@ -4,6 +4,7 @@ import { csv } from "../src/csv.js";
 import { estimate, number, pText, percent } from "../src/format.js";
 import { format, parse } from "../src/fragment.js";
 import { affinity, categoryShares, leadingExperts, nearest, search, sharesWithout, similarities, unitRows } from "../src/numbers.js";
+import { byCategory, byExpert, byLeading, countTokens, tokensOfImages } from "../src/tinting.js";
 import { tokenText, visible } from "../src/visible.js";
 
 const near = (found, expected) =>
@@ -107,4 +108,49 @@ test("a selection is read as it was written, whatever the ids hold", () => {
 test("a table holds no formula and every letter", () => {
   const text = csv(["a", "b"], [["=1+1", 2], ['say "x"', null], ["-5", NaN]]);
   assert.equal(text, 'a,b\r\n\'=1+1,2\r\n"say ""x""",\r\n\'-5,\r\n');
+});
+
+test("a token has the tint of its first choice, if that leads", () => {
+  const where = { start: 0, end: 4, layers: 1, k: 2, none: 255 };
+  const experts = [5, 1, 5, 2, 9, 5, 255, 255];
+  const found = byLeading(experts, where, 0, true);
+  assert.deepEqual(found.leading, [{ expert: 5, tokens: 2 }, { expert: 9, tokens: 1 }]);
+  assert.deepEqual(found.tints.map((one) => one.tint), ["t1", "t1", "t2", "t0"]);
+  // Where the order says nothing, the expert of a token that most tokens share.
+  assert.deepEqual(byLeading(experts, where, 0, false).tints.map((one) => one.number), ["5", "5", "5", ""]);
+});
+
+test("beyond seven leading experts there is one tint for all others", () => {
+  const experts = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7];
+  const found = byLeading(experts, { start: 0, end: 15, layers: 1, k: 1, none: 255 }, 0, true);
+  assert.equal(found.leading.length, 7);
+  assert.equal(found.tints[14].tint, "t0");
+});
+
+test("one expert tints by weight, else by rank, else evenly", () => {
+  const where = { start: 0, end: 3, layers: 1, k: 4, none: 255 };
+  const experts = [3, 1, 2, 0, 1, 2, 0, 3, 4, 5, 6, 7];
+  const how = { expert: 3, weights: null, steps: 255, ranked: true };
+  assert.deepEqual(byExpert(experts, where, 0, how).map((one) => one.tint), ["w4", "w2", "none"]);
+  assert.deepEqual(byExpert(experts, where, 0, { ...how, ranked: false }).map((one) => one.tint), ["w3", "w3", "none"]);
+  const weights = [10, 0, 0, 0, 0, 0, 0, 200, 0, 0, 0, 0];
+  assert.deepEqual(byExpert(experts, where, 0, { ...how, weights }).map((one) => one.tint), ["w1", "w4", "none"]);
+});
+
+test("a category tints what its experts are used for, and nothing where all use them alike", () => {
+  const shares = [Float64Array.of(0.8, 0.2, 0.5), Float64Array.of(0.2, 0.8, 0.5)];
+  const found = byCategory([0, 1, 2], { start: 0, end: 3, layers: 1, k: 1, none: 255 }, 0, shares);
+  assert.deepEqual(found.map((one) => one.tint), ["t1", "t2", "t0"]);
+});
+
+test("tokens add up to what the prompt selected", () => {
+  const where = { start: 1, end: 3, layers: 2, k: 1, none: 255 };
+  assert.deepEqual([...countTokens([0, 0, 1, 2, 1, 255], where, 3)], [0, 2, 0, 0, 0, 1]);
+});
+
+test("tokens of images come in order, without markers around them, or are not known", () => {
+  assert.deepEqual(tokensOfImages([null, 7, 7, null, 7], [{ tokens: 2 }, { tokens: 1 }]), [[1, 2], [4]]);
+  assert.deepEqual(tokensOfImages([8, 7, 7, 9], [{ tokens: 2 }]), [[1, 2]]);
+  assert.deepEqual(tokensOfImages([7, 7, 7], [{ tokens: 2 }]), [[]]);
+  assert.deepEqual(tokensOfImages([7, 7], [{ tokens: null }]), [[]]);
 });

@@ -17,15 +17,18 @@ from moexray.cli.options import (
     SavedTokensOption,
     SavedWeightingOption,
     SignaturesFile,
+    TraceOption,
     out_option,
 )
 from moexray.cli.render import say
+from moexray.errors import MissingExtra
 
 
 def report(
     file: SignaturesFile = DEFAULT_FILE,
     *,
     analysis: AnalysisOption = None,
+    trace: TraceOption = None,
     tokens: SavedTokensOption = None,
     by: SavedWeightingOption = None,
     permutations: SavedPermutationsOption = None,
@@ -44,16 +47,20 @@ def report(
 ) -> None:
     """Write a page to explore an analysis in: one HTML file that needs no network.
 
-    The numbers are those of the saved analysis; without one that fits, the signatures are analyzed anew.
+    The numbers are those of the saved analysis; without one that fits, the signatures are analyzed anew. The trace
+    beside the signatures is shown where there is one.
 
     Example: moexray report --out report.html --open
     """
     if not math.isfinite(max_size) or max_size <= 0:
         message = f"--max-size is {max_size:g}: give megabytes, above 0"
         raise typer.BadParameter(message)
+    from moexray.cli.report_pictures import pictures_near
     from moexray.cli.saved_analysis import find_saved, saved_or_new
-    from moexray.files import check_writable, whole_file
+    from moexray.files import check_writable, find_companion, whole_file
+    from moexray.recording.recorders.trace import TRACE
     from moexray.signatures import Signatures
+    from moexray.trace import Trace
     from moexray.views.report.report import MEGABYTE
     from moexray.views.report.report import report as made
 
@@ -61,13 +68,24 @@ def report(
     signatures = Signatures.open(file)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
     saved = find_saved(file, signatures, named=analysis, given=options)
+    opened = None
+    found = trace or find_companion(file, TRACE.suffix)
+    if found is not None:
+        try:
+            opened = Trace.open(found, signatures)
+        except MissingExtra as error:
+            if trace is not None:
+                raise
+            say(f"the report shows no tokens: {error}", err=True)
     result = saved_or_new(saved, signatures, given=options)
     page = made(
         result,
         signatures,
+        trace=opened,
         file=str(file),
         made=f"Analysis of {file}",
         most_bytes=int(max_size * MEGABYTE),
+        picture_of=pictures_near(file),
     )
     with whole_file(out) as partial:
         partial.write_text(page.html, encoding="utf-8", newline="\n")

@@ -93,7 +93,7 @@ function Search({ data }) {
   };
   const said = !wanted.trim() ? "" : !found.length ? "none" : place < 0 ? `${found.length} found` : `${place + 1} of ${found.length}`;
   return html`<div class="field">
-    <label for="choice-search">Search ids, texts, outputs</label>
+    <label for="choice-search">Search ids and texts</label>
     <div class="row">
       <input
         id="choice-search" type="search" value=${wanted} autocomplete="off" spellcheck=${false}
@@ -131,8 +131,9 @@ function Theme() {
     else document.documentElement.setAttribute("data-theme", name);
     changed();
   }, [name]);
+  const shown = { system: "Auto", light: "Light", dark: "Dark" }[name] ?? "Auto";
   const next = { system: "light", light: "dark", dark: "system" }[name] ?? "system";
-  return html`<button type="button" aria-label=${`Colours: ${name}. Change to ${next}`} onClick=${() => setName(next)}>
-    Colours: ${name}
+  return html`<button type="button" aria-label=${`${shown}: colours. Change to ${next}`} onClick=${() => setName(next)}>
+    ${shown}
   </button>`;
 }

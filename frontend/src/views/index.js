@@ -3,6 +3,7 @@
 import { CategoriesAndExperts } from "./categories.js";
 import { Layers } from "./layers.js";
 import { MapOfPrompts } from "./map.js";
+import { OnePrompt } from "./prompt.js";
 import { SimilarityOfPrompts } from "./similarity.js";
 
 /** @type {Record<string, import("preact").FunctionComponent<{data: import("../data.js").Data}>>} */
@@ -10,5 +11,6 @@ export const VIEWS = {
   categories: CategoriesAndExperts,
   layers: Layers,
   map: MapOfPrompts,
+  prompt: OnePrompt,
   similarity: SimilarityOfPrompts,
 };

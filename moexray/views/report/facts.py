@@ -19,7 +19,6 @@ def facts(
     blocks: Sequence[Block],
     tokens: Mapping[str, Any] | None,
     commands: Mapping[str, str],
-    images: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the values that the views of a page draw, beside its blocks.
 
@@ -33,8 +32,6 @@ def facts(
         What the page must know of its tokens; None where there are none.
     commands
         The command of each section.
-    images
-        Images of prompts, by the prompt's place among the signatures.
     """
     about = analysis.signatures
     plane = analysis.pca
@@ -62,7 +59,6 @@ def facts(
             "prompts": len(plane.prompt_ids),
         },
         "tokens": tokens,
-        "images": images,
         "commands": dict(commands),
         "blocks": {block.name: block.form for block in blocks},
     }

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -48,8 +48,6 @@ class Contents:
         What the page must know of the tokens; None where there are none.
     remarks
         What was left out for want of room.
-    images
-        Images of prompts, by the prompt's place among the signatures.
     """
 
     analysis: Analysis
@@ -61,7 +59,6 @@ class Contents:
     blocks: Sequence[Block] = ()
     tokens: Mapping[str, Any] | None = None
     remarks: Sequence[str] = ()
-    images: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,6 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
         blocks=contents.blocks,
         tokens=contents.tokens,
         commands={one.section.name: one.command for one in sections},
-        images=contents.images,
     )
     analysis = contents.analysis
     verdict, *findings = summarize(analysis)

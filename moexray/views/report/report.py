@@ -1,6 +1,6 @@
 """A report of signatures and their analysis, that is as large as it may be at most."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from moexray.errors import MoexrayError
 from moexray.formats import count
+from moexray.recorded_images import RecordedImage
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import category_selections
@@ -18,11 +19,13 @@ from moexray.trace import Trace
 from moexray.views.report.encoding import Block, array_block
 from moexray.views.report.page import Contents, page, still_sections
 from moexray.views.report.prompts import LEADING, Shown, choices, prompt_blocks, traced
-from moexray.views.report.tokens import token_blocks
+from moexray.views.report.tokens import image_blocks, token_blocks
 
 MEGABYTE = 1_000_000
 # Of the room that single prompts have, this share is kept for their tokens where there is a trace.
 _FOR_TOKENS = 0.4
+# Bytes of the remarks, and of what the page must know of tokens.
+_REMARKS = 1000
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def report(
     file: str = "signatures.npz",
     made: str = "",
     most_bytes: int = 25 * MEGABYTE,
-    pictures: Mapping[str, Any] | None = None,
+    picture_of: Callable[[RecordedImage], str | None] | None = None,
 ) -> Report:
     """Return the page of an analysis; the same input gives the same page.
 
@@ -66,8 +69,8 @@ def report(
     most_bytes
         How large the page may be. What does not fit is left out, in this order: the less used experts of prompts that
         are not in the matrix, prompts drawn at random, tokens.
-    pictures
-        What is known of images of prompts, by the prompt's place among the signatures.
+    picture_of
+        Returns an image of a prompt as a ``data:`` address, or None; by default pictures are left out.
 
     Raises
     ------
@@ -89,13 +92,12 @@ def report(
         file=file,
         figures={"analysis": analysis, "similarity_matrix": matrix},
         made=made,
-        images=pictures or {},
     )
     sections = still_sections(contents)
     explored = explore_prompts(signatures, tokens=about.phase, weighting=weighting)
     fixed = [array_block("selections", contents.selections.selections.astype(np.uint32))]
     bare = len(page(replace(contents, blocks=fixed), sections).encode("utf-8"))
-    room = most_bytes - bare
+    room = most_bytes - bare - _REMARKS
     shown, blocks = _prompts_that_fit(analysis, signatures, explored, room * (1 - _FOR_TOKENS) if trace else room)
     if shown is None:
         message = (
@@ -104,7 +106,9 @@ def report(
         )
         raise MoexrayError(message)
     room -= _size(blocks)
-    more, about_tokens, tokens_shown = _tokens_that_fit(explored, signatures, shown, trace, room)
+    more, about_tokens, tokens_shown = _tokens_that_fit(
+        explored, signatures, shown, trace=trace, room=room, picture_of=picture_of
+    )
     remarks = _remarks(explored, shown, tokens_shown, trace is not None)
     whole = replace(
         contents, blocks=[*fixed, *blocks, *more], tokens=about_tokens, remarks=(*contents.remarks, *remarks)
@@ -123,7 +127,13 @@ def _prompts_that_fit(
 
 
 def _tokens_that_fit(
-    explored: ExploredPrompts, signatures: Signatures, shown: Shown, trace: Trace | None, room: float
+    explored: ExploredPrompts,
+    signatures: Signatures,
+    shown: Shown,
+    *,
+    trace: Trace | None,
+    room: float,
+    picture_of: Callable[[RecordedImage], str | None] | None,
 ) -> tuple[list[Block], Mapping[str, Any] | None, int | None]:
     """Return the blocks of tokens, what the page must know of them, and of how many prompts they are."""
     if trace is None:
@@ -133,7 +143,9 @@ def _tokens_that_fit(
         selections = int(signatures.lengths()[rows].sum()) * int(signatures.top_k.astype(int).sum())
         if selections / 3 > room:
             continue
-        blocks, about = token_blocks(explore_tokens(trace, rows))
+        tokens = explore_tokens(trace, rows)
+        blocks, about = token_blocks(tokens)
+        blocks += image_blocks(signatures, tokens, picture_of)
         if _size(blocks) <= room:
             return blocks, about, about["prompts"]
     return [], None, 0

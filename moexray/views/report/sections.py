@@ -81,7 +81,7 @@ SECTIONS = (
         "share: 1 means that the expert gets as much as each would if all were used alike. Below, the shares of one "
         "category beside those of all prompts.",
         "A share above uniform says nothing by itself: an expert that is busy for every category is above uniform "
-        "everywhere. Compare the rows. No cell has a test here; `moexray experts` tests each.",
+        "everywhere. Compare the rows. No cell has a test here; moexray experts tests each.",
         "experts {file}",
         needs="categories",
     ),
@@ -115,5 +115,17 @@ SECTIONS = (
         figure="token_identity",
         live=False,
         needs="token_identity",
+    ),
+    Section(
+        "prompt",
+        "One prompt",
+        "Where tokens were recorded, each is tinted by its expert in the chosen layer: by the seven experts that lead "
+        "in this prompt, by one expert, or by the category that its experts are used for most by other prompts. "
+        "Written tokens are underlined. Below: what the prompt selected in every layer, and how many experts it "
+        "reaches.",
+        "One prompt is an example, not a finding. A tint shows one expert of a token, which has others; the last "
+        "written token passes no router and is not here. Affinity to categories rests on the other prompts, of which "
+        "some may share words with this one.",
+        "experts {file}",
     ),
 )

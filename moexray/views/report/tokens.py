@@ -1,9 +1,13 @@
-"""The tokens of a page."""
+"""The tokens of a page, and the images that some of them stand for."""
 
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from moexray.recorded_images import COLUMN, RecordedImage, images_of_text
+from moexray.signatures import Signatures
 from moexray.studies.explored_tokens import ExploredTokens
 from moexray.views.report.encoding import Block, array_block, json_block, narrowest
 
@@ -38,3 +42,28 @@ def token_blocks(tokens: ExploredTokens) -> tuple[list[Block], dict[str, Any]]:
         "texts": any(text is not None for text in tokens.texts),
     }
     return blocks, about
+
+
+def image_blocks(
+    signatures: Signatures, tokens: ExploredTokens, picture_of: Callable[[RecordedImage], str | None] | None
+) -> list[Block]:
+    """Return the block of the images of the prompts whose tokens are shown, by the prompt's place; none without images.
+
+    Parameters
+    ----------
+    signatures, tokens
+        Of the prompts.
+    picture_of
+        Returns an image as a ``data:`` address, or None where it is not at hand.
+    """
+    column = signatures.prompts.columns.get(COLUMN)
+    if column is None:
+        return []
+    found = {}
+    for row in tokens.rows.tolist():
+        images = images_of_text(column[row]) if column[row] else ()
+        if images:
+            found[str(row)] = [
+                {**asdict(one), "data": None if picture_of is None else picture_of(one)} for one in images
+            ]
+    return [json_block("images", found)] if found else []

@@ -169,14 +169,14 @@ def test_a_report_that_is_too_large_shows_leading_experts_then_fewer_prompts(mon
     monkeypatch.setattr(prompts, "MOST_IN_MATRIX", 6)
     rng = np.random.default_rng(0)
     signatures = made.signatures(
-        32, layers=(0, 1), experts=64, top_k=4, texts=[rng.bytes(100).hex() for _ in range(32)], length=(20, 40)
+        32, layers=(0, 1), experts=128, top_k=8, texts=[rng.bytes(100).hex() for _ in range(32)], length=(60, 90)
     )
     analysis = analyze(signatures, permutations=9)
     whole = Opened(report(analysis, signatures), analysis, signatures)
     assert whole.report.remarks == ("The similarity matrix is of 6 of 32 prompts, drawn at random.",)
     size = len(whole.html)
     sizes = []
-    for most in (size - 1, size - 2000, size - 5000):
+    for most in (size - 1500, size - 5500, size - 7500):
         found = Opened(report(analysis, signatures, most_bytes=most), analysis, signatures)
         assert len(found.html.encode()) <= most
         assert len(found.report.remarks) >= 2

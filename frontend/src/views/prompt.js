@@ -1,0 +1,106 @@
+// @ts-check
+/** One prompt: its experts, its tokens, how many experts it reaches. */
+import { useMemo, useRef } from "preact/hooks";
+import { countsOf } from "../data.js";
+import { count, number, percent, whole } from "../format.js";
+import { html } from "../html.js";
+import { rising } from "../parts/colours.js";
+import { Coverage } from "../parts/coverage.js";
+import { useWidth } from "../parts/hooks.js";
+import { Matrix, Scale } from "../parts/matrix.js";
+import { Saving } from "../parts/saving.js";
+import { TokensOfPrompt } from "../parts/tokens.js";
+import { expert, layer, prompt } from "../state.js";
+import { visible } from "../visible.js";
+import { Text } from "./similarity.js";
+
+// A share of so many times uniform has the strongest colour.
+const MOST = 4;
+
+/** @param {{data: import("../data.js").Data}} props */
+export function OnePrompt({ data }) {
+  const which = prompt.value;
+  const { facts, prompts, blocks, tokens } = data;
+  const counts = useMemo(() => countsOf(data, which), [data, which]);
+  const has = tokens?.of.has(which);
+  const whole_ = data.wholeAt.has(which);
+  return html`<div>
+    <h3><bdi>${visible(prompts.ids[which])}</bdi> · <bdi>${visible(prompts.categories[which])}</bdi> · ${count(blocks.lengths.values[which], "token")} under study</h3>
+    ${has
+      ? html`<${TokensOfPrompt} key=${which} data=${data} which=${which} counts=${counts} />`
+      : html`<div class="columns">
+          <div><${Text} data=${data} prompt=${which} />
+            <p class="says">${
+              tokens
+                ? `The page holds the tokens of ${whole(tokens.of.size)} of ${count(prompts.ids.length, "prompt")}; not of this one.`
+                : "Which token went where is not recorded here: moexray capture --record trace records it, and moexray report shows it."
+            }</p>
+          </div>
+          <div><${Experts} data=${data} counts=${counts} marks=${[]} /></div>
+        </div>
+        <${Coverage} data=${data} which=${which} />`}
+    ${!whole_ && html`<p class="notice">Of this prompt the page holds the leading experts of each layer only.</p>`}
+    ${facts.phase !== "all" && has ? html`<p class="notice">The tokens are all of the prompt's; the analysis is of its ${visible(facts.phase)} tokens.</p>` : null}
+  </div>`;
+}
+
+/**
+ * What a prompt selected in every layer, and the experts of one token.
+ *
+ * @param {{data: import("../data.js").Data, counts: Float64Array, marks: {row: number, column: number}[], of?: string}} props
+ */
+export function Experts({ data, counts, marks, of = "the prompt" }) {
+  const { facts, blocks } = data;
+  const [holder, width] = useWidth();
+  const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const [, layers, most] = blocks.counts.shape;
+  const sums = useMemo(() => sumsOf(counts, layers, most), [counts]);
+  const left = 40;
+  const wide = Math.max(40, width - left - 4);
+  const high = Math.max(160, Math.min(22 * layers, 420));
+  const chosen = expert.value;
+  const value = chosen === null ? null : counts[layer.value * most + chosen];
+  const unit = facts.by === "mass" ? "of the gate weight" : "of the selections";
+  const says =
+    chosen === null || value === null
+      ? `Layer ${facts.layers[layer.value]}. Choose a cell.`
+      : `Expert ${chosen} of layer ${facts.layers[layer.value]}: ${
+          Number.isNaN(value) ? "not among the leading experts" : `${percent(value / sums[layer.value])} ${unit} of ${of}`
+        }.`;
+  const ticks = Array.from({ length: layers }, (_, l) => l).filter((l) => l % Math.ceil((14 * layers) / high) === 0);
+  const more = html`<g>
+    ${ticks.map((l) => html`<text class="faint" x=${left - 6} y=${((l + 0.5) / layers) * high + 4} text-anchor="end">${facts.layers[l]}</text>`)}
+    ${[0, Math.floor(most / 2), most - 1].map((e) => html`<text class="faint" x=${left + ((e + 0.5) / most) * wide} y=${high + 16} text-anchor="middle">${e}</text>`)}
+  </g>`;
+  return html`<div>
+    <h3>Experts of ${of}, layer by layer</h3>
+    <div ref=${holder}></div>
+    <div ref=${picture}>
+      ${width > 0 && html`<${Matrix} columns=${most} rows=${layers} colours=${rising} changes=${[counts]}
+        at=${(/** @type {number} */ l, /** @type {number} */ e) => (e >= facts.experts[l] || !sums[l] ? NaN : (counts[l * most + e] / sums[l]) * (facts.experts[l] / MOST))}
+        row=${layer.value} column=${chosen} marks=${marks} label="Experts by layer" says=${says}
+        choose=${(/** @type {number} */ l, /** @type {number} */ e) => {
+          layer.value = l;
+          expert.value = Math.min(e, facts.experts[l] - 1);
+        }}
+        x=${left} y=${0} width=${wide} height=${high} total=${width} below=${22} more=${more} />`}
+    </div>
+    <${Scale} colours=${rising} low="0" high=${`${MOST}`} middle=${`share ${unit}, times uniform; down: layers, across: experts${marks.length ? "; framed: the chosen token" : ""}`} />
+    <p class="says" aria-live="polite">${says}</p>
+    <${Saving} name="prompt-experts" target=${picture} numbers=${() => ({
+      names: ["layer", "expert", facts.by === "mass" ? "gate_weight" : "selections", "share"],
+      rows: facts.layers.flatMap((index, l) =>
+        Array.from({ length: facts.experts[l] }, (_, e) => [index, e, counts[l * most + e], counts[l * most + e] / sums[l]]),
+      ),
+    })} />
+  </div>`;
+}
+
+/** @param {Float64Array} counts @param {number} layers @param {number} width @returns {number[]} */
+function sumsOf(counts, layers, width) {
+  return Array.from({ length: layers }, (_, l) => {
+    let sum = 0;
+    for (let e = 0; e < width; e++) sum += counts[l * width + e] || 0;
+    return sum;
+  });
+}
