@@ -10,8 +10,12 @@ from moexray.cli.options import (
     ANALYSIS,
     MODEL,
     OUTPUT,
+    AdapterOption,
+    CategoryColumnOption,
     DeviceOption,
     DtypeOption,
+    GroupColumnOption,
+    IdColumnOption,
     ImageColumnOption,
     JsonOption,
     OutputColumnOption,
@@ -19,6 +23,8 @@ from moexray.cli.options import (
     RawOption,
     RevisionOption,
     SeedOption,
+    SplitOption,
+    TextColumnOption,
     TrustOption,
 )
 from moexray.cli.workloads import FigureOption, whole_numbers
@@ -47,8 +53,13 @@ def ablate(
     model: Annotated[str, typer.Argument(help="Hugging Face id, local folder, or `scale`.")],
     *,
     prompts: PromptsOption = None,
+    text_column: TextColumnOption = None,
+    category_column: CategoryColumnOption = None,
+    id_column: IdColumnOption = None,
+    group_column: GroupColumnOption = None,
     output_column: OutputColumnOption = None,
     image_column: ImageColumnOption = None,
+    split: SplitOption = None,
     rank: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +110,13 @@ def ablate(
             rich_help_panel=_EXPERTS,
         ),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Leave experts out for tokens of this kind alone, and rank by their use: image or text.",
+            rich_help_panel=_EXPERTS,
+        ),
+    ] = None,
     meaning: Annotated[
         Meaning,
         typer.Option(
@@ -123,6 +141,7 @@ def ablate(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     revision: RevisionOption = None,
+    adapter: AdapterOption = None,
     raw: RawOption = False,
     trust_remote_code: TrustOption = False,
     batch_tokens: Annotated[
@@ -165,10 +184,17 @@ def ablate(
     from moexray.prompts import bundled_prompts, read_prompts
     from moexray.views.tables.ablation import ablation_page
 
-    read = (
-        read_prompts(*prompts, output_column=output_column, image_column=image_column) if prompts else bundled_prompts()
-    )
-    loading = {"device": device, "dtype": dtype, "revision": revision}
+    reading = {
+        "text_column": text_column,
+        "category_column": category_column,
+        "id_column": id_column,
+        "group_column": group_column,
+        "output_column": output_column,
+        "image_column": image_column,
+        "split": split,
+    }
+    read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
+    loading = {"device": device, "dtype": dtype, "revision": revision, "adapter": adapter}
     flags = {"raw": raw, "trust_remote_code": trust_remote_code}
     given = {name: value for name, value in {**loading, **flags}.items() if value not in (None, False)}
     with step_progress() as on_step:
@@ -182,6 +208,7 @@ def ablate(
                 normalisation=normalisation.value,
                 new_tokens=new_tokens,
                 ranking=ranking,
+                kind=kind,
                 batch_tokens=batch_tokens,
                 on_step=on_step,
             )

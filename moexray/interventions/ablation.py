@@ -10,13 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.engines.engine import Engine, require
-from moexray.engines.rules import Given, LeaveOutRanks, Meaning, Normalisation, RandomDrop, Rule, Without, k_of_pass
-from moexray.errors import CaptureError
+from moexray.engines.rules import (
+    ByKind,
+    Given,
+    LeaveOutRanks,
+    Meaning,
+    Normalisation,
+    RandomDrop,
+    Rule,
+    Without,
+    k_of_pass,
+)
+from moexray.errors import AnalysisError, CaptureError
+from moexray.formats import listed
 from moexray.generation import Generation
 from moexray.model_fingerprint import KEY
 from moexray.prompts import Prompt
 from moexray.recording.scoring import score, write
 from moexray.routing import RoutedSequence, ScoredSequence
+from moexray.segments import ALL as ALL_TOKENS
 from moexray.signatures import Signatures
 from moexray.studies.ablation import Ablated, Prompts, ablate
 from moexray.studies.ablation_measured import Experts, Intervention, Outcome, Usage
@@ -34,6 +46,7 @@ def measure_ablation(
     normalisation: Normalisation = "native",
     new_tokens: int = 8,
     ranking: Path | None = None,
+    kind: str | None = None,
     batch_tokens: int | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Ablation:
@@ -41,7 +54,7 @@ def measure_ablation(
 
     Parameters
     ----------
-    engine, prompts, meaning, normalisation, new_tokens, batch_tokens
+    engine, prompts, meaning, normalisation, new_tokens, kind, batch_tokens
         See `AblatedModel`.
     asked
         What is left out.
@@ -59,7 +72,13 @@ def measure_ablation(
         If the model cannot follow a change, or a prompt cannot be run.
     """
     model = AblatedModel(
-        engine, prompts, meaning=meaning, normalisation=normalisation, new_tokens=new_tokens, batch_tokens=batch_tokens
+        engine,
+        prompts,
+        meaning=meaning,
+        normalisation=normalisation,
+        new_tokens=new_tokens,
+        kind=kind,
+        batch_tokens=batch_tokens,
     )
     learnt, notes = ({}, {}) if ranking is None else _learnt(ranking, model, engine, prompts, asked.share)
     of_engine: Mapping[str, Any] = engine.description
@@ -79,6 +98,7 @@ def measure_ablation(
             "meaning": meaning,
             "normalisation": normalisation,
             "new_tokens": new_tokens,
+            "kind": kind,
         },
         learnt=learnt,
         notes=notes,
@@ -91,12 +111,18 @@ def _learnt(
 ) -> tuple[dict[str, Experts], dict[str, str]]:
     """Return the experts that a file ranks last, by the name of the policy, and what to keep in mind of them."""
     if ranking.suffix == ".json":
+        if model.kind is not None:
+            message = f"{ranking.name} counts tokens of all kinds: rank by signatures, which count {model.kind} tokens"
+            raise AnalysisError(message)
         report = ExpertReport.load(ranking)
         note = f"{ranking.name} does not say which prompts it is of: of scored ones it would be too good"
         return experts_of_report(ranking.name, report, model, engine.description, share=share), {"policies": note}
     scored = {prompt.id for prompt in prompts} | {prompt.text for prompt in prompts}
     signatures = Signatures.open(ranking)
-    return experts_of_signatures(ranking.name, signatures, model, engine.description, share=share, scored=scored), {}
+    found = experts_of_signatures(
+        ranking.name, signatures, model, engine.description, share=share, scored=scored, tokens=model.kind or ALL_TOKENS
+    )
+    return found, {}
 
 
 class AblatedModel:
@@ -112,6 +138,9 @@ class AblatedModel:
         See `moexray.engines.rules`.
     new_tokens
         Greedy tokens that are compared where texts are asked for.
+    kind
+        The kind of tokens, such as ``image``, for which routing is changed, and whose use of experts is counted; all by
+        default.
     batch_tokens
         See `moexray.recording.scoring.score`.
 
@@ -129,9 +158,15 @@ class AblatedModel:
         meaning: Meaning = "replaced",
         normalisation: Normalisation = "native",
         new_tokens: int = 16,
+        kind: str | None = None,
         batch_tokens: int | None = None,
     ) -> None:
         require(engine, ["rules", "score", "weights"])
+        self._kinds = list(dict.fromkeys(one.kind for one in engine.layout.segments))
+        if kind is not None and kind not in self._kinds:
+            message = f"`kind` is {kind!r}, but the tokens of these prompts are {listed(self._kinds)}"
+            raise CaptureError(message)
+        self.kind = kind
         self._engine, self._prompts = engine, prompts
         self._meaning, self._normalisation = meaning, normalisation
         self._new_tokens, self._batch_tokens = new_tokens, batch_tokens
@@ -147,9 +182,12 @@ class AblatedModel:
         pairs = np.zeros((layers, widest, widest), dtype=np.int64)
         some = self._some(rows)
         for place, found in score(self._engine, some, want=["weights"], batch_tokens=self._batch_tokens):
-            _count(found.routed, counts[place], mass, pairs)
+            _count(found.routed, counts[place], mass, pairs, self.kind)
         measured = None
         if norms:
+            if self.kind is not None:
+                message = f"`reap` ranks by outputs of experts for all tokens: leave it out for {self.kind} tokens"
+                raise CaptureError(message)
             require(self._engine, ["norms"])
             measured = self._engine.output_norms(some)
         return Usage(counts, mass, pairs, measured)
@@ -170,6 +208,7 @@ class AblatedModel:
         sums = [_scored_sum(one, given=some[0].output is not None) for one in ordered]
         selections = sum(int((one.routed.experts >= 0).sum()) for one in ordered)
         passes = sum(len(one.routed.token_ids) for one in ordered) * len(self.layers)
+        kinds = {kind: _mean_k([one.routed for one in ordered], kind) for kind in self._kinds}
         if not any(tokens for _, tokens in sums):
             message = "no token is scored: a prompt of one token comes after nothing, and its output is empty"
             raise CaptureError(message)
@@ -177,6 +216,7 @@ class AblatedModel:
             losses=np.array([loss for loss, _ in sums]),
             tokens=np.array([tokens for _, tokens in sums]),
             mean_k=selections / passes,
+            kinds=kinds if len(kinds) > 1 else None,
             written=tuple(_new_tokens(texts[place]) for place in range(len(some))) if write else None,
             texts=tuple(texts[place].output for place in range(len(some))) if write else None,
         )
@@ -193,6 +233,10 @@ class AblatedModel:
         return nullcontext() if change is None else self._engine.ruled(self._rule(change))
 
     def _rule(self, change: Intervention) -> Rule:
+        rule = self._plain(change)
+        return rule if self.kind is None else ByKind({self.kind: rule})
+
+    def _plain(self, change: Intervention) -> Rule:
         if change.kind == "forced":
             return Given(change.experts, normalisation=self._normalisation)
         if change.kind == "ranks":
@@ -206,18 +250,35 @@ class AblatedModel:
 
 
 def _count(
-    routed: RoutedSequence, counts: NDArray[np.int64], mass: NDArray[np.float64], pairs: NDArray[np.int64]
+    routed: RoutedSequence,
+    counts: NDArray[np.int64],
+    mass: NDArray[np.float64],
+    pairs: NDArray[np.int64],
+    kind: str | None,
 ) -> None:
     """Add the selections of one sequence ``(layers, experts)``, its gate weights, and its pairs."""
-    weights = cast("NDArray[np.float16]", routed.gate_weights)
+    own = slice(None) if kind is None else _of_kind(routed, kind)
+    weights = cast("NDArray[np.float16]", routed.gate_weights)[own]
+    experts = routed.experts[own]
     for place in range(len(counts)):
-        chosen = routed.experts[:, place]
+        chosen = experts[:, place]
         there = chosen >= 0
         counts[place] += np.bincount(chosen[there], minlength=counts.shape[1])
         np.add.at(mass[place], chosen[there], weights[:, place][there].astype(np.float64))
         selected = np.zeros((len(chosen), counts.shape[1]), dtype=np.int64)
         selected[np.nonzero(there)[0], chosen[there]] = 1
         pairs[place] += selected.T @ selected
+
+
+def _of_kind(routed: RoutedSequence, kind: str) -> NDArray[np.bool_]:  # (tokens,)
+    return np.asarray(np.array([one.kind == kind for one in routed.segment_names])[routed.segments], dtype=bool)
+
+
+def _mean_k(sequences: Sequence[RoutedSequence], kind: str) -> float | None:
+    """Return the mean number of experts of a token of one kind; None without a token."""
+    own = [one.experts[_of_kind(one, kind)] for one in sequences]
+    tokens = sum(len(one) for one in own)
+    return sum(int((one >= 0).sum()) for one in own) / (tokens * own[0].shape[1]) if tokens else None
 
 
 def _scored_sum(sequence: ScoredSequence, *, given: bool) -> tuple[float, int]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.engines.rules import ByKind, FixedK, LeaveOutRanks, Rule, k_of_pass
 from moexray.errors import CaptureError
+from moexray.generation import Generation
 from moexray.interventions.budget_runs import Runs
 from moexray.interventions.policies import Learnt, options_of
 from moexray.interventions.shares import Share, overall
@@ -144,8 +145,8 @@ def _costs(
 def _importance(runs: Runs, texts: Sequence[Prompt]) -> tuple[float, ...]:
     """Return the mean divergence of the model's predictions, in nats, where each layer alone goes without its experts.
 
-    They are divided by their sum, as in the code of MoDES (arXiv:2511.15690): thresholds of two models are then of one
-    scale.
+    As in the code of MoDES (arXiv:2511.15690), outputs are looked at where there are any, otherwise prompts; and the
+    means are divided by their sum, so that thresholds of two models are of one scale.
     """
     layers, ks = runs.layout.layers, k_of_pass(runs.layout)
     rules = [
@@ -153,9 +154,12 @@ def _importance(runs: Runs, texts: Sequence[Prompt]) -> tuple[float, ...]:
         for layer, k in zip(layers, ks, strict=True)
     ]
     runs.announce("each layer without its experts: how far predictions move")
+    lengths = runs.engine.lengths(texts, Generation(0))
     total, tokens = np.zeros(len(rules)), 0
-    for _, found in runs.divergences(texts, rules):
+    for place, found in runs.divergences(texts, rules):
         there = ~np.isnan(found[0])
+        if any(text.output for text in texts):
+            there[: lengths[place]] = False
         total += found[:, there].sum(axis=1)
         tokens += int(there.sum())
     if not tokens:

@@ -98,7 +98,7 @@ def ablate(
     asked
         What is left out.
     description
-        ``model``, ``fingerprint``, ``meaning``, ``normalisation`` and ``new_tokens`` of the result.
+        ``model``, ``fingerprint``, ``meaning``, ``normalisation``, ``new_tokens`` and ``kind`` of the result.
     learnt
         Rankings that were learnt elsewhere: experts to leave out, by name; see `moexray.studies.ablation_sources`.
     notes
@@ -177,6 +177,7 @@ def ablate(
         active=active or None,
         example=example,
         fingerprint=_text(description["fingerprint"]),
+        kind=_text(description.get("kind")),
         notes={**(notes or {}), **_unscored(prompts.labels, runs.names), **_notes(found)},
     )
 
@@ -249,6 +250,7 @@ def _measured(
         agreement=agreement,
         agreement_ci=agreement_ci,
         text=None if outcome.texts is None else outcome.texts[0],
+        kinds=outcome.kinds,
     )
     return result, outcome.losses
 

@@ -12,7 +12,7 @@ Experts = Mapping[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Intervention:
-    """What is changed in the routing of every token.
+    """What is changed in the routing of every token, or of those of the kind that the model was told.
 
     Attributes
     ----------
@@ -49,6 +49,8 @@ class Outcome:
         The tokens that it writes after each prompt, where that was asked for.
     texts
         Their text.
+    kinds
+        `mean_k` by the kind of token, where there are several; None for a kind without a token.
     """
 
     losses: NDArray[np.float64]
@@ -56,6 +58,7 @@ class Outcome:
     mean_k: float
     written: tuple[tuple[int, ...], ...] | None = None
     texts: tuple[str, ...] | None = None
+    kinds: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)

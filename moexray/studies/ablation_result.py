@@ -74,6 +74,8 @@ class AblatedPolicy:
         Share of the whole model's greedy tokens before the first that differs; None where nothing was written.
     text
         What it writes after the example prompt.
+    kinds
+        `mean_k` by the kind of token, where prompts hold images.
     """
 
     policy: str
@@ -86,6 +88,7 @@ class AblatedPolicy:
     agreement: float | None = optional()
     agreement_ci: Interval | None = optional(beside="agreement")
     text: str | None = optional()
+    kinds: Mapping[str, float | None] | None = optional()
 
     @property
     def overall(self) -> Loss:
@@ -175,6 +178,8 @@ class Ablation(Result):
         What the most used experts add beyond the least used: whether usage predicts loss. None without both rankings.
     active
         The loss without the greatest selections, layer by layer.
+    kind
+        The kind of tokens whose routing is changed, and whose use of experts ranks them; None for all.
     fingerprint
         That of the model's weights, where it is known.
     notes
@@ -205,6 +210,7 @@ class Ablation(Result):
     active: tuple[ActiveLoss, ...] | None = optional()
     example: Example | None = optional()
     fingerprint: str | None = optional()
+    kind: str | None = optional()
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def studied(self) -> tuple[str | None, ...]:

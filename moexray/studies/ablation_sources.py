@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
 from moexray.model_fingerprint import differing_parts, same_part
+from moexray.segments import ALL, places
 from moexray.signatures import Signatures
 from moexray.stats.experts.pruning import experts_in_share, least
 from moexray.studies.ablation_measured import Ablatable, Experts
@@ -25,6 +26,7 @@ def experts_of_signatures(
     *,
     share: float,
     scored: Collection[str],
+    tokens: str = ALL,
 ) -> dict[str, Experts]:
     """Return the experts that signatures use least, of all and by category, by the name of the policy.
 
@@ -40,6 +42,8 @@ def experts_of_signatures(
         Share of every layer's experts to leave out.
     scored
         Ids and texts of prompts that are scored: what they use is not counted.
+    tokens
+        Whose selections are counted, as `moexray.segments.places` selects them.
 
     Raises
     ------
@@ -54,7 +58,8 @@ def experts_of_signatures(
     if not others:
         message = f"all prompts of {name} are scored here, so it teaches nothing: capture others, or rank with --rank"
         raise AnalysisError(message)
-    counts = np.asarray(signatures.take(others).counts).sum(axis=1, dtype=np.int64)  # (prompts, layers, experts)
+    chosen = list(places(tokens, signatures.segments))
+    counts = np.asarray(signatures.take(others).counts)[:, chosen].sum(axis=1, dtype=np.int64)
     labels = np.array([table.categories[i] for i in others])
     found = {f"coldest of {name}": _least(counts.sum(axis=0), model, share)}
     for category in sorted(set(labels.tolist())):

@@ -86,6 +86,7 @@ def test_a_ranking_of_other_prompts_is_taken_and_of_another_model_refused(
         (("--rank", "coldest", "--share", "0.01"), "--share is 0.01, which is less than one of 12 experts"),
         (("--active", "3"), "layer 0 sends a token to 3 experts: 1 to 2 can be left out, not 3"),
         (("--ranking", "none.npz"), "none.npz does not exist"),
+        (("--kind", "image"), "--kind is 'image', but the tokens of these prompts are text"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(

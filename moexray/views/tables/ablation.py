@@ -49,8 +49,9 @@ def policy_table(found: Ablation) -> Table:
         ]
         for one in found.policies
     ]
+    whose = "" if found.kind is None else f" for {found.kind} tokens alone"
     share = "" if found.share is None else f"; rankings leave out {percent(found.share)} of every layer"
-    return Table(f"{found.meaning}, {_normalisation(found)}{share}", columns, rows)
+    return Table(f"{found.meaning}{whose}, {_normalisation(found)}{share}", columns, rows)
 
 
 def category_table(found: Ablation) -> Table:
