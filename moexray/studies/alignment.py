@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
+from moexray.studies.shown_images import images_shown
 
 
 def aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Signatures, Signatures]:
@@ -19,7 +20,7 @@ def aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Sig
     Raises
     ------
     AnalysisError
-        If prompts, their texts or groups, layers or experts are not the same.
+        If prompts, their texts, images or groups, layers or experts are not the same.
     """
     first, second = _same_layers(first, second, common=common)
     ids = [name for name in first.prompts.ids if name in set(second.prompts.ids)]
@@ -35,6 +36,10 @@ def aligned(first: Signatures, second: Signatures, *, common: bool) -> tuple[Sig
         name = next(n for n, a, b in zip(ids, ours, theirs, strict=True) if a != b)
         message = f"prompt {name!r} is not the same text in both: capture the same prompts with either model"
         raise AnalysisError(message)
+    for name, shown, other_shown in zip(ids, images_shown(one), images_shown(other), strict=True):
+        if shown is not None and other_shown is not None and shown != other_shown:
+            message = f"prompt {name!r} has not the same images in both: capture the same prompts with either model"
+            raise AnalysisError(message)
     return _same_groups(one, other)
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
+from moexray.studies.shown_images import Shown, images_shown
 
 # What makes two captures ones of different models, where both say it.
 _MODEL = ("model", "revision", "quantization")
@@ -44,8 +46,8 @@ class HeldOut:
 def held_out(training: Signatures, test: Signatures) -> HeldOut:
     """Check that a classifier of these signatures can be tested on others, and leave out prompts that both hold.
 
-    Two prompts are the same if their texts are, up to white space around them; where either capture holds no texts, if
-    their ids are.
+    Two prompts are the same if their texts are, up to white space around them, and their images; where either capture
+    does not hold these, if their ids are.
 
     Raises
     ------
@@ -79,10 +81,20 @@ def _differences(training: Signatures, test: Signatures) -> Iterator[str]:
             yield f"`test` has other {name} than what is analyzed: {theirs}, not {ours}"
 
 
+def _contents(signatures: Signatures) -> list[tuple[str, Shown]] | None:
+    """Return the text and the images of each prompt; None where they are not known."""
+    texts, images = signatures.prompts.texts, images_shown(signatures)
+    if texts is None or None in images:
+        return None
+    return [(text.strip(), shown) for text, shown in zip(texts, images, strict=True)]
+
+
 def _unseen(training: Signatures, test: Signatures) -> HeldOut:
-    texts = training.prompts.texts, test.prompts.texts
-    if texts[0] is not None and texts[1] is not None:
-        known, names = ({text.strip() for text in texts[0]}, [text.strip() for text in texts[1]])
+    contents = _contents(training), _contents(test)
+    known: set[Any]
+    names: list[Any]
+    if contents[0] is not None and contents[1] is not None:
+        known, names = set(contents[0]), contents[1]
     else:
         known, names = set(training.prompts.ids), list(test.prompts.ids)
     kept = [place for place, name in enumerate(names) if name not in known]

@@ -23,6 +23,7 @@ from moexray.stats.pairs.similarity import unit_rows
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.notes import Notes
 from moexray.studies.results import Result, rows_of
+from moexray.studies.shown_images import images_shown
 from moexray.version import __version__
 
 
@@ -208,6 +209,10 @@ def _in_one_order(captures: Sequence[Signatures]) -> list[Signatures]:
             pairs = zip(first.prompts.ids, ours or blank, theirs or blank, strict=True)
             if (differs := next((prompt for prompt, a, b in pairs if a != b), None)) is not None:
                 message = f"prompt {differs!r} has another {name} in capture {place} than in capture 1"
+                raise AnalysisError(message)
+        for prompt, ours, theirs in zip(first.prompts.ids, images_shown(first), images_shown(ordered), strict=True):
+            if ours is not None and theirs is not None and ours != theirs:
+                message = f"prompt {prompt!r} has other images in capture {place} than in capture 1"
                 raise AnalysisError(message)
         found.append(ordered)
     return found

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import NotComputable
+from moexray.formats import count
 from moexray.stats.categories.classifier import Classification, classify
 from moexray.stats.categories.partial import PartialEffect, partial_effect
 from moexray.stats.categories.surface import (
@@ -26,6 +27,7 @@ from moexray.studies.section import section
 from moexray.studies.sections.classifier import Accuracy
 from moexray.studies.sections.studied_text import lengths_by_segment, studied_text
 from moexray.studies.sections.token_identity import TokenIdentity, token_identity
+from moexray.studies.shown_images import images_shown
 
 # Ids of two prompts, and the Jaccard index of their words and pairs of words.
 NearDuplicate = tuple[str, str, float]
@@ -122,7 +124,7 @@ def both_held_fixed(cohort: Cohort, notes: Notes) -> PartialEffect:
 
 
 def near_duplicate_prompts(cohort: Cohort, notes: Notes) -> tuple[NearDuplicate, ...]:
-    """Find prompts with almost the same words."""
+    """Find prompts with almost the same words, and the same images."""
     texts, ids = cohort.signatures.prompts.texts, cohort.signatures.prompts.ids
     if texts is None:
         message = "the signatures hold no texts"
@@ -130,7 +132,13 @@ def near_duplicate_prompts(cohort: Cohort, notes: Notes) -> tuple[NearDuplicate,
     if len(texts) > MOST_PROMPTS:
         message = f"every two of more than {MOST_PROMPTS:,} prompts are not compared"
         raise NotComputable(message)
-    found = near_duplicates(texts)
+    shown = images_shown(cohort.signatures)
+    unknown = shown.count(None)
+    if unknown:
+        notes.add("prompts", f"{count(unknown, 'prompt')} whose images were not recorded are compared with no other")
+    found = [
+        (i, j, jaccard) for i, j, jaccard in near_duplicates(texts) if shown[i] is not None and shown[i] == shown[j]
+    ]
     if found:
         note = (
             f"{len(found)} pairs of prompts are almost the same: give them one group, or the classifier may meet in "
@@ -151,7 +159,7 @@ class Controls:
     partial
         The category effect on similarity with words and length held fixed.
     near_duplicates
-        Prompts with almost the same words.
+        Prompts with almost the same words and the same images.
     token_identity
         What token identity explains; None without a trace.
     """
