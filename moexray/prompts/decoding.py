@@ -40,7 +40,7 @@ _DAMAGED = (
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 _MOST_OF_A_TILE = 2**22
-_STRIP_PIXELS = 2**20
+_STRIP_PIXELS = 2**18
 _PLAIN_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 # The filters of warnings, and Pillow's settings, are those of all threads.

@@ -313,11 +313,11 @@ print((peak() - before) * 1024 / (image.width * image.height))
 @pytest.mark.parametrize(("format_", "most"), [("PNG", 12), ("WEBP", 20)])
 def test_decoding_takes_a_few_bytes_a_pixel(format_: str, most: int, tmp_path: Path) -> None:
     """Of the kind that takes most: turned, and transparent. WebP's own decoder holds two more copies."""
-    image = Image.linear_gradient("L").resize((3000, 3000)).convert("RGB")
+    image = Image.linear_gradient("L").resize((2000, 2000)).convert("RGB")
     image.putalpha(128)
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "a").write_bytes(encoded(image, format_, exif=exif))
     run = [sys.executable, "-c", MEASURED, str(tmp_path / "a")]
     found = float(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
-    assert 4 < found < most
+    assert 4 < found < most, found

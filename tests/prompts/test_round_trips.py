@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -102,6 +102,7 @@ def test_chats_are_read_as_they_were_written(contents: list[list[str]]) -> None:
 PICTURES = [picture(seed) for seed in range(4)]
 
 
+@settings(max_examples=15)
 @given(chosen=st.lists(st.lists(st.sampled_from(range(4)), max_size=3), min_size=1, max_size=6))
 def test_images_are_read_as_they_were_written(chosen: list[list[int]]) -> None:
     """As bytes in a table, in the text of lines, and as paths."""
