@@ -69,7 +69,11 @@ def _check(image: RecordedImage) -> None:
     numbers = (image.width, image.height, image.tokens, image.rows, image.columns)
     are_numbers = all(one is None or (type(one) is int and one > 0) for one in numbers)
     are_texts = isinstance(image.name, str) and isinstance(image.sha256, str)
-    grid = are_numbers and (image.rows is None or image.columns is None or image.rows * image.columns == image.tokens)
+    grid = are_numbers and (
+        image.rows is image.columns is None
+        if image.rows is None or image.columns is None
+        else image.rows * image.columns == image.tokens
+    )
     if not (are_texts and grid and image.width is not None and image.height is not None):
         message = f"the column {COLUMN!r} describes no image by {image}: capture the prompts anew"
         raise SignaturesError(message)

@@ -15,9 +15,11 @@ from moexray.errors import ModelError
 # Files that may name the processor's class.
 _NAMING = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 _NONE = (
-    "it comes without a processor of images: put preprocessor_config.json, and processor_config.json where the model "
-    "has one, beside its config.json"
+    "it comes without a processor of images: put its preprocessor_config.json, or processor_config.json, beside its "
+    "config.json"
 )
+# How transformers begins where there is no such file, or none that names a processor of images.
+_UNNAMED = ("Can't load image processor", "Unrecognized image processor", "Unrecognized processing class")
 _TORCHVISION = "its processor of images needs a package that is not installed: pip install torchvision"
 _VIDEO, _SOUND = "video_processor", ("feature_extractor", "audio_processor")
 
@@ -50,6 +52,10 @@ def read_processor(source: str, config: Any, **options: Any) -> ProcessorMixin:
     except (OSError, ValueError, KeyError) as error:
         if "trust_remote_code" in str(error):
             raise
+        if "torchvision" in str(error):
+            raise ModelError(_TORCHVISION) from error
+        if str(error).startswith(_UNNAMED):
+            raise ModelError(_NONE) from error
         message = f"its processor of images could not be read: {_line(error)}"
         raise ModelError(message) from error
     parts = [getattr(processor, name, None) for name in ("tokenizer", "image_processor")]

@@ -4,6 +4,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
 from moexray.prompts import Prompt
@@ -39,7 +41,7 @@ def mixed_prompts(name: str, *, seed: int = 0) -> list[Prompt]:
 
 def reader(name: str, *, ends: Sequence[int] = (), **options: Any) -> TransformersEngine:
     """Return the engine of a tiny model that reads images, whose texts end at these letters."""
-    model, processor = image_model(name), image_processor(name)
+    model, processor = image_model(name, torch.float32), image_processor(name)
     model.generation_config.eos_token_id = list(ends) or None
     loaded = LoadedModel(name, model, processor.tokenizer, processor=processor)
     return TransformersEngine(loaded, **{"images": True, **options})
