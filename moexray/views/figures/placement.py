@@ -6,11 +6,14 @@ from matplotlib.figure import Figure
 from moexray.errors import FigureError
 from moexray.formats import count, tokens_text
 from moexray.studies.placement_results import PlacementStudy
+from moexray.views.figures.placement_kinds import placement_kinds
 from moexray.views.figures.style import COLOURS, MARKERS, figure_style, note_above, set_title, shown_name
 
 
 def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
     """Draw a mark for each placement: balancedness below, devices touched beside, with their intervals.
+
+    Where tokens are of several kinds, a new figure has a second panel: see `moexray.views.figures.placement_kinds`.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
         message = f"no figure of placements: {result.notes.get('trace', 'no placement has devices touched')}"
         raise FigureError(message)
     with figure_style():
-        axes = ax or Figure(figsize=(5.2, 3.4), layout="constrained").subplots()
+        axes = ax or _own_axes(result)
         source = f"{shown_name(result.model or 'unknown model')}, {tokens_text(result.tokens)}"
         set_title(
             axes, f"Experts on {count(result.devices, 'device')}: balance against traffic\n{source}",
@@ -56,3 +59,12 @@ def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
         note_above(axes, "bars: 95 % intervals, of random the range of draws; line: uniform routing")
         axes.legend(fontsize=8, loc="best")
         return axes
+
+
+def _own_axes(result: PlacementStudy) -> Axes:
+    if result.by_kind is None:
+        return Figure(figsize=(5.2, 3.4), layout="constrained").subplots()
+    upper, lower = Figure(figsize=(6.4, 7.2), layout="constrained").subplots(2, 1)
+    placement_kinds(result, lower)
+    axes: Axes = upper
+    return axes

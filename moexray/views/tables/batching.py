@@ -1,6 +1,6 @@
 """Tables of a study of batches."""
 
-from moexray.formats import MISSING, count, estimate, interval, number, percent
+from moexray.formats import MISSING, count, estimate, interval, number, percent, tokens_text
 from moexray.studies.batch_curves import LayerCurve, MeanCurve
 from moexray.studies.batch_groups import Grouping
 from moexray.studies.batch_policy import Policy
@@ -21,8 +21,9 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 def batching_page(found: Batching) -> Page:
     """Return distinct experts of decoding and of prefill by size, then by layer, and the notes."""
+    of = "" if found.tokens == "all" else f", {tokens_text(found.tokens)}"
     title = (
-        f"{found.model or 'unknown model'}, {count(found.prompts, 'prompt')}: distinct experts that a step reads, "
+        f"{found.model or 'unknown model'}, {count(found.prompts, 'prompt')}{of}: distinct experts that a step reads, "
         "mean of layers"
     )
     known = any(value is not None for value in found.mean.observed)

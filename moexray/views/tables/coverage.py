@@ -1,6 +1,6 @@
 """Tables of a study of coverage."""
 
-from moexray.formats import MISSING, count, estimate, interval, number, percent
+from moexray.formats import MISSING, count, estimate, interval, number, percent, token_text
 from moexray.studies.coverage_report import Coverage, MostUsed, Rare
 from moexray.studies.rankings import Stability
 from moexray.views.tables.table import Column, Page, Table
@@ -11,7 +11,7 @@ def coverage_page(found: Coverage) -> Page:
     """Return what is reached seldom, the most used experts, the stability of rankings, layers, and the notes."""
     title = (
         f"{found.model or 'unknown model'}, {count(found.prompts, 'prompt')}, "
-        f"{count(found.selected_tokens, 'token')}: coverage of {count(found.experts, 'expert')}"
+        f"{count(found.selected_tokens, token_text(found.tokens))}: coverage of {count(found.experts, 'expert')}"
     )
     tables = [rare_table(found), fewer_table(found)]
     if found.most_used is not None:
