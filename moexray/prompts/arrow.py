@@ -69,8 +69,13 @@ def prompts_of(source: Source, schema: Any, batches: Iterable[Any], found: Mappi
 
 
 def _values(source: Source, before: int, column: Any) -> list[Any]:
+    from pyarrow import ArrowException
+
     try:
         return _each(column)
+    except ArrowException as error:  # a place in a dictionary that it does not have, say
+        problem = f"{source} is damaged at or after {source.unit} {before + 1} ({error})"
+        raise PromptsError(problem) from error
     except UnicodeDecodeError:
         for number, value in enumerate(column, start=before + 1):
             try:

@@ -14,6 +14,8 @@ from pyarrow import parquet
 
 from moexray.errors import MissingExtra, PromptsError
 from moexray.prompts import Prompt, read_prompts
+from moexray.prompts.arrow import prompts_of
+from moexray.prompts.rows import Source
 
 Write = Callable[[str, str | bytes], Path]
 SMALL_TYPES: list[Any] = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
@@ -159,6 +161,13 @@ def test_bytes_that_are_no_text_are_refused_with_their_row(tmp_path: Path) -> No
     table = {"text": ["a", "b", "c"], "label": texts}
     with pytest.raises(PromptsError, match=r"row 3 is not UTF-8"):
         read_prompts(written(tmp_path / "p.parquet", table))
+
+
+def test_a_place_in_a_dictionary_that_there_is_not_is_refused() -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 4], pa.int32()), pa.array(["x"]), safe=False)
+    batch = pa.record_batch({"text": texts})
+    with pytest.raises(PromptsError, match=r"^p\.parquet is damaged at or after row 1 \(Index 4 out of bounds\)$"):
+        list(prompts_of(Source("p.parquet", "p", "row"), batch.schema, [batch], {"text": "text"}))
 
 
 def test_files_that_are_no_parquet_or_are_cut_short_are_refused(tmp_path: Path, write: Write) -> None:

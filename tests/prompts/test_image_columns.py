@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pytest
 from datasets import Dataset, Features, Value
@@ -15,6 +16,7 @@ from pyarrow import parquet
 from moexray.errors import MissingExtra, PromptsError
 from moexray.prompts import PromptImage, image_in_bytes, image_in_file, read_prompts
 
+from ..mutation import mutated, mutated_text
 from .pictures import picture, written
 
 
@@ -209,3 +211,36 @@ def test_without_pillow_the_error_gives_the_pip_command(folder: Path, monkeypatc
     (folder / "new.png").write_bytes(picture(9))
     with pytest.raises(MissingExtra, match=r"p\.jsonl line 1: image \"new\.png\" needs PIL: pip install 'moexray\[im"):
         images(lines(folder / "p.jsonl", {"image": "new.png"}))
+
+
+def attack(folder: Path, number: int, seed: int) -> int:
+    """Mutate lines and tables with images, and return how many were refused; all others are read."""
+    uri = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+    parts = [{"type": "image"}, {"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": uri}}]
+    chat = {"messages": [{"role": "user", "content": parts}], "image": "pictures/1.png"}
+    rows = [{"text": "x", "image": "pictures/0.png"}, {"text": "x", "images": [uri, "pictures/2.png"]}, chat]
+    texts = ["\n".join(map(json.dumps, rows)).encode(), *(json.dumps(row).encode() for row in rows)]
+    held = [[{"bytes": picture(), "path": "a"}], [], [{"bytes": None, "path": "pictures/1.png"}]]
+    tables = [
+        table(folder / "p.parquet", *made).read_bytes() for made in ((held, pa.list_(STRUCT)), ([picture()] * 3,))
+    ]
+    refused, rng = 0, np.random.default_rng(seed)
+    for trial in range(number):
+        is_table = trial % 3 == 0
+        content = mutated(tables[trial % 2], rng) if is_table else mutated_text(texts[trial % len(texts)], rng)
+        path = folder / ("m.parquet" if is_table else "m.jsonl")
+        path.write_bytes(content)
+        try:
+            read_prompts(path)
+        except PromptsError:
+            refused += 1
+    return refused
+
+
+def test_damaged_prompts_with_images_are_read_or_refused(folder: Path) -> None:
+    assert 30 < attack(folder, 60, seed=0) < 60
+
+
+@pytest.mark.nightly
+def test_two_thousand_damaged_prompts_with_images_are_read_or_refused(folder: Path) -> None:
+    attack(folder, 2000, seed=1)
