@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from moexray.segments import Segment
+from moexray.segments import WITH_IMAGES, Segment
 
 from .. import made
 from ..shown import example_files
@@ -45,3 +45,17 @@ def test_one_kind_and_many_are_one_sentence(run: Run) -> None:
     finished = run("kinds", "three.npz")
     assert finished.returncode == 1
     assert "name two with --kinds, among all, prompt, text, image, audio" in finished.stderr
+
+
+def test_no_table_is_wider_than_a_terminal(run: Run) -> None:
+    """What is wider would lose its last characters, as the end of an interval."""
+    made.signatures(9, segments=WITH_IMAGES).save("a.npz")
+    made.signatures(9, segments=WITH_IMAGES, seed=1).save("b.npz")
+    arguments = ("kinds", "a.npz", "--other", "b.npz", "--devices", 2, "--permutations", 19)
+    printed = run(*arguments, "--kinds", "generated/text,prompt/text").stdout
+    assert "…" not in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    lines = printed[printed.index("the other set") :].splitlines()
+    intervals = [line.split("[")[1:] for line in lines if "[" in line]
+    assert intervals
+    assert all(end.strip().endswith("]") for line in intervals for end in line)

@@ -1,9 +1,12 @@
 """Tables of a study of kinds of tokens."""
 
-from moexray.formats import MISSING, count, estimate, number, p_text, p_value, percent
+from moexray.formats import MISSING, count, estimate, interval, number, p_text, p_value, percent
+from moexray.stats.pairs.summaries import Interval
 from moexray.studies.kinds_result import BusiestDevice, KindLoad, Kinds, Shift
-from moexray.views.tables.table import Column, Page, Table
+from moexray.views.tables.table import Cell, Column, Page, Table
 from moexray.views.wording import note_lines
+
+_LONGEST_NAME = 11
 
 
 def kinds_page(found: Kinds) -> Page:
@@ -70,7 +73,7 @@ def load_table(found: Kinds) -> Table:
     rows = [
         [
             str(one.layer),
-            kind,
+            _name(kind),
             *(number(value, 3) for value in _beside(load, "entropy")),
             *(number(value, 3) for value in _beside(load, "gini")),
             *(number(value, 2) for value in _beside(load, "max_over_mean")),
@@ -80,6 +83,12 @@ def load_table(found: Kinds) -> Table:
         for kind, load in zip(found.kinds, one.loads, strict=True)
     ]
     return Table("load of each kind; even: uniform routing, both: by the load of both kinds", columns, rows)
+
+
+def _name(kind: str) -> Cell:
+    """Return the name of a kind, below each other where a line has no room for it."""
+    phase, slash, rest = kind.partition("/")
+    return (f"{phase}/", rest) if slash and len(kind) > _LONGEST_NAME else kind
 
 
 def _balance_names() -> list[str]:
@@ -131,7 +140,7 @@ def shift_table(shift: Shift) -> Table:
     names = ("JS (bits)", "floor", "p", "adjusted", "entropy")
     columns = [Column("layer", numeric=True), Column("kind"), *(Column(name, numeric=True) for name in names)]
     columns.append(Column("MSI", numeric=True))
-    rows = []
+    rows: list[list[Cell]] = []
     layers = range(len(shift.kinds[0].layers))
     for place in layers:
         for kind in shift.kinds:
@@ -140,19 +149,28 @@ def shift_table(shift: Shift) -> Table:
             rows.append(
                 [
                     str(shift.layers[place]),
-                    kind.kind,
+                    _name(kind.kind),
                     number(one.jensen_shannon, 3),
                     number(one.jensen_shannon_floor, 3),
                     p_value(one.p_value),
                     p_value(one.adjusted),
-                    estimate(one.entropy, one.entropy_ci, 3, signed=True),
+                    _above(one.entropy, one.entropy_ci),
                     _msi(shift, place) if first else "",
                 ]
             )
     return Table(f"the other set, {count(shift.prompts, 'prompt')}, minus this one", columns, rows)
 
 
-def _msi(shift: Shift, place: int) -> str:
+def _msi(shift: Shift, place: int) -> Cell:
     if shift.msi is None:
         return MISSING
-    return estimate(shift.msi.by_layer[place], shift.msi.by_layer_ci[place], 3, signed=True)
+    return _above(shift.msi.by_layer[place], shift.msi.by_layer_ci[place])
+
+
+def _above(value: float, ends: Interval | None) -> Cell:
+    """Return a change above its interval, so that a table of two of them is no wider than a terminal."""
+    return (_signed(value), interval(ends, write=_signed)) if ends is not None else _signed(value)
+
+
+def _signed(value: float | None) -> str:
+    return number(value, 3, signed=True)
