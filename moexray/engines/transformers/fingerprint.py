@@ -92,11 +92,17 @@ def fingerprint_of_template(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def fingerprint_of_processor(processor: Any) -> str:
     """Return the fingerprint of what turns a text with images into tokens and pixels, its tokenizer aside."""
-    parts = {"processor": processor, "images": processor.image_processor}
+    parts = set(processor.get_attributes())  # those for videos and sound see nothing, and may not be installed
+    own = {
+        name: value
+        for name, value in vars(processor).items()
+        if name not in parts and isinstance(value, str | int | float | list | tuple | dict)
+    }
+    images = processor.image_processor
     return _digest(
         {
-            **{name: {"class": type(one).__name__, **_described(one.to_dict())} for name, one in parts.items()},
-            "template": getattr(processor, "chat_template", None),
+            "processor": {"class": type(processor).__name__, **own},
+            "images": {"class": type(images).__name__, **_described(images.to_dict())},
         }
     )
 

@@ -5,10 +5,14 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 Grid = tuple[int, int]  # rows, columns
+
+# No colour that pads: not black, white or grey, and none of its channels like another.
+_COLOUR = (211, 67, 13)
 
 
 def grids_of(processor: Any, encoded: Mapping[str, Any]) -> list[Grid] | None:
@@ -33,6 +37,30 @@ def grids_of(processor: Any, encoded: Mapping[str, Any]) -> list[Grid] | None:
         merged = round(1 / shrunk) if isinstance(shrunk, float) and 0 < shrunk <= 1 else 1
         return [(rows // merged, columns // merged) for rows, columns in counted.tolist()]
     return _by_patches(processor, encoded)
+
+
+def fills(image_processor: Any, height: int, width: int) -> bool:
+    """Whether an image processor makes all of its pixels of an image of this size; others pad it, to be resized less.
+
+    It is tried on one of a single colour, which gives as many values as there are channels, unless others are added.
+
+    Parameters
+    ----------
+    image_processor
+        That of a processor of transformers.
+    height, width
+        In pixels.
+    """
+    from PIL import Image  # an extra: a model of text is opened without it
+
+    picture = Image.new("RGB", (width, height), _COLOUR)
+    try:
+        encoded = image_processor(images=[picture], return_tensors="pt")
+        pixels = encoded["pixel_values"]
+        values = torch.unique(pixels.detach().float().round(decimals=2)) if isinstance(pixels, Tensor) else None
+    except Exception:  # an image processor may be a checkpoint's own; where it cannot be tried, nothing is known
+        return False
+    return values is not None and len(values) <= len(_COLOUR)
 
 
 def _by_patches(processor: Any, encoded: Mapping[str, Any]) -> list[Grid] | None:

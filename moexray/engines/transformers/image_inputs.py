@@ -16,7 +16,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from moexray.engines.transformers.chat_templates import ChatTemplate, cause_of, has_format
 from moexray.engines.transformers.hooks import Tap
-from moexray.engines.transformers.image_grids import grids_of, tokens_of_images
+from moexray.engines.transformers.image_grids import fills, grids_of, tokens_of_images
 from moexray.engines.transformers.image_probe import check_images
 from moexray.engines.transformers.prompt_inputs import PromptInputs, arguments_of, is_by_token
 from moexray.errors import CaptureError, ModelError, MoexrayError
@@ -100,6 +100,7 @@ class ImagePrompts:
         self._model = model
         self._processor = processor
         self._takes = inspect.signature(model.forward).parameters
+        self._sizes: dict[tuple[int, int], bool] = {}  # height and width of images, and whether they fill their grid
         own = getattr(processor, "image_token_id", None)
         self.placeholders = placeholders_of(model.config) or frozenset([own] if isinstance(own, int) else [])
         if not self.placeholders:
@@ -252,11 +253,18 @@ class ImagePrompts:
         tokens = tokens_of_images(self._processor, is_placeholder, grids, sizes) or tokens
         if grids is None or [rows * columns for rows, columns in grids] != tokens:
             grids = None
-        places: Sequence[tuple[int | None, int | None]] = [(None, None)] * number if grids is None else grids
+        places: Sequence[tuple[int | None, int | None]] = [(None, None)] * number
+        if grids is not None:
+            places = [grid if self._fills(size) else (None, None) for grid, size in zip(grids, sizes, strict=True)]
         return tuple(
             RecordedImage(image.name, image.sha256, image.width, image.height, number_of, rows, columns)
             for image, number_of, (rows, columns) in zip(prompt.images, tokens, places, strict=True)
         )
+
+    def _fills(self, size: tuple[int, int]) -> bool:
+        if size not in self._sizes:
+            self._sizes[size] = fills(self._processor.image_processor, *size)
+        return self._sizes[size]
 
     def _check_tensors(
         self, prompt: Prompt, by_token: Mapping[str, Tensor], by_image: Mapping[str, Any], tokens: int

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
+from moexray.engines.transformers.taps import decoder_of
 from moexray.generation import Generation
 from moexray.prompts import Prompt
 from moexray.prompts.images import image_in_bytes
@@ -31,7 +32,7 @@ from ...tiny_models import routed
 from .image_zoo import picture, recipe_of
 from .zoo_checks import HALF_PRECISION, by_expert, routers_during
 
-NEW_TOKENS = 3
+GENERATION = Generation(3, stop_at_eos=False)
 # The pictures of each prompt: one, none, and two of other sizes.
 PICTURES: tuple[tuple[Image.Image, ...], ...] = (
     (picture(1),),
@@ -73,13 +74,17 @@ def engine_of(model: PreTrainedModel, processor: ProcessorMixin) -> Transformers
     return TransformersEngine(loaded, images=True)
 
 
+def batches_of(engine: TransformersEngine, prompts: Sequence[Prompt], *, together: bool = True) -> list[list[Prompt]]:
+    """Return all prompts as one batch, or, where they may not share one or are not to, each by itself."""
+    groups = engine.groups(engine.lengths(prompts, GENERATION), GENERATION)
+    alone = not together or len(set(groups.tolist())) > 1 or groups[0] < 0
+    return [[prompt] for prompt in prompts] if alone else [list(prompts)]
+
+
 def record(engine: TransformersEngine, prompts: Sequence[Prompt], *, together: bool) -> list[RoutedSequence]:
     """Run prompts, each alone, or as many together as may share a batch."""
-    generation = Generation(NEW_TOKENS, stop_at_eos=False)
-    groups = engine.groups(engine.lengths(prompts, generation), generation)
-    alone = not together or len(set(groups.tolist())) > 1 or groups[0] < 0
-    batches = [[prompt] for prompt in prompts] if alone else [list(prompts)]
-    return [one for batch in batches for one in routed(engine, batch, generation, want={"weights"})]
+    batches = batches_of(engine, prompts, together=together)
+    return [one for batch in batches for one in routed(engine, batch, GENERATION, want={"weights"})]
 
 
 def inputs_of(
@@ -193,33 +198,52 @@ def check_conservation(layout: RouterLayout, sequences: Sequence[RoutedSequence]
                 assert len(counts) == experts
 
 
-def check_causes(
+def check_others(
     model: PreTrainedModel, processor: ProcessorMixin, name: str, layout: RouterLayout, sequence: RoutedSequence
 ) -> None:
-    """Garbage in what was not recorded changes no bit of the logits; garbage in anything that was does.
+    """Garbage in what was not recorded changes no bit of the logits of a prompt with an image.
 
-    For all tokens of a prompt with an image, and by kind: what the tokens of one kind did not select, in the last
-    layer, changes no bit of their logits.
+    For all of its tokens, and by kind: what the tokens of one kind did not select, in the last layer, changes no bit of
+    theirs. Inkling's layers end with a convolution over neighbouring tokens.
     """
-    prompt = inputs_of(model, processor, text_of(name), PICTURES[0])
-    whole = followed_by(prompt, sequence.token_ids[sequence.prompt_length :])
-    before = logits_of(model, whole)
-    assert torch.isfinite(before).all()
-    stacks = experts_of_layers(model, layout)
-    used = [_experts_in(sequence.experts[:, place]) for place in range(len(layout.layers))]
+    whole, before = _whole(model, processor, name, sequence)
+    stacks, used = experts_of_layers(model, layout), _used(layout, sequence)
     others = [set(range(number)) - found for number, found in zip(layout.experts, used, strict=True)]
     with garbage_in(stacks, others):
         assert torch.equal(logits_of(model, whole), before), "an expert that was not recorded takes part"
+    for segment in () if "inkling" in name else range(3):
+        rows = np.flatnonzero(sequence.segments == segment)
+        last = set(range(layout.experts[-1])) - _experts_in(sequence.experts[rows, -1])
+        with garbage_in(stacks, [set() for _ in layout.layers[1:]] + [last]):
+            assert torch.equal(logits_of(model, whole)[rows], before[rows]), f"other experts see segment {segment}"
+
+
+def check_recorded(
+    model: PreTrainedModel, processor: ProcessorMixin, name: str, layout: RouterLayout, sequence: RoutedSequence
+) -> None:
+    """Garbage in any expert that was recorded changes the logits of a prompt with an image."""
+    whole, before = _whole(model, processor, name, sequence)
+    stacks, used = experts_of_layers(model, layout), _used(layout, sequence)
     for place, experts in enumerate(used):
         for expert in experts:
             with garbage_in(stacks, [{expert} if one == place else set() for one in range(len(used))]) as any_weights:
                 changed = not torch.equal(logits_of(model, whole), before)
             assert changed or not any_weights, f"expert {expert} of layer {place} was recorded but takes no part"
-    for segment in range(3):
-        rows = np.flatnonzero(sequence.segments == segment)
-        last = set(range(layout.experts[-1])) - _experts_in(sequence.experts[rows, -1])
-        with garbage_in(stacks, [set() for _ in layout.layers[1:]] + [last]):
-            assert torch.equal(logits_of(model, whole)[rows], before[rows]), f"other experts see segment {segment}"
+
+
+def _whole(
+    model: PreTrainedModel, processor: ProcessorMixin, name: str, sequence: RoutedSequence
+) -> tuple[dict[str, Any], Tensor]:
+    """Return the inputs of the first prompt with what was generated, and their logits."""
+    prompt = inputs_of(model, processor, text_of(name), PICTURES[0])
+    whole = followed_by(prompt, sequence.token_ids[sequence.prompt_length :])
+    before = logits_of(model, whole)
+    assert torch.isfinite(before).all()
+    return whole, before
+
+
+def _used(layout: RouterLayout, sequence: RoutedSequence) -> list[set[int]]:
+    return [_experts_in(sequence.experts[:, place]) for place in range(len(layout.layers))]
 
 
 def _experts_in(experts: NDArray[np.integer]) -> set[int]:
@@ -257,3 +281,32 @@ def garbage_in(stacks: Sequence[Sequence[Sequence[Tensor]]], experts: Sequence[s
     finally:
         for tensor, original in saved:
             tensor.copy_(original)
+
+
+def token_of_each_part(
+    model: PreTrainedModel, processor: ProcessorMixin, name: str, grid: tuple[int, int]
+) -> NDArray[np.int64]:  # (rows, columns)
+    """Return which of a picture's tokens changes most when a part of the picture changes, by what the decoder gets."""
+    rows, columns = grid
+    _, decoder = decoder_of(model)
+    heard: list[Tensor] = []
+
+    def hear(_module: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        heard.append(kwargs["inputs_embeds"] if "inputs_embeds" in kwargs else args[0])
+
+    def tokens(pixels: NDArray[np.uint8]) -> Tensor:  # (tokens of the image, width)
+        inputs = inputs_of(model, processor, text_of(name), [Image.fromarray(pixels)])
+        logits_of(model, inputs)
+        return heard.pop()[0][inputs["input_ids"][0] == processor.image_token_id]
+
+    handle = decoder.register_forward_pre_hook(hear, with_kwargs=True)
+    plain = np.asarray(PICTURES[0][0])
+    before, found = tokens(plain), np.zeros(grid, dtype=np.int64)
+    for row, column in np.ndindex(grid):
+        changed = plain.copy()
+        height, width = plain.shape[0] // rows, plain.shape[1] // columns
+        part = slice(row * height + 2, (row + 1) * height - 2), slice(column * width + 2, (column + 1) * width - 2)
+        changed[part] = 255 - changed[part]
+        found[row, column] = int((tokens(changed) - before).norm(dim=1).argmax())
+    handle.remove()
+    return found

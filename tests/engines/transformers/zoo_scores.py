@@ -4,7 +4,7 @@ Whatever a router makes of its logits (softmax, sigmoid, corrections, scores of 
 `argmax` or `sort`. Those calls are noted while a router runs. They share no code with the taps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,12 +83,14 @@ def _taken(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> int | None
 
 @torch.no_grad()
 def rankings_of(model: PreTrainedModel, ids: Sequence[int]) -> list[list[list[Ranking]]]:
-    """Return, of each router in the order of the layers, of each of its runs, what it ranked: last the experts.
+    """Return what `rankings_during` does, of one pass of the sequence, alone and without a cache."""
+    return rankings_during(model, lambda: logits(model, ids))
 
-    One pass of the sequence, alone and without a cache.
-    """
+
+def rankings_during(model: PreTrainedModel, run: Callable[[], object]) -> list[list[list[Ranking]]]:
+    """Return, of each router in the order of the layers, of each of its runs, what it ranked: last the experts."""
     with _noted(model) as notes:
-        logits(model, ids)
+        run()
     return [runs for runs in notes.rankings.values() if any(runs)]
 
 
