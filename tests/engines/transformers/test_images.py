@@ -179,7 +179,10 @@ def test_an_output_must_not_hold_the_place_of_an_image(engine: TransformersEngin
         engine.given_lengths([prompt], engine.lengths([prompt], Generation()))
 
 
-def test_image_tokens_counted_in_the_context_may_exceed_it(engine: TransformersEngine) -> None:
+def test_image_tokens_counted_in_the_context_may_exceed_it(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.model.config.get_text_config(), "max_position_embeddings", 128)
     images = tuple(image(seed, (128, 128)) for seed in range(9))
     refused(engine, Prompt(PLACE * 9, "c", "p", images=images), r"prompt 'p' has 1\d\d tokens.* exceeds the model's")
 
