@@ -76,6 +76,9 @@ def image_of(value: object, *, folder: Path | None, number: int, name: str, plac
     if not isinstance(value, str) or is_blank(value):
         problem = f"{name} is {reprlib.repr(value)}: it must be {_WANTED}"
         raise PromptsError(problem)
+    if _is_no_unicode(value):
+        problem = f"{name} is {value!a:.200}, which holds half a character: rename the file, or take that out"
+        raise PromptsError(problem)
     if _DATA.match(value):
         return image_in_bytes(_bytes_of(value, f"{place}: {unnamed}"), name=unnamed, place=place)
     return image_in_file(_path_of(value, folder, place), name=value, place=place)
@@ -84,6 +87,15 @@ def image_of(value: object, *, folder: Path | None, number: int, name: str, plac
 def _is_nothing(value: object) -> bool:
     """Whether a value is None, or the object that tables make of it."""
     return value is None or (isinstance(value, Mapping) and all(one is None for one in value.values()))
+
+
+def _is_no_unicode(value: str) -> bool:
+    """Whether a text holds an unpaired surrogate, as names of files do that are not UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _bytes_of(uri: str, name: str) -> bytes:

@@ -47,6 +47,11 @@ class PromptImage:
         if (self.path is None) == (self.data is None):
             message = f"image {self.name!r} must have a path or data, and not both"
             raise PromptsError(message)
+        try:
+            self.name.encode()
+        except UnicodeEncodeError as error:  # of a file whose name is not UTF-8
+            message = f"the name of image {self.name!a} cannot be written as UTF-8: give it another `name`"
+            raise PromptsError(message) from error
 
 
 def image_in_file(path: str | Path, *, name: str | None = None, place: str = "") -> PromptImage:

@@ -182,6 +182,7 @@ def test_one_picture_of_many_questions_is_in_memory_once(folder: Path) -> None:
         ({"url": "pictures/0.png"}, r'line 2: "image" is {\'url\': .*}: it must be'),
         ({"bytes": "pictures/0.png", "path": 3}, r'line 2: "image" is {\'bytes\': .*}: it must be'),
         ("https://example.com/a.png", r'image "https://example\.com/a\.png" is an address: download the file'),
+        ("\ud800.png", r'line 2: "image" is \'\\ud800\.png\', which holds half a character: rename'),
         ("hf://datasets/a.png", "is an address: download the file"),
         ("file://pictures/0.png", "with a host or with %: write its plain path"),
         ("file:///a%20b.png", "with a host or with %: write its plain path"),

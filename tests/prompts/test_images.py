@@ -1,6 +1,7 @@
 """An image of a prompt is checked when it is read, and decoded again when it runs."""
 
 import hashlib
+import os
 import pickle
 import re
 from dataclasses import replace
@@ -51,6 +52,14 @@ def test_an_image_lies_in_a_file_or_in_bytes() -> None:
     for wrong in ({"data": None}, {"path": Path("a.png")}):
         with pytest.raises(PromptsError, match="image 'image 1' must have a path or data"):
             replace(image, **wrong)
+
+
+def test_a_name_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.png")
+    file.write_bytes(picture())
+    with pytest.raises(PromptsError, match=r"^the name of image '.*caf\\udce9\.png' cannot be written as UTF-8"):
+        image_in_file(file)
+    assert image_in_file(file, name="cafe.png").path == file
 
 
 def test_an_image_that_changed_or_went_away_is_refused_when_it_runs(tmp_path: Path) -> None:
