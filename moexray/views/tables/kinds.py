@@ -137,7 +137,7 @@ def _of_device(one: BusiestDevice) -> tuple[float, float, float]:
 
 def shift_table(shift: Shift) -> Table:
     """Return how the other set differs, by layer and kind."""
-    names = ("JS (bits)", "floor", "p", "adjusted", "entropy")
+    names = ("JS", "floor", "p", "adjusted", "entropy")
     columns = [Column("layer", numeric=True), Column("kind"), *(Column(name, numeric=True) for name in names)]
     columns.append(Column("MSI", numeric=True))
     rows: list[list[Cell]] = []
@@ -158,7 +158,7 @@ def shift_table(shift: Shift) -> Table:
                     _msi(shift, place) if first else "",
                 ]
             )
-    return Table(f"the other set, {count(shift.prompts, 'prompt')}, minus this one", columns, rows)
+    return Table(f"the other set, {count(shift.prompts, 'prompt')}, minus this one (JS in bits)", columns, rows)
 
 
 def _msi(shift: Shift, place: int) -> Cell:
