@@ -125,7 +125,8 @@ def _filled(found: list[PromptImage | None], images: list[PromptImage], place: s
     if taking != len(images):
         problem = (
             f"{place} comes with {count(len(images), 'image')}, but {taking} of its parts are "
-            '{"type": "image"} without one: put such a part where each image belongs'
+            '{"type": "image"} without one: put such a part where each image belongs, or leave the column of images '
+            "out with an empty `image_column`"
         )
         raise PromptsError(problem)
     following = iter(images)
