@@ -179,12 +179,16 @@ def test_an_output_must_not_hold_the_place_of_an_image(engine: TransformersEngin
         engine.given_lengths([prompt], engine.lengths([prompt], Generation()))
 
 
-def test_image_tokens_counted_in_the_context_may_exceed_it(
-    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine.model.config.get_text_config(), "max_position_embeddings", 128)
-    images = tuple(image(seed, (128, 128)) for seed in range(9))
-    refused(engine, Prompt(PLACE * 9, "c", "p", images=images), r"prompt 'p' has 1\d\d tokens.* exceeds the model's")
+def test_image_tokens_count_in_the_models_context(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of 128 × 128 pixels takes 16 tokens, and two markers."""
+    monkeypatch.setattr(engine.model.config.text_config, "max_position_embeddings", 37)
+    images = tuple(image(seed, (128, 128)) for seed in range(2))
+    assert engine.lengths([Prompt(PLACE * 2, "c", "p", images=images)], Generation(1)).tolist() == [36]
+    refused(
+        engine,
+        Prompt(PLACE * 2, "c", "p", images=images),
+        r"prompt 'p' has 36 tokens.* exceeds the model's context of 37",
+    )
 
 
 def test_images_need_an_engine_that_was_opened_for_them() -> None:
