@@ -102,6 +102,7 @@ def _fingerprint(
         found["chat_template"] = fingerprint_of_template(loaded.tokenizer)
     if with_images:
         found["processor"] = fingerprint_of_processor(loaded.processor)
-    if code := code_files(model, model.config, loaded.tokenizer):
+    of_images = (loaded.processor, getattr(loaded.processor, "image_processor", None)) if with_images else ()
+    if code := code_files(model, model.config, loaded.tokenizer, *of_images):
         found["code"] = fingerprint_of_code(code)
     return found

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,21 +36,21 @@ from moexray.engines.transformers.preparation import (
     set_plain_outputs,
     unwrapped,
 )
-from moexray.engines.transformers.prompt_inputs import PromptInputs
+from moexray.engines.transformers.prompt_inputs import PromptInputs, parts_of
 from moexray.engines.transformers.prompt_tokens import PromptTokens
 from moexray.engines.transformers.resources import fitting_tokens, sizes_of_token
 from moexray.engines.transformers.router_trials import find_routers
 from moexray.engines.transformers.routers import Router
 from moexray.engines.transformers.ruling import Ruling, carried_out
+from moexray.engines.transformers.scored_batches import divergences, losses
 from moexray.engines.transformers.scores import kind_of_scores, tried_scores
-from moexray.engines.transformers.scoring import divergences_of, losses_of, recorded_logits
 from moexray.engines.transformers.sharing import check_shared, sharing_of
 from moexray.engines.transformers.taps import find_taps, selections_per_token
-from moexray.errors import CaptureError, ModelError
+from moexray.errors import CaptureError
 from moexray.generation import Generation
 from moexray.model_fingerprint import KEY
 from moexray.prompts import Prompt
-from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence, are_predicted, with_generated
+from moexray.routing import RoutedSequence, RouterLayout, ScoredSequence
 from moexray.segments import PLAIN, WITH_IMAGES
 
 # The most memory, in single precision, that the logits of given text may take together.
@@ -409,7 +410,9 @@ class TransformersEngine(Engine):
         want: Collection[str] = (),
         on_tokens: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[int, ScoredSequence]]:
-        """Run prompts with their outputs together, as one batch, and yield the loss of each token in the order given.
+        """Run prompts with their outputs together, as one batch, and yield the loss of each token.
+
+        Prompts whose images have other shapes run one after another.
 
         Parameters
         ----------
@@ -430,18 +433,10 @@ class TransformersEngine(Engine):
         """
         require(self, ["score", *want])
         self._check_open()
-        with recorded_logits(self._model) as logits:
-            routed = self._found(prompts, Generation(0), want, on_tokens)
-        names = self.layout.segments
-        for row, (prompt, sequence) in enumerate(zip(prompts, routed, strict=True)):
-            tokens, segments = self._scored(prompt, sequence)
-            losses = losses_of(logits, row, tokens, ran=len(sequence.token_ids))
-            predicted = are_predicted(segments, names)
-            if not np.isfinite(losses[predicted]).all():
-                message = f"prompt {prompt.id!r}: the loss of a token is NaN or infinity: no mean would mean anything"
-                raise ModelError(message)
-            losses[~predicted] = np.nan
-            yield row, ScoredSequence(tokens, losses, segments, sequence, names)
+        for part in self._parts(prompts):
+            some = [prompts[place] for place in part]
+            run = partial(self._found, some, Generation(0), want, on_tokens)
+            yield from zip(part, losses(self._model, run, some, self._completions, self.layout.segments), strict=True)
 
     def divergences(
         self,
@@ -475,28 +470,12 @@ class TransformersEngine(Engine):
         if self._ruling is not None:
             message = "divergences are from the model as it routes by itself: not while a rule is carried out"
             raise CaptureError(message)
-        with recorded_logits(self._model) as before:
-            routed = self._found(prompts, Generation(0), (), on_tokens)
-        each = [self._scored(*one) for one in zip(prompts, routed, strict=True)]
-        found = [np.full((len(rules), len(tokens)), np.nan) for tokens, _ in each]
-        for place, rule in enumerate(rules):
-            with self.ruled(rule), recorded_logits(self._model) as after:
-                self._found(prompts, Generation(0), (), on_tokens)
-            for row, (tokens, segments) in enumerate(each):
-                ran, predicted = len(routed[row].token_ids), are_predicted(segments, self.layout.segments)
-                found[row][place, predicted] = divergences_of(before, after, row, len(tokens), ran=ran)[predicted]
-                if not np.isfinite(found[row][place, predicted]).all():
-                    message = f"prompt {prompts[row].id!r}: the prediction of a token under a rule is no number"
-                    raise ModelError(message)
-        yield from enumerate(found)
-
-    def _scored(self, prompt: Prompt, sequence: RoutedSequence) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-        """Return the tokens of a sequence and of its given output, whose last passes no router, and their segments."""
-        tokens, of_prompt = sequence.token_ids, sequence.prompt_length
-        if prompt.output is not None:
-            tokens = np.concatenate([tokens[:of_prompt], self._completions.of(prompt).token_ids])
-        names = self.layout.segments
-        return tokens, with_generated(sequence.segments[:of_prompt], len(tokens) - of_prompt, names)
+        begin = [partial(self.ruled, rule) for rule in rules]
+        for part in self._parts(prompts):
+            some = [prompts[place] for place in part]
+            run = partial(self._found, some, Generation(0), (), on_tokens)
+            of_batch = self._model, run, some, self._completions, self.layout.segments
+            yield from zip(part, divergences(*of_batch, rules=begin), strict=True)
 
     def route(
         self, token_ids: NDArray[np.integer], *, written: int = 0, name: str, chooser: Chooser | None = None
@@ -576,6 +555,12 @@ class TransformersEngine(Engine):
         together = [one.followed_by(written.ran, names) for one, written in zip(inputs, completions, strict=True)]
         routed = self._run_batch(prompts, together, Generation(0), recording)
         return [replace(one, output=written.text) for one, written in zip(routed, completions, strict=True)]
+
+    def _parts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Return the places of prompts that run in one pass: those whose images have the same shapes."""
+        if sum(bool(prompt.images) for prompt in prompts) < 2:
+            return [list(range(len(prompts)))]
+        return parts_of(self.prompt_inputs(prompts))
 
     def _with_images(self, prompt: Prompt) -> PromptInputs:
         if self._images is None:

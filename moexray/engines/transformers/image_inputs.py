@@ -122,6 +122,7 @@ class ImagePrompts:
             # Those that compute with torchvision resize otherwise than those that compute with Pillow.
             "image_processor": type(image_processor).__name__,
             "image_settings": settings_of(image_processor),
+            "image_chat_template": self._template is not None,
         }
 
     def begin_at(self, moment: datetime) -> str | None:

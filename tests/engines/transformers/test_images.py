@@ -13,6 +13,7 @@ from moexray.engines.transformers import hearing
 from moexray.engines.transformers.decoding import Stretch, stretches
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.engines.transformers.loading import LoadedModel
+from moexray.engines.transformers.prompt_inputs import parts_of
 from moexray.errors import CaptureError, ModelError, PromptsError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
@@ -140,6 +141,21 @@ def test_an_output_that_is_given_is_recorded_as_it_was_written(engine: Transform
     for one, other in zip(written, routed(engine, given, Generation(), want={"weights"}), strict=True):
         np.testing.assert_array_equal(other.experts, one.experts)
         np.testing.assert_array_equal(other.segments, one.segments)
+
+
+@pytest.mark.parametrize("name", [NAME, "mistral3 of mixtral"])
+def test_losses_of_a_batch_are_those_of_each_alone_whatever_the_shapes_of_its_images(name: str) -> None:
+    """Pixels of the second model are padded to the largest image of a prompt, so its prompts run one after another."""
+    prompts = mixed_prompts(name)
+    with reader(name) as engine:
+        assert (len(parts_of(engine.prompt_inputs(prompts))) > 1) == (name != NAME)
+        together = dict(engine.loss(prompts))
+        for place, prompt in enumerate(prompts):
+            ((_, alone),) = engine.loss([prompt])
+            np.testing.assert_allclose(together[place].losses, alone.losses, rtol=1e-4, atol=1e-5)
+            is_image = alone.segments == 1
+            assert np.isnan(alone.losses[is_image]).all()
+            assert np.isfinite(alone.losses[1:][~is_image[1:]]).all()
 
 
 def test_a_recording_with_images_passes_the_causal_check(engine: TransformersEngine) -> None:
