@@ -6,8 +6,9 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+import torch
 
-from ..engines.transformers.image_zoo import picture, save
+from ..engines.transformers.image_zoo import image_model, image_processor, picture
 from ..engines.transformers.image_zoo_checks import text_of
 
 Run = Callable[..., CompletedProcess[str]]
@@ -37,11 +38,14 @@ def test_a_table_and_a_figure(run: Run, few: Path) -> None:
 
 @pytest.mark.slow
 def test_the_json_has_every_number_and_ratios_of_times(run: Run, few: Path) -> None:
-    asked = ("--batches", "1,2", "--turns", 1, "--keep", "50", "--policy", "k", "--json")
+    asked = ("--batches", "1,2", "--turns", 1, "--keep", "50", "--policy", "k,threshold", "--out", "b.json", "--json")
     document = json.loads(run("budget", "scale", "--prompts", few, *FAST, *asked).stdout)
+    assert json.loads(Path("b.json").read_text(encoding="utf-8")) == document
     assert document["full"].keys() == {"loss", "segments", "mean_k", "distinct", "seconds"}
     assert document["full"]["loss"].keys() == {"all", "code", "story"}
-    (policy,) = document["policies"]
+    policy, threshold = document["policies"]
+    assert (threshold["rule"]["rule"], len(threshold["rule"]["importance"])) == ("Below", 16)
+    assert sum(threshold["rule"]["importance"]) == pytest.approx(1)
     assert policy["policy"] == "k"
     assert policy["mean_k"] == 4.0
     assert policy["normalisation"] == "native"
@@ -74,32 +78,20 @@ def test_what_cannot_be_asked_is_one_sentence(run: Run, arguments: tuple[str, ..
     assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.slow
-def test_a_result_is_written_and_its_threshold_policy_says_what_it_learnt(run: Run, few: Path) -> None:
-    asked = ("--keep", "50", "--policy", "threshold,random", "--out", "budget.json", "--normalisation", "kept")
-    finished = run("budget", "scale", "--prompts", few, *FAST, *asked)
-    assert finished.returncode == 0, finished.stderr
-    rule = json.loads(Path("budget.json").read_text(encoding="utf-8"))["policies"][0]["rule"]
-    assert (rule["rule"], len(rule["importance"]), rule["normalisation"]) == ("Below", 16, "kept")
-    assert sum(rule["importance"]) == pytest.approx(1)
-    assert rule["threshold"] > 0
-
-
-@pytest.mark.slow
-def test_shares_by_kind_need_prompts_with_images(run: Run, few: Path) -> None:
-    finished = run("budget", "scale", "--prompts", few, *FAST, "--keep-image", "50")
+def test_shares_by_kind_need_prompts_with_images(run: Run, few: Path, tiny_olmoe_folder: str) -> None:
+    finished = run("budget", tiny_olmoe_folder, "--prompts", few, *FAST, "--keep-image", "50")
     assert finished.returncode == 1
     assert "these prompts have tokens of kind text only" in " ".join(finished.stderr.split())
 
 
 @pytest.mark.nightly
 def test_a_model_that_sees_images_has_experts_by_kind(run: Run, tmp_path: Path) -> None:
-    folder = save("llava", tmp_path / "model")
+    name, folder = "llava of olmoe", tmp_path / "model"
+    image_model(name, torch.float32).save_pretrained(folder)
+    image_processor(name).save_pretrained(folder)
     for place in range(4):
         picture(place).save(tmp_path / f"{place}.png")
-    lines = [
-        {"category": "ab"[i % 2], "text": text_of("llava") + "abcd"[: 1 + i], "image": f"{i}.png"} for i in range(4)
-    ]
+    lines = [{"category": "ab"[i % 2], "text": text_of(name) + "abcd"[: 1 + i], "image": f"{i}.png"} for i in range(4)]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     asked = ("--keep-image", "50,100", "--keep-text", "100,50", "--policy", "k,random", "--image-column", "image")
     finished = run("budget", folder, "--prompts", tmp_path / "prompts.jsonl", *FAST, *asked, "--json")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moexray import describe_experts, example
 from moexray.engines.rules import ByKind, Without
 from moexray.engines.transformers.engine import TransformersEngine
 from moexray.errors import AnalysisError, CaptureError
@@ -64,16 +63,12 @@ def test_experts_are_left_out_for_tokens_of_the_kind_alone(engine: TransformersE
 
 @pytest.mark.slow
 def test_a_study_of_one_kind_ranks_and_leaves_out_for_that_kind(engine: TransformersEngine, tmp_path: Path) -> None:
-    prompts = prompts_with_images()
-    asked = Ablated(rankings=("coldest", "hottest"), active=(1,), write=False)
+    prompts = prompts_with_images(6)
+    asked = Ablated(rankings=("coldest",), write=False)
     found = measure_ablation(engine, prompts, asked, kind="image", new_tokens=0)
     assert found.kind == "image"
-    assert [one.policy for one in found.policies] == ["coldest", "hottest"]
+    assert [one.policy for one in found.policies] == ["coldest"]
     assert found.policies[0].kinds == {"text": 2.0, "image": 2.0}  # others take their place
-    every = measure_ablation(engine, prompts, asked, new_tokens=0)
-    assert every.kind is None
-    assert found.full.loss == every.full.loss
-    assert found.policies[0].experts != every.policies[0].experts
     found.save(tmp_path / "a.json")
     assert Ablation.load(tmp_path / "a.json") == found
     # Prompts without images have no token whose routing changes.
@@ -103,7 +98,6 @@ def test_what_cannot_be_of_one_kind_is_refused(engine: TransformersEngine, tmp_p
         AblatedModel(engine, prompts, kind="audio")
     with pytest.raises(CaptureError, match="leave it out for image tokens"):
         measure_ablation(engine, prompts, Ablated(rankings=("reap",), write=False), kind="image", new_tokens=0)
-    report = tmp_path / "experts.json"
-    describe_experts(example().signatures).save(report)
+    report = tmp_path / "experts.json"  # nothing is read of it
     with pytest.raises(AnalysisError, match=r"experts\.json counts tokens of all kinds: rank by signatures"):
         measure_ablation(engine, prompts, Ablated(write=False), kind="image", ranking=report)

@@ -34,7 +34,7 @@ PLAIN = Text((9, 26, 5, 35, 8, 30))
 BATCH = [PICTURE, LATER, PLAIN]
 
 
-NIGHTLY = {"mixtral", "qwen3_moe"}
+NIGHTLY = {"mixtral", "qwen3_moe", "gpt_oss"}
 EACH = [pytest.param(name, marks=pytest.mark.nightly if name in NIGHTLY else ()) for name in FAMILIES]
 
 
