@@ -36,7 +36,7 @@ def kind_devices(
     devices: int,
     *,
     even: NDArray[np.int64],
-    matched: NDArray[np.int64],
+    matched: NDArray[np.int64] | None,
 ) -> KindDevices:
     """Return the busiest device of each kind and of mixes of both.
 
@@ -47,12 +47,11 @@ def kind_devices(
     devices
         How many devices the experts are on, neighbours together: see `check_devices`.
     even, matched
-        Drawn loads of both kinds ``(draws, 2, layers, experts)``.
+        Drawn loads of both kinds ``(draws, 2, layers, experts)``; `matched` is None where it cannot be drawn.
     """
     device = contiguous(signatures.experts.astype(np.int64), devices)
-    shares, of_even, of_matched = (
-        shares_of(device_loads(one, device, devices)) for one in (counts.totals, even, matched)
-    )
+    shares, of_even = (shares_of(device_loads(one, device, devices)) for one in (counts.totals, even))
+    of_matched = None if matched is None else shares_of(device_loads(matched, device, devices))
     recorded = float(counts.totals[1].sum() / counts.totals.sum())
     return KindDevices(
         devices=devices,
@@ -72,13 +71,13 @@ def kind_devices(
 
 
 def _busiest_of(
-    kind: int, place: int, shares: NDArray[np.float64], even: NDArray[np.float64], matched: NDArray[np.float64]
+    kind: int, place: int, shares: NDArray[np.float64], even: NDArray[np.float64], matched: NDArray[np.float64] | None
 ) -> BusiestDevice:
     return BusiestDevice(
         device=int(shares[kind, place].argmax()),
         busiest=float(busiest(shares[kind, place])),
         even=float(busiest(even[:, kind, place]).mean()),
-        matched=float(busiest(matched[:, kind, place]).mean()),
+        matched=None if matched is None else float(busiest(matched[:, kind, place]).mean()),
     )
 
 

@@ -58,7 +58,7 @@ def study_kinds(
     named = two_kinds(signatures.segments, kinds)
     counts, notes = kind_counts(signatures, named, seed=seed), Notes()
     design, difference = _difference(counts, notes, permutations=permutations, seed=seed)
-    even, matched = _even(signatures, counts, seed), _matched(counts, seed)
+    even, matched = _even(signatures, counts, seed), _matched(counts, notes, seed)
     layers = _layers(signatures, counts, even, matched)
     if len(counts.first) < counts.units:
         notes.add(
@@ -127,23 +127,27 @@ def _even(signatures: Signatures, counts: KindCounts, seed: int) -> NDArray[np.i
     return np.stack(of_kinds, axis=1)
 
 
-def _matched(counts: KindCounts, seed: int) -> NDArray[np.int64]:  # (draws, 2, layers, experts)
-    return matched_counts(counts.totals, np.array(counts.tokens), rng=np.random.default_rng([seed, 1]))
+def _matched(counts: KindCounts, notes: Notes, seed: int) -> NDArray[np.int64] | None:  # (draws, 2, layers, experts)
+    rng, tokens = np.random.default_rng([seed, 1]), np.array(counts.tokens)
+    return notes.attempt("matched", lambda: matched_counts(counts.totals, tokens, rng=rng))
 
 
 def _layers(
-    signatures: Signatures, counts: KindCounts, even: NDArray[np.int64], matched: NDArray[np.int64]
+    signatures: Signatures, counts: KindCounts, even: NDArray[np.int64], matched: NDArray[np.int64] | None
 ) -> tuple[LayerKinds, ...]:
     sizes = signatures.experts
     found = kinds_by_layer(counts.totals[0], counts.totals[1], sizes)
-    drawn = [[mean_balance(one[:, kind], sizes) for one in (even, matched)] for kind in (0, 1)]
+    of_even = [mean_balance(even[:, kind], sizes) for kind in (0, 1)]
+    of_both = None if matched is None else [mean_balance(matched[:, kind], sizes) for kind in (0, 1)]
     return tuple(
-        _layer(layer, one, [(of_kind[0][place], of_kind[1][place]) for of_kind in drawn])
+        _layer(
+            layer, one, [(of_even[kind][place], None if of_both is None else of_both[kind][place]) for kind in (0, 1)]
+        )
         for place, (layer, one) in enumerate(zip(signatures.layers.tolist(), found, strict=True))
     )
 
 
-def _layer(layer: int, found: KindsInLayer, drawn: Sequence[tuple[EvenLoad, EvenLoad]]) -> LayerKinds:
+def _layer(layer: int, found: KindsInLayer, drawn: Sequence[tuple[EvenLoad, EvenLoad | None]]) -> LayerKinds:
     loads = [KindLoad(tuple(found.shares[n].tolist()), found.balance[n], *drawn[n]) for n in (0, 1)]
     return LayerKinds(
         layer=layer,

@@ -66,13 +66,14 @@ class BusiestDevice:
     device, busiest
         The device, and its load over the mean of the devices.
     even, matched
-        The load of the busiest device over the mean under uniform and under load-matched routing of as many tokens.
+        The load of the busiest device over the mean under uniform and under load-matched routing of as many tokens;
+        None where the latter cannot be drawn.
     """
 
     device: int
     busiest: float
     even: float
-    matched: float
+    matched: float | None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.studies.kind_counts import kind_counts
 from moexray.studies.kinds import study_kinds
 from moexray.studies.kinds_result import Kinds
+from moexray.views.tables.kinds import kinds_page
 
 from .. import made
 from ..stats.simulations import assert_share, simulated
@@ -118,6 +119,17 @@ def _busiest_without(signatures: Signatures, unit: int, share: float) -> float:
         loads = signatures.loads(kind)[rest].sum(axis=0).reshape(16, 4, 16).sum(axis=2)
         shares.append(loads / loads.sum(axis=1, keepdims=True))
     return float(4 * ((1 - share) * shares[0] + share * shares[1]).max(axis=1).mean())
+
+
+def test_selections_that_no_router_makes_have_a_note_in_the_place_of_load_matched_routing() -> None:
+    counts = np.zeros((6, 2, 1, 4), dtype=np.uint16)
+    counts[..., 0], counts[..., 1:] = 9, 1
+    signatures = made.signatures(counts=counts, top_k=2, tokens=(6, 6), layers=(0,))
+    found = study_kinds(signatures, devices=2, permutations=9)
+    assert found.layers[0].loads[0].matched is None
+    assert {one.matched for one in found.devices.mixed} == {found.devices.layers[0][0].matched} == {None}
+    assert "distinct experts" in found.notes["matched"]
+    assert kinds_page(found).blocks
 
 
 def test_devices_that_do_not_divide_the_experts_are_refused() -> None:

@@ -22,14 +22,14 @@ class MixedLoad:
         Load of the busiest device over the mean of the devices, averaged over layers, and its 95 % interval over units;
         None where there are too few.
     even, matched
-        The same of uniform and of load-matched routing of as many tokens of each kind: means over draws.
+        The same of uniform and of load-matched routing of as many tokens of each kind: means over draws. None without.
     """
 
     share: float
     busiest: float
     ci: Interval | None
     even: float
-    matched: float
+    matched: float | None
 
 
 def device_loads(
@@ -65,7 +65,7 @@ def mixed_loads(
     left_out: NDArray[np.float64],
     *,
     even: NDArray[np.float64],
-    matched: NDArray[np.float64],
+    matched: NDArray[np.float64] | None,
     weights: Sequence[float],
 ) -> tuple[MixedLoad, ...]:
     """Return the busiest device for some shares of the second kind.
@@ -81,7 +81,7 @@ def mixed_loads(
     left_out
         The same without each unit ``(units, 2, layers, devices)``; not finite where a kind is then without a token.
     even, matched
-        Drawn shares ``(draws, 2, layers, devices)``.
+        Drawn shares ``(draws, 2, layers, devices)``; `matched` may be None.
     weights
         Shares of the second kind.
 
@@ -100,8 +100,8 @@ def mixed_loads(
         value, without = float(_of_mix(shares, weight)), _of_mix(left_out, weight)
         ends = jackknife_interval(value, without, strata)
         ci = None if ends is None else (min(max(ends[0], 1.0), value), max(min(ends[1], most), value))
-        drawn = [float(_of_mix(one, weight).mean()) for one in (even, matched)]
-        found.append(MixedLoad(float(weight), value, ci, *drawn))
+        of_both = None if matched is None else float(_of_mix(matched, weight).mean())
+        found.append(MixedLoad(float(weight), value, ci, float(_of_mix(even, weight).mean()), of_both))
     return tuple(found)
 
 

@@ -3,11 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.errors import NotComputable
 from moexray.stats.categories.token_trades import TokenTrades
 from moexray.stats.kinds.even import DRAWS
 
 # Selections of a table of tokens that is drawn as a whole: about a second.
 _MOST_SELECTIONS = 2**18
+# Tokens that numpy draws hypergeometric numbers of.
+_MOST_DRAWN = 10**9
 
 
 def matched_counts(
@@ -34,11 +37,22 @@ def matched_counts(
         Tokens of each kind ``(2,)``.
     rng, draws
         Seed or generator, and number of draws.
+
+    Raises
+    ------
+    NotComputable
+        If a kind selected an expert more often than it has tokens.
     """
     generator = np.random.default_rng(rng)
     if counts.sum() <= _MOST_SELECTIONS:
         walk = TokenTrades.of(counts, np.asarray(tokens), generator)
         return np.stack([walk.draw() for _ in range(draws)])
-    both = counts.sum(axis=0)
-    first = generator.hypergeometric(both, int(tokens.sum()) - both, int(tokens[0]), size=(draws, *both.shape))
+    both, every = counts.sum(axis=0), int(tokens.sum())
+    if (counts > np.asarray(tokens)[:, None, None]).any():
+        message = "a kind has more selections of an expert than tokens, and a token selects distinct experts"
+        raise NotComputable(message)
+    if every >= _MOST_DRAWN:  # a draw would differ from its mean by less than one in 10,000
+        first = np.tile(np.rint(both * (tokens[0] / every)).astype(np.int64), (draws, 1, 1))
+        return np.stack([first, both - first], axis=1)
+    first = generator.hypergeometric(both, every - both, int(tokens[0]), size=(draws, *both.shape))
     return np.stack([first, both - first], axis=1)

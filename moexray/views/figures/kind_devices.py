@@ -41,6 +41,8 @@ def kind_devices(result: Kinds, ax: Axes | None = None) -> Axes:
         for name, colour, style in (("matched", COLOURS[2], "--"), ("even", COLOURS[4], ":")):
             label = "by the load of both kinds" if name == "matched" else "uniform routing"
             values = [getattr(one, name) for one in found.mixed]
+            if None in values:
+                continue
             axes.plot(shares, values, color=colour, linestyle=style, linewidth=1.1, label=label)
         axes.axvline(found.recorded_share, color="0.6", linewidth=0.6, label="as recorded")
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

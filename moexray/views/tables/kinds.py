@@ -131,7 +131,7 @@ def device_tables(found: Kinds) -> list[Table]:
     ]
 
 
-def _of_device(one: BusiestDevice) -> tuple[float, float, float]:
+def _of_device(one: BusiestDevice) -> tuple[float, float, float | None]:
     return one.busiest, one.even, one.matched
 
 

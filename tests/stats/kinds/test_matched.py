@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from moexray.errors import NotComputable
 from moexray.stats import matched_counts
 
 # Text of 30 tokens and images of 90, two experts a token, in two layers of 6 experts.
@@ -49,3 +50,17 @@ def test_kinds_that_are_routed_alike_are_as_uneven_as_this() -> None:
     drawn = matched_counts(counts, TOKENS, rng=0, draws=400)
     share = drawn[:, 0].max(axis=2).mean(axis=0) / counts[0].max(axis=1)
     assert (abs(share - 1) < 0.1).all()
+
+
+def test_so_many_tokens_that_chance_is_nothing_are_shared_in_proportion() -> None:
+    counts = observed() * 10**8
+    drawn = matched_counts(counts, TOKENS * 10**8, rng=0, draws=2)
+    assert (drawn.sum(axis=1) == counts.sum(axis=0)).all()
+    np.testing.assert_allclose(drawn[:, 0] / counts.sum(axis=0), 0.25)
+
+
+@pytest.mark.parametrize("most", [2**18, 0])
+def test_selections_that_no_router_makes_have_no_such_draw(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moexray.stats.kinds.matched._MOST_SELECTIONS", most)
+    with pytest.raises(NotComputable, match="distinct experts"):
+        matched_counts(np.array([[[9, 1]], [[5, 5]]]), np.array([5, 5]), rng=0)
