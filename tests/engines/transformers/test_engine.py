@@ -231,8 +231,9 @@ def test_tokens_are_told_as_they_pass_the_model(loaded: LoadedModel) -> None:
 
 def test_what_a_model_cannot_give_is_refused_by_name(loaded: LoadedModel) -> None:
     engine = TransformersEngine(loaded)
-    assert engine.capabilities == {"weights", "scores", "norms", "verify", "outputs", "rules", "score", "route"}
+    offered = {"weights", "scores", "norms", "verify", "outputs", "rules", "score", "route", "divergence"}
+    assert engine.capabilities == offered
     with pytest.raises(
-        CaptureError, match="engine transformers does not offer images for this model: it offers norms, outputs, route"
+        CaptureError, match="engine transformers does not offer images for this model: it offers divergence, norms, out"
     ):
         routed(engine, [Prompt("abc", category="c", id="p")], Generation(1), want={"images"})
