@@ -75,6 +75,9 @@ def two_kinds(segments: Sequence[Segment], named: Sequence[str] | None) -> tuple
             raise AnalysisError(message)
         return named[0], named[1]
     kinds = sorted(dict.fromkeys(one.kind for one in segments), key=lambda kind: kind != "text")
+    if not kinds:
+        message = "these signatures hold no token: there is nothing to compare"
+        raise AnalysisError(message)
     found = kinds if len(kinds) > 1 else list(dict.fromkeys(one.phase for one in segments))
     if len(found) == 1:
         message = f"these signatures hold one kind of tokens only, {segments[0]}: there is nothing to compare it with"

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError, NotComputable
 from moexray.formats import count
+from moexray.segments import Segment
 from moexray.signatures import Signatures
 from moexray.stats.kinds.bias import KindsInLayer, kinds_by_layer
 from moexray.stats.kinds.even import EvenLoad, even_counts, mean_balance
@@ -55,7 +56,7 @@ def study_kinds(
     """
     if devices is not None:
         check_devices(signatures, devices)
-    named = two_kinds(signatures.segments, kinds)
+    named = two_kinds(_segments_held(signatures) if kinds is None else signatures.segments, kinds)
     counts, notes = kind_counts(signatures, named, seed=seed), Notes()
     design, difference = _difference(counts, notes, permutations=permutations, seed=seed)
     even, matched = _even(signatures, counts, seed), _matched(counts, notes, seed)
@@ -90,6 +91,12 @@ def study_kinds(
         notes=notes.sorted(),
         fingerprint=signatures.fingerprint,
     )
+
+
+def _segments_held(signatures: Signatures) -> list[Segment]:
+    """Return the segments with tokens: a model that could be shown images may have been given texts alone."""
+    held = signatures.tokens.sum(axis=0) > 0
+    return [one for one, has in zip(signatures.segments, held.tolist(), strict=True) if has]
 
 
 def _difference(counts: KindCounts, notes: Notes, *, permutations: int, seed: int) -> tuple[str, KindDifference | None]:

@@ -270,7 +270,11 @@ def test_a_single_kind_and_more_than_two_are_refused_by_name() -> None:
 
 def test_a_kind_without_tokens_is_refused() -> None:
     with pytest.raises(AnalysisError, match="no image token has a selection: name kinds"):
-        study_kinds(ernie(alone=8))
+        study_kinds(ernie(alone=8), ("text", "image"))
+    # By default the kinds that there are: of texts alone, given to a model that takes images, the two phases.
+    assert study_kinds(ernie(alone=8), permutations=9).kinds == ("prompt", "generated")
+    with pytest.raises(AnalysisError, match="hold no token"):
+        study_kinds(made.signatures(3, tokens=[0, 0]))
 
 
 def test_too_few_prompts_leave_the_descriptive_part_and_a_note() -> None:
