@@ -29,8 +29,13 @@ def name(page: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with prompts, and with signatures and a trace as `moexray capture --record trace` writes them."""
+    """Return a folder with prompts, and with signatures and a trace as `moexray capture --record trace` writes them.
+
+    Beside them lie the recordings of the toy that sees pictures.
+    """
     (tmp_path / "prompts").symlink_to(ROOT / "prompts")
+    for recording in (ROOT / "tests" / "data" / "toy_images").iterdir():
+        (tmp_path / recording.name).write_bytes(recording.read_bytes())
     return example_files(tmp_path)
 
 

@@ -44,7 +44,7 @@ def write_set(folder: Path, name: str, given: Sequence[Scene]) -> None:
     for i, (scene, picture) in enumerate(zip(given, paint_all(given), strict=True)):
         file = f"{name}/{i:03}.png"
         picture.save(folder / file)
-        shown = {"category": scene.shape, "colour": scene.colour, "size": scene.size, "place": scene.place}
+        shown = {"category": scene.shape, "colour": scene.colour, "size": scene.size, "caption": f" {scene.caption}"}
         rows.append({"id": f"{name}-{i:03}", "image": file, "text": CAPTION, **shown})
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")

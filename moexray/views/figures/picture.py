@@ -54,7 +54,7 @@ def _panels(result: PictureRouting, pixels: NDArray[np.uint8] | None) -> tuple[A
     number = len(result.layers) + (pixels is not None)
     rows, columns = result.layers[0].strongest.shape if pixels is None else pixels.shape[:2]
     height = min(max(_WIDTH * rows / columns, 0.8), 3 * _WIDTH)
-    made = Figure(figsize=(max(number * _WIDTH, 4.2), height + 2.2), layout="constrained")
+    made = Figure(figsize=(max(number * _WIDTH, 4.2), height + 1.8), layout="constrained")
     panels = tuple(made.subplots(1, number, squeeze=False)[0])
     if pixels is None:
         return panels
