@@ -140,6 +140,7 @@ def test_devices_that_do_not_divide_the_experts_are_refused() -> None:
     assert study_kinds(ernie(), permutations=9).document.get("devices") is None
 
 
+@pytest.mark.slow
 @simulated(10, nightly=200)
 def test_a_shift_of_images_is_found_in_images_alone(seeds: range) -> None:
     """Two sets of 30 and 24 prompts whose images, or nothing, prefer other experts in the second."""
@@ -204,6 +205,7 @@ def test_a_group_is_one_unit() -> None:
     assert found.msi == study_kinds(signatures, permutations=19).msi
 
 
+@pytest.mark.slow
 def test_with_groups_exchanged_as_a_whole_p_is_uniform() -> None:
     """Templates route their own way, and their prompts are of unequal length; 60 studies of 12 groups of 3 prompts."""
     found = []
