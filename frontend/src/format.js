@@ -46,3 +46,16 @@ export function whole(value) {
 export function count(many, thing) {
   return `${whole(many)} ${thing}${many === 1 ? "" : "s"}`;
 }
+
+/**
+ * Return how many decimals tell the ticks of an axis apart.
+ *
+ * @param {readonly number[]} ticks
+ * @returns {number}
+ */
+export function digitsOf(ticks) {
+  const step = Math.abs((ticks[1] ?? 1) - (ticks[0] ?? 0)) || 1;
+  let digits = 0;
+  while (digits < 8 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  return digits;
+}

@@ -21,6 +21,7 @@ async function start() {
     if (view) render(html`<${view} data=${data} />`, place);
   }
   document.documentElement.classList.add("alive");
+  performance.mark("alive");
 }
 
 /** @param {string} text */

@@ -33,6 +33,20 @@ export function tokenText(text) {
   return visible(text, "\n\t").replaceAll("\n", "\u23ce\n").replaceAll("\t", "\u21e5\t");
 }
 
+/**
+ * Return the start and the end of a long name: names of categories often differ at their end.
+ *
+ * @param {string} name
+ * @param {number} most
+ * @returns {string}
+ */
+export function shortened(name, most) {
+  const letters = [...name];
+  if (letters.length <= most) return name;
+  const end = Math.floor((most - 1) * 0.4);
+  return `${letters.slice(0, most - 1 - end).join("")}\u2026${letters.slice(letters.length - end).join("")}`;
+}
+
 /** @param {string} before @param {string} letter @returns {boolean} */
 function isInvisible(before, letter) {
   if (JOINERS.includes(letter)) return before.charCodeAt(0) < 128 || INVISIBLE.test(before);

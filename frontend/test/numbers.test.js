@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { csv } from "../src/csv.js";
-import { estimate, number, pText, percent } from "../src/format.js";
+import { digitsOf, estimate, number, pText, percent } from "../src/format.js";
 import { format, parse } from "../src/fragment.js";
 import { affinity, categoryShares, leadingExperts, nearest, search, sharesWithout, similarities, unitRows } from "../src/numbers.js";
 import { byCategory, byExpert, byLeading, countTokens, tokensOfImages } from "../src/tinting.js";
-import { tokenText, visible } from "../src/visible.js";
+import { shortened, tokenText, visible } from "../src/visible.js";
 
 const near = (found, expected) =>
   assert.ok(Math.abs(found - expected) < 1e-12, `${found} is not ${expected}`);
@@ -153,4 +153,18 @@ test("tokens of images come in order, without markers around them, or are not kn
   assert.deepEqual(tokensOfImages([8, 7, 7, 9], [{ tokens: 2 }]), [[1, 2]]);
   assert.deepEqual(tokensOfImages([7, 7, 7], [{ tokens: 2 }]), [[]]);
   assert.deepEqual(tokensOfImages([7, 7], [{ tokens: null }]), [[]]);
+});
+
+test("ticks have as many decimals as tell them apart", () => {
+  assert.equal(digitsOf([0, 0.5, 1]), 1);
+  assert.equal(digitsOf([-0.1, -0.05, 0]), 2);
+  assert.equal(digitsOf([0, 20]), 0);
+  assert.equal(digitsOf([0.1 + 0.2, 0.4]), 1);
+  assert.equal(digitsOf([]), 0);
+});
+
+test("a long name keeps its start and its end", () => {
+  assert.equal(shortened("category number 12", 12), "categor\u2026r 12");
+  assert.equal(shortened("short", 12), "short");
+  assert.equal([...shortened("\u{1f600}".repeat(30), 10)].length, 10);
 });

@@ -3,7 +3,7 @@
 import { max } from "d3-array";
 import { scaleBand, scaleLinear } from "d3-scale";
 import { useMemo, useRef } from "preact/hooks";
-import { number, percent } from "../format.js";
+import { digitsOf, number, percent } from "../format.js";
 import { html } from "../html.js";
 import { categoryShares } from "../numbers.js";
 import { diverging } from "../parts/colours.js";
@@ -11,7 +11,7 @@ import { useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { category, expert, layer } from "../state.js";
-import { visible } from "../visible.js";
+import { shortened, visible } from "../visible.js";
 
 // A share of so many times uniform, or of uniform through as many, has the strongest colour.
 const MOST = 4;
@@ -42,7 +42,7 @@ export function CategoriesAndExperts({ data }) {
       : `${names[chosen]}, expert ${expert.value} of layer ${facts.layers[layer.value]}: ${percent(share, 2)} of the selections, ` +
         `${number(share / uniform)} times uniform (${percent(uniform, 2)}); ${percent(all[expert.value], 2)} of those of all prompts.`;
   const more = html`<g>${names.map(
-    (name, i) => html`<text x=${left - 8} y=${i * high + high / 2 + 4} text-anchor="end">${name.length > 17 ? `${name.slice(0, 16)}…` : name}</text>`,
+    (name, i) => html`<text x=${left - 8} y=${i * high + high / 2 + 4} text-anchor="end">${shortened(name, 17)}</text>`,
   )}${[0, Math.floor(experts / 2), experts - 1].map(
     (e) => html`<text class="faint" x=${left + ((e + 0.5) / experts) * wide} y=${names.length * high + 16} text-anchor="middle">${e}</text>`,
   )}</g>`;
@@ -66,7 +66,7 @@ export function CategoriesAndExperts({ data }) {
     <h3>Shares of ${names[chosen]}</h3>
     <div ref=${bars}>
       <svg class="chart" height=${BARS + 24} role="img" aria-label=${`Shares of the experts of layer ${facts.layers[layer.value]} for ${names[chosen]}, beside uniform and all prompts`}>
-        ${y.ticks(3).map((tick) => html`<line class="tick" x1=${left} x2=${left + wide} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${left - 6} y=${y(tick) + 4} text-anchor="end">${percent(tick)}</text>`)}
+        ${y.ticks(3).map((tick) => html`<line class="tick" x1=${left} x2=${left + wide} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${left - 6} y=${y(tick) + 4} text-anchor="end">${percent(tick, digitsOf(y.ticks(3).map((one) => 100 * one)))}</text>`)}
         ${[...shares[chosen]].map((value, e) => html`<rect class=${e === expert.value ? "k2" : "k1"} x=${x(e)} y=${y(value || 0)} width=${x.bandwidth()} height=${BARS - y(value || 0)} />`)}
         ${[...all].map((value, e) => html`<line class="here" x1=${x(e)} x2=${(x(e) ?? 0) + x.bandwidth()} y1=${y(value || 0)} y2=${y(value || 0)} />`)}
         <line class="dash" x1=${left} x2=${left + wide} y1=${y(uniform)} y2=${y(uniform)} />

@@ -4,7 +4,7 @@ import { extent, max, min } from "d3-array";
 import { scaleLinear } from "d3-scale";
 import { area, line } from "d3-shape";
 import { useRef } from "preact/hooks";
-import { estimate, number, percent, pText } from "../format.js";
+import { digitsOf, estimate, number, percent, pText } from "../format.js";
 import { html } from "../html.js";
 import { useWidth } from "../parts/hooks.js";
 import { Saving } from "../parts/saving.js";
@@ -27,11 +27,14 @@ export function Layers({ data }) {
   const d = scaleLinear([Math.min(0, min(ends) ?? 0), Math.max(0.1, max(ends) ?? 1)], [TOP + HEIGHT, TOP]).nice(4);
   const top = TOP + HEIGHT + GAP;
   const accuracy = scaleLinear([0, 1], [top + HEIGHT, top]);
+  const known = effects.some((one) => one.accuracy !== null);
+  const bottom = known ? top + HEIGHT : TOP + HEIGHT;
   const here = effects[layer.value];
   const says =
     `Layer ${here.layer}: d = ${estimate(here.cohens_d, here.cohens_d_ci)}, ${pText(here.p_value_corrected)} ` +
-    `adjusted for ${layers.length} layers; accuracy ${estimate(here.accuracy, here.accuracy_ci, percent)}` +
-    (chance === null ? "." : `, chance ${percent(chance)}.`);
+    `adjusted for ${layers.length} layers` +
+    (known ? `; accuracy ${estimate(here.accuracy, here.accuracy_ci, percent)}` : "") +
+    (known && chance !== null ? `, chance ${percent(chance)}.` : ".");
   /** @param {PointerEvent} event */
   const point = (event) => {
     const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
@@ -58,20 +61,20 @@ export function Layers({ data }) {
     <div ref=${holder}></div>
     <div ref=${picture}>
       <svg
-        class="chart" height=${top + HEIGHT + 40} tabindex="0" role="slider" aria-label="Layer" aria-valuemin=${layers[0]}
+        class="chart" height=${bottom + 40} tabindex="0" role="slider" aria-label="Layer" aria-valuemin=${layers[0]}
         aria-valuemax=${layers[layers.length - 1]} aria-valuenow=${here.layer} aria-valuetext=${says}
         onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
       >
         <${Panel} x=${x} y=${d} effects=${effects} value="cohens_d" ends="cohens_d_ci" colour=${1} name="effect size (Cohen's d)"
-          write=${(/** @type {number} */ v) => number(v, 1)} zero=${0} width=${width} />
-        <${Panel} x=${x} y=${accuracy} effects=${effects} value="accuracy" ends="accuracy_ci" colour=${2}
+          write=${(/** @type {number} */ v) => number(v, digitsOf(d.ticks(4)))} zero=${0} width=${width} />
+        ${known && html`<${Panel} x=${x} y=${accuracy} effects=${effects} value="accuracy" ends="accuracy_ci" colour=${2}
           name=${chance === null ? "accuracy" : `accuracy of the classifier; dashed: chance, ${percent(chance)}`}
-          write=${(/** @type {number} */ v) => percent(v, 0)} dash=${chance} width=${width} />
+          write=${(/** @type {number} */ v) => percent(v, 0)} dash=${chance} width=${width} />`}
         ${x.ticks(Math.min(layers.length, Math.max(2, Math.floor(width / 42)))).filter(Number.isInteger).map(
-          (tick) => html`<text x=${x(tick)} y=${top + HEIGHT + 18} text-anchor="middle" class="faint">${tick}</text>`,
+          (tick) => html`<text x=${x(tick)} y=${bottom + 18} text-anchor="middle" class="faint">${tick}</text>`,
         )}
-        <text x=${(LEFT + width) / 2} y=${top + HEIGHT + 36} text-anchor="middle">MoE layer (index in the model)</text>
-        <line class="here" x1=${x(here.layer)} x2=${x(here.layer)} y1=${TOP} y2=${top + HEIGHT} />
+        <text x=${(LEFT + width) / 2} y=${bottom + 36} text-anchor="middle">MoE layer (index in the model)</text>
+        <line class="here" x1=${x(here.layer)} x2=${x(here.layer)} y1=${TOP} y2=${bottom} />
       </svg>
     </div>
     <p class="says" aria-live="polite">${says}</p>

@@ -3,7 +3,7 @@
 import { extent } from "d3-array";
 import { scaleLinear } from "d3-scale";
 import { useMemo, useRef } from "preact/hooks";
-import { count, number, percent } from "../format.js";
+import { count, digitsOf, number, percent } from "../format.js";
 import { html } from "../html.js";
 import { nearest } from "../numbers.js";
 import { useWidth } from "../parts/hooks.js";
@@ -37,6 +37,7 @@ export function MapOfPrompts({ data }) {
     [x, y],
   );
   if (!plane || !points.length) return null;
+  const digits = [x, y].map((scale) => digitsOf(scale.ticks(6)));
   const here = placed.indexOf(prompt.value);
   const id = visible(data.prompts.ids[prompt.value]);
   const says =
@@ -58,8 +59,8 @@ export function MapOfPrompts({ data }) {
     <div ref=${holder}></div>
     <div ref=${picture}>
       <svg class="chart" height=${height} tabindex="0" role="application" aria-roledescription="map" aria-label=${`Map of prompts. ${says}`} onKeyDown=${press}>
-        ${x.ticks(6).map((tick) => html`<line class="tick" x1=${x(tick)} x2=${x(tick)} y1="6" y2=${height - BOTTOM} /><text class="faint" text-anchor="middle" x=${x(tick)} y=${height - BOTTOM + 16}>${number(tick, 2)}</text>`)}
-        ${y.ticks(6).map((tick) => html`<line class="tick" x1=${LEFT} x2=${width - 4} y1=${y(tick)} y2=${y(tick)} /><text class="faint" text-anchor="end" x=${LEFT - 6} y=${y(tick) + 4}>${number(tick, 2)}</text>`)}
+        ${x.ticks(6).map((tick) => html`<line class="tick" x1=${x(tick)} x2=${x(tick)} y1="6" y2=${height - BOTTOM} /><text class="faint" text-anchor="middle" x=${x(tick)} y=${height - BOTTOM + 16}>${number(tick, digits[0])}</text>`)}
+        ${y.ticks(6).map((tick) => html`<line class="tick" x1=${LEFT} x2=${width - 4} y1=${y(tick)} y2=${y(tick)} /><text class="faint" text-anchor="end" x=${LEFT - 6} y=${y(tick) + 4}>${number(tick, digits[1])}</text>`)}
         <text x=${(LEFT + width) / 2} y=${height - 8} text-anchor="middle">component 1, ${percent(plane.explained[0])} of the variance</text>
         <text x="12" y=${(height - BOTTOM) / 2} text-anchor="middle" transform=${`rotate(-90 12 ${(height - BOTTOM) / 2})`}>component 2, ${percent(plane.explained[1])}</text>
         ${marks.map(([where, of], i) => {

@@ -9,7 +9,7 @@ import { useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { layer, other, prompt } from "../state.js";
-import { visible } from "../visible.js";
+import { shortened, visible } from "../visible.js";
 
 const LEFT = 12;
 const MOST = 620;
@@ -131,8 +131,7 @@ function runsOf(data) {
   data.matrix.forEach((prompt, i) => {
     const category = data.categoryOf[prompt];
     if (category !== before) {
-      const name = visible(data.prompts.categories[prompt]);
-      runs.push({ name: name.length > 24 ? `${name.slice(0, 23)}\u2026` : name, start: i, size: 0 });
+      runs.push({ name: shortened(visible(data.prompts.categories[prompt]), 24), start: i, size: 0 });
     }
     runs[runs.length - 1].size += 1;
     before = category;

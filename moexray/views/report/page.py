@@ -132,6 +132,7 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
     analysis = contents.analysis
     there = {
         "layers": bool(analysis.layers),
+        "pairs": analysis.signatures.prompts > 1,
         "pca": analysis.pca is not None,
         "prompts": True,
         "loads": analysis.loads is not None,

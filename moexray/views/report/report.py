@@ -14,7 +14,7 @@ from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import category_selections
 from moexray.studies.explored_prompts import ExploredPrompts, explore_prompts
 from moexray.studies.explored_tokens import explore_tokens
-from moexray.studies.similarity_matrix import similarity_matrix
+from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.trace import Trace
 from moexray.views.report.encoding import Block, array_block
 from moexray.views.report.page import Contents, page, still_sections
@@ -24,6 +24,8 @@ from moexray.views.report.tokens import image_blocks, token_blocks
 MEGABYTE = 1_000_000
 # Of the room that single prompts have, this share is kept for their tokens where there is a trace.
 _FOR_TOKENS = 0.4
+# Prompts of which the size of many is foretold, and how much more than the room it must be.
+_PART, _CLEARLY = 200, 1.3
 # Bytes of the remarks, and of what the page must know of tokens.
 _REMARKS = 1000
 
@@ -65,7 +67,7 @@ def report(
     file
         How the signatures are named in the commands of the page.
     made
-        Where the analysis comes from, in a few words.
+        Where the analysis comes from, in a few words; by default that it is of the file.
     most_bytes
         How large the page may be. What does not fit is left out, in this order: the less used experts of prompts that
         are not in the matrix, prompts drawn at random, tokens.
@@ -84,17 +86,16 @@ def report(
         raise MoexrayError(message)
     about = analysis.signatures
     weighting: Any = about.by
-    matrix = similarity_matrix(signatures, tokens=about.phase, weighting=weighting, seed=analysis.settings.seed)
+    explored = explore_prompts(signatures, tokens=about.phase, weighting=weighting)
     contents = Contents(
         analysis=analysis,
         signatures=signatures,
         selections=category_selections(signatures, about.phase),
         file=file,
-        figures={"analysis": analysis, "similarity_matrix": matrix},
-        made=made,
+        figures={"analysis": analysis, "similarity_matrix": _matrix(analysis, signatures, explored)},
+        made=made or f"Analysis of {file}",
     )
     sections = still_sections(contents)
-    explored = explore_prompts(signatures, tokens=about.phase, weighting=weighting)
     fixed = [array_block("selections", contents.selections.selections.astype(np.uint32))]
     bare = len(page(replace(contents, blocks=fixed), sections).encode("utf-8"))
     room = most_bytes - bare - _REMARKS
@@ -116,14 +117,35 @@ def report(
     return Report(page(whole, sections), tuple(remarks))
 
 
+def _matrix(analysis: Analysis, signatures: Signatures, explored: ExploredPrompts) -> SimilarityMatrix:
+    """Return the similarity of the prompts of the page's matrix."""
+    about = analysis.signatures
+    weighting: Any = about.by
+    shown = next(choices(explored, signatures))
+    some = signatures.take(explored.rows[shown.prompts[shown.matrix]])
+    return replace(similarity_matrix(some, tokens=about.phase, weighting=weighting), signatures=about)
+
+
 def _prompts_that_fit(
     analysis: Analysis, signatures: Signatures, explored: ExploredPrompts, room: float
 ) -> tuple[Shown | None, list[Block]]:
     for shown in choices(explored, signatures):
+        if _far_too_large(explored, signatures, shown, room):
+            continue
         blocks = [*prompt_blocks(explored, signatures, shown), *_plane(analysis, signatures, explored, shown)]
         if _size(blocks) <= room:
             return shown, blocks
     return None, []
+
+
+def _far_too_large(explored: ExploredPrompts, signatures: Signatures, shown: Shown, room: float) -> bool:
+    """Whether so many prompts need not be tried, as a part of them shows: to compress all of them takes minutes."""
+    step = len(shown.prompts) // _PART
+    if step < 2:
+        return False
+    part = Shown(shown.prompts[::step], shown.whole[::step], shown.matrix[::step])
+    size = sum(len(block.text) for block in prompt_blocks(explored, signatures, part))
+    return size * len(shown.prompts) / len(part.prompts) > _CLEARLY * room
 
 
 def _tokens_that_fit(

@@ -37,7 +37,9 @@ class Section:
     command: str
     figure: str | None = None
     live: bool = True
-    needs: Literal["layers", "pca", "prompts", "loads", "specifications", "token_identity", "categories"] = "prompts"
+    needs: Literal["layers", "pairs", "pca", "prompts", "loads", "specifications", "token_identity", "categories"] = (
+        "prompts"
+    )
 
 
 SECTIONS = (
@@ -62,6 +64,7 @@ SECTIONS = (
         "noisier signatures, and are less similar to all others for that alone.",
         "plot {file} --similarity",
         figure="similarity",
+        needs="pairs",
     ),
     Section(
         "map",
