@@ -28,8 +28,13 @@ def facts(path: Path) -> dict[str, Any]:
     return read
 
 
-def test_the_page_is_of_the_saved_analysis(run: Run, analyzed: Signatures, tmp_path: Path) -> None:
-    finished = run("report")
+def test_the_page_is_of_the_saved_analysis_and_the_browser_opens_it(
+    run: Run, analyzed: Signatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    finished = run("report", "--open")
+    assert opened == [(tmp_path / "report.html").as_uri()]
     assert (finished.returncode, finished.stderr) == (0, "read analysis.json\n")
     assert re.fullmatch(r"wrote report\.html \(0\.\d MB\): open it in a browser\n", finished.stdout)
     saved = json.loads((tmp_path / "analysis.json").read_text())
@@ -44,15 +49,6 @@ def test_without_an_analysis_that_fits_the_signatures_are_analyzed(run: Run, tmp
     finished = run("report", "--permutations", 19, "--out", "page.html")
     assert (finished.returncode, finished.stderr.splitlines()[-1]) == (0, "there is no analysis.json: analyzed anew")
     assert (tmp_path / "page.html").is_file()
-
-
-def test_the_browser_is_asked_to_open_it(
-    run: Run, analyzed: Signatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", opened.append)
-    run("report", "--open")
-    assert opened == [(tmp_path / "report.html").as_uri()]
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "nan", "inf"])

@@ -60,6 +60,13 @@ def test_reached_experts_are_those_with_a_selection_beside_what_chance_gives() -
     np.testing.assert_allclose(found.expected, chance)
 
 
+def test_gate_mass_is_what_signatures_of_gate_mass_are_shares_of() -> None:
+    signatures = made.signatures(8, mass=True)
+    found = explore_prompts(signatures, weighting="mass")
+    np.testing.assert_allclose(found.weights, signatures.masses(), rtol=1e-6)
+    np.testing.assert_array_equal(found.reached, (signatures.loads() > 0).sum(axis=2))
+
+
 def test_tokens_are_those_of_the_trace_in_the_order_of_the_prompts(tmp_path: Path) -> None:
     signatures = made.trace(tmp_path / "trace.parquet", prompts=12)
     trace = Trace.open(tmp_path / "trace.parquet", signatures)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 import moexray
 from moexray.errors import MoexrayError
 from moexray.formats import visible
-from moexray.studies.analysis import analyze
 from moexray.studies.similarity_matrix import similarity_matrix
 from moexray.views.report import prompts
 from moexray.views.report.report import report
@@ -149,22 +149,15 @@ def test_the_numbers_in_the_data_are_those_of_the_results(plain: Opened) -> None
     np.testing.assert_array_equal(plain.array("reached"), reached)
 
 
-@pytest.mark.slow
-def test_gate_mass_is_what_signatures_of_gate_mass_are_shares_of() -> None:
-    signatures = made.signatures(16, mass=True)
-    analysis = analyze(signatures, weighting="mass", permutations=19)
-    found = Opened(report(analysis, signatures), analysis, signatures)
-    np.testing.assert_allclose(found.array("counts"), signatures.masses(), rtol=1e-6)
-    np.testing.assert_array_equal(found.array("reached"), (signatures.loads() > 0).sum(axis=2))
-
-
 def test_an_analysis_of_other_signatures_is_refused(plain: Opened) -> None:
     with pytest.raises(MoexrayError, match="belongs to other signatures"):
         report(plain.analysis, made.signatures(12))
 
 
 @pytest.mark.slow
-def test_a_report_that_is_too_large_shows_leading_experts_then_fewer_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_is_too_large_shows_leading_experts_then_fewer_prompts(
+    plain: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Prompts of the matrix keep all experts; of others the leading ones fit, and then only some of them."""
     monkeypatch.setattr(prompts, "MOST_IN_MATRIX", 6)
     monkeypatch.setattr("moexray.views.report.report.still_sections", lambda _: [])  # they take the same room each time
@@ -172,7 +165,8 @@ def test_a_report_that_is_too_large_shows_leading_experts_then_fewer_prompts(mon
     signatures = made.signatures(
         32, layers=(0, 1), experts=128, top_k=8, texts=[rng.bytes(100).hex() for _ in range(32)], length=(60, 90)
     )
-    analysis = analyze(signatures, permutations=9)
+    about = replace(plain.analysis.signatures, prompts=32, fingerprint=signatures.fingerprint)
+    analysis = replace(plain.analysis, signatures=about)  # of other prompts: only sizes matter here
     whole = Opened(report(analysis, signatures), analysis, signatures)
     assert whole.report.remarks == ("The similarity matrix is of 6 of 32 prompts, drawn at random.",)
     size = len(whole.html)
