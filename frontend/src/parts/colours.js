@@ -22,6 +22,7 @@ export function colour(name) {
   if (found) return found;
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;
+  probe.style.setProperty("forced-color-adjust", "none");
   document.body.append(probe);
   const parts = getComputedStyle(probe).color.match(/[\d.]+/g) ?? [];
   probe.remove();

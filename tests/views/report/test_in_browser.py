@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from moexray.formats import estimate, number, p_text, percent, visible
 from moexray.studies.analysis import analyze
@@ -304,6 +305,10 @@ def test_scripts_off_the_findings_and_figures_are_there(see: Any, plain: Opened)
 def test_paper_and_forced_colours_show_the_views(see: Any, plain: Opened) -> None:
     seen = see(plain, color_scheme="dark", forced_colors="active")
     assert seen.page.locator("#layers svg[role=slider]").is_visible()
+    for section in ("similarity", "categories", "prompt"):
+        drawn = Image.open(io.BytesIO(seen.page.locator(f"#{section} .stack").first.screenshot())).convert("RGB")
+        blue_or_warm = [colour for _, colour in drawn.getcolors(2**24) if max(colour) - min(colour) > 40]
+        assert len(blue_or_warm) > 8, section
     seen.page.emulate_media(media="print", forced_colors="none")
     assert (
         seen.page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor") == "rgb(253, 252, 249)"
