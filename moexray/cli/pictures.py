@@ -12,6 +12,7 @@ from moexray.errors import FigureError, MissingExtra, PromptsError
 
 PICTURE = "picture"
 _PANEL = "Picture (--picture)"
+_MOST_PIXELS = 1_600
 
 PictureOption = Annotated[
     str | None,
@@ -65,13 +66,22 @@ def _pixels(image: Any, folders: Sequence[Path]) -> Any:
 
     from moexray.prompts.images import PromptImage, opened
 
-    path = next((path for folder in folders if (path := folder / image.name).exists()), None)
+    path = next((path for folder in folders if _is_there(path := folder / image.name)), None)
     if path is None:
         say(f"the grid alone is drawn: there is no picture {image.name} here; --images names its folder", err=True)
         return None
     try:
         asked = PromptImage(image.name, image.sha256, image.width, image.height, path=path.absolute())
-        return np.asarray(opened(asked))
+        found = opened(asked)
     except (MissingExtra, PromptsError) as error:
         say(f"the grid alone is drawn: {error}", err=True)
         return None
+    found.thumbnail((_MOST_PIXELS, _MOST_PIXELS))  # a figure shows no more
+    return np.asarray(found)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a recorded name that is too long, or in a folder that may not be read
+        return False

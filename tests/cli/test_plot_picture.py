@@ -55,6 +55,30 @@ def test_it_draws_the_grid_alone_where_the_picture_is_gone_or_another(run: Run, 
     assert "has changed" in finished.stderr
 
 
+@pytest.mark.parametrize("name", ["a" * 5_000, "a\x00b.png", "\x1b[31m.png", "pictures"])
+def test_a_name_that_leads_to_no_picture_is_none(run: Run, files: Path, name: str) -> None:
+    def pictures(prompt: int, tokens: int) -> list[RecordedImage]:
+        return [replace(one, name=name) for one in one_row(prompt, tokens)]
+
+    pictured(files / "signatures.trace.parquet", pictures).signatures.save(files / "signatures.npz")
+    finished = run("plot", "--picture", "p0")
+    assert (finished.returncode, finished.stdout) == (0, "wrote picture.png\n")
+    assert finished.stderr.startswith("the grid alone is drawn: ")
+    assert finished.stderr[:-1].isprintable()
+
+
+def test_a_large_picture_is_drawn_as_small_as_a_figure_shows_it(run: Run, files: Path) -> None:
+    Image.new("RGB", (3_000, 2_000)).save(files / "pictures" / "0.png")
+    digest = hashlib.sha256((files / "pictures" / "0.png").read_bytes()).hexdigest()
+
+    def pictures(prompt: int, tokens: int) -> list[RecordedImage]:
+        return [replace(one, sha256=digest) for one in one_row(prompt, tokens)]
+
+    pictured(files / "signatures.trace.parquet", pictures).signatures.save(files / "signatures.npz")
+    finished = run("plot", "--picture", "p0", "--layer", "0")
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
 def test_what_cannot_be_drawn_is_said_in_one_line(run: Run, files: Path) -> None:
     finished = run("plot", "--picture", "p3")
     assert (finished.returncode, finished.stdout) == (1, "")
