@@ -225,6 +225,7 @@ RECIPES: dict[str, Recipe] = {
             "Llama4Processor",
             "Llama4ImageProcessor",
             {"size": {"height": 56, "width": 56}, "max_patches": 4},
+            {"chat_template": None},
             tokens={
                 "image_token": "<|patch|>",
                 "placeholder_token": "<|image|>",

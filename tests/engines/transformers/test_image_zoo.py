@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,21 @@ def one_thread() -> Iterator[None]:
 def test_every_architecture_that_sees_images_and_has_experts_is_recorded_or_refused() -> None:
     assert [name for name in image_text_types() if name not in RECIPES and name not in REFUSED] == []
     assert len(NAMES) > 20
+
+
+@pytest.mark.skipif(transformers.__version__ != "5.24.0", reason="the page is about that version")
+def test_the_table_of_the_docs_says_what_each_needs_and_which_have_a_grid() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "architectures.md").read_text(encoding="utf-8")
+    section = page.partition("## Models that read images")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| ") and "---" not in line]
+    said = {name.strip(): (needs.strip(), grid.strip()) for names, needs, grid in rows[1:] for name in names.split(",")}
+    assert set(said) == set(image_text_types())
+    for name in NAMES:
+        if name not in COMPOSITES:
+            needs, grid = said[name]
+            assert (grid == "yes") == (name not in WITHOUT_GRID), name
+            of_pillow = not RECIPES[name].processor.needs_torchvision and name != "mistral_large4"
+            assert needs == ("Pillow" if of_pillow else "torchvision"), name
 
 
 @pytest.mark.parametrize("name", sorted(set(HERE) - set(NAMES)))
