@@ -97,6 +97,34 @@ export function byCategory(experts, where, layer, shares) {
 }
 
 /**
+ * Whether a selector of tokens takes a segment, as moexray/segments.py has it.
+ *
+ * @param {string} selector
+ * @param {{phase: string, kind: string}} segment
+ * @returns {boolean}
+ */
+export function takes(selector, { phase, kind }) {
+  return ["all", phase, kind, `${phase}/${kind}`].includes(selector);
+}
+
+/**
+ * Count what some of the tokens of a prompt selected in one layer.
+ *
+ * @param {ArrayLike<number>} experts (tokens, layers, k)
+ * @param {Where} where
+ * @param {number} layer its place
+ * @param {{width: number, taken: (token: number) => boolean}} how experts of the widest layer, and which tokens count
+ * @returns {Float64Array} (width,)
+ */
+export function countInLayer(experts, where, layer, { width, taken }) {
+  const found = new Float64Array(width);
+  for (let t = where.start; t < where.end; t++) {
+    if (taken(t)) for (const expert of expertsOf(experts, where, t, layer)) found[expert] += 1;
+  }
+  return found;
+}
+
+/**
  * Count what tokens selected, in every layer.
  *
  * @param {ArrayLike<number>} experts (tokens, layers, k)

@@ -4,7 +4,7 @@ import { csv } from "../src/csv.js";
 import { digitsOf, estimate, number, pText, percent } from "../src/format.js";
 import { format, parse } from "../src/fragment.js";
 import { affinity, categoryShares, leadingExperts, nearest, search, sharesWithout, similarities, unitRows } from "../src/numbers.js";
-import { byCategory, byExpert, byLeading, countTokens, tokensOfImages } from "../src/tinting.js";
+import { byCategory, byExpert, byLeading, countInLayer, countTokens, takes, tokensOfImages } from "../src/tinting.js";
 import { shortened, tokenText, visible } from "../src/visible.js";
 
 const near = (found, expected) =>
@@ -167,4 +167,15 @@ test("a long name keeps its start and its end", () => {
   assert.equal(shortened("category number 12", 12), "categor\u2026r 12");
   assert.equal(shortened("short", 12), "short");
   assert.equal([...shortened("\u{1f600}".repeat(30), 10)].length, 10);
+});
+
+test("a selector takes segments by phase, by kind or by both", () => {
+  const segment = { phase: "prompt", kind: "image" };
+  assert.deepEqual(["all", "prompt", "image", "prompt/image", "text", "generated"].map((one) => takes(one, segment)), [true, true, true, true, false, false]);
+});
+
+test("only the tokens under study count as a prompt's own", () => {
+  const where = { start: 0, end: 3, layers: 2, k: 1, none: 255 };
+  const how = { width: 3, taken: (token) => token !== 1 };
+  assert.deepEqual([...countInLayer([0, 1, 0, 1, 2, 255], where, 0, how)], [1, 0, 1]);
 });

@@ -5,7 +5,7 @@ import { count, number, percent } from "../format.js";
 import { html } from "../html.js";
 import { affinity, sharesWithout } from "../numbers.js";
 import { category, expert, layer, within } from "../state.js";
-import { byCategory, byExpert, byLeading, countTokens, expertsOf, tokensOfImages } from "../tinting.js";
+import { byCategory, byExpert, byLeading, countInLayer, countTokens, expertsOf, takes, tokensOfImages } from "../tinting.js";
 import { tokenText, visible } from "../visible.js";
 import { Experts } from "../views/prompt.js";
 import { Coverage } from "./coverage.js";
@@ -37,7 +37,7 @@ export function TokensOfPrompt({ data, which, counts }) {
 
   const leading = useMemo(() => byLeading(tokens.experts, where, l, about.ranked), [which, l]);
   const chosen = expert.value ?? leading.leading[0]?.expert ?? 0;
-  const shares = useMemo(() => sharesFor(data, which, counts, l), [which, l]);
+  const shares = useMemo(() => sharesFor(data, which, where, l), [which, l]);
   const tints = useMemo(() => {
     if (mode === "leading") return leading.tints;
     if (mode === "category") return byCategory(tokens.experts, where, l, shares);
@@ -147,7 +147,7 @@ export function TokensOfPrompt({ data, which, counts }) {
     <p class="says" aria-live=${playing ? "off" : "polite"}>${says}</p>
     ${images.map((image, i) => html`<${Patches} key=${i} image=${image} places=${places[i]} tints=${tints} at=${at} choose=${(/** @type {number} */ to) => setAt(to)} />`)}
     <div class="columns">
-      <div><${Experts} data=${data} counts=${soFar} marks=${marks} of=${playing ? "the tokens so far" : "the prompt"} /></div>
+      <div><${Experts} data=${data} counts=${soFar} marks=${marks} of=${playing ? "the tokens so far" : "the prompt"} mass=${!playing && facts.by === "mass"} /></div>
       <div><${Coverage} data=${data} which=${which} /></div>
     </div>
   </div>`;
@@ -194,15 +194,20 @@ function affinitiesOf({ categories }, found) {
 }
 
 /**
+ * Return the shares of the other prompts of each category: what this one selected is taken from its own.
+ *
  * @param {import("../data.js").Data} data
  * @param {number} which
- * @param {Float64Array} counts
- * @param {number} at
+ * @param {import("../tinting.js").Where} where its tokens
+ * @param {number} at the place of a layer
  * @returns {Float64Array[]}
  */
-function sharesFor(data, which, counts, at) {
+function sharesFor(data, which, where, at) {
   const { values, shape } = data.blocks.selections;
-  const width = shape[2];
-  const own = { category: data.categoryOf[which], counts: counts.subarray(at * width, (at + 1) * width) };
+  const tokens = /** @type {import("../data.js").Tokens} */ (data.tokens);
+  // The analysis may be of some of the tokens, and so are the selections of categories.
+  const taken = (/** @type {number} */ t) => takes(data.facts.phase, data.facts.segments[tokens.segments[t]]);
+  const counts = countInLayer(tokens.experts, where, at, { width: shape[2], taken });
+  const own = { category: data.categoryOf[which], counts };
   return sharesWithout(values, /** @type {[number, number, number]} */ (shape), at, own);
 }

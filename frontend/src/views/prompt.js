@@ -47,9 +47,10 @@ export function OnePrompt({ data }) {
 /**
  * What a prompt selected in every layer, and the experts of one token.
  *
- * @param {{data: import("../data.js").Data, counts: Float64Array, marks: {row: number, column: number}[], of?: string}} props
+ * @param {{data: import("../data.js").Data, counts: Float64Array, marks: {row: number, column: number}[], of?: string, mass?: boolean}} props
+ *   `mass` says that what is counted is gate weight, not selections
  */
-export function Experts({ data, counts, marks, of = "the prompt" }) {
+export function Experts({ data, counts, marks, of = "the prompt", mass = data.facts.by === "mass" }) {
   const { facts, blocks } = data;
   const [holder, width] = useWidth();
   const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
@@ -60,7 +61,7 @@ export function Experts({ data, counts, marks, of = "the prompt" }) {
   const high = Math.max(160, Math.min(22 * layers, 420));
   const chosen = expert.value;
   const value = chosen === null ? null : counts[layer.value * most + chosen];
-  const unit = facts.by === "mass" ? "of the gate weight" : "of the selections";
+  const unit = mass ? "of the gate weight" : "of the selections";
   const says =
     chosen === null || value === null
       ? `Layer ${facts.layers[layer.value]}. Choose a cell.`
@@ -88,7 +89,7 @@ export function Experts({ data, counts, marks, of = "the prompt" }) {
     <${Scale} colours=${rising} low="0" high=${`${MOST}`} middle=${`share ${unit}, times uniform; down: layers, across: experts${marks.length ? "; framed: the chosen token" : ""}`} />
     <p class="says" aria-live="polite">${says}</p>
     <${Saving} name="prompt-experts" target=${picture} numbers=${() => ({
-      names: ["layer", "expert", facts.by === "mass" ? "gate_weight" : "selections", "share"],
+      names: ["layer", "expert", mass ? "gate_weight" : "selections", "share"],
       rows: facts.layers.flatMap((index, l) =>
         Array.from({ length: facts.experts[l] }, (_, e) => [index, e, counts[l * most + e], counts[l * most + e] / sums[l]]),
       ),
