@@ -92,17 +92,25 @@ def in_browser(file: Path, trace: Path | None, turns: int) -> dict[str, Any]:
     signatures = Signatures.open(file)
     opened = None if trace is None else Trace.open(trace, signatures)
     page = report(analyze(signatures, permutations=99), signatures, trace=opened)
-    usable, frames = [], []
+    usable: list[float] = []
+    frames: list[float] = []
+    works: dict[str, list[float]] = {"until usable": [], "a frame": []}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "report.html"
         path.write_text(page.html, encoding="utf-8")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         for _ in range(turns):
             shown = browser.new_page()
+            session = shown.context.new_cdp_session(shown)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})  # processor time of the page's thread
             shown.goto(path.as_uri())
             shown.locator("html.alive").wait_for()
+            worked = _worked(session)
+            works["until usable"].append(worked)
             usable.append(shown.evaluate("() => performance.getEntriesByName('alive')[0].startTime"))
-            frames += [shown.evaluate(FRAME, layer) for layer in range(len(signatures.layers))]
+            layers = len(signatures.layers)
+            frames += [shown.evaluate(FRAME, layer) for layer in range(layers)]
+            works["a frame"].append((_worked(session) - worked) / layers)
             shown.close()
         browser.close()
     return {
@@ -110,7 +118,14 @@ def in_browser(file: Path, trace: Path | None, turns: int) -> dict[str, Any]:
         "usable_ms": statistics.median(usable),
         "frame_ms": statistics.median(frames),
         "slowest_frame_ms": max(frames),
+        "processor_ms": {name: statistics.median(found) for name, found in works.items()},
     }
+
+
+def _worked(session: Any) -> float:
+    """Return the milliseconds that the thread of a page has worked."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return float(next(1000 * one["value"] for one in metrics if one["name"] == "TaskDuration"))
 
 
 def main(
