@@ -125,6 +125,7 @@ RUNS: dict[str, tuple[object, ...]] = {
     "analyze JSON": ("analyze", "s.npz", *SHORT, "--folds", 2, "--out", "new.json", "--json"),
     "analyze another's tokens": ("analyze", "s.npz", "--tokens", evil("none")),
     "plot": ("plot", "s.npz", "--all", *TRACE, "--out", "."),
+    "report": ("report", "s.npz", *TRACE, "--out", "r.html"),
     "claims": ("claims", "s.npz", "--analysis", "analysis.json"),
     "claims of a study": ("claims", "s.npz", "--claims", "study.toml", "--analysis", "analysis.json"),
     "claims in Markdown": ("claims", "s.npz", "--claims", "study.toml", "--markdown", "--analysis", "analysis.json"),
@@ -173,7 +174,7 @@ RUNS: dict[str, tuple[object, ...]] = {
 }
 
 
-SLOW = {"ablate", "budget", "models", "plot", "power"}
+SLOW = {"ablate", "budget", "models", "plot", "power", "report"}
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in RUNS])
