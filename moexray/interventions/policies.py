@@ -24,6 +24,8 @@ from moexray.routing import RouterLayout
 from moexray.stats.workloads.allocation import allocate
 from moexray.stats.workloads.budgets import entropy_steps, ratios_at_mean, share_at_mean, threshold_at_mean
 
+# Shares by kind come to a tenth of a percent: one of 33.3 % of 3 experts is meant to be one expert.
+_ROUNDING = 0.05 + 1e-9
 POLICIES = ("k", "top-p", "skip", "entropy", "layers", "threshold", "random")
 
 
@@ -50,6 +52,9 @@ class Learnt:
 def means_of(layout: RouterLayout, keep: float) -> list[float]:
     """Return the mean number of experts of each layer that is this share, in percent, of what it selects at a pass.
 
+    A share that is a whole number of experts but for the rounding of percents to a tenth is that number: of 3 experts,
+    33.3 % and 33.33 % are one.
+
     Raises
     ------
     CaptureError
@@ -58,14 +63,20 @@ def means_of(layout: RouterLayout, keep: float) -> list[float]:
     if not 0 < keep <= 100:
         message = f"`keep` is {keep:g}: a share of the experts is above 0 and at most 100 percent"
         raise CaptureError(message)
-    for layer, k in zip(layout.layers, k_of_pass(layout), strict=True):
-        if k * keep / 100 < 1:
+    means = [_mean(k, keep) for k in k_of_pass(layout)]
+    for layer, k, mean in zip(layout.layers, k_of_pass(layout), means, strict=True):
+        if mean < 1:
             message = (
                 f"{keep:g} % of the {k} experts that layer {layer} selects for a token is below one expert: `keep` "
                 f"{100 / k:.4g} or more"
             )
             raise CaptureError(message)
-    return [k * keep / 100 for k in k_of_pass(layout)]
+    return means
+
+
+def _mean(k: int, keep: float) -> float:
+    whole = round(k * keep / 100)
+    return float(whole) if abs(keep - 100 * whole / k) <= _ROUNDING else k * keep / 100
 
 
 def options_of(layout: RouterLayout, keeps: Sequence[float]) -> list[list[int]]:

@@ -16,6 +16,7 @@ from moexray.studies.ablation_policies import (
     chosen_policies,
     random_policy,
     ranked_policies,
+    unranked,
 )
 from moexray.studies.ablation_result import (
     ALL,
@@ -135,6 +136,7 @@ def ablate(
         usage = model.usage(halves.learnt, norms="reap" in asked.rankings)
         labels = [prompts.labels[i] for i in halves.learnt]
         policies += ranked_policies(model, usage, labels, asked.rankings, asked.share)
+        notes = {**(notes or {}), **(_unranked(unranked(usage, labels)) if "category" in asked.rankings else {})}
     for policy in policies:
         check_left(model, policy)
     runs = Runs(model, halves, prompts.labels, announce)
@@ -178,7 +180,12 @@ def ablate(
         example=example,
         fingerprint=_text(description["fingerprint"]),
         kind=_text(description.get("kind")),
-        notes={**(notes or {}), **_unscored(prompts.labels, runs.names), **_notes(found)},
+        notes={
+            **(notes or {}),
+            **_unscored(prompts.labels, runs.names),
+            **_unchanged(full, description),
+            **_notes(found),
+        },
     )
 
 
@@ -287,6 +294,19 @@ def _example(prompts: Prompts, halves: Halves, full: Outcome) -> Example | None:
 def _unscored(labels: Sequence[str], scored: Sequence[str]) -> dict[str, str]:
     names = sorted(set(labels) - set(scored))
     return {"categories": f"{listed(names)}: of one unit, which is learnt from, so it is not scored"} if names else {}
+
+
+def _unranked(names: Sequence[str]) -> dict[str, str]:
+    said = f"{listed(names)}: no token that is learnt from selects experts in every layer, so there is no ranking by it"
+    return {"policies.category": said} if names else {}
+
+
+def _unchanged(full: Outcome, description: Mapping[str, str | int | None]) -> dict[str, str]:
+    """Note where no scored token is of the kind whose routing is changed."""
+    kind = _text(description.get("kind"))
+    if kind is None or full.kinds is None or full.kinds.get(kind) is not None:
+        return {}
+    return {"kind": f"no scored prompt holds {kind} tokens, so no routing changed: what is added says nothing"}
 
 
 def _notes(policies: Sequence[AblatedPolicy]) -> dict[str, str]:

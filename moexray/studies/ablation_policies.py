@@ -58,13 +58,14 @@ def ranked_policies(
     Raises
     ------
     AnalysisError
-        If a name is none of `RANKINGS`, or the share leaves out no expert.
+        If a name is none of `RANKINGS`, the share leaves out no expert, or no token that is counted selects any.
     """
     numbers = [experts_in_share(share, experts) for experts in model.experts]
     if not any(numbers):
         message = f"`share` is {share:g}, which is less than one of {max(model.experts)} experts: raise it"
         raise AnalysisError(message)
     counts = usage.counts.sum(axis=0)
+    _check_used(model, counts)
     policies = []
     for name in rankings:
         if name not in RANKINGS:
@@ -84,6 +85,12 @@ def ranked_policies(
         }
         policies.append(_without(name, model, values[name]))
     return policies
+
+
+def unranked(usage: Usage, labels: Sequence[str]) -> list[str]:
+    """Return the categories whose prompts select no expert in some layer, so that experts of it cannot be ranked."""
+    names = np.array(labels)
+    return [name for name in sorted(set(labels)) if not usage.counts[names == name].any(axis=(0, 2)).all()]
 
 
 def chosen_policies(model: Ablatable, without: Experts | None, forced: Experts | None) -> list[Policy]:
@@ -137,8 +144,19 @@ def check_left(model: Ablatable, policy: Policy) -> None:
             raise AnalysisError(message)
 
 
+def _check_used(model: Ablatable, counts: NDArray[np.int64]) -> None:
+    """Refuse counts ``(layers, experts)`` without a selection in some layer: all experts would be used equally."""
+    for layer, used in zip(model.layers, counts.any(axis=1).tolist(), strict=True):
+        if not used:
+            message = (
+                f"no token whose use of experts is counted selects any in layer {layer}, in the half of the prompts "
+                "that rankings are learnt from: give more prompts with such tokens, or name experts with `without`"
+            )
+            raise AnalysisError(message)
+
+
 def _by_category(model: Ablatable, usage: Usage, labels: Sequence[str], numbers: Sequence[int]) -> list[Policy]:
-    names = sorted(set(labels))
+    names = [name for name in sorted(set(labels)) if name not in unranked(usage, labels)]
     of_category = {name: usage.counts[np.array(labels) == name].sum(axis=0) for name in names}
     return [_without(f"least used by {name}", model, _least_of(of_category[name], model, numbers)) for name in names]
 

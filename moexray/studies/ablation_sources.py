@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
+from moexray.formats import token_text
 from moexray.model_fingerprint import differing_parts, same_part
 from moexray.segments import ALL, places
 from moexray.signatures import Signatures
@@ -48,7 +49,7 @@ def experts_of_signatures(
     Raises
     ------
     AnalysisError
-        If the signatures are of another model, or of scored prompts only.
+        If the signatures are of another model, of scored prompts only, or hold no token that is counted.
     """
     _check_layout(name, signatures.layers.tolist(), signatures.experts.tolist(), model)
     _check_model(name, signatures.meta, description)
@@ -61,9 +62,18 @@ def experts_of_signatures(
     chosen = list(places(tokens, signatures.segments))
     counts = np.asarray(signatures.take(others).counts)[:, chosen].sum(axis=1, dtype=np.int64)
     labels = np.array([table.categories[i] for i in others])
-    found = {f"coldest of {name}": _least(counts.sum(axis=0), model, share)}
+    total = counts.sum(axis=0)
+    if not total.any(axis=1).all():
+        what = token_text(tokens)
+        message = (
+            f"no {what} of {name} selects an expert in some layer, so it ranks none: capture prompts that hold such"
+        )
+        raise AnalysisError(message)
+    found = {f"coldest of {name}": _least(total, model, share)}
     for category in sorted(set(labels.tolist())):
-        found[f"least used by {category} of {name}"] = _least(counts[labels == category].sum(axis=0), model, share)
+        of_category = counts[labels == category].sum(axis=0)
+        if of_category.any(axis=1).all():  # else all its experts would be used equally, and the first be left out
+            found[f"least used by {category} of {name}"] = _least(of_category, model, share)
     return found
 
 

@@ -198,6 +198,18 @@ def test_a_share_is_of_what_each_layer_selects() -> None:
         means_of(LAYOUT, 20)
 
 
+@pytest.mark.parametrize("k", range(1, 13))
+def test_a_rounded_share_is_a_whole_number_of_experts(k: int) -> None:
+    """Of six experts, 16.67 % is one and 33.3 % two, so a fixed k can keep them; what is further off stays as it is."""
+    layout = RouterLayout(layers=(0,), experts=(16,), top_k=(k,))
+    for number in range(1, k + 1):
+        for digits in (1, 2, 4):
+            assert means_of(layout, round(100 * number / k, digits)) == [number]
+    with pytest.raises(CaptureError, match=f"`keep` {100 / k:.4g} or more"):
+        means_of(layout, 100 / k - 0.06)
+    assert means_of(RouterLayout(layers=(0,), experts=(16,), top_k=(8,)), 12.6) == [pytest.approx(1.008)]
+
+
 def test_every_policy_has_its_rule() -> None:
     rng = np.random.default_rng(0)
     weights = rng.random((200, 2, 8)).astype(np.float16)

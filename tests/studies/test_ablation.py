@@ -263,3 +263,35 @@ def test_experts_that_others_ranked_are_told_apart() -> None:
     assert [one.policy for one in found.policies] == ["coldest of other.npz"]
     assert found.learnt_prompts == 0
     assert found.notes["learnt"] == "elsewhere"
+
+
+def test_what_no_token_uses_is_not_ranked() -> None:
+    """Experts that are never counted are all used equally: the first of them would be left out as the coldest."""
+    unused = made(use=np.stack([np.arange(1, 9), np.zeros(8, dtype=int)]))
+    with pytest.raises(AnalysisError, match="no token whose use of experts is counted selects any in layer 3"):
+        of(unused, rankings=("coldest",))
+
+    class OfPictures(MadeModel):
+        """Only prompts of category a hold tokens of the kind that is counted."""
+
+        def usage(self, rows: NDArray[np.int64], *, norms: bool) -> Usage:
+            found = super().usage(rows, norms=norms)
+            return replace(found, counts=found.counts * (rows % 2 == 0)[:, None, None])
+
+    model = made()
+    found = of(OfPictures(model.worth, model.use, model.of_a), rankings=("coldest", "category"))
+    assert [one.policy for one in found.policies] == ["coldest", "least used by a"]
+    assert found.notes["policies.category"].startswith("b: no token that is learnt from selects experts")
+
+
+def test_a_kind_that_no_scored_prompt_holds_is_noted() -> None:
+    class OfText(MadeModel):
+        def run(self, rows: NDArray[np.int64], change: Intervention | None, *, write: bool) -> Outcome:
+            return replace(super().run(rows, change, write=write), kinds={"text": 2.0, "image": None})
+
+    model = made()
+    asked = Ablated(without={3: (1,)})
+    found = ablate(
+        OfText(model.worth, model.use, model.of_a), PROMPTS, asked, description={**DESCRIPTION, "kind": "image"}
+    )
+    assert found.notes["kind"].startswith("no scored prompt holds image tokens, so no routing changed")

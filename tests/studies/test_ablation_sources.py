@@ -81,3 +81,12 @@ def test_signatures_of_another_model_are_refused(model: Any, description: Any, s
 def test_the_same_weights_under_another_name_are_the_same_model() -> None:
     fingerprint = {**META["fingerprint"], "tokenizer": "other"}  # type: ignore[dict-item]
     assert of(signatures(), description={"model": "a/copy", "fingerprint": fingerprint})
+
+
+def test_tokens_that_select_nothing_rank_no_expert() -> None:
+    counts = np.asarray(signatures().counts).copy()
+    counts[1::2] = 0  # prompts of category b hold no such token
+    some = signatures(counts=counts)
+    assert list(of(some)) == ["coldest of s.npz", "least used by a of s.npz"]
+    with pytest.raises(AnalysisError, match=r"in some layer no token of s\.npz selects an expert, so it ranks none"):
+        of(signatures(counts=np.zeros_like(counts)))
