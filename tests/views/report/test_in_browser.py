@@ -73,7 +73,7 @@ class Seen:
             self.page.add_init_script(WATCH)
         self.page.goto(address)
         if options.get("java_script_enabled", True):
-            self.page.locator("html.alive").wait_for(timeout=10_000)
+            self.page.locator("html.alive").wait_for(timeout=30_000)
 
     def says(self, section: str) -> str:
         text: str = self.page.locator(f"#{section} .says").first.inner_text()
@@ -265,7 +265,7 @@ def test_tokens_are_those_of_the_trace_and_the_generation_is_played(see: Any, tr
     seen.page.locator("#prompt label select").select_option("80")
     seen.press("#prompt .tokens", " ")
     seen.page.locator("#prompt .token.later").first.wait_for()
-    seen.page.locator(f"#prompt .token.at[data-at='{length - 1}']").wait_for(timeout=5000)
+    seen.page.locator(f"#prompt .token.at[data-at='{length - 1}']").wait_for(timeout=30_000)
     assert seen.page.locator("#prompt .token.later").count() == 0
 
 
