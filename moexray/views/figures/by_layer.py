@@ -15,6 +15,7 @@ from moexray.views.figures.style import (
     figure_of,
     figure_style,
     layers_below,
+    mark_size,
     missing,
     note_above,
     percent_beside,
@@ -79,7 +80,7 @@ def _line(
     """Draw values and their intervals, and return the highest of all."""
     ends = np.array([(np.nan, np.nan) if interval is None else interval for interval in intervals])
     axes.fill_between(index, ends[:, 0], ends[:, 1], color=colour, alpha=0.18, linewidth=0)
-    axes.plot(index, values, marker=marker, markersize=4, color=colour)
+    axes.plot(index, values, marker=marker, markersize=mark_size(len(index)), color=colour)
     drawn = np.concatenate([values, ends[:, 1]])
     return float(np.nanmax(drawn)) if not np.isnan(drawn).all() else 0.0
 
@@ -91,7 +92,7 @@ def _mark_peak(axes: Axes, index: Sequence[int], effects: NDArray[np.float64], h
     peak = int(np.nanargmax(effects))
     axes.plot(index[peak], effects[peak], marker="o", markersize=10, fillstyle="none", color="black")
     axes.margins(y=0.2)
-    late = peak > len(index) / 2
+    late = 2 * peak > len(index) - 1
     axes.annotate(
         f"peak: layer {index[peak]}, d = {number(float(effects[peak]))}",
         (index[peak], effects[peak]),

@@ -14,6 +14,7 @@ from moexray.views.figures.style import (
     Panels,
     figure_style,
     layers_below,
+    mark_size,
     missing,
     note_above,
     percent_beside,
@@ -62,19 +63,20 @@ def _gains(axes: Axes, found: SameToken) -> None:
     index = [one.layer for one in found.by_layer]
     low, high = np.array([one.null_ci for one in found.by_layer]).T
     axes.fill_between(index, low, high, color="0.75", linewidth=0)
-    axes.plot(index, [one.gain for one in found.by_layer], marker="o", markersize=4, color=COLOURS[0])
+    gains = [one.gain for one in found.by_layer]
+    axes.plot(index, gains, marker="o", markersize=mark_size(len(index)), color=COLOURS[0])
     note_above(axes, "shaded: 95 % of permuted labels")
 
 
 def _shares(axes: Axes, index: Sequence[int], found: TokenShare) -> None:
     low = np.array(found.by_layer, dtype=np.float64)
-    axes.plot(index, low, marker="s", markersize=4, color=COLOURS[1])
+    axes.plot(index, low, marker="s", markersize=mark_size(len(index)), color=COLOURS[1])
     axes.axhline(0, color="0.6", linewidth=0.6)
     axes.axhline(found.share, color="0.35", linewidth=0.8, linestyle="--")
     if found.high is not None and found.high_by_layer is not None:
         high = np.array(found.high_by_layer, dtype=np.float64)
         axes.fill_between(index, low, high, color=COLOURS[1], alpha=0.25, linewidth=0)
-        axes.plot(index, high, marker="^", markersize=4, color=COLOURS[1])
+        axes.plot(index, high, marker="^", markersize=mark_size(len(index)), color=COLOURS[1])
         axes.axhline(found.high, color="0.35", linewidth=0.8, linestyle="--")
     ends = span((found.share, found.ci), (found.high, found.high_ci), write=percent)
     note_above(axes, f"dashed: all layers, {ends}")

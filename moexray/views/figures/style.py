@@ -26,6 +26,7 @@ MATRIX_COLOURS = "cividis"
 Panels = tuple[Axes, Axes]
 
 _LONGEST_NAME = 50
+_MOST_LARGE = 32
 _LONGEST_LABEL, _LABEL_START = 40, 24
 _RC: dict[Any, Any] = {
     "font.size": 9,
@@ -130,6 +131,11 @@ def layers_below(axes: Axes) -> None:
     """Let the axis below be the layers of a model."""
     axes.set(xlabel="MoE layer (index in the model)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, min_n_ticks=1))
+
+
+def mark_size(layers: int) -> float:
+    """Return how large marks of layers are, in points: the marks of more than 32 would cover each other."""
+    return 4 if layers <= _MOST_LARGE else 2
 
 
 def percent_beside(axes: Axes) -> None:

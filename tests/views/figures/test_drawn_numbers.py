@@ -14,7 +14,7 @@ from moexray.errors import FigureError
 from moexray.studies.analysis import Analysis
 from moexray.studies.similarity_matrix import SimilarityMatrix
 from moexray.views import figures
-from moexray.views.figures.style import COLOURS, category_marks
+from moexray.views.figures.style import COLOURS, category_marks, figure_of
 
 
 def floats(values: ArrayLike) -> NDArray[np.float64]:
@@ -83,6 +83,35 @@ def test_load_crosses_out_dead_experts_and_leaves_out_those_that_a_layer_does_no
     left, _ = figures.load(changed)
     np.testing.assert_allclose(np.asarray(left.images[0].get_array()), floats([[0, 0, 0, 0], [-3, 1, None, None]]))
     assert left.collections[0].get_offsets().tolist() == [[0, 1]]
+
+
+def test_load_is_white_at_balance_and_as_far_on_either_side_of_it(analysis: Analysis) -> None:
+    """Colours reach the power of two that holds every load, and at most 8 times the balanced one."""
+    one = replace(analysis.loads[0], selections=(3, 5, 4, 4))
+    for selections, ends, shown in (
+        ((3, 5, 4, 4), 1, ["0.5", "1", "2"]),
+        ((2, 2, 10, 2), 2, ["0.25", "0.5", "1", "2", "4"]),
+        ((0, 90, 3, 3), 3, ["≤ 0.125", "0.25", "0.5", "1", "2", "4", "8"]),
+    ):
+        loads = (replace(one, selections=selections),)
+        left, right = figures.load(replace(analysis, loads=loads, signatures=replace(analysis.signatures, experts=4)))
+        image = left.images[0]
+        assert image.get_clim() == (-ends, ends)
+        assert min(image.cmap(image.norm(0))[:3]) > 0.95
+        (colours,) = (axes for axes in figure_of(left).axes if axes not in (left, right))
+        assert [label.get_text() for label in colours.get_xticklabels()] == shown
+
+
+def test_the_name_of_the_peak_stays_within_a_figure_of_two_layers(analysis: Analysis) -> None:
+    first, second, *_ = analysis.layers
+    for effects in ((1.0, 2.0), (2.0, 1.0)):
+        layers = tuple(replace(one, cohens_d=d) for one, d in zip((first, second), effects, strict=True))
+        upper, _ = figures.layerwise(replace(analysis, layers=layers))
+        figure_of(upper).draw_without_rendering()
+        (label,) = (text for text in upper.texts if "peak" in text.get_text())
+        box, panel = Text.get_window_extent(label), upper.get_window_extent()
+        assert panel.x0 <= box.x0
+        assert box.x1 <= panel.x1
 
 
 def test_specifications_says_the_p_of_all_beside_the_panel_and_not_upon_its_lines(analysis: Analysis) -> None:
