@@ -22,6 +22,7 @@ COMMANDS = {
     "analyze": "Test whether routing signatures carry the categories of their prompts.",
     "plot": "Draw figures of an analysis.",
     "report": "Write a page to explore an analysis in: one HTML file that needs no network.",
+    "show": "Show a prompt's tokens, tinted by the experts of a layer.",
     "claims": "Check published claims: the value here, the test that decides, and a verdict.",
     "experts": "Describe what experts do: their load, the categories they get more of, their tokens and partners.",
     "batch": "Count the distinct experts that a decoding step reads, by the size of the batch, from a trace.",

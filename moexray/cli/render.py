@@ -1,6 +1,7 @@
 """Tables and text on a terminal."""
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,9 +14,28 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from moexray.studies.results import Result
+    from moexray.views.prompt_tokens import Run
     from moexray.views.tables.table import Column, Page, Table
 
-_STYLES = {"good": "green", "fair": "yellow", "bad": "red", "faint": "dim"}
+# M. Okabe and K. Ito, Color Universal Design (2008), with the letters that stand out more on each.
+_LEADS = {
+    "lead1": "#ffffff on #0072b2",
+    "lead2": "#000000 on #d55e00",
+    "lead3": "#000000 on #009e73",
+    "lead4": "#000000 on #cc79a7",
+    "lead5": "#000000 on #56b4e9",
+    "lead6": "#000000 on #e69f00",
+    "lead7": "#000000 on #f0e442",
+}
+# From faint to strong.
+_WEIGHTS = {
+    "weight1": "#000000 on #fee8c8",
+    "weight2": "#000000 on #fdbb84",
+    "weight3": "#000000 on #e8743b",
+    "weight4": "#ffffff on #99000d",
+}
+_STYLES = {"good": "green", "fair": "yellow", "bad": "red", "faint": "dim", **_LEADS}
+_TINTS = {**_LEADS, **_WEIGHTS, "other": "bright_black", "plain": ""}
 
 
 def console() -> "Console":
@@ -49,6 +69,52 @@ def print_page(page: "Page") -> None:
         else:
             print_table(block)
         text_before, grid_before = is_text, is_grid
+
+
+def shows_colours(screen: "Console") -> bool:
+    """Whether the reader can tell tints apart: on a terminal of 256 colours or more, unless NO_COLOR is set."""
+    return screen.color_system in ("256", "truecolor") and not screen.no_color
+
+
+def shows_blocks(screen: "Console") -> bool:
+    """Whether the output's encoding has blocks, arrows and superscripts."""
+    return screen.encoding.lower().startswith("utf")
+
+
+def tinted(runs: Iterable["Run"], *, numbers: bool, plain: bool) -> "Text":
+    """Return tinted text.
+
+    Parameters
+    ----------
+    runs
+        The text.
+    numbers
+        Whether the number of each stands beside it.
+    plain
+        Whether to write ASCII in place of marks that are not the text's own.
+    """
+    from rich.text import Text
+
+    from moexray.views.prompt_tokens import raised
+
+    found = Text()
+    for run in runs:
+        text = (
+            run.text.replace("⏎", "\\n").replace("⇥", "\\t").replace("×", "x").replace("…", "...")
+            if plain
+            else run.text
+        )
+        said = text.rstrip("\n")  # a number stands before a break at the end of its token
+        found.append(said, style=f"{_TINTS[run.tone]}{' underline' if run.written else ''}".strip())
+        if numbers and run.beside:
+            found.append(run.beside.replace("–", "-").replace("×", "x") if plain else raised(run.beside), style="dim")
+        found.append(text[len(said) :])
+    return found
+
+
+def print_text(text: "Text | str" = "") -> None:
+    """Print text that was made visible before; long lines are broken between words."""
+    console().print(text)
 
 
 def print_json(values: Any) -> None:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from moexray.errors import AnalysisError
 from moexray.recorded_images import COLUMN, RecordedImage, images_of_text
 from moexray.routed_tokens import RoutedTokens
+from moexray.stats.experts.leading import leading_experts
+from moexray.studies.one_prompt import row_of
 from moexray.trace import Trace
 from moexray.trace_file import WEIGHTS
 from moexray.trace_sequences import columns_of
@@ -97,7 +98,7 @@ def study_picture(trace: Trace, prompt: str, *, image: int = 1, layers: Sequence
         If the trace cannot be read or does not fit its signatures.
     """
     signatures = trace.signatures
-    row = _row_of(trace, prompt)
+    row = row_of(signatures, prompt)
     pictures = _pictures(trace, row)
     if not 1 <= image <= len(pictures):
         message = f"prompt {prompt!r} has no image {image}: it has {len(pictures)}"
@@ -136,15 +137,6 @@ def study_picture(trace: Trace, prompt: str, *, image: int = 1, layers: Sequence
             for place in places
         ),
     )
-
-
-def _row_of(trace: Trace, prompt: str) -> int:
-    ids = list(trace.signatures.prompts.ids)
-    if prompt not in ids:
-        near = get_close_matches(prompt, ids, n=3) or ids[:3]
-        message = f"there is no prompt {prompt!r}: there are such as {', '.join(map(repr, near))}"
-        raise AnalysisError(message)
-    return ids.index(prompt)
 
 
 def _pictures(trace: Trace, row: int) -> tuple[RecordedImage, ...]:
@@ -197,9 +189,7 @@ def _layer(
     """Return one layer's part, of selections ``(tokens, k)`` and their gate weights."""
     selected = experts >= 0
     used = np.bincount(experts[selected], minlength=width)
-    order = np.argsort(-used, kind="stable")  # of equally used ones, the lower number first
-    order = order[used[order] > 0]
-    leading = order[:MOST_LEADING]
+    leading, tokens = leading_experts(experts, most=MOST_LEADING)
     rank = used[np.maximum(experts, 0)].astype(float) if weights is None else weights.astype(float)
     rank[~selected] = -np.inf
     strongest = np.take_along_axis(experts, rank.argmax(axis=1)[:, None], axis=1)[:, 0].astype(np.int64)
@@ -209,7 +199,7 @@ def _layer(
         top_k=top_k,
         strongest=strongest.reshape(grid),
         leading=tuple(leading.tolist()),
-        shares=tuple((used[leading] / len(experts)).tolist()),
+        shares=tuple((tokens / len(experts)).tolist()),
         even=top_k / width,
-        others=len(order) - len(leading),
+        others=int((used > 0).sum()) - len(leading),
     )

@@ -8,7 +8,7 @@ from moexray.formats import visible
 
 # The text of a cell, or the texts of its lines.
 Cell = str | Sequence[str]
-Tone = Literal["good", "fair", "bad", "faint"]
+Tone = Literal["good", "fair", "bad", "faint", "lead1", "lead2", "lead3", "lead4", "lead5", "lead6", "lead7"]
 
 
 @dataclass(frozen=True)
