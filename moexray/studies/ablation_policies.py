@@ -146,7 +146,7 @@ def check_left(model: Ablatable, policy: Policy) -> None:
 
 def _check_used(model: Ablatable, counts: NDArray[np.int64]) -> None:
     """Refuse counts ``(layers, experts)`` without a selection in some layer: all experts would be used equally."""
-    for layer, used in zip(model.layers, counts.any(axis=1).tolist(), strict=True):
+    for layer, used in zip(model.layers, np.asarray(counts.any(axis=1)), strict=True):
         if not used:
             message = (
                 f"no token whose use of experts is counted selects any in layer {layer}, in the half of the prompts "

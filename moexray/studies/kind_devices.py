@@ -63,6 +63,7 @@ def kind_devices(
         mixed=mixed_loads(
             shares,
             _without_each(counts, device, devices, shares),
+            held=np.stack(counts.held, axis=1),
             even=of_even,
             matched=of_matched,
             weights=sorted({*_SHARES, recorded}),

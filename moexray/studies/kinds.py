@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.errors import AnalysisError, NotComputable
-from moexray.formats import count
+from moexray.errors import AnalysisError, NotComputable, SignaturesError
+from moexray.formats import count, listed
 from moexray.segments import Segment
 from moexray.signatures import Signatures
+from moexray.stats.inference.jackknife import LEAST_UNITS
 from moexray.stats.kinds.bias import KindsInLayer, kinds_by_layer
 from moexray.stats.kinds.even import EvenLoad, even_counts, mean_balance
 from moexray.stats.kinds.exchange import KindDifference, difference_within
@@ -54,6 +55,10 @@ def study_kinds(
         If there are not two kinds, a kind has no selection, experts cannot be dealt evenly to the devices, or the other
         set has other layers or shares a group.
     """
+    for name, value, least in (("permutations", permutations, 1), ("seed", seed, 0)):
+        if value < least:
+            message = f"`{name}` is {value}: it must be at least {least}"
+            raise AnalysisError(message)
     if devices is not None:
         check_devices(signatures, devices)
     named = two_kinds(_segments_held(signatures) if kinds is None else signatures.segments, kinds)
@@ -70,6 +75,8 @@ def study_kinds(
     unbiased = sum(one.bias.count(None) for one in layers)
     if unbiased:
         notes.add("bias", f"neither kind selects {count(unbiased, 'expert')}: no bias, and no part in MSI")
+    if devices is not None:
+        _note_few(counts, named, notes)
     shift = None
     if other is not None:
         shift = _shift(signatures, other, counts, named, notes, permutations=permutations, seed=seed)
@@ -91,6 +98,12 @@ def study_kinds(
         notes=notes.sorted(),
         fingerprint=signatures.fingerprint,
     )
+
+
+def _note_few(counts: KindCounts, kinds: tuple[str, str], notes: Notes) -> None:
+    few = [kind for kind, held in zip(kinds, counts.held, strict=True) if held.sum() < LEAST_UNITS]
+    if few:
+        notes.add("devices.ci", f"fewer than {LEAST_UNITS} prompts or groups hold {listed(few)} tokens")
 
 
 def _segments_held(signatures: Signatures) -> list[Segment]:
@@ -179,7 +192,7 @@ def _shift(
     _check_same_routers(signatures, other)
     if signatures.meta.get("model") != other.meta.get("model"):
         notes.add("shift", f"the other set is of model {other.meta.get('model')!r}: models and prompts both differ")
-    theirs = kind_counts(other, kinds, seed=seed)
+    theirs = _counts_of_other(other, kinds, seed)
     sets = [(_held(one), _held(two)) for one, two in ((counts.first, theirs.first), (counts.second, theirs.second))]
     try:
         found = shift_of_kinds(sets, signatures.experts, permutations=permutations, rng=seed)
@@ -201,6 +214,14 @@ def _shift(
             lambda: msi_shift((counts.first, counts.second), (theirs.first, theirs.second), rng=seed),
         ),
     )
+
+
+def _counts_of_other(other: Signatures, kinds: tuple[str, str], seed: int) -> KindCounts:
+    try:
+        return kind_counts(other, kinds, seed=seed)
+    except (AnalysisError, SignaturesError) as error:
+        message = f"the other set: {error}"
+        raise AnalysisError(message) from error
 
 
 def _held(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -50,7 +50,9 @@ def score_by_kind(
         notes.add("by_kind", f"no prompt to learn from holds {listed(absent)} tokens, so these have no home device")
     few = _few_units(task)
     if few:
-        notes.add("by_kind.ci", f"fewer than {LEAST_UNITS} scored prompts or groups hold {listed(few)} tokens")
+        notes.add(
+            "by_kind.ci", f"fewer than {LEAST_UNITS} scored prompts or groups of a category hold {listed(few)} tokens"
+        )
     found = []
     for number in [*range(len(parts)), None]:
         scores: dict[str, KindScore | None] = {}
@@ -74,13 +76,14 @@ def _tokens(task: Task) -> NDArray[np.int64]:  # (parts,)
 
 
 def _few_units(task: Task) -> list[str]:
-    """Return the parts that too few blocks of units hold for an interval."""
+    """Return the parts that too few blocks of units hold for an interval, in a stratum where any does."""
     held = task.loads_by_part.sum(axis=(2, 3)) > 0  # (cells, parts)
-    return [
-        name
-        for number, name in enumerate(task.parts.names)
-        if len(np.unique(task.cells.blocks[held[:, number]])) < LEAST_UNITS
-    ]
+    found = []
+    for number, name in enumerate(task.parts.names):
+        strata = task.cells.strata[np.unique(task.cells.blocks[held[:, number]])]
+        if np.unique(strata, return_counts=True)[1].min(initial=LEAST_UNITS if len(strata) else 0) < LEAST_UNITS:
+            found.append(name)
+    return found
 
 
 def _without_intervals(score: KindScore) -> KindScore:

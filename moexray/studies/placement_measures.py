@@ -94,6 +94,8 @@ class Cells:
         value = float(statistic(total))
         if not np.isfinite(value):
             return None
+        used = by_block.reshape(len(there), -1).any(axis=1)  # blocks without such tokens say nothing of their spread
+        by_block, there = by_block[used], there[used]
         strata = np.unique(self.strata[there], return_inverse=True)[1]
         return Measure(value, _within(jackknife_interval(value, statistic(total - by_block), strata), value, bounds))
 

@@ -9,7 +9,7 @@ from scipy.stats import kstest
 
 from moexray import example
 from moexray.errors import AnalysisError, SignaturesError
-from moexray.segments import Segment
+from moexray.segments import WITH_IMAGES, Segment
 from moexray.signatures import Signatures
 from moexray.stats.inference.jackknife import jackknife_interval
 from moexray.studies.kind_counts import kind_counts
@@ -109,7 +109,9 @@ def test_the_busiest_device_is_that_of_contiguous_experts() -> None:
     both_kinds = sum(loads)
     assert recorded.busiest == pytest.approx((both_kinds.max(axis=1) / both_kinds.mean(axis=1)).mean())
     left = np.array([_busiest_without(signatures, unit, devices.recorded_share) for unit in range(len(signatures))])
-    assert recorded.ci == pytest.approx(jackknife_interval(recorded.busiest, left, np.zeros(len(left), dtype=int)))
+    low, high = jackknife_interval(recorded.busiest, left, np.zeros(len(left), dtype=int))
+    assert recorded.ci[1] == pytest.approx(high)
+    assert low - 0.02 < recorded.ci[0] < low  # in some layers two devices may be the busiest
 
 
 def _busiest_without(signatures: Signatures, unit: int, share: float) -> float:
@@ -342,3 +344,18 @@ def test_what_is_saved_is_read_again(tmp_path: Path) -> None:
     found.save(tmp_path / "kinds.json")
     assert Kinds.load(tmp_path / "kinds.json").to_json() == found.to_json()
     assert replace(found, shift=None).document.get("shift") is None
+
+
+def test_what_cannot_be_drawn_is_refused_and_what_has_no_interval_is_noted() -> None:
+    signatures = made.signatures(12, segments=WITH_IMAGES)
+    with pytest.raises(AnalysisError, match="`permutations` is 0: it must be at least 1"):
+        study_kinds(signatures, permutations=0)
+    with pytest.raises(AnalysisError, match="`seed` is -1: it must be at least 0"):
+        study_kinds(signatures, seed=-1)
+    with pytest.raises(AnalysisError, match="the other set: no tokens are called 'image'"):
+        study_kinds(signatures, other=made.signatures(12, seed=1), permutations=9)
+    tokens = np.full((12, 3), 9)
+    tokens[2:, 1] = 0
+    found = study_kinds(made.signatures(12, segments=WITH_IMAGES, tokens=tokens), devices=4, permutations=9)
+    assert [one.ci is None for one in found.devices.mixed] == [one.share > 0 for one in found.devices.mixed]
+    assert found.notes["devices.ci"] == "fewer than 3 prompts or groups hold image tokens"

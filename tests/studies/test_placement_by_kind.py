@@ -206,7 +206,7 @@ def test_a_kind_that_the_learnt_half_lacks_has_no_home() -> None:
         None,
     ) * 3
     assert image.placements["eplb"].balancedness.ci is None
-    assert "fewer than 3 scored prompts or groups hold prompt/image tokens" in found.notes["by_kind.ci"]
+    assert "fewer than 3 scored prompts or groups of a category hold prompt/image tokens" in found.notes["by_kind.ci"]
     assert found.by_kind[0].placements["eplb"].sends.ci is not None
 
 
@@ -224,3 +224,22 @@ def test_the_page_has_a_table_for_each_measure_and_none_without_kinds(study: Pla
 def test_what_is_saved_is_read_again(study: PlacementStudy, tmp_path: Path) -> None:
     study.save(tmp_path / "place.json")
     assert PlacementStudy.load(tmp_path / "place.json").by_kind == study.by_kind
+
+
+def test_prompts_without_a_kind_make_no_interval_of_it_narrower() -> None:
+    """Sends of images in eight of 80 prompts: the jackknife over these eight, with the others as without."""
+    tokens = np.full((80, 3), 9)
+    tokens[:, 1] = 0
+    halves = halves_of(["a"] * 80, None, 0)
+    tokens[[*halves.scored[:4], *halves.learnt[:4]], 1] = 20
+    found = place(made.signatures(segments=WITH_IMAGES, tokens=tokens, prompts=80, categories=["a"]), devices=4)
+    signatures = made.signatures(segments=WITH_IMAGES, tokens=tokens, prompts=80, categories=["a"])
+    (image,) = [one for one in found.by_kind if one.tokens == "prompt/image"]
+    measure, home = image.placements["contiguous"].sends, image.placements["contiguous"].home
+    loads = signatures.loads("image")[halves.scored[:4]]  # (prompts, layers, experts)
+    stay = loads[:, :, 2 * home : 2 * home + 2].sum(axis=(1, 2))
+    each, number = loads.sum(axis=(1, 2)), 4
+    left_out = 1 - (stay.sum() - stay) / (each.sum() - each)
+    half = 3.182446 * np.sqrt((number - 1) / number * ((left_out - left_out.mean()) ** 2).sum())
+    assert measure.value == pytest.approx(1 - stay.sum() / each.sum())
+    assert measure.ci == pytest.approx((measure.value - half, min(measure.value + half, 1)), abs=1e-6)

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moexray.stats.inference.jackknife import jackknife_interval
+from moexray.stats.inference.jackknife import LEAST_UNITS, jackknife_interval
 from moexray.stats.pairs.summaries import Interval
+
+# Draws of what chance adds to the busiest device, and how many standard errors a contender may be below it.
+_DRAWS, _CONTENDS = 400, 2.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class MixedLoad:
         The share of the second kind.
     busiest, ci
         Load of the busiest device over the mean of the devices, averaged over layers, and its 95 % interval over units;
-        None where there are too few.
+        None where fewer than three units hold a kind that the mix has.
     even, matched
         The same of uniform and of load-matched routing of as many tokens of each kind: means over draws. None without.
     """
@@ -64,6 +67,7 @@ def mixed_loads(
     shares: NDArray[np.float64],
     left_out: NDArray[np.float64],
     *,
+    held: NDArray[np.bool_] | None = None,
     even: NDArray[np.float64],
     matched: NDArray[np.float64] | None,
     weights: Sequence[float],
@@ -74,12 +78,19 @@ def mixed_loads(
     a share w of them were of the second kind, and each kind were routed as it was recorded. It is convex in w, so the
     busiest device of a mix is never busier than that of the kinds by themselves.
 
+    The interval is a jackknife over the units that hold a kind of the mix; where one kind is in few units, these are a
+    sample of their own. The greatest of several shares is too great by chance. So the lower end is lowered by the
+    expected maximum of the noise of the devices that may be the busiest: those within two standard errors of it, as
+    in the selection step of V. Chernozhukov, S. Lee and A. Rosen (Econometrica 81, 2013).
+
     Parameters
     ----------
     shares
         Shares of the devices by the tokens of each kind ``(2, layers, devices)``.
     left_out
         The same without each unit ``(units, 2, layers, devices)``; not finite where a kind is then without a token.
+    held
+        Whether each unit holds each kind ``(units, 2)``; by default every unit holds both.
     even, matched
         Drawn shares ``(draws, 2, layers, devices)``; `matched` may be None.
     weights
@@ -93,18 +104,53 @@ def mixed_loads(
     >>> [round(one.busiest, 3) for one in found], found[1].even
     ([1.0, 1.4, 1.8], 1.0)
     """
-    strata = np.zeros(len(left_out), dtype=np.int64)
-    most = float(shares.shape[-1])
+    if held is None:
+        held = np.ones((len(left_out), 2), dtype=bool)
     found = []
     for weight in weights:
-        value, without = float(_of_mix(shares, weight)), _of_mix(left_out, weight)
-        ends = jackknife_interval(value, without, strata)
-        ci = None if ends is None else (min(max(ends[0], 1.0), value), max(min(ends[1], most), value))
-        of_both = None if matched is None else float(_of_mix(matched, weight).mean())
-        found.append(MixedLoad(float(weight), value, ci, float(_of_mix(even, weight).mean()), of_both))
+        mix = _mix(shares, weight)
+        value = float(busiest(mix).mean())
+        ci = _interval(mix, left_out, held, weight)
+        of_both = None if matched is None else float(busiest(_mix(matched, weight)).mean())
+        found.append(MixedLoad(float(weight), value, ci, float(busiest(_mix(even, weight)).mean()), of_both))
     return tuple(found)
 
 
-def _of_mix(shares: NDArray[np.float64], weight: float) -> NDArray[np.float64]:  # (…,)
-    mix = (1 - weight) * shares[..., 0, :, :] + weight * shares[..., 1, :, :]
-    return np.asarray(busiest(mix).mean(axis=-1))
+def _mix(shares: NDArray[np.float64], weight: float) -> NDArray[np.float64]:  # (…, layers, devices)
+    """Return the mix of two kinds; a kind without a part in it may be not finite."""
+    parts = [(1 - weight, shares[..., 0, :, :]), (weight, shares[..., 1, :, :])]
+    return np.asarray(sum(share * one for share, one in parts if share > 0))
+
+
+def _interval(
+    mix: NDArray[np.float64], left_out: NDArray[np.float64], held: NDArray[np.bool_], weight: float
+) -> Interval | None:
+    kinds = [kind for kind, share in enumerate((1 - weight, weight)) if share > 0]
+    rows = held[:, kinds].any(axis=1)
+    numbers = held[:, kinds].sum(axis=0)
+    if numbers.min() < LEAST_UNITS:
+        return None
+    rarer = held[rows][:, kinds[int(numbers.argmin())]]
+    strata = rarer.astype(np.int64) if (~rarer).sum() >= LEAST_UNITS else np.zeros(len(rarer), dtype=np.int64)
+    left, value = _mix(left_out[rows], weight), float(busiest(mix).mean())
+    ends = jackknife_interval(value, busiest(left).mean(axis=-1), strata)
+    if ends is None:
+        return None
+    low = ends[0] - _excess(mix, left, strata)
+    return min(max(low, 1.0), value), max(min(ends[1], float(mix.shape[-1])), value)
+
+
+def _excess(mix: NDArray[np.float64], left: NDArray[np.float64], strata: NDArray[np.int64]) -> float:
+    """Return by how much chance may raise the busiest device over the mean, averaged over layers."""
+    sizes = np.bincount(strata)[strata]
+    noise = np.empty_like(left)
+    for stratum in np.unique(strata):
+        mine = strata == stratum
+        noise[mine] = left[mine] - left[mine].mean(axis=0)
+    noise *= np.sqrt((sizes - 1) / sizes)[:, None, None]
+    top = mix.argmax(axis=-1)[:, None]
+    against_top = noise - np.take_along_axis(noise, np.broadcast_to(top, (len(noise), *top.shape)), axis=-1)
+    contends = mix >= mix.max(axis=-1, keepdims=True) - _CONTENDS * np.sqrt((against_top**2).sum(axis=0))
+    drawn = np.random.default_rng(0).normal(size=(_DRAWS, len(noise))) @ noise.reshape(len(noise), -1)
+    greatest = np.where(contends, drawn.reshape(-1, *mix.shape), -np.inf).max(axis=-1)
+    return float(np.maximum(greatest.mean(axis=0), 0).mean() * mix.shape[-1])
