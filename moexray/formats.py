@@ -236,7 +236,12 @@ def _is_invisible(before: str, letter: str) -> bool:
     """Whether nobody would see a character; a joiner belongs to the letter or the picture before it."""
     if letter in _JOINERS:
         return before.isascii() or unicodedata.category(before) in _INVISIBLE
-    return unicodedata.category(letter) in _INVISIBLE
+    return unicodedata.category(letter) in _INVISIBLE or _is_noncharacter(ord(letter))
+
+
+def _is_noncharacter(code: int) -> bool:
+    """Whether a code never stands for a character: no XML, and so no SVG, may hold U+FFFE and U+FFFF."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def _as_python(letter: str) -> str:

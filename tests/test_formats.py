@@ -53,3 +53,4 @@ def test_bidirectional_and_control_characters_become_escapes() -> None:
     assert visible("safe\u202etxt.exe") == "safe\\u202etxt.exe"
     assert visible("\x1b]0;title\x07\r\n") == "\\x1b]0;title\\x07\\r\\n"
     assert visible("a\ud800") == "a\\ud800"
+    assert visible("a\uffff\U0001fffe\ufdd0") == "a\\uffff\\U0001fffe\\ufdd0"  # no characters; no XML holds U+FFFF

@@ -1,5 +1,6 @@
 // @ts-check
 /** The data of the page: facts as JSON, and blocks of compressed arrays. */
+import { layerSums } from "./numbers.js";
 
 /** @typedef {Uint8Array | Uint16Array | Uint32Array | Float32Array | Float64Array} Values */
 /** @typedef {{values: Values, shape: number[]}} Block */
@@ -163,6 +164,22 @@ export function countsOf(data, prompt) {
     }
   }
   return found;
+}
+
+/**
+ * Return how much a prompt selected in each layer ``(layers,)``, of all experts, those that the page leaves out as well.
+ *
+ * @param {Data} data
+ * @param {number} prompt
+ * @returns {Float64Array}
+ */
+export function sumsOf(data, prompt) {
+  const [, layers, width] = data.blocks.counts.shape;
+  if (!data.wholeAt.has(prompt)) {
+    const from = (data.leadingAt.get(prompt) ?? 0) * layers;
+    return Float64Array.from(data.blocks["leading-sums"].values.subarray(from, from + layers));
+  }
+  return layerSums(countsOf(data, prompt), layers, width);
 }
 
 /** @param {string} id @returns {string} */

@@ -94,6 +94,22 @@ function normalised(row) {
 }
 
 /**
+ * Return the sum over the experts of each layer.
+ *
+ * @param {Numbers} counts (layers, width)
+ * @param {number} layers
+ * @param {number} width
+ * @returns {Float64Array} (layers,)
+ */
+export function layerSums(counts, layers, width) {
+  return Float64Array.from({ length: layers }, (_, l) => {
+    let sum = 0;
+    for (let e = 0; e < width; e++) sum += counts[l * width + e];
+    return sum;
+  });
+}
+
+/**
  * Return the experts that most of a prompt's tokens were sent to in a layer, with their tokens; ties by number.
  *
  * @param {Numbers} experts (tokens, layers, k)
@@ -122,11 +138,11 @@ export function leadingExperts(experts, { start, end, layers, k, none }, layer, 
 /**
  * Return how much the experts of a token belong to each category: the mean over its experts of each category's part of
  * the expert's rates, where a rate is the expert's share of the selections of a category. It is 1 / categories for
- * experts that all categories use alike.
+ * experts that all categories use alike, of which those without a share, since they have no other prompt, are none.
  *
  * @param {readonly number[]} experts of the token
  * @param {readonly Float64Array[]} shares of each category
- * @returns {number[]} of each category; NaN where no category selected any of the experts
+ * @returns {number[]} of each category; NaN for one without shares, and where no category selected any of the experts
  */
 export function affinity(experts, shares) {
   const found = shares.map(() => 0);
@@ -140,7 +156,7 @@ export function affinity(experts, shares) {
       found[c] += (row[expert] || 0) / sum;
     });
   }
-  return found.map((value) => (counted ? value / counted : NaN));
+  return found.map((value, c) => (counted && !Number.isNaN(shares[c][0]) ? value / counted : NaN));
 }
 
 /**
@@ -150,7 +166,7 @@ export function affinity(experts, shares) {
  * @param {readonly [number, number, number]} shape
  * @param {number} layer its place
  * @param {{category: number, counts: Numbers}} own the prompt's category, and its selections in this layer
- * @returns {Float64Array[]} shares of each category
+ * @returns {Float64Array[]} shares of each category; NaN where nothing is left
  */
 export function sharesWithout(selections, [categories, layers, width], layer, own) {
   const shares = [];
@@ -160,8 +176,7 @@ export function sharesWithout(selections, [categories, layers, width], layer, ow
     for (let e = 0; e < width; e++) {
       row[e] = Math.max(0, selections[from + e] - (c === own.category ? own.counts[e] : 0));
     }
-    const sum = row.reduce((a, b) => a + b, 0);
-    shares.push(sum > 0 ? row.map((value) => value / sum) : row);
+    shares.push(normalised(row));
   }
   return shares;
 }

@@ -88,8 +88,9 @@ export function byCategory(experts, where, layer, shares) {
   const tints = [];
   for (let t = where.start; t < where.end; t++) {
     const found = affinity(expertsOf(experts, where, t, layer), shares);
-    const most = Math.max(...found);
-    const clear = most - 1 / shares.length >= LEAST_ABOVE;
+    const known = found.filter((value) => !Number.isNaN(value));
+    const most = Math.max(...known);
+    const clear = known.length > 0 && most - 1 / known.length >= LEAST_ABOVE;
     const best = found.indexOf(most);
     tints.push({ tint: clear ? `t${(best % COLOURS) + 1}` : "t0", number: clear ? String(best + 1) : "" });
   }

@@ -1,7 +1,7 @@
 // @ts-check
 /** Texts from prompts and models, with what nobody would see written as escapes. */
 
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{NChar}]/u;
 const JOINERS = "\u200c\u200d";
 
 /**

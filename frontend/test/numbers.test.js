@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { csv } from "../src/csv.js";
+import { countsOf, sumsOf } from "../src/data.js";
 import { digitsOf, estimate, number, pText, percent } from "../src/format.js";
 import { format, parse } from "../src/fragment.js";
 import { affinity, categoryShares, leadingExperts, nearest, search, sharesWithout, similarities, unitRows } from "../src/numbers.js";
@@ -95,6 +96,7 @@ test("what nobody would see is written out", () => {
   assert.equal(visible("a\nb", "\n"), "a\nb");
   assert.equal(visible("\u0915\u094d\u200d"), "\u0915\u094d\u200d");
   assert.equal(visible("a\u200d"), "a\\u200d");
+  assert.equal(visible("a\uffff\u{1fffe}\ufdd0"), "a\\uffff\\U0001fffe\\ufdd0");
   assert.equal(tokenText("\n"), "\u23ce\n");
 });
 
@@ -178,4 +180,37 @@ test("only the tokens under study count as a prompt's own", () => {
   const where = { start: 0, end: 3, layers: 2, k: 1, none: 255 };
   const how = { width: 3, taken: (token) => token !== 1 };
   assert.deepEqual([...countInLayer([0, 1, 0, 1, 2, 255], where, 0, how)], [1, 0, 1]);
+});
+
+test("shares of a prompt whose leading experts alone are in the page are of all that it selected", () => {
+  // Two prompts, two layers of four experts; of the second, the two leading experts of each layer.
+  const block = (values, ...shape) => ({ values, shape });
+  const data = {
+    wholeAt: new Map([[0, 0]]),
+    leadingAt: new Map([[1, 0]]),
+    blocks: {
+      counts: block(Uint8Array.of(1, 2, 3, 4, 0, 0, 0, 5), 1, 2, 4),
+      leading: block(Uint8Array.of(3, 1, 0, 2), 1, 2, 2),
+      "leading-counts": block(Uint8Array.of(6, 4, 9, 1), 1, 2, 2),
+      "leading-sums": block(Float32Array.of(20, 12), 1, 2),
+    },
+  };
+  assert.deepEqual([...countsOf(data, 0)], [1, 2, 3, 4, 0, 0, 0, 5]);
+  assert.deepEqual([...sumsOf(data, 0)], [10, 5]);
+  assert.deepEqual([...countsOf(data, 1)], [NaN, 4, NaN, 6, 9, NaN, 1, NaN]);
+  assert.deepEqual([...sumsOf(data, 1)], [20, 12]);
+});
+
+test("a category whose only prompt is the one that is shown has no affinity", () => {
+  const own = { category: 0, counts: [3, 1] };
+  const shares = sharesWithout([3, 1, 1, 1, 3, 1], [3, 1, 2], 0, own);
+  const found = affinity([0], shares);
+  assert.ok(Number.isNaN(found[0]));
+  near(found[1], 0.5 / 1.25);
+  near(found[2], 0.75 / 1.25);
+  const where = { start: 0, end: 1, layers: 1, k: 1, none: 255 };
+  assert.deepEqual(byCategory([0], where, 0, shares), [{ tint: "t3", number: "3" }]);
+  // With one other category left there is nothing to compare it with.
+  const two = sharesWithout([3, 1, 1, 1], [2, 1, 2], 0, own);
+  assert.deepEqual(byCategory([0], where, 0, two), [{ tint: "t0", number: "" }]);
 });

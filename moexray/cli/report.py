@@ -1,6 +1,7 @@
 """`moexray report`."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def report(
         trace=opened,
         file=str(file),
         made=f"Analysis of {file}",
-        most_bytes=int(max_size * MEGABYTE),
+        most_bytes=int(min(max_size * MEGABYTE, sys.maxsize)),
         picture_of=pictures_near(file),
     )
     with whole_file(out) as partial:

@@ -38,9 +38,11 @@ def pictures_near(file: Path) -> Callable[[RecordedImage], str | None]:
 
 def _read(path: Path) -> bytes | None:
     try:
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        # A file without a size may be one of the system's, such as /proc/kmsg, which whoever reads it waits for.
+        if not path.is_file() or not 0 < path.stat().st_size <= _MOST_BYTES:
             return None
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES)
     except (OSError, ValueError):  # ValueError of a NUL in a name
         return None
 

@@ -58,6 +58,10 @@ def test_a_size_that_is_none_is_refused(run: Run, analyzed: Signatures, size: st
     assert "give megabytes, above 0" in finished.stderr
 
 
+def test_there_is_no_size_too_large(run: Run, analyzed: Signatures) -> None:
+    assert run("report", "--max-size", "1e308").returncode == 0
+
+
 def test_a_page_that_cannot_be_small_enough_is_refused_in_one_sentence(
     run: Run, analyzed: Signatures, tmp_path: Path
 ) -> None:

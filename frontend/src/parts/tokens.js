@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, number, percent } from "../format.js";
 import { html } from "../html.js";
-import { affinity, sharesWithout } from "../numbers.js";
+import { affinity, layerSums, sharesWithout } from "../numbers.js";
 import { category, expert, layer, within } from "../state.js";
 import { byCategory, byExpert, byLeading, countInLayer, countTokens, expertsOf, takes, tokensOfImages } from "../tinting.js";
 import { tokenText, visible } from "../visible.js";
@@ -16,8 +16,8 @@ const WINDOW = 3000;
 const SPEEDS = /** @type {const} */ ([["slow", 700], ["normal", 250], ["fast", 80]]);
 const MODES = /** @type {const} */ ([["leading", "Leading experts"], ["expert", "One expert"], ["category", "Categories"]]);
 
-/** @param {{data: import("../data.js").Data, which: number, counts: Float64Array}} props */
-export function TokensOfPrompt({ data, which, counts }) {
+/** @param {{data: import("../data.js").Data, which: number, counts: Float64Array, sums: Float64Array}} props */
+export function TokensOfPrompt({ data, which, counts, sums }) {
   const tokens = /** @type {import("../data.js").Tokens} */ (data.tokens);
   const { facts, blocks } = data;
   const about = /** @type {NonNullable<import("../data.js").Facts["tokens"]>} */ (facts.tokens);
@@ -112,6 +112,7 @@ export function TokensOfPrompt({ data, which, counts }) {
     () => (playing ? countTokens(tokens.experts, { ...where, end: here + 1 }, width) : counts),
     [which, playing, playing ? at : -1],
   );
+  const sumsSoFar = playing ? layerSums(soFar, where.layers, width) : sums;
   const reached = playing ? soFar.subarray(l * width, (l + 1) * width).filter((value) => value > 0).length : 0;
   const images = data.images[String(blocks.rows.values[which])] ?? [];
   const places = useMemo(() => tokensOfImages(segments.map((one, i) => (one.kind === "image" ? tokens.text[start + i] : null)), images), [which]);
@@ -147,7 +148,7 @@ export function TokensOfPrompt({ data, which, counts }) {
     <p class="says" aria-live=${playing ? "off" : "polite"}>${says}</p>
     ${images.map((image, i) => html`<${Patches} key=${i} image=${image} places=${places[i]} tints=${tints} at=${at} choose=${(/** @type {number} */ to) => setAt(to)} />`)}
     <div class="columns">
-      <div><${Experts} data=${data} counts=${soFar} marks=${marks} of=${playing ? "the tokens so far" : "the prompt"} mass=${!playing && facts.by === "mass"} /></div>
+      <div><${Experts} data=${data} counts=${soFar} sums=${sumsSoFar} marks=${marks} of=${playing ? "the tokens so far" : "the prompt"} mass=${!playing && facts.by === "mass"} /></div>
       <div><${Coverage} data=${data} which=${which} /></div>
     </div>
   </div>`;
@@ -188,9 +189,12 @@ function Legend({ mode, leading, chosen, length, facts }) {
 
 /** @param {import("../data.js").Facts} facts @param {number[]} found @returns {string} */
 function affinitiesOf({ categories }, found) {
-  const some = found.map((value, i) => ({ value, name: visible(categories.names[i]) })).sort((a, b) => b.value - a.value);
+  const every = found.map((value, i) => ({ value, name: visible(categories.names[i]) }));
+  const some = every.filter(({ value }) => !Number.isNaN(value)).sort((a, b) => b.value - a.value);
+  const lacking = every.length - some.length;
+  if (!some.length) return "Affinity: not known.";
   const listed = some.slice(0, 6).map(({ value, name }) => `${name} ${percent(value, 0)}`);
-  return `Affinity: ${listed.join(", ")}; even is ${percent(1 / found.length, 0)}.`;
+  return `Affinity: ${listed.join(", ")}; even is ${percent(1 / some.length, 0)}${lacking ? "; categories without other prompts are left out" : ""}.`;
 }
 
 /**

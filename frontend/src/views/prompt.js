@@ -1,7 +1,7 @@
 // @ts-check
 /** One prompt: its experts, its tokens, how many experts it reaches. */
 import { useMemo, useRef } from "preact/hooks";
-import { countsOf } from "../data.js";
+import { countsOf, sumsOf } from "../data.js";
 import { count, number, percent, whole } from "../format.js";
 import { html } from "../html.js";
 import { rising } from "../parts/colours.js";
@@ -22,12 +22,13 @@ export function OnePrompt({ data }) {
   const which = prompt.value;
   const { facts, prompts, blocks, tokens } = data;
   const counts = useMemo(() => countsOf(data, which), [data, which]);
+  const sums = useMemo(() => sumsOf(data, which), [data, which]);
   const has = tokens?.of.has(which);
   const whole_ = data.wholeAt.has(which);
   return html`<div>
     <h3><bdi>${visible(prompts.ids[which])}</bdi> · <bdi>${visible(prompts.categories[which])}</bdi> · ${count(blocks.lengths.values[which], "token")} under study</h3>
     ${has
-      ? html`<${TokensOfPrompt} key=${which} data=${data} which=${which} counts=${counts} />`
+      ? html`<${TokensOfPrompt} key=${which} data=${data} which=${which} counts=${counts} sums=${sums} />`
       : html`<div class="columns">
           <div><${Text} data=${data} prompt=${which} />
             <p class="says">${
@@ -36,7 +37,7 @@ export function OnePrompt({ data }) {
                 : "Which token went where is not recorded here: moexray capture --record trace records it, and moexray report shows it."
             }</p>
           </div>
-          <div><${Experts} data=${data} counts=${counts} marks=${[]} /></div>
+          <div><${Experts} data=${data} counts=${counts} sums=${sums} marks=${[]} /></div>
         </div>
         <${Coverage} data=${data} which=${which} />`}
     ${!whole_ && html`<p class="notice">Of this prompt the page holds the leading experts of each layer only.</p>`}
@@ -47,15 +48,14 @@ export function OnePrompt({ data }) {
 /**
  * What a prompt selected in every layer, and the experts of one token.
  *
- * @param {{data: import("../data.js").Data, counts: Float64Array, marks: {row: number, column: number}[], of?: string, mass?: boolean}} props
- *   `mass` says that what is counted is gate weight, not selections
+ * @param {{data: import("../data.js").Data, counts: Float64Array, sums: Float64Array, marks: {row: number, column: number}[], of?: string, mass?: boolean}} props
+ *   `sums` are of all experts of a layer, of which `counts` may hold some; `mass` says that what is counted is gate weight, not selections
  */
-export function Experts({ data, counts, marks, of = "the prompt", mass = data.facts.by === "mass" }) {
+export function Experts({ data, counts, sums, marks, of = "the prompt", mass = data.facts.by === "mass" }) {
   const { facts, blocks } = data;
   const [holder, width] = useWidth();
   const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
   const [, layers, most] = blocks.counts.shape;
-  const sums = useMemo(() => sumsOf(counts, layers, most), [counts]);
   const left = 40;
   const wide = Math.max(40, width - left - 4);
   const high = Math.max(160, Math.min(22 * layers, 420));
@@ -95,13 +95,4 @@ export function Experts({ data, counts, marks, of = "the prompt", mass = data.fa
       ),
     })} />
   </div>`;
-}
-
-/** @param {Float64Array} counts @param {number} layers @param {number} width @returns {number[]} */
-function sumsOf(counts, layers, width) {
-  return Array.from({ length: layers }, (_, l) => {
-    let sum = 0;
-    for (let e = 0; e < width; e++) sum += counts[l * width + e] || 0;
-    return sum;
-  });
 }

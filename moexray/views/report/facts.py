@@ -43,7 +43,7 @@ def facts(
         "layers": list(about.layers),
         "experts": [int(size) for size in signatures.experts],
         "top_k": list(about.top_k),
-        "segments": [{"phase": one.phase, "kind": visible(one.kind)} for one in signatures.segments],
+        "segments": [{"phase": one.phase, "kind": one.kind} for one in signatures.segments],
         "categories": {
             "names": list(selections.categories),
             "prompts": selections.prompts.tolist(),

@@ -9,6 +9,7 @@ from typing import Any
 
 from moexray.errors import FigureError
 from moexray.formats import count, listed, tokens_text, visible
+from moexray.segments import ALL
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import CategorySelections
@@ -153,7 +154,18 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
         picture = drawing(axes, section.name, section.title)
     elif not section.live:
         return None
-    return _Drawn(section, picture, f"moexray {section.command.format(file=_quoted(contents.file))}")
+    return _Drawn(section, picture, _command(section, contents))
+
+
+def _command(section: Section, contents: Contents) -> str:
+    """Return the command that gives what a section shows, of the same tokens and by the same weighting."""
+    about = contents.analysis.signatures
+    words = ["moexray", section.command.format(file=_quoted(contents.file))]
+    if about.phase != ALL:
+        words += ["--tokens", _quoted(about.phase)]
+    if about.by != "counts" and section.command.startswith("plot"):  # the others are of selections
+        words += ["--by", about.by]
+    return " ".join(words)
 
 
 def _about(analysis: Analysis, signatures: Signatures) -> list[str]:
@@ -176,10 +188,10 @@ def _tables(analysis: Analysis) -> list[tuple[str, Table]]:
     return [(title, table) for title, table in found if table is not None]
 
 
-def _quoted(file: str) -> str:
+def _quoted(word: str) -> str:
     import shlex
 
-    return shlex.quote(visible(file))
+    return shlex.quote(visible(word))
 
 
 @cache

@@ -26,6 +26,7 @@ HOSTILE = (
     "left\u202eright\u2066",
     "\x1b[31mred\x1b]0;owned\x07",
     "<!-- ' \" ` ${1+1} {{ 7*7 }} {% raw %} &lt;b&gt;",
+    "no character: \uffff\ufffe\U0001ffff",
 )
 
 
@@ -68,7 +69,7 @@ def hostile() -> Opened:
     signatures = made.signatures(
         20,
         ids=[f"{HOSTILE[i % len(HOSTILE)]} {i}" for i in range(20)],
-        categories=HOSTILE[:2],
+        categories=(HOSTILE[0], HOSTILE[1] + HOSTILE[5]),
         texts=[f"{HOSTILE[i % len(HOSTILE)]} text {i}" for i in range(20)],
         outputs=[f"{HOSTILE[(i + 1) % len(HOSTILE)]} output {i}" for i in range(20)],
         meta={"model": HOSTILE[0]},

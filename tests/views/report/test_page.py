@@ -14,8 +14,10 @@ import pytest
 import moexray
 from moexray.errors import MoexrayError
 from moexray.formats import visible
+from moexray.studies.category_selections import category_selections
 from moexray.studies.similarity_matrix import similarity_matrix
 from moexray.views.report import prompts
+from moexray.views.report.page import Contents, _command
 from moexray.views.report.report import report
 from moexray.views.report.sections import SECTIONS
 from moexray.views.sentences import summarize
@@ -96,6 +98,21 @@ def test_data_blocks_hold_no_letter_that_could_end_them(page: Opened) -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9+/=]+", text) for _, text in blocks)
     (facts,) = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', page.html, re.DOTALL)
     assert not set("<>&'") & set(facts)
+
+
+def test_commands_are_of_the_tokens_and_the_weighting_of_the_analysis(plain: Opened) -> None:
+    about = replace(plain.analysis.signatures, phase="prompt", by="mass")
+    contents = Contents(
+        replace(plain.analysis, signatures=about),
+        plain.signatures,
+        category_selections(plain.signatures),
+        "my file.npz",
+        figures={},
+        made="",
+    )
+    commands = [_command(section, contents) for section in SECTIONS]
+    assert commands[0] == "moexray plot 'my file.npz' --layerwise --tokens prompt --by mass"
+    assert commands[-1] == "moexray experts 'my file.npz' --tokens prompt"
 
 
 def test_hostile_texts_add_no_element(plain: Opened, hostile: Opened) -> None:

@@ -75,6 +75,8 @@ def test_a_picture_that_is_no_picture_or_no_file_is_left_out(tmp_path: Path) -> 
     near = pictures_near(tmp_path / "signatures.npz")
     (tmp_path / "text.png").write_bytes(b"not a picture")
     digest = hashlib.sha256(b"not a picture").hexdigest()
+    (tmp_path / "empty.png").touch()
+    assert near(RecordedImage("empty.png", hashlib.sha256(b"").hexdigest(), 8, 8)) is None
     for name in ("text.png", "gone.png", "image 2", ".", "a\0b", "x" * 5000):
         assert near(RecordedImage(name, digest, 8, 8)) is None
 
