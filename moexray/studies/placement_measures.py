@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from moexray.stats.inference.intervals import LEVEL
 from moexray.stats.inference.jackknife import LEAST_UNITS, jackknife_interval, jackknife_variance
+from moexray.stats.kinds.bias import shares_of
 from moexray.stats.workloads.batch_loads import Batches
+from moexray.stats.workloads.busiest import raised_by_chance
 from moexray.stats.workloads.device_loads import balancedness
 from moexray.stats.workloads.token_traffic import Traffic
 from moexray.studies.halves import Halves
@@ -17,6 +19,7 @@ from moexray.studies.placement_results import Measure
 # An interval needs this many batches without each block of units.
 LEAST_BATCHES = 20
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Lowered = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.integer]], float]
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Cells:
         category: int | None = None,
         *,
         bounds: tuple[float, float] = (0.0, 1.0),
+        lowered: Lowered | None = None,
     ) -> Measure | None:
         """Return a statistic of sums over all cells, or those of one category; None where it is not finite.
 
@@ -83,6 +87,9 @@ class Cells:
             Of each cell ``(cells, *)``.
         bounds
             The range of the statistic, which its interval is clipped to.
+        lowered
+            By how much chance may lower the statistic, from all sums, those without each block, and the strata of the
+            blocks: the upper end is raised by it.
         """
         mine = np.ones(len(self), dtype=bool) if category is None else self.categories == category
         if not mine.any():
@@ -97,7 +104,10 @@ class Cells:
         used = by_block.reshape(len(there), -1).any(axis=1)  # blocks without such tokens say nothing of their spread
         by_block, there = by_block[used], there[used]
         strata = np.unique(self.strata[there], return_inverse=True)[1]
-        return Measure(value, _within(jackknife_interval(value, statistic(total - by_block), strata), value, bounds))
+        ends = jackknife_interval(value, statistic(total - by_block), strata)
+        if ends is not None and lowered is not None:
+            ends = ends[0], ends[1] + lowered(total, total - by_block, strata)
+        return Measure(value, _within(ends, value, bounds))
 
 
 def _within(ends: tuple[float, float] | None, value: float, bounds: tuple[float, float]) -> tuple[float, float] | None:
@@ -110,7 +120,16 @@ def _within(ends: tuple[float, float] | None, value: float, bounds: tuple[float,
 
 def device_balance(cells: Cells, loads: NDArray[np.float64], category: int | None = None) -> Measure | None:
     """Return the balancedness of loads ``(cells, layers, devices)``."""
-    return cells.measure(balancedness, loads, category)
+    return cells.measure(balancedness, loads, category, lowered=_lowered)
+
+
+def _lowered(loads: NDArray[np.float64], left_out: NDArray[np.float64], strata: NDArray[np.integer]) -> float:
+    """Return by how much chance may lower balancedness: it raises the busiest of several devices."""
+    there = loads.any(axis=1)
+    shares = shares_of(loads[there])
+    raised = raised_by_chance(shares, shares_of(left_out[:, there]), strata)
+    of_layers = 1 / (shares.max(axis=1) * shares.shape[1])
+    return float((of_layers**2 * raised).mean())  # of 1 / busiest, to first order
 
 
 def ratio(

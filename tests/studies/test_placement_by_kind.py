@@ -243,3 +243,20 @@ def test_prompts_without_a_kind_make_no_interval_of_it_narrower() -> None:
     half = 3.182446 * np.sqrt((number - 1) / number * ((left_out - left_out.mean()) ** 2).sum())
     assert measure.value == pytest.approx(1 - stay.sum() / each.sum())
     assert measure.ci == pytest.approx((measure.value - half, min(measure.value + half, 1)), abs=1e-6)
+
+
+def test_the_interval_of_balancedness_holds_devices_that_are_even() -> None:
+    """Images that each prefer other experts, and no device: few of them load some device more, which is chance."""
+    held = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        tokens = np.tile([9, 60, 4], (60, 1))
+        odds = np.exp(0.8 * rng.normal(size=(60, 3, 3, 16)))
+        counts = rng.multinomial(2 * tokens[:, :, None], odds / odds.sum(axis=3, keepdims=True))
+        counts = np.minimum(counts, tokens[:, :, None, None]).astype(np.uint16)
+        made_up = made.signatures(
+            counts=counts, tokens=tokens, segments=WITH_IMAGES, categories=["a"], meta={"router_may_drop": True}
+        )
+        (image,) = [one for one in place(made_up, devices=4, seed=seed).by_kind if one.tokens == "prompt/image"]
+        held.append(image.placements["contiguous"].balancedness.ci[1] > 0.985)
+    assert np.mean(held) > 0.75

@@ -110,7 +110,7 @@ def information(
     return np.asarray(np.maximum((of_kinds - xlogy(middle, middle)).sum(axis=-1), 0))
 
 
-def shares_of(counts: NDArray[np.integer]) -> NDArray[np.float64]:  # (…, experts)
+def shares_of(counts: NDArray[np.number]) -> NDArray[np.float64]:  # (…, experts)
     """Return counts over their sum along the last axis; zero where there is none."""
     sums = counts.sum(axis=-1, keepdims=True)
     return np.asarray(np.divide(counts, sums, out=np.zeros(counts.shape), where=sums > 0))

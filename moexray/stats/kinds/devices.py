@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.stats.inference.jackknife import LEAST_UNITS, jackknife_interval
 from moexray.stats.pairs.summaries import Interval
-
-# Draws of what chance adds to the busiest device, and how many standard errors a contender may be below it.
-_DRAWS, _CONTENDS = 400, 2.0
+from moexray.stats.workloads.busiest import raised_by_chance
 
 
 @dataclass(frozen=True)
@@ -136,21 +134,5 @@ def _interval(
     ends = jackknife_interval(value, busiest(left).mean(axis=-1), strata)
     if ends is None:
         return None
-    low = ends[0] - _excess(mix, left, strata)
+    low = ends[0] - float(raised_by_chance(mix, left, strata).mean())
     return min(max(low, 1.0), value), max(min(ends[1], float(mix.shape[-1])), value)
-
-
-def _excess(mix: NDArray[np.float64], left: NDArray[np.float64], strata: NDArray[np.int64]) -> float:
-    """Return by how much chance may raise the busiest device over the mean, averaged over layers."""
-    sizes = np.bincount(strata)[strata]
-    noise = np.empty_like(left)
-    for stratum in np.unique(strata):
-        mine = strata == stratum
-        noise[mine] = left[mine] - left[mine].mean(axis=0)
-    noise *= np.sqrt((sizes - 1) / sizes)[:, None, None]
-    top = mix.argmax(axis=-1)[:, None]
-    against_top = noise - np.take_along_axis(noise, np.broadcast_to(top, (len(noise), *top.shape)), axis=-1)
-    contends = mix >= mix.max(axis=-1, keepdims=True) - _CONTENDS * np.sqrt((against_top**2).sum(axis=0))
-    drawn = np.random.default_rng(0).normal(size=(_DRAWS, len(noise))) @ noise.reshape(len(noise), -1)
-    greatest = np.where(contends, drawn.reshape(-1, *mix.shape), -np.inf).max(axis=-1)
-    return float(np.maximum(greatest.mean(axis=0), 0).mean() * mix.shape[-1])
