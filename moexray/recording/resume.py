@@ -63,6 +63,8 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             difference = "other prompts"
         elif name in ("checkpoint", "fingerprint", "weights"):
             difference = f"another checkpoint of that name{_changed(before, after)}"
+        elif name == "image_settings":
+            difference = f"another setting of the processor of images{_changed(before, after)}"
         else:
             shown = f"`{name}`" if name in _PARAMETERS else name
             difference = f"{shown} {before!r} and not {after!r}"

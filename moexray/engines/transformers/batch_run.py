@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from moexray.engines.transformers.chat_templates import cause_of
-from moexray.engines.transformers.failures import is_out_of_memory
+from moexray.engines.transformers.failures import FAULTS, is_out_of_memory
 from moexray.engines.transformers.hearing import Heard, hear
 from moexray.engines.transformers.hooks import Tap
 from moexray.engines.transformers.numbers import LogitNumbers, check_numbers
@@ -86,8 +86,33 @@ class BatchRun:
         found: dict[int, RoutedSequence] = {}
         for part in parts_of(inputs):
             some = [prompts[place] for place in part], [inputs[place] for place in part]
-            found |= zip(part, self._part(*some, generation, recording, ruling), strict=True)
+            found |= zip(part, self._part_or_each(*some, generation, recording, ruling), strict=True)
         return [found[place] for place in range(len(prompts))]
+
+    def _part_or_each(
+        self,
+        prompts: Sequence[Prompt],
+        inputs: Sequence[PromptInputs],
+        generation: Generation,
+        recording: Recording,
+        ruling: Ruling | None,
+    ) -> list[RoutedSequence]:
+        """Return the sequences of a part; where the model's code fails with images in it, run each prompt by itself.
+
+        Then only a prompt that fails alone is refused. Qwen3-Omni looks for images in every row of a batch that has
+        one, and fails with markers of an image in a text without.
+        """
+        try:
+            return self._part(prompts, inputs, generation, recording, ruling)
+        except FAULTS as error:
+            if is_out_of_memory(error) or not any(prompt.images for prompt in prompts):
+                raise
+            if len(prompts) == 1:
+                raise _with_images(prompts[0], error) from error
+        each = ([one] for one in prompts), ([one] for one in inputs)
+        return [
+            one for some in zip(*each, strict=True) for one in self._part_or_each(*some, generation, recording, ruling)
+        ]
 
     @torch.inference_mode()
     def _part(
@@ -116,11 +141,9 @@ class BatchRun:
                 router_scores=recording.router_scores,
                 passed=None if ruling is None else ruling.places.passed,
             )
-        except (RuntimeError, MemoryError, ValueError) as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
-                if not any(prompt.images for prompt in prompts):
-                    raise
-                raise _with_images(prompts, error) from error
+                raise
             message = f"a batch of {len(prompts)} prompts does not fit into memory: try smaller `batch_tokens`"
             raise OutOfMemory(message) from error
         self._check_range(heard.experts)
@@ -168,11 +191,9 @@ class BatchRun:
         return min(int(ends[0]) + 1 if len(ends) else len(new_tokens), generation.max_new_tokens)
 
 
-def _with_images(prompts: Sequence[Prompt], error: Exception) -> ModelError:
+def _with_images(prompt: Prompt, error: Exception) -> ModelError:
     """Return what to say where a model fails with images: it may not find all of them in the text."""
-    name = next(prompt.id for prompt in prompts if prompt.images)
-    beside = ", or of one beside it," if sum(bool(prompt.images) for prompt in prompts) > 1 else ""
-    return ModelError(f"the images of prompt {name!r}{beside} cannot be run with this model: {cause_of(error)}")
+    return ModelError(f"the images of prompt {prompt.id!r} cannot be run with this model: {cause_of(error)}")
 
 
 def _processors(

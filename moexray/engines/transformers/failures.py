@@ -15,6 +15,8 @@ from moexray.engines.transformers.checkpoint import folder_of
 from moexray.engines.transformers.checkpoint_code import CheckpointCodeError, removed_name
 from moexray.errors import ModelError
 
+# What the code of a model raises where it is wrong, or where a picture is one that it was not written for.
+FAULTS = (AttributeError, TypeError, ValueError, LookupError, RuntimeError, ArithmeticError, AssertionError)
 # How a message begins that says already what it is about.
 _SUBJECTS = ("model ", "adapter ")
 

@@ -230,6 +230,7 @@ class ImagePrompts:
             self._refuse(prompt, "its text holds a place for a video or for sound, and only images are recorded")
         if not (is_image[is_placeholder].all() and is_placeholder.any()):
             self._refuse(prompt, "its processor put no tokens of an image into the text")
+        self._check_markers(prompt, ids, is_image, is_placeholder)
         grids = grids_of(self._processor, encoded)
         if "image_grid_thw" in by_image and len(by_image["image_grid_thw"]) != len(sizes):
             found = len(by_image["image_grid_thw"])
@@ -241,6 +242,17 @@ class ImagePrompts:
             by_image,
             self._recorded(prompt, is_placeholder, grids, sizes),
         )
+
+    def _check_markers(
+        self, prompt: Prompt, ids: NDArray[np.int32], is_image: NDArray[np.bool_], is_placeholder: NDArray[np.bool_]
+    ) -> None:
+        """Refuse text that holds a marker of an image where none is: ERNIE's router would take it for part of one."""
+        runs = np.split(np.arange(len(ids)), np.flatnonzero(np.diff(is_image)) + 1)
+        without = [run for run in runs if is_image[run[0]] and not is_placeholder[run].any()]
+        markers = np.flatnonzero(is_image & ~is_placeholder)
+        if without or ("moe_mm_token_type_ids" in self._takes and len(markers) > 2 * len(prompt.images)):
+            token = self._processor.tokenizer.decode([int(ids[without[0][0] if without else markers[0]])])
+            self._refuse(prompt, f"its text holds {token!r}, which marks an image, where none is: take it out")
 
     def _recorded(
         self,

@@ -15,15 +15,13 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from moexray.engines.transformers.failures import is_out_of_memory
+from moexray.engines.transformers.failures import FAULTS, is_out_of_memory
 from moexray.engines.transformers.hooks import HOW_TO, Tap, recorded_selections
 from moexray.errors import ModelError
 from moexray.prompts.images import PromptImage, image_in_bytes
 
 # Width and height: not square, so that no code that swaps them works by chance.
 _SIZE = (96, 64)
-# What the code of a model raises where it is wrong.
-_FAULTS = (AttributeError, TypeError, ValueError, LookupError, RuntimeError, NotImplementedError)
 
 # From a picture to what the model's forward takes for one prompt with it.
 Inputs = Callable[[PromptImage], Mapping[str, Any]]
@@ -79,7 +77,7 @@ def faults_explained(model: nn.Module) -> Iterator[None]:
     """
     try:
         yield
-    except _FAULTS as error:
+    except FAULTS as error:
         if is_out_of_memory(error):
             raise
         cause = str(error).strip().splitlines()

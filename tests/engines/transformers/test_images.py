@@ -198,6 +198,36 @@ def refused(engine: TransformersEngine, prompt: Prompt, message: str) -> None:
         engine.lengths([prompt], Generation(2))
 
 
+def test_text_is_no_part_of_an_image_where_the_router_goes_by_markers() -> None:
+    """ERNIE's router sends the markers around an image to the experts for images."""
+    name = "ernie4_5_vl_moe"
+    place = recipe_of(name).processor.text
+    with reader(name) as engine:
+        for text in (f"a<image_start>b{place}", f"a{place}<image_end>b", f"<image_end>{place}"):
+            refused(engine, Prompt(text, "c", "p", images=(image(0),)), "which marks an image, where none is: take it")
+        two = Prompt(f"a{place}{place}b", "c", "p", images=(image(0), image(1)))
+        assert np.bincount(engine.prompt_inputs([two])[0].segments).tolist() == [2, 2 * (6 + 2)]
+
+
+def test_a_text_with_markers_of_images_runs_alone_where_the_model_fails_with_it_in_a_batch() -> None:
+    """Qwen3-Omni looks for images in all rows of a batch that has any."""
+    name = "qwen3_omni_moe_thinker"
+    with reader(name) as engine:
+        prompts = [mixed_prompts(name)[0], Prompt("a<audio_start>b", "c", "text")]
+        for one, alone in zip(routed(engine, prompts, Generation(2)), prompts, strict=True):
+            assert_equal(one, routed(engine, [alone], Generation(2))[0])
+
+
+def test_a_picture_that_the_models_code_cannot_take_is_refused_by_the_prompts_name() -> None:
+    """The positions of this one are beyond the tiny model's table: an IndexError of torch."""
+    name = "gemma4"
+    place = recipe_of(name).processor.text
+    with reader(name) as engine:
+        wide = Prompt(f"a{place}", "c", "wide", images=(image(0, (1000, 4)),))
+        with pytest.raises(ModelError, match="the images of prompt 'wide' cannot be run with this model: IndexError"):
+            routed(engine, [mixed_prompts(name)[0], wide], Generation(2))
+
+
 def test_each_image_needs_a_place_in_the_text(engine: TransformersEngine) -> None:
     two = (image(0), image(1))
     refused(engine, Prompt("ab", "c", "p", images=two[:1]), r"prompt 'p' has 1 image, but its text holds .* 0 times")
