@@ -57,6 +57,7 @@ def images_of_text(text: str) -> tuple[RecordedImage, ...]:
         if not isinstance(found, list) or not all(isinstance(one, dict) and set(one) == names for one in found):
             raise TypeError  # one message for every way in which it may be wrong
         images = tuple(RecordedImage(**one) for one in found)
+        json.dumps(found, ensure_ascii=False).encode()  # an escape may stand for half of a character
     except (ValueError, TypeError, RecursionError) as error:
         message = f"the column {COLUMN!r} holds {text[:60]!r}, which describes no images: capture the prompts anew"
         raise SignaturesError(message) from error

@@ -46,6 +46,7 @@ WHOLE = json.loads(text_of_images(IMAGES))[0]
                 {"height": True},
                 {"name": None},
                 {"sha256": 5},
+                {"name": "\ud800"},
             )
         ),
     ],

@@ -16,6 +16,7 @@ from moexray.prompts import Prompt
 from moexray.recorded_images import images_of_text
 from moexray.recording.capture import capture_with
 from moexray.recording.progress import Progress
+from moexray.recording.resume import check_same
 from moexray.recording.trial import trial_batches
 from moexray.segments import WITH_IMAGES
 from moexray.signatures import Signatures
@@ -99,6 +100,12 @@ def test_shards_with_images_merge_to_the_whole_and_alone_gives_the_same(
     merged = Signatures.open(parts / "merged.npz")
     np.testing.assert_array_equal(merged.counts, whole.counts)
     assert list(merged.prompts.columns["images"]) == list(whole.prompts.columns["images"])
+
+
+def test_another_setting_of_the_processor_is_refused_by_its_name() -> None:
+    begun, now = ({"image_settings": {"resample": one, "size": {"height": 64, "width": 64}}} for one in (3, 2))
+    with pytest.raises(CaptureError, match=r"another setting of the processor of images \(resample changed\): finish"):
+        check_same(begun, now)
 
 
 def test_a_check_before_a_capture_tries_a_prompt_with_an_image() -> None:
