@@ -235,7 +235,11 @@ def _escaped(text: str, write: Callable[[str], str]) -> str:
 def _is_invisible(before: str, letter: str) -> bool:
     """Whether nobody would see a character; a joiner belongs to the letter or the picture before it."""
     if letter in _JOINERS:
-        return before.isascii() or unicodedata.category(before) in _INVISIBLE
+        return before.isascii() or _has_no_look(before)
+    return _has_no_look(letter)
+
+
+def _has_no_look(letter: str) -> bool:
     return unicodedata.category(letter) in _INVISIBLE or _is_noncharacter(ord(letter))
 
 

@@ -51,7 +51,7 @@ export function keepInAddress({ facts, prompts }) {
     };
     const wanted = format(chosen);
     // An address without a selection stays as it is until something is chosen.
-    if (wanted !== location.hash && (location.hash || started)) history.replaceState(null, "", wanted);
+    if (location.hash || started) keep(wanted);
     started = true;
   });
   effect(() => {
@@ -60,6 +60,18 @@ export function keepInAddress({ facts, prompts }) {
   });
 }
 let started = false;
+let waiting = 0;
+
+/** Write the address; browsers refuse more than some hundred changes in seconds, and then it is written later. @param {string} wanted */
+function keep(wanted) {
+  clearTimeout(waiting);
+  if (wanted === location.hash) return;
+  try {
+    history.replaceState(null, "", wanted);
+  } catch {
+    waiting = setTimeout(() => keep(wanted), 2000);
+  }
+}
 
 /** @param {number} value @param {number} least @param {number} most @returns {number} */
 export function within(value, least, most) {

@@ -5,7 +5,7 @@ import { affinity, leadingExperts } from "./numbers.js";
 /** How many experts have a tint of their own. */
 export const TINTS = 7;
 // Categories have as many tints as there are colours.
-const COLOURS = 8;
+export const COLOURS = 8;
 // An affinity that is no further above an even one says nothing.
 const LEAST_ABOVE = 0.02;
 

@@ -2,6 +2,7 @@
 /** Texts from prompts and models, with what nobody would see written as escapes. */
 
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{NChar}]/u;
+const EVERY_INVISIBLE = new RegExp(INVISIBLE.source, "gu");
 const JOINERS = "\u200c\u200d";
 
 /**
@@ -14,13 +15,10 @@ const JOINERS = "\u200c\u200d";
  * @returns {string}
  */
 export function visible(text, kept = "") {
-  let shown = "";
-  let before = "\n";
-  for (const letter of text) {
-    shown += isInvisible(before, letter) && !kept.includes(letter) ? escaped(letter) : letter;
-    before = letter;
-  }
-  return shown;
+  return text.replace(EVERY_INVISIBLE, (letter, /** @type {number} */ at) => {
+    const before = [...text.slice(Math.max(0, at - 2), at)].at(-1) ?? "\n";
+    return isInvisible(before, letter) && !kept.includes(letter) ? escaped(letter) : letter;
+  });
 }
 
 /**

@@ -96,6 +96,8 @@ test("what nobody would see is written out", () => {
   assert.equal(visible("a\nb", "\n"), "a\nb");
   assert.equal(visible("\u0915\u094d\u200d"), "\u0915\u094d\u200d");
   assert.equal(visible("a\u200d"), "a\\u200d");
+  assert.equal(visible("\u{1f600}\u200d\u{1f600}\u200d\u200d\n", "\n"), "\u{1f600}\u200d\u{1f600}\u200d\\u200d\n");
+  assert.equal(visible("\ud83d\u200d"), "\\ud83d\\u200d");
   assert.equal(visible("a\uffff\u{1fffe}\ufdd0"), "a\\uffff\\U0001fffe\\ufdd0");
   assert.equal(tokenText("\n"), "\u23ce\n");
 });
@@ -108,8 +110,8 @@ test("a selection is read as it was written, whatever the ids hold", () => {
 });
 
 test("a table holds no formula and every letter", () => {
-  const text = csv(["a", "b"], [["=1+1", 2], ['say "x"', null], ["-5", NaN]]);
-  assert.equal(text, 'a,b\r\n\'=1+1,2\r\n"say ""x""",\r\n\'-5,\r\n');
+  const text = csv(["a", "b"], [["=1+1", 2], ['say "x"', null], ["-5", NaN], ["\n=1", 1], ["\uff1d1", 1]]);
+  assert.equal(text, 'a,b\r\n\'=1+1,2\r\n"say ""x""",\r\n\'-5,\r\n"\'\n=1",1\r\n\'\uff1d1,1\r\n');
 });
 
 test("a token has the tint of its first choice, if that leads", () => {

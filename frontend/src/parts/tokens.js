@@ -5,7 +5,7 @@ import { count, number, percent } from "../format.js";
 import { html } from "../html.js";
 import { affinity, layerSums, sharesWithout } from "../numbers.js";
 import { category, expert, layer, within } from "../state.js";
-import { byCategory, byExpert, byLeading, countInLayer, countTokens, expertsOf, takes, tokensOfImages } from "../tinting.js";
+import { COLOURS, byCategory, byExpert, byLeading, countInLayer, countTokens, expertsOf, takes, tokensOfImages } from "../tinting.js";
 import { tokenText, visible } from "../visible.js";
 import { Experts } from "../views/prompt.js";
 import { Coverage } from "./coverage.js";
@@ -45,15 +45,17 @@ export function TokensOfPrompt({ data, which, counts, sums }) {
   }, [which, l, mode, chosen]);
 
   const first = Math.floor(at / WINDOW) * WINDOW;
+  // Where categories share colours, their numbers tell them apart.
+  const beside = numbers || (mode === "category" && facts.categories.names.length > COLOURS);
   const spans = useMemo(
     () =>
-      tints.slice(first, first + WINDOW).map(({ tint, number: beside }, i) => {
+      tints.slice(first, first + WINDOW).map(({ tint, number: written }, i) => {
         const segment = segments[first + i];
         const text = segment.kind === "image" ? "▦" : tokenText(tokens.texts[tokens.text[start + first + i]]);
         const kind = `token ${tint}${segment.phase === "generated" ? " written" : ""}`;
-        return html`<span class=${kind} key=${i} data-at=${first + i}>${text}${numbers && beside ? html`<sub>${beside}</sub>` : null}</span>`;
+        return html`<span class=${kind} key=${i} data-at=${first + i}>${text}${beside && written ? html`<sub>${written}</sub>` : null}</span>`;
       }),
-    [tints, numbers, first],
+    [tints, beside, first],
   );
   useEffect(() => {
     const children = strip.current?.children ?? [];
@@ -172,7 +174,7 @@ function Legend({ mode, leading, chosen, length, facts }) {
   if (mode === "category") {
     return html`<ul class="legend">
       ${facts.categories.names.map(
-        (name, i) => html`<li><span class=${`chip t${(i % 8) + 1}`}>${i + 1}</span>${" "}<bdi>${visible(name)}</bdi></li>`,
+        (name, i) => html`<li><span class=${`chip t${(i % COLOURS) + 1}`}>${i + 1}</span>${" "}<bdi>${visible(name)}</bdi></li>`,
       )}
       <li><span class="chip t0">–</span>${" "}no category stands out</li>
     </ul>`;

@@ -31,8 +31,8 @@ export function Layers({ data }) {
   const bottom = known ? top + HEIGHT : TOP + HEIGHT;
   const here = effects[layer.value];
   const says =
-    `Layer ${here.layer}: d = ${estimate(here.cohens_d, here.cohens_d_ci)}, ${pText(here.p_value_corrected)} ` +
-    `adjusted for ${layers.length} layers` +
+    `Layer ${here.layer}: d = ${estimate(here.cohens_d, here.cohens_d_ci)}, ${pText(here.p_value_corrected)}` +
+    (here.p_value_corrected === null ? "" : ` adjusted for ${layers.length} layers`) +
     (known ? `; accuracy ${estimate(here.accuracy, here.accuracy_ci, percent)}` : "") +
     (known && chance !== null ? `, chance ${percent(chance)}.` : ".");
   /** @param {PointerEvent} event */
