@@ -16,7 +16,7 @@ from moexray.studies.explored_prompts import ExploredPrompts, explore_prompts
 from moexray.studies.explored_tokens import explore_tokens
 from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.trace import Trace
-from moexray.views.report.encoding import Block, array_block
+from moexray.views.report.encoding import Block, array_block, sums
 from moexray.views.report.page import Contents, page, still_sections
 from moexray.views.report.prompts import LEADING, Shown, choices, prompt_blocks, traced
 from moexray.views.report.tokens import image_blocks, token_blocks
@@ -96,7 +96,7 @@ def report(
         made=made or f"Analysis of {file}",
     )
     sections = still_sections(contents)
-    fixed = [array_block("selections", contents.selections.selections.astype(np.uint32))]
+    fixed = [array_block("selections", sums(contents.selections.selections))]
     bare = len(page(replace(contents, blocks=fixed), sections).encode("utf-8"))
     room = most_bytes - bare - _REMARKS
     shown, blocks = _prompts_that_fit(analysis, signatures, explored, room * (1 - _FOR_TOKENS) if trace else room)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from moexray.views.report.encoding import array_block, json_block, narrowest
+from moexray.views.report.encoding import array_block, json_block, narrowest, sums
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "uint32", "float32", "float64"])
@@ -39,3 +39,10 @@ def test_what_is_missing_is_no_value(values: list[int], kind: str) -> None:
     assert found.dtype == kind
     assert found[-1] == np.iinfo(kind).max
     assert found[:-1].tolist() == values
+
+
+def test_sums_beyond_32_bits_are_kept() -> None:
+    """As the selections of a category are where production traffic was recorded."""
+    for most in (5, 2**32 - 1, 2**32, 2**40 + 1):
+        assert sums(np.array([[0, most]])).tolist() == [[0, most]]
+    assert {sums(np.array([most])).dtype.name for most in (5, 2**40)} == {"uint32", "float64"}
