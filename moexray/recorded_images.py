@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
+from moexray import strict_json
 from moexray.errors import SignaturesError
 
 # The column of the prompt table.
@@ -53,12 +54,12 @@ def images_of_text(text: str) -> tuple[RecordedImage, ...]:
     """
     names = {one.name for one in fields(RecordedImage)}
     try:
-        found = json.loads(text)
+        found = strict_json.loads(text, finite=True)
         if not isinstance(found, list) or not all(isinstance(one, dict) and set(one) == names for one in found):
             raise TypeError  # one message for every way in which it may be wrong
         images = tuple(RecordedImage(**one) for one in found)
         json.dumps(found, ensure_ascii=False).encode()  # an escape may stand for half of a character
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         message = f"the column {COLUMN!r} holds {text[:60]!r}, which describes no images: capture the prompts anew"
         raise SignaturesError(message) from error
     for one in images:

@@ -34,6 +34,8 @@ WHOLE = json.loads(text_of_images(IMAGES))[0]
         "[1]",
         "[" * 100_000,
         json.dumps([{**WHOLE, "more": 1}]),
+        text_of_images(IMAGES[:1]).replace('"rows"', '"rows": 6, "rows"'),  # which of both counts is not known
+        text_of_images(IMAGES[:1]).replace("640", "9" * 5000),
         json.dumps([{name: value for name, value in WHOLE.items() if name != "rows"}]),
         *(
             json.dumps([{**WHOLE, **changed}])
