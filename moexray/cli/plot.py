@@ -83,6 +83,14 @@ def plot(
     format: Annotated[
         Format | None, typer.Option(help="Format of figures in a folder; png by default.", rich_help_panel=OUTPUT)
     ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VENUE|INCHES",
+            help="Width for print, with text of 7 and 8 points: icml, neurips, cvpr-page or another venue, or inches.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
 ) -> None:
     """Draw figures of an analysis.
 
@@ -96,8 +104,13 @@ def plot(
         raise typer.BadParameter(message)
     if picture is None:
         refuse_idle("says what --picture draws: give both", image=image, layer=layer or None, images=images)
+    elif width is not None:
+        message = "--width has no part in --picture, whose width follows its layers: leave one of them out"
+        raise typer.BadParameter(message)
     from moexray.views.figures.style import save_figure
+    from moexray.views.figures.widths import fit_width, inches
 
+    wide = None if width is None else inches(width)
     chosen = [name for name in FIGURES if every or name in names]
     paths = _paths([*chosen, *([] if picture is None else [PICTURE])], out, format)
     for path in paths.values():
@@ -112,6 +125,8 @@ def plot(
         inputs = _inputs(file, analysis=analysis, trace=trace, options=options)
         drawn |= _drawn(chosen, inputs, needed=names)
     for name, axes in drawn.items():
+        if wide is not None:
+            fit_width(axes, wide)
         save_figure(axes, paths[name])
         say(f"wrote {paths[name]}")
 

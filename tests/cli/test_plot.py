@@ -65,6 +65,15 @@ def test_one_figure_may_be_named_as_a_file(run: Run, analyzed: Signatures) -> No
     assert Path("balance.pdf").read_bytes().startswith(SIGNS["pdf"])
 
 
+def test_a_figure_has_the_width_that_is_asked_for(run: Run, analyzed: Signatures, drawn: list[Any]) -> None:
+    run("plot", "--load", "--width", "icml", "--out", "load.pdf")
+    assert style.figure_of(drawn[0][0]).get_figwidth() == 3.25
+    refused = run("plot", "--load", "--width", "wide")
+    assert refused.returncode == 1
+    assert "'wide' is no width: give inches, or one of icml" in refused.stderr
+    assert run("plot", "--picture", "p0", "--width", "icml").returncode == 2
+
+
 def test_a_figure_has_the_numbers_of_the_saved_analysis(run: Run, analyzed: Signatures, drawn: list[Any]) -> None:
     run("plot", "--layerwise", "--specifications")
     document = json.loads(Path("analysis.json").read_text(encoding="utf-8"))

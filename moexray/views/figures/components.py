@@ -1,5 +1,7 @@
 """Figure `pca`: prompts in the plane of their first two principal components."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +18,12 @@ from moexray.views.figures.style import (
     shown_name,
     title_of,
 )
+
+# Names of more categories are smaller, so that all of them stand within the height of the figure.
+_MOST_NAMES = 12
+_SMALL: dict[str, Any] = {"fontsize": 7, "title_fontsize": 7, "labelspacing": 0.25}
+# Marks of up to so many prompts have this area, in square points, and a white edge.
+_MOST_LARGE, _LARGE, _SMALLEST = 200, 26.0, 4.0
 
 
 def pca(analysis: Analysis, ax: Axes | None = None) -> Axes:
@@ -39,16 +47,19 @@ def pca(analysis: Analysis, ax: Axes | None = None) -> Axes:
     with figure_style():
         axes = ax or Figure(figsize=(5.2, 4.2), layout="constrained").subplots()
         coordinates, labels = np.array(found.coordinates), np.array(found.categories, dtype=object)
+        area = float(np.clip(_LARGE * _MOST_LARGE / len(coordinates), _SMALLEST, _LARGE))
+        edge = 0.4 if area == _LARGE else 0.0
         for name, (colour, marker) in category_marks(found.categories).items():
             x, y = coordinates[labels == name].T
-            axes.scatter(x, y, s=26, color=colour, marker=marker, linewidths=0.4, edgecolors="white",
+            axes.scatter(x, y, s=area, color=colour, marker=marker, linewidths=edge, edgecolors="white",
                          label=shown_name(name))  # fmt: skip
         for place, share in enumerate(found.explained_variance_ratio, start=1):
             axes.set(**{f"{'xy'[place - 1]}label": f"component {place} ({percent(share)} of the variance)"})
         silhouette = "" if found.silhouette is None else f"\n(silhouette {number(found.silhouette)})"
         names = len(set(found.categories))
         if names <= DISTINCT_MARKS:
-            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2, title=f"category{silhouette}")
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2, title=f"category{silhouette}",
+                        markerscale=(_LARGE / area) ** 0.5, **(_SMALL if names > _MOST_NAMES else {}))  # fmt: skip
         else:
             note_above(axes, f"{names} categories{silhouette}".replace("\n", " "))
         title = title_of("Principal components", analysis.signatures, sample=len(found.coordinates))

@@ -27,6 +27,8 @@ _NO_EXPERT = "0.7"
 # Loads beyond 2³ times the balanced one, or below 2⁻³ times, are drawn in the end colours.
 _FARTHEST = 3
 _MOST_NAMES = 16
+# More layers have a higher figure.
+_MOST_LOW = 32
 # More crosses would cover each other, and the colours.
 _MOST_CROSSES = 128
 
@@ -54,7 +56,7 @@ def load(analysis: Analysis, ax: Panels | None = None) -> Panels:
         raise missing(analysis, figure="load", part="load")
     relative = _relative([one for one in selections if one is not None], analysis.signatures.experts)
     with figure_style():
-        left, right = ax or _panels()
+        left, right = ax or _panels(len(analysis.loads))
         set_title(left, title_of("Load of every expert", analysis.signatures), own_figure=ax is None)
         _matrix(left, right, relative)
         layers = [layer.layer for layer in analysis.loads]
@@ -67,8 +69,8 @@ def load(analysis: Analysis, ax: Panels | None = None) -> Panels:
         return left, right
 
 
-def _panels() -> Panels:
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+def _panels(layers: int) -> Panels:
+    figure = Figure(figsize=(6.4, 3.6 if layers <= _MOST_LOW else 5.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
     return left, right
 

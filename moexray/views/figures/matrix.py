@@ -9,6 +9,7 @@ from moexray.views.figures.style import MATRIX_COLOURS, figure_of, figure_style,
 
 _MOST_UPRIGHT = 6
 _MOST_NAMES = 40
+_MOST_LARGE = 12
 
 
 def similarity(found: SimilarityMatrix, ax: Axes | None = None) -> Axes:
@@ -40,7 +41,7 @@ def similarity(found: SimilarityMatrix, ax: Axes | None = None) -> Axes:
         some = slice(None, None, -(-len(named) // _MOST_NAMES))
         axes.set_yticks(centres[some], sized[some])
         axes.set_xticks(centres[some], named[some], rotation=0 if len(named) < _MOST_UPRIGHT else 90)
-        axes.tick_params(length=0)
+        axes.tick_params(length=0, labelsize=9 if len(centres[some]) <= _MOST_LARGE else 7)
         axes.spines[:].set_visible(False)
         title = title_of("Similarity of routing signatures", found.signatures, sample=len(found.categories))
         set_title(axes, title, own_figure=ax is None)

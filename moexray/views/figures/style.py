@@ -42,7 +42,8 @@ _RC: dict[Any, Any] = {
     "legend.frameon": False,
     "figure.dpi": 100,
     "savefig.dpi": 200,
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 42,  # text stays text, which journals ask for
+    "svg.fonttype": "none",
     "svg.hashsalt": "moexray",
     "text.parse_math": False,  # a category may hold a dollar sign
 }

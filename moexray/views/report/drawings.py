@@ -36,9 +36,6 @@ def drawing(axes: Axes | tuple[Axes, ...], name: str, label: str) -> str:
     figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
     written = io.StringIO()
     with figure_style():
-        import matplotlib as mpl
-
-        mpl.rcParams["svg.fonttype"] = "none"
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)

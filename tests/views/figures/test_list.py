@@ -117,5 +117,11 @@ def test_many_categories_are_counted_where_marks_and_names_would_not_fit(tmp_pat
     drawn = figures.pca(analysis)
     assert drawn.get_legend() is None
     assert "100 categories" in {text.get_text() for text in drawn.texts}
+    few = replace(components, categories=tuple(f"kind {i % 24}" for i in range(200)))
+    legend = figures.pca(replace(analysis, pca=few)).get_legend()
+    figure_of(legend.axes).draw_without_rendering()
+    assert len(legend.get_texts()) == 24
+    box = legend.get_window_extent()
+    assert 0 <= box.y0 < box.y1 <= figure_of(legend.axes).bbox.height
     save_figure(drawn, tmp_path / "pca.png")  # a warning of the layout would be an error
     save_figure(axes, tmp_path / "similarity.png")
