@@ -82,9 +82,9 @@ def faults_explained(model: nn.Module) -> Iterator[None]:
             raise
         cause = str(error).strip().splitlines()
         message = (
-            f"{type(model).__name__} of transformers {transformers.__version__} cannot read pictures: its own code "
-            f"fails with {type(error).__name__}: {cause[0] if cause else 'no message'}; its texts can be recorded "
-            "without pictures"
+            f"{type(model).__name__} of transformers {transformers.__version__} cannot read pictures as its processor "
+            f"makes them: its own code fails with {type(error).__name__}: {cause[0] if cause else 'no message'}; its "
+            "texts can be recorded without pictures"
         )
         raise ModelError(message) from error
 

@@ -44,8 +44,9 @@ def test_a_model_that_sees_pictures_passes(name: str) -> None:
 @pytest.mark.skipif(transformers.__version__ != "5.24.0", reason="Llama 4 sees pictures in other versions")
 def test_a_model_whose_code_fails_with_pictures_is_refused_with_the_version_and_the_fault() -> None:
     message = (
-        f"^Llama4ForConditionalGeneration of transformers {transformers.__version__} cannot read pictures: its own "
-        "code fails with AttributeError: .*image_outputs.*; its texts can be recorded without pictures$"
+        f"^Llama4ForConditionalGeneration of transformers {transformers.__version__} cannot read pictures as its "
+        "processor makes them: its own code fails with AttributeError: .*image_outputs.*; its texts can be recorded "
+        "without pictures$"
     )
     with pytest.raises(ModelError, match=message):
         probe("llama4", image_model("llama4"))

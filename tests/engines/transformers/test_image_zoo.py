@@ -90,7 +90,7 @@ def test_the_table_of_the_docs_says_what_each_needs_and_which_have_a_grid() -> N
 @pytest.mark.parametrize("name", sorted(set(HERE) - set(NAMES)))
 def test_one_that_is_broken_in_transformers_is_refused_by_name(name: str) -> None:
     version, fault = BROKEN[name]
-    message = f"^{type(image_model(name)).__name__} of transformers {version} cannot read pictures: .*{fault}"
+    message = f"^{type(image_model(name)).__name__} of transformers {version} cannot read pictures as .*{fault}"
     with pytest.raises(ModelError, match=message):
         engine_of(image_model(name), image_processor(name))
 
