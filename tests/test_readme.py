@@ -88,7 +88,7 @@ def test_the_caption_of_the_picture_is_true_of_the_embedded_model() -> None:
 @pytest.mark.skipif(not version("transformers").startswith("5.24."), reason="the README counts those of 5.24")
 def test_as_many_architectures_are_recorded_as_it_says(tmp_path: Path) -> None:
     recorded, listed = re.findall(r"(\d+) of the (\d+) MoE architectures of transformers 5.24", TEXT)[0]
-    counted = re.findall(r"\d+", run("moexray models", tmp_path).partition("transformers ")[2])[3:]
+    counted = re.findall(r"\d+", run("moexray models", tmp_path).rpartition("transformers ")[2])[3:]
     there, generic, special, refused = map(int, counted)
     assert (generic + special, there) == (int(recorded), int(listed))
     assert there == generic + special + refused

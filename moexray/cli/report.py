@@ -3,7 +3,7 @@
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from moexray.cli.options import (
 )
 from moexray.cli.render import say
 from moexray.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from moexray.views.report.report import Report
 
 
 def report(
@@ -58,7 +61,7 @@ def report(
         raise typer.BadParameter(message)
     from moexray.cli.report_pictures import pictures_near
     from moexray.cli.saved_analysis import find_saved, saved_or_new
-    from moexray.files import check_writable, find_companion, whole_file
+    from moexray.files import check_writable, find_companion
     from moexray.recording.recorders.trace import TRACE
     from moexray.signatures import Signatures
     from moexray.trace import Trace
@@ -88,12 +91,26 @@ def report(
         most_bytes=int(min(max_size * MEGABYTE, sys.maxsize)),
         picture_of=pictures_near(file),
     )
-    with whole_file(out) as partial:
-        partial.write_text(page.html, encoding="utf-8", newline="\n")
+    size = write_page(page, out)
     for remark in page.remarks:
         say(remark, err=True)
-    say(f"wrote {out} ({len(page.html.encode('utf-8')) / MEGABYTE:.1f} MB): open it in a browser")
+    say(f"wrote {out} ({size / MEGABYTE:.1f} MB): open it in a browser")
     if open:
-        import webbrowser
+        open_page(out)
 
-        webbrowser.open(out.resolve().as_uri())
+
+def write_page(page: "Report", out: Path) -> int:
+    """Write a page whole, or not at all; return its size in bytes."""
+    from moexray.files import whole_file
+
+    text = page.html.encode("utf-8")
+    with whole_file(out) as partial:
+        partial.write_bytes(text)
+    return len(text)
+
+
+def open_page(out: Path) -> None:
+    """Open a page in the browser that the system would take."""
+    import webbrowser
+
+    webbrowser.open(out.resolve().as_uri())

@@ -27,7 +27,8 @@ def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_the_readm
     assert [line for line in finished.stderr.splitlines() if not line.startswith("capturing: ")] == []
     folder = tmp_path / "found"
     assert {path.name for path in folder.iterdir()} == {
-        "signatures.npz", "analysis.json", *(f"{name}.png" for name, entry in FIGURES.items() if entry.needs != "trace")
+        "signatures.npz", "signatures.trace.parquet", "analysis.json", "report.html",
+        *(f"{name}.png" for name, entry in FIGURES.items() if entry.needs != "trace"),
     }  # fmt: skip
     assert len(Signatures.load(folder / "signatures.npz")) == 80
     analysis = Analysis.load(folder / "analysis.json")
@@ -35,7 +36,7 @@ def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_the_readm
     for sentence in summarize(analysis):
         assert " ".join(sentence.split()) in told
     assert "say nothing about OLMoE" in told
-    assert "Everything is in found/" in told
+    assert "Everything is in found/: open found/report.html in a browser" in told
     (install, nothing), (demo, shown) = sessions(README)
     assert (install, nothing, demo) == ("pip install .", "", "moexray demo")
     assert_shown(shown, finished.stdout)
