@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from xml.etree import ElementTree
 
 from matplotlib.axes import Axes
@@ -35,7 +36,9 @@ def drawing(axes: Axes | tuple[Axes, ...], name: str, label: str) -> str:
     """
     figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
     written = io.StringIO()
-    with figure_style():
+    with figure_style(), warnings.catch_warnings():
+        # Texts stay texts, for which the browser has a font even where matplotlib has none.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)

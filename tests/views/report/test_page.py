@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import moexray
 from moexray.errors import MoexrayError
@@ -17,6 +18,7 @@ from moexray.formats import visible
 from moexray.studies.category_selections import category_selections
 from moexray.studies.similarity_matrix import similarity_matrix
 from moexray.views.report import prompts
+from moexray.views.report.drawings import drawing
 from moexray.views.report.page import Contents, _command
 from moexray.views.report.report import report
 from moexray.views.report.sections import SECTIONS
@@ -113,6 +115,12 @@ def test_commands_are_of_the_tokens_and_the_weighting_of_the_analysis(plain: Ope
     commands = [_command(section, contents) for section in SECTIONS]
     assert commands[0] == "moexray plot 'my file.npz' --layerwise --tokens prompt --by mass"
     assert commands[-1] == "moexray experts 'my file.npz' --tokens prompt"
+
+
+def test_a_drawing_keeps_letters_that_matplotlib_has_no_font_for(recwarn: pytest.WarningsRecorder) -> None:
+    axes = Figure(figsize=(1, 1)).add_subplot(title="日本語")
+    assert "日本語" in drawing(axes, "name", "label")
+    assert not recwarn.list
 
 
 def test_hostile_texts_add_no_element(plain: Opened, hostile: Opened) -> None:
