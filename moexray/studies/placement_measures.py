@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.stats.inference.busiest import raised_by_chance
 from moexray.stats.inference.intervals import LEVEL
 from moexray.stats.inference.jackknife import LEAST_UNITS, jackknife_interval, jackknife_variance
 from moexray.stats.kinds.bias import shares_of
 from moexray.stats.workloads.batch_loads import Batches
-from moexray.stats.workloads.busiest import raised_by_chance
 from moexray.stats.workloads.device_loads import balancedness
 from moexray.stats.workloads.token_traffic import Traffic
 from moexray.studies.halves import Halves

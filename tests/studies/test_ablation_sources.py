@@ -88,5 +88,5 @@ def test_tokens_that_select_nothing_rank_no_expert() -> None:
     counts[1::2] = 0  # prompts of category b hold no such token
     some = signatures(counts=counts)
     assert list(of(some)) == ["coldest of s.npz", "least used by a of s.npz"]
-    with pytest.raises(AnalysisError, match=r"in some layer no token of s\.npz selects an expert, so it ranks none"):
+    with pytest.raises(AnalysisError, match=r"no token of s\.npz selects an expert in some layer, so it ranks none"):
         of(signatures(counts=np.zeros_like(counts)))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from moexray.stats.inference.busiest import raised_by_chance
 from moexray.stats.inference.jackknife import LEAST_UNITS, jackknife_interval
 from moexray.stats.pairs.summaries import Interval
-from moexray.stats.workloads.busiest import raised_by_chance
 
 
 @dataclass(frozen=True)

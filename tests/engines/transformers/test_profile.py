@@ -40,7 +40,7 @@ def test_a_dense_model_says_that_it_has_no_experts() -> None:
 def test_a_refused_type_says_why_without_being_built() -> None:
     found = profile_of_config(SwitchTransformersConfig(), "switch")
     assert (found.tap, found.parameters) == ("refused", 0)
-    assert "only decoders are recorded" in found.reason
+    assert "no layer sees all tokens" in found.reason
 
 
 def test_the_tap_that_the_docs_show_is_the_one_that_runs() -> None:
