@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from moexray.cli.recorded_pictures import find_picture
 from moexray.cli.render import say
 from moexray.cli.workloads import opened_trace
 from moexray.errors import FigureError, MissingExtra, PromptsError
+from moexray.recorded_images import RecordedImage
 
 PICTURE = "picture"
 _PANEL = "Picture (--picture)"
@@ -60,28 +62,17 @@ def picture_axes(
     return picture(found, _pixels(found.image, folders))
 
 
-def _pixels(image: Any, folders: Sequence[Path]) -> Any:
+def _pixels(image: RecordedImage, folders: Sequence[Path]) -> Any:
     """Return the pixels of a recorded picture, or None, and say why, if it is not there as it was."""
     import numpy as np
 
-    from moexray.prompts.images import PromptImage, opened
-
-    path = next((path for folder in folders if _is_there(path := folder / image.name)), None)
-    if path is None:
-        say(f"the grid alone is drawn: there is no picture {image.name} here; --images names its folder", err=True)
-        return None
     try:
-        asked = PromptImage(image.name, image.sha256, image.width, image.height, path=path.absolute())
-        found = opened(asked)
+        found = find_picture(image, folders)
     except (MissingExtra, PromptsError) as error:
         say(f"the grid alone is drawn: {error}", err=True)
         return None
+    if found is None:
+        say(f"the grid alone is drawn: there is no picture {image.name} here; --images names its folder", err=True)
+        return None
     found.thumbnail((_MOST_PIXELS, _MOST_PIXELS))  # a figure shows no more
     return np.asarray(found)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a recorded name that is too long, or in a folder that may not be read
-        return False

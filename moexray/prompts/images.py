@@ -128,6 +128,8 @@ def _read(file: Path, called: str) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             message = f"{called} is not a file ({file}): name the file of an image"
             raise PromptsError(message)
+        if not status.st_size:  # empty, or one of the system's, such as /proc/kmsg, whose reader waits for ever
+            return b""
         if status.st_size > MOST_BYTES:
             message = f"{called} has {status.st_size:,} bytes: an image may have {MOST_BYTES:,}"
             raise PromptsError(message)

@@ -94,3 +94,10 @@ def test_what_is_no_image_is_refused_with_its_place(tmp_path: Path, name: str, p
 def test_a_device_is_not_read() -> None:
     with pytest.raises(PromptsError, match=r'^image "/dev/zero" is not a file'):
         image_in_file("/dev/zero")
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="only Linux has files of the system")
+def test_a_file_of_the_system_whose_size_is_nothing_is_not_read() -> None:
+    """Whoever reads another one of these, /proc/kmsg, waits for ever."""
+    with pytest.raises(PromptsError, match=r'^image "/proc/version" is empty'):
+        image_in_file("/proc/version")
