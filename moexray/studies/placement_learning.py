@@ -158,26 +158,22 @@ def graph(pairs: NDArray[np.float64] | None, layout: DeviceLayout) -> NDArray[np
 
 def categories(loads: NDArray[np.int64], layout: DeviceLayout) -> NDArray[np.int64]:
     """Return the device of each expert by the category that prefers it ``(layers, experts)``."""
-    some = loads[loads.any(axis=(1, 2))]
-    if len(some) < 2:
-        message = "the prompts to learn from are of one category, or of too many to hold apart"
-        raise NotComputable(message)
-    return _bins(some, layout)
+    return _bins(loads, layout, missing="the prompts to learn from are of one category, or of too many to hold apart")
 
 
 def token_kinds(loads: NDArray[np.int64], layout: DeviceLayout) -> NDArray[np.int64]:
     """Return the device of each expert by the kind of tokens that prefers it, as SMoES' bins ``(layers, experts)``."""
+    return _bins(loads, layout, missing="the prompts to learn from hold one kind of tokens only")
+
+
+def _bins(loads: NDArray[np.int64], layout: DeviceLayout, *, missing: str) -> NDArray[np.int64]:
+    """Place by the loads of several classes; where there are fewer than two, that cannot be done, for a reason."""
     some = loads[loads.any(axis=(1, 2))]
     if len(some) < 2:
-        message = "the prompts to learn from hold one kind of tokens only"
-        raise NotComputable(message)
-    return _bins(some, layout)
-
-
-def _bins(loads: NDArray[np.int64], layout: DeviceLayout) -> NDArray[np.int64]:
+        raise NotComputable(missing)
     return _by_width(
         lambda one, number: category_bins(one[:, :, :number].swapaxes(0, 1), layout.devices),
-        loads.swapaxes(0, 1),
+        some.swapaxes(0, 1),
         layout,
     )
 
