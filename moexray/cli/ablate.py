@@ -178,22 +178,22 @@ def ablate(
             check_writable(file)
     from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
+    from moexray.cli.prompts import read_or_bundled
     from moexray.cli.render import print_page, print_result, say
     from moexray.engines.engine import image_option, open_engine
     from moexray.interventions.ablation import measure_ablation
-    from moexray.prompts import bundled_prompts, read_prompts
     from moexray.views.tables.ablation import ablation_page
 
-    reading = {
-        "text_column": text_column,
-        "category_column": category_column,
-        "id_column": id_column,
-        "group_column": group_column,
-        "output_column": output_column,
-        "image_column": image_column,
-        "split": split,
-    }
-    read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
+    read = read_or_bundled(
+        prompts,
+        text_column=text_column,
+        category_column=category_column,
+        id_column=id_column,
+        group_column=group_column,
+        output_column=output_column,
+        image_column=image_column,
+        split=split,
+    )
     loading = {"device": device, "dtype": dtype, "revision": revision, "adapter": adapter}
     flags = {"raw": raw, "trust_remote_code": trust_remote_code}
     given = {name: value for name, value in {**loading, **flags}.items() if value not in (None, False)}

@@ -145,10 +145,10 @@ def budget(
             check_writable(file)
     from moexray.cli.figure_file import draw_to
     from moexray.cli.progress import step_progress
+    from moexray.cli.prompts import read_or_bundled
     from moexray.cli.render import print_page, print_result, say
     from moexray.engines.engine import image_option, open_engine
     from moexray.interventions.budget import BudgetOptions, measure_budget
-    from moexray.prompts import bundled_prompts, read_prompts
     from moexray.views.tables.budget import budget_page
 
     options = BudgetOptions(
@@ -163,16 +163,16 @@ def budget(
         batch_tokens=batch_tokens,
         seed=seed,
     )
-    reading = {
-        "text_column": text_column,
-        "category_column": category_column,
-        "id_column": id_column,
-        "group_column": group_column,
-        "output_column": output_column,
-        "image_column": image_column,
-        "split": split,
-    }
-    read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
+    read = read_or_bundled(
+        prompts,
+        text_column=text_column,
+        category_column=category_column,
+        id_column=id_column,
+        group_column=group_column,
+        output_column=output_column,
+        image_column=image_column,
+        split=split,
+    )
     named: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "adapter": adapter}
     named |= {"raw": raw, "trust_remote_code": trust_remote_code}
     given = {name: value for name, value in named.items() if value not in (None, False)}

@@ -43,12 +43,13 @@ from moexray.cli.options import (
     values_by_name,
 )
 from moexray.cli.progress import capture_progress
+from moexray.cli.prompts import read_or_bundled
 from moexray.cli.render import say
 from moexray.cli.stopping import interruptible
 from moexray.errors import CaptureError
 from moexray.files import check_writable, is_same
 from moexray.formats import count, listed
-from moexray.prompts import bundled_prompts, left_out, read_prompts
+from moexray.prompts import left_out
 from moexray.recording import capture as library
 from moexray.recording.job import output_files
 from moexray.shards import Shard
@@ -211,16 +212,16 @@ def capture(
         if any(is_same(named, file) for named in prompts or ()):
             message = f"{file} is a file of prompts: name another file with `out`"
             raise CaptureError(message)
-    reading = {
-        "text_column": text_column,
-        "category_column": category_column,
-        "id_column": id_column,
-        "group_column": group_column,
-        "output_column": output_column,
-        "image_column": image_column,
-        "split": split,
-    }
-    read = read_prompts(*prompts or (), **reading) if prompts or any(reading.values()) else bundled_prompts()
+    read = read_or_bundled(
+        prompts,
+        text_column=text_column,
+        category_column=category_column,
+        id_column=id_column,
+        group_column=group_column,
+        output_column=output_column,
+        image_column=image_column,
+        split=split,
+    )
     _name_left_out(prompts or ())
     started = time.perf_counter()
     with interruptible(kept_in(out, ray)), capture_progress() as status:

@@ -108,7 +108,7 @@ def check(
             )
         else:
             refuse_idle("is of a file, and --engine reads none", file=file, trace=trace, no_model=no_model)
-            from moexray.prompts import bundled_prompts, read_prompts
+            from moexray.cli.prompts import read_or_bundled
             from moexray.replays.live import check_engine
 
             if model is None:
@@ -119,7 +119,7 @@ def check(
             flags["engine_options"] = values_by_name("engine_options", engine_options) if engine_options else None
             found = check_engine(
                 engine,
-                read_prompts(*prompts, image_column=image_column) if prompts else bundled_prompts(),
+                read_or_bundled(prompts, image_column=image_column),
                 model=model,
                 number=number,
                 seed=seed,

@@ -49,7 +49,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("moexray.cli.capture.bundled_prompts", broken)
+    monkeypatch.setattr("moexray.cli.prompts.bundled_prompts", broken)
     with pytest.raises(ZeroDivisionError):
         main()
 
@@ -67,7 +67,7 @@ def test_an_interrupt_exits_as_shells_expect(run: Run, monkeypatch: pytest.Monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moexray.cli.capture.bundled_prompts", interrupted)
+    monkeypatch.setattr("moexray.cli.prompts.bundled_prompts", interrupted)
     finished = run("capture")
     assert (finished.returncode, finished.stdout, finished.stderr) == (130, "", "")
 
@@ -88,5 +88,5 @@ def test_parameters_that_an_error_names_become_options(
     def refuse(*_: object) -> None:
         raise MoexrayError(message)
 
-    monkeypatch.setattr("moexray.cli.capture.bundled_prompts", refuse)
+    monkeypatch.setattr("moexray.cli.prompts.bundled_prompts", refuse)
     assert run("capture").stderr == f"error: {shown}\n"
