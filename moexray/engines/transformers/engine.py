@@ -371,7 +371,7 @@ class TransformersEngine(Engine):
         """
         require(self, want)
         self._check_open()
-        yield from enumerate(self._found(prompts, generation, want, on_tokens))
+        yield from enumerate(self._found(prompts, self.prompt_inputs(prompts), generation, want, on_tokens))
 
     @contextmanager
     def ruled(self, rule: Rule) -> Iterator[None]:
@@ -433,9 +433,7 @@ class TransformersEngine(Engine):
         """
         require(self, ["score", *want])
         self._check_open()
-        for part in self._parts(prompts):
-            some = [prompts[place] for place in part]
-            run = partial(self._found, some, Generation(0), want, on_tokens)
+        for part, some, run in self._passes(prompts, want, on_tokens):
             yield from zip(part, losses(self._model, run, some, self._completions, self.layout.segments), strict=True)
 
     def divergences(
@@ -471,9 +469,7 @@ class TransformersEngine(Engine):
             message = "divergences are from the model as it routes by itself: not while a rule is carried out"
             raise CaptureError(message)
         begin = [partial(self.ruled, rule) for rule in rules]
-        for part in self._parts(prompts):
-            some = [prompts[place] for place in part]
-            run = partial(self._found, some, Generation(0), (), on_tokens)
+        for part, some, run in self._passes(prompts, (), on_tokens):
             of_batch = self._model, run, some, self._completions, self.layout.segments
             yield from zip(part, divergences(*of_batch, rules=begin), strict=True)
 
@@ -537,6 +533,7 @@ class TransformersEngine(Engine):
     def _found(
         self,
         prompts: Sequence[Prompt],
+        inputs: Sequence[PromptInputs],
         generation: Generation,
         want: Collection[str],
         on_tokens: Callable[[int], None] | None,
@@ -546,7 +543,6 @@ class TransformersEngine(Engine):
             message = "router scores explain what a model selects by itself: record them without a rule"
             raise CaptureError(message)
         recording = Recording("weights" in want, "scores" in want, on_tokens)
-        inputs = self.prompt_inputs(prompts)
         if not are_given(prompts):
             return self._run_batch(prompts, inputs, generation, recording)
         require(self, ["outputs"])
@@ -556,11 +552,17 @@ class TransformersEngine(Engine):
         routed = self._run_batch(prompts, together, Generation(0), recording)
         return [replace(one, output=written.text) for one, written in zip(routed, completions, strict=True)]
 
-    def _parts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Return the places of prompts that run in one pass: those whose images have the same shapes."""
-        if sum(bool(prompt.images) for prompt in prompts) < 2:
-            return [list(range(len(prompts)))]
-        return parts_of(self.prompt_inputs(prompts))
+    def _passes(
+        self, prompts: Sequence[Prompt], want: Collection[str], on_tokens: Callable[[int], None] | None
+    ) -> Iterator[tuple[list[int], list[Prompt], Callable[[], list[RoutedSequence]]]]:
+        """Yield the places of prompts that run in one pass, the prompts, and what runs them, each time anew.
+
+        Images are turned into pixels once, however often they run.
+        """
+        inputs = self.prompt_inputs(prompts)
+        for part in parts_of(inputs):
+            some, theirs = [prompts[place] for place in part], [inputs[place] for place in part]
+            yield part, some, partial(self._found, some, theirs, Generation(0), want, on_tokens)
 
     def _with_images(self, prompt: Prompt) -> PromptInputs:
         if self._images is None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from moexray.engines.rules import FixedK
 from moexray.engines.transformers import hearing
 from moexray.engines.transformers.decoding import Stretch, stretches
 from moexray.engines.transformers.engine import TransformersEngine
+from moexray.engines.transformers.image_inputs import ImagePrompts
 from moexray.engines.transformers.loading import LoadedModel
-from moexray.engines.transformers.prompt_inputs import parts_of
+from moexray.engines.transformers.prompt_inputs import PromptInputs, parts_of
 from moexray.errors import CaptureError, ModelError, PromptsError
 from moexray.generation import Generation
 from moexray.prompts import Prompt
@@ -173,6 +175,22 @@ def test_losses_of_a_batch_are_those_of_each_alone_whatever_the_shapes_of_its_im
             is_image = alone.segments == 1
             assert np.isnan(alone.losses[is_image]).all()
             assert np.isfinite(alone.losses[1:][~is_image[1:]]).all()
+
+
+def test_an_image_is_turned_into_pixels_once_however_many_rules_are_scored(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    of = ImagePrompts.of
+
+    def counted(images: ImagePrompts, prompt: Prompt) -> PromptInputs:
+        made.append(prompt.id)
+        return of(images, prompt)
+
+    monkeypatch.setattr(ImagePrompts, "of", counted)
+    prompts = mixed_prompts(NAME)
+    list(engine.divergences(prompts, [FixedK(1), FixedK(2)]))
+    assert made == [prompt.id for prompt in prompts if prompt.images]
 
 
 def test_a_recording_with_images_passes_the_causal_check(engine: TransformersEngine) -> None:
