@@ -1,7 +1,7 @@
 """What is recorded of the images of a prompt: the column ``images`` of signatures, and its JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 from moexray import strict_json
@@ -65,6 +65,18 @@ def images_of_text(text: str) -> tuple[RecordedImage, ...]:
     for one in images:
         _check(one)
     return images
+
+
+def images_of_prompt(columns: Mapping[str, Sequence[str]], row: int) -> tuple[RecordedImage, ...]:
+    """Return the images of the prompt at a place of a prompt table, by its further columns; none where it has none.
+
+    Raises
+    ------
+    SignaturesError
+        If the column of images is damaged.
+    """
+    column = columns.get(COLUMN)
+    return images_of_text(column[row]) if column is not None and column[row] else ()
 
 
 def _check(image: RecordedImage) -> None:

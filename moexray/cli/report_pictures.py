@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def pictures_near(file: Path) -> Callable[[RecordedImage], str | None]:
         The signatures.
     """
 
+    @cache  # a report that has no room for all tries fewer prompts, and many prompts may show one picture
     def find(image: RecordedImage) -> str | None:
         try:
             picture = find_picture(image, list(dict.fromkeys((Path(), file.parent))))

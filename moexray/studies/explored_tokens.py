@@ -47,6 +47,22 @@ class ExploredTokens:
     ranked: bool
     weights: NDArray[np.float32] | None
 
+    def only(self, rows: NDArray[np.integer]) -> "ExploredTokens":
+        """Return the tokens of some of the prompts, as if these alone had been read."""
+        prompts, kept = np.isin(self.rows, rows), np.isin(np.repeat(self.rows, self.lengths), rows)
+        used, text = np.unique(self.text[kept], return_inverse=True)
+        return ExploredTokens(
+            rows=self.rows[prompts],
+            lengths=self.lengths[prompts],
+            texts=[self.texts[place] for place in used.tolist()],
+            text=text,
+            ids=self.ids[used],
+            segments=self.segments[kept],
+            experts=self.experts[kept],
+            ranked=self.ranked,
+            weights=None if self.weights is None else self.weights[kept],
+        )
+
 
 def explore_tokens(trace: Trace, rows: NDArray[np.integer]) -> ExploredTokens:
     """Read the tokens of some prompts; the whole trace is read and checked for it.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
-from moexray.recorded_images import COLUMN, RecordedImage, images_of_text
+from moexray.recorded_images import RecordedImage, images_of_prompt
 from moexray.routed_tokens import RoutedTokens
 from moexray.stats.experts.leading import leading_experts
 from moexray.studies.one_prompt import row_of
@@ -141,8 +141,7 @@ def study_picture(trace: Trace, prompt: str, *, image: int = 1, layers: Sequence
 
 def _pictures(trace: Trace, row: int) -> tuple[RecordedImage, ...]:
     table = trace.signatures.prompts
-    column = table.columns.get(COLUMN)
-    found = images_of_text(column[row]) if column is not None and column[row] else ()
+    found = images_of_prompt(table.columns, row)
     if not found:
         message = f"prompt {table.ids[row]!r} has no image: name a prompt that was captured with one"
         raise AnalysisError(message)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.errors import AnalysisError
 from moexray.formats import runs, token_text
-from moexray.recorded_images import COLUMN, RecordedImage, images_of_text
+from moexray.recorded_images import images_of_prompt
 from moexray.segments import places
 from moexray.signatures import Signatures
 from moexray.stats.experts.leading import leading_experts
@@ -77,7 +77,9 @@ def show_prompt(
     if expert is not None:
         strengths = _strengths(experts, weights, greatest, expert=expert, ranked=read.ranked)
         sequence = [replace(one, strength=strength) for one, strength in zip(sequence, strengths, strict=True)]
-    pieces = pieces_of(sequence, images=_images(signatures, row), texts=_texts(signatures, row))
+    pieces = pieces_of(
+        sequence, images=images_of_prompt(signatures.prompts.columns, row), texts=_texts(signatures, row)
+    )
     model = signatures.meta.get("model")
     return ShownPrompt(
         model=None if model is None else str(model),
@@ -232,11 +234,6 @@ def _shared_by_others(signatures: Signatures, row: int, tokens: str, own: NDArra
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _images(signatures: Signatures, row: int) -> tuple[RecordedImage, ...]:
-    column = signatures.prompts.columns.get(COLUMN)
-    return images_of_text(column[row]) if column is not None and column[row] else ()
 
 
 def _texts(signatures: Signatures, row: int) -> Mapping[str, str]:

@@ -81,3 +81,13 @@ def test_tokens_are_those_of_the_trace_in_the_order_of_the_prompts(tmp_path: Pat
     texts = trace.texts()
     assert list(found.texts) == [texts.get(one) for one in found.ids.tolist()]
     assert found.ranked
+
+
+def test_some_prompts_of_what_was_read_are_what_reading_them_alone_gives(tmp_path: Path) -> None:
+    signatures = made.trace(tmp_path / "trace.parquet", images=True)
+    trace = Trace.open(tmp_path / "trace.parquet", signatures)
+    rows = np.arange(1, len(signatures), 3)
+    kept, alone = explore_tokens(trace, np.arange(len(signatures))).only(rows), explore_tokens(trace, rows)
+    assert vars(kept).keys() == vars(alone).keys()
+    for name, value in vars(alone).items():
+        np.testing.assert_array_equal(vars(kept)[name], value, err_msg=name)

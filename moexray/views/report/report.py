@@ -160,14 +160,15 @@ def _tokens_that_fit(
     """Return the blocks of tokens, what the page must know of them, and of how many prompts they are."""
     if trace is None:
         return [], None, None
-    for rows in traced(explored, signatures, shown):
+    read = None
+    for rows in traced(explored, signatures, shown):  # each is part of the one before
         # A selection takes at least a third of a byte however well it is compressed: no use in trying far more.
         selections = int(signatures.lengths()[rows].sum()) * int(signatures.top_k.astype(int).sum())
         if selections / 3 > room:
             continue
-        tokens = explore_tokens(trace, rows)
-        blocks, about = token_blocks(tokens)
-        blocks += image_blocks(signatures, tokens, picture_of)
+        read = explore_tokens(trace, rows) if read is None else read.only(rows)
+        blocks, about = token_blocks(read)
+        blocks += image_blocks(signatures, read, picture_of)
         if _size(blocks) <= room:
             return blocks, about, about["prompts"]
     return [], None, 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from moexray.recorded_images import COLUMN, RecordedImage, images_of_text
+from moexray.recorded_images import RecordedImage, images_of_prompt
 from moexray.signatures import Signatures
 from moexray.studies.explored_tokens import ExploredTokens
 from moexray.views.report.encoding import Block, array_block, json_block, narrowest
@@ -56,12 +56,9 @@ def image_blocks(
     picture_of
         Returns an image as a ``data:`` address, or None where it is not at hand.
     """
-    column = signatures.prompts.columns.get(COLUMN)
-    if column is None:
-        return []
     found = {}
     for row in tokens.rows.tolist():
-        images = images_of_text(column[row]) if column[row] else ()
+        images = images_of_prompt(signatures.prompts.columns, row)
         if images:
             found[str(row)] = [
                 {**asdict(one), "data": None if picture_of is None else picture_of(one)} for one in images
