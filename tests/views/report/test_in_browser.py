@@ -76,6 +76,8 @@ class Seen:
             self.page.locator("html.alive").wait_for(timeout=30_000)
 
     def says(self, section: str) -> str:
+        # What was done may not be drawn yet.
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         text: str = self.page.locator(f"#{section} .says").first.inner_text()
         return text
 
@@ -140,8 +142,8 @@ def test_every_layer_says_its_numbers_whichever_way_it_is_chosen(see: Any, plain
     assert "layer=9" in seen.page.url
     seen.page.locator("#choice-layer").fill("0")
     assert seen.says("layers").startswith("Layer 1:")
-    chart = seen.page.locator("#layers svg[role=slider]").bounding_box()
-    seen.page.mouse.click(chart["x"] + chart["width"] - 20, chart["y"] + 60)
+    chart = seen.page.locator("#layers svg[role=slider]")
+    chart.click(position={"x": chart.bounding_box()["width"] - 20, "y": 60})
     assert seen.says("layers").startswith("Layer 9:")
 
 
