@@ -1,15 +1,12 @@
 """Results of other studies than the analysis, which a claim may be about: found in their files, and read by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from moexray import strict_json
 from moexray.errors import AnalysisError, NotComputable
 from moexray.signatures import Signatures
-from moexray.studies.codec import key_of
+from moexray.studies.result_files import foreign, read_kind
 from moexray.studies.results import Result
 
 # By the command that makes it, each result that claims may be about.
@@ -36,12 +33,14 @@ def read_given(paths: Sequence[Path], signatures: Signatures) -> dict[str, Resul
     """
     found: dict[str, Result] = {}
     for path in paths:
-        command = _command_of(path)
+        command, result = read_kind(path, GIVEN, wanted="a result that claims can be about")
         if command in found:
             message = f"{path} is a second result of `moexray {command}`: give one of each"
             raise AnalysisError(message)
-        result = _class_of(command).load(path)
-        _check_studied(result, signatures, path)
+        problem = foreign(result, fingerprint=signatures.fingerprint, model=signatures.meta.get("model"))
+        if problem is not None:
+            message = f"{path} {problem}"
+            raise AnalysisError(message)
         found[command] = result
     return found
 
@@ -83,43 +82,3 @@ def _step(found: Any, key: str) -> Any:
         matching = [one for one in found if all(str(one.get(name)) == value for name, value in wanted.items())]
         return matching[0] if wanted and len(matching) == 1 else None
     return None
-
-
-def _command_of(path: Path) -> str:
-    try:
-        document = strict_json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        message = f"{path} could not be read as a result: {error}"
-        raise AnalysisError(message) from error
-    keys = set(document) if isinstance(document, dict) else set()
-    for command in GIVEN:
-        needed = {
-            key_of(one)
-            for one in fields(_class_of(command))  # type: ignore[arg-type]  # every result is a dataclass
-            if one.default is MISSING and one.default_factory is MISSING
-        }
-        if needed <= keys:
-            return command
-    commands = ", ".join(f"`moexray {command} --json`" for command in GIVEN)
-    message = f"{path} is no result that claims can be about: {commands} print those"
-    raise AnalysisError(message)
-
-
-def _class_of(command: str) -> type[Result]:
-    module, _, name = GIVEN[command].partition(":")
-    found: type[Result] = getattr(import_module(module), name)
-    return found
-
-
-def _check_studied(result: Result, signatures: Signatures, path: Path) -> None:
-    """Refuse a result of other signatures, or, where it is of a model that ran, of another model."""
-    if result.studied() == (None,):
-        here, theirs = signatures.meta.get("model"), getattr(result, "model", None)
-        if here == theirs:
-            return
-        message = f"{path} is of the model {theirs}, the signatures of {here}: run it on the same model"
-    elif result.belongs_to(signatures):
-        return
-    else:
-        message = f"{path} is of other signatures: make it anew from these with `{result.MADE_BY}`"
-    raise AnalysisError(message)

@@ -171,7 +171,7 @@ def test_two_results_of_one_command_and_files_of_none_are_refused(batches: Batch
     with pytest.raises(AnalysisError, match="a second result of `moexray batch`"):
         read_given([tmp_path / "a.json", tmp_path / "b.json"], EXAMPLE.signatures)
     (tmp_path / "c.json").write_text("[1]")
-    with pytest.raises(AnalysisError, match="no result that claims can be about"):
+    with pytest.raises(AnalysisError, match="not a result that claims can be about"):
         read_given([tmp_path / "c.json"], EXAMPLE.signatures)
     with pytest.raises(AnalysisError, match="could not be read"):
         read_given([tmp_path / "none.json"], EXAMPLE.signatures)

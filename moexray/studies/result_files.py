@@ -1,0 +1,103 @@
+"""Files of results: which kind of result one holds, told by the keys that this kind always has."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from importlib import import_module
+from pathlib import Path
+
+from moexray import strict_json
+from moexray.errors import AnalysisError
+from moexray.files import LFS_CURE, check_ordinary, is_lfs_pointer
+from moexray.formats import visible
+from moexray.studies.codec import key_of
+from moexray.studies.results import Result
+
+
+def read_kind(path: Path, kinds: Mapping[str, str], *, wanted: str) -> tuple[str, Result]:
+    """Read a result, and say which kind it is.
+
+    Parameters
+    ----------
+    path
+        What a command printed with ``--json``, or an analysis.
+    kinds
+        The class of each kind that it may be, as ``module:Class``, by the command that makes it.
+    wanted
+        What a file of none of these kinds is not: ``a result that …``.
+
+    Raises
+    ------
+    AnalysisError
+        If it is none of these, missing, damaged or of a newer schema.
+    """
+    keys = _keys_of(path)
+    for command, place in kinds.items():
+        if required_keys(class_of(place)) <= keys:
+            return command, class_of(place).load(path)
+    # A file that lacks a key, or is of a newer schema, is refused as the kind that it is most like.
+    like = [class_of(place) for place in kinds.values() if {"schema", class_of(place).MARK} <= keys]
+    if like:
+        max(like, key=lambda one: _share(required_keys(one), keys)).load(path)
+    commands = ", ".join(f"`{class_of(place).MADE_BY}`" for place in kinds.values())
+    message = f"{path} is not {wanted}: {commands} make one"
+    raise AnalysisError(message)
+
+
+def required_keys(kind: type[Result]) -> frozenset[str]:
+    """Return the keys that every file of a kind of result has; no other kind has all of them."""
+    return frozenset(
+        key_of(one)
+        for one in fields(kind)  # type: ignore[arg-type]  # every result is a dataclass
+        if one.default is MISSING and one.default_factory is MISSING
+    )
+
+
+def class_of(place: str) -> type[Result]:
+    """Return the class at a place such as ``moexray.studies.power_result:Power``."""
+    module, _, name = place.partition(":")
+    found: type[Result] = getattr(import_module(module), name)
+    return found
+
+
+def foreign(result: Result, *, fingerprint: str | None, model: str | None) -> str | None:
+    """Say why a result is not known to be of some signatures; None if it is.
+
+    A result that says which signatures it studied must say these; one of several, such as a comparison, must have these
+    among them. One that ran a model, without signatures, must be of the same model.
+
+    Parameters
+    ----------
+    result
+        A result of any kind.
+    fingerprint, model
+        Of the signatures.
+    """
+    known = [one for one in result.studied() if one is not None]
+    if known:
+        others = f"is of other signatures: make it anew from these with `{result.MADE_BY}`"
+        return None if fingerprint in known else others
+    theirs = getattr(result, "model", None)
+    if theirs is None:
+        return "does not say which signatures or which model it is of"
+    if theirs == model:
+        return None
+    here = "an unknown model" if model is None else visible(model)
+    return f"is of the model {visible(str(theirs))}, the signatures of {here}: run it on the same model"
+
+
+def _keys_of(path: Path) -> frozenset[str]:
+    check_ordinary(path, error=AnalysisError)
+    try:
+        document = strict_json.loads(path.read_bytes())
+    except OSError as error:
+        message = f"{path} could not be read: {error.strerror}"
+        raise AnalysisError(message) from error
+    except ValueError as error:
+        cure = LFS_CURE if is_lfs_pointer(path) else f"could not be read as a result: {error}"
+        message = f"{path} {cure}"
+        raise AnalysisError(message) from error
+    return frozenset(document) if isinstance(document, dict) else frozenset()
+
+
+def _share(required: frozenset[str], keys: frozenset[str]) -> float:
+    return len(required & keys) / len(required)
