@@ -18,7 +18,7 @@ from moexray.formats import count
 from moexray.prompts import bundled_prompts
 from moexray.recording.capture import capture
 from moexray.recording.recorders.trace import TRACE
-from moexray.views.figures import FIGURES, figure
+from moexray.views.figures import ANALYSIS, FIGURES, MATRIX, OF_SIGNATURES, figure, figures_of
 
 _MODEL_CAVEAT = (
     "The embedded model has 4 million parameters and was trained for this demonstration: "
@@ -46,7 +46,7 @@ def demo(
 
     started = time.perf_counter()
     _make_folder(out)
-    names = [name for name, entry in FIGURES.items() if entry.needs != "trace"]
+    names = [name for name in figures_of(*OF_SIGNATURES) if FIGURES[name].needs != "trace"]
     page, file = out / "report.html", out / "signatures.npz"
     trace = companion(file, TRACE.suffix) if find_spec("pyarrow") else None
     for written in (file, trace, out / "analysis.json", page, *(out / f"{name}.png" for name in names)):
@@ -61,7 +61,7 @@ def demo(
     analysis.save(out / "analysis.json")
     layers, permutations = count(len(analysis.layers), "layer"), analysis.settings.permutations
     _done("analysis.json", f"{layers} tested, {count(permutations, 'permutation')}", started)
-    results = {"analysis": analysis, "similarity_matrix": similarity_matrix(signatures)}
+    results = {ANALYSIS: analysis, MATRIX: similarity_matrix(signatures)}
     for name in names:
         save_figure(figure(name)(results[FIGURES[name].of]), out / f"{name}.png")
     _done(count(len(names), "figure"), ", ".join(f"{name}.png" for name in names), started)

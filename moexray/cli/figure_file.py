@@ -1,6 +1,5 @@
 """The figure of a study, drawn where a command's --figure says."""
 
-from importlib import import_module
 from pathlib import Path
 
 from moexray.cli.render import say
@@ -15,14 +14,14 @@ def draw_to(figure: Path | None, name: str, result: Result) -> None:
     figure
         The file, or None.
     name
-        The figure: a function of this name, in a module of this name in `moexray.views.figures`.
+        The figure: one of `moexray.views.figures.FIGURES`.
     result
         What is drawn.
     """
     if figure is None:
         return
+    from moexray.views.figures import figure as function_of
     from moexray.views.figures.style import save_figure
 
-    draw = getattr(import_module(f"moexray.views.figures.{name}"), name)
-    save_figure(draw(result), figure)
+    save_figure(function_of(name)(result), figure)
     say(f"wrote {figure}", err=True)

@@ -20,7 +20,7 @@ COMMANDS = {
     "demo": "Capture, analyze and draw 80 prompts with the small model that comes with moexray, offline.",
     "capture": "Run prompts through a model and record which experts every token was sent to.",
     "analyze": "Test whether routing signatures carry the categories of their prompts.",
-    "plot": "Draw figures of an analysis.",
+    "plot": "Draw figures of an analysis or of another study.",
     "report": "Write a page to explore an analysis in: one HTML file that needs no network.",
     "show": "Show a prompt's tokens, tinted by the experts of a layer.",
     "claims": "Check published claims: the value here, the test that decides, and a verdict.",

@@ -1,13 +1,13 @@
 """`moexray plot`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from moexray.cli.figure_inputs import AnalysisInputs, StudyInputs, is_result, open_result, open_signatures
 from moexray.cli.flags import given, with_flags
 from moexray.cli.options import (
     DEFAULT_FILE,
@@ -30,17 +30,13 @@ from moexray.cli.pictures import (
     picture_axes,
 )
 from moexray.cli.render import say
-from moexray.cli.saved_analysis import Saved, find_saved, mismatch, saved_or_new
-from moexray.errors import AnalysisError, FigureError
+from moexray.cli.workloads import WidthOption
+from moexray.errors import FigureError
 from moexray.files import check_writable, find_companion
 from moexray.recording.recorders.trace import TRACE
-from moexray.signatures import Signatures
-from moexray.studies.analysis import Analysis
-from moexray.studies.completion import options_of
-from moexray.trace import Trace
-from moexray.views.figures import FIGURES, Entry, figure
+from moexray.views.figures import ANALYSIS, FIGURES, OF_SIGNATURES, figure, figures_of
 
-_FIGURES = "Figures"
+_FIGURES, _STUDIES = "Figures", "Figures of other studies, from what their command prints with --json"
 
 
 class Format(StrEnum):
@@ -51,13 +47,22 @@ class Format(StrEnum):
     pdf = "pdf"
 
 
-@with_flags({name: entry.help for name, entry in FIGURES.items()}, into="names", panel=_FIGURES)
+@with_flags({name: entry.help for name, entry in FIGURES.items() if not entry.of_study}, into="names", panel=_FIGURES)
+@with_flags(
+    {name: f"{entry.help[:-1]}: `moexray {entry.of}`." for name, entry in FIGURES.items() if entry.of_study},
+    into="studies",
+    panel=_STUDIES,
+)
 def plot(
     file: Annotated[
-        Path, typer.Argument(help="Signatures, or an analysis for figures that need no signatures.", show_default=True)
+        Path,
+        typer.Argument(
+            help="Signatures, or a result: an analysis, or what another study printed with --json.", show_default=True
+        ),
     ] = DEFAULT_FILE,
     *,
     names: list[str],
+    studies: list[str],
     every: Annotated[
         bool,
         typer.Option("--all", help="Every figure that can be drawn.", rich_help_panel=_FIGURES),
@@ -83,47 +88,43 @@ def plot(
     format: Annotated[
         Format | None, typer.Option(help="Format of figures in a folder; png by default.", rich_help_panel=OUTPUT)
     ] = None,
-    width: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VENUE|INCHES",
-            help="Width for print, with text of 7 and 8 points: icml, neurips, cvpr-page or another venue, or inches.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    width: WidthOption = None,
 ) -> None:
-    """Draw figures of an analysis.
+    """Draw figures of an analysis or of another study.
 
     The numbers are those of the saved analysis; without one that fits, the signatures are analyzed anew.
 
-    Example: moexray plot --layerwise --pca --out figures --format svg
+    Of what another study printed with --json, its own figure is drawn where none is named.
+
+    Examples: moexray plot --layerwise --pca --out figures --format svg; moexray plot batch.json
     """
-    if not names and not every and picture is None:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in FIGURES)
-        message = f"name at least one figure: {flags}, --picture or --all"
-        raise typer.BadParameter(message)
+    wanted = [*names, *studies]
+    _check_options(file, wanted, every=every, picture=picture is not None, width=width)
     if picture is None:
         refuse_idle("says what --picture draws: give both", image=image, layer=layer or None, images=images)
-    elif width is not None:
-        message = "--width has no part in --picture, whose width follows its layers: leave one of them out"
-        raise typer.BadParameter(message)
     from moexray.views.figures.style import save_figure
     from moexray.views.figures.widths import fit_width, inches
 
     wide = None if width is None else inches(width)
-    chosen = [name for name in FIGURES if every or name in names]
+    if "token_identity" in names and trace is None:
+        trace = find_companion(file, TRACE.suffix)
+    options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
+    inputs: AnalysisInputs | StudyInputs | None = None
+    if is_result(file) and (wanted or every or picture is None):
+        inputs = open_result(file, analysis=analysis, trace=trace, options=options)
+        wanted = wanted or ([] if every else [_usual(inputs)])
+    possible = figures_of(*(OF_SIGNATURES if inputs is None else inputs.kinds)) if every else []
+    chosen = [name for name in FIGURES if name in possible or name in wanted]
     paths = _paths([*chosen, *([] if picture is None else [PICTURE])], out, format)
     for path in paths.values():
         check_writable(path)
-    options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
+    if chosen and inputs is None:
+        inputs = open_signatures(file, analysis=analysis, trace=trace, options=options)
     drawn = {}
     if picture is not None:
         drawn[PICTURE] = picture_axes(file, picture, trace=trace, image=image or 1, layers=layer, folder=images)
-    if chosen:
-        if "token_identity" in names and trace is None:
-            trace = find_companion(file, TRACE.suffix)
-        inputs = _inputs(file, analysis=analysis, trace=trace, options=options)
-        drawn |= _drawn(chosen, inputs, needed=names)
+    if inputs is not None:
+        drawn |= _drawn(chosen, inputs, needed=wanted)
     for name, axes in drawn.items():
         if wide is not None:
             fit_width(axes, wide)
@@ -131,7 +132,43 @@ def plot(
         say(f"wrote {paths[name]}")
 
 
-def _drawn(chosen: Sequence[str], inputs: "_Inputs", *, needed: Sequence[str]) -> dict[str, Any]:
+def _check_options(file: Path, wanted: Sequence[str], *, every: bool, picture: bool, width: str | None) -> None:
+    """Raise BadParameter where nothing is named that could be drawn of such a file, or --width has no part."""
+    result = is_result(file)
+    if not (wanted or every or picture or result):
+        flags = ", ".join(_flag(name) for name in figures_of(*OF_SIGNATURES))
+        message = f"name at least one figure: {flags}, --picture or --all; or a result of a study, such as batch.json"
+        raise typer.BadParameter(message)
+    for name in wanted:
+        if FIGURES[name].of_study and not result:
+            command = FIGURES[name].of
+            message = (
+                f"{_flag(name)} draws what `moexray {command} --json` prints: name the file that it is in, "
+                f"such as {command}.json"
+            )
+            raise typer.BadParameter(message)
+    if picture and width is not None:
+        message = "--width has no part in --picture, whose width follows its layers: leave one of them out"
+        raise typer.BadParameter(message)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _usual(inputs: AnalysisInputs | StudyInputs) -> str:
+    """Return the figure that is drawn of a result where none is named."""
+    if isinstance(inputs, AnalysisInputs):
+        message = f"name at least one figure: {', '.join(_flag(name) for name in figures_of(ANALYSIS))} or --all"
+        raise typer.BadParameter(message)
+    found = figures_of(inputs.kind)
+    if not found:
+        message = f"no figure draws {inputs.result.WHAT}, which {inputs.file} is"
+        raise FigureError(message)
+    return found[0]
+
+
+def _drawn(chosen: Sequence[str], inputs: AnalysisInputs | StudyInputs, *, needed: Sequence[str]) -> dict[str, Any]:
     """Draw some figures; what stands in the way of one that is not needed is said, of another an error."""
     obstacles = {name: inputs.obstacle(FIGURES[name]) for name in chosen}
     for name in needed:
@@ -149,81 +186,6 @@ def _drawn(chosen: Sequence[str], inputs: "_Inputs", *, needed: Sequence[str]) -
                 raise
             say(str(error), err=True)
     return drawn
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """What figures are drawn from; without signatures, what a saved analysis holds."""
-
-    signatures: Signatures | None
-    saved: Saved
-    trace: Trace | None
-    options: Mapping[str, Any]
-
-    def obstacle(self, entry: Entry) -> str | None:
-        """Say why a figure cannot be drawn; None if nothing is in its way."""
-        analysis, alone = self.saved.analysis, self.signatures is None
-        if alone and entry.of == "similarity_matrix":
-            return "it needs the signatures, not an analysis"
-        if entry.needs == "specifications" and alone and (analysis is None or analysis.specifications is None):
-            return "the analysis has no specifications: `moexray analyze --specifications` adds them"
-        identity = None if analysis is None else analysis.controls.token_identity
-        if entry.needs == "trace" and identity is None and (alone or self.trace is None):
-            return "it needs --trace: `moexray capture --record trace` writes signatures.trace.parquet"
-        return None
-
-    def results(self, entries: Sequence[Entry]) -> dict[str, Any]:
-        """Return the results that some figures are of, read or computed."""
-        found: dict[str, Any] = {}
-        if any(entry.of == "analysis" for entry in entries):
-            analysis = self.saved.analysis
-            if self.signatures is None:
-                say(self.saved.remark, err=True)
-            else:
-                specifications = any(entry.needs == "specifications" for entry in entries)
-                analysis = saved_or_new(
-                    self.saved,
-                    self.signatures,
-                    given=self.options,
-                    trace=self.trace if any(entry.needs == "trace" for entry in entries) else None,
-                    specifications=specifications,
-                )
-            assert analysis is not None
-            found["analysis"] = analysis
-        if any(entry.of == "similarity_matrix" for entry in entries):
-            from moexray.studies.similarity_matrix import similarity_matrix
-
-            assert self.signatures is not None
-            made_with = self.options
-            if self.saved.analysis is not None:
-                made_with = options_of(self.saved.analysis)
-                if "analysis" not in found:
-                    say(f"{self.saved.remark}: the matrix is computed with its options", err=True)
-            options = {name: made_with[name] for name in ("tokens", "weighting", "seed") if name in made_with}
-            found["similarity_matrix"] = similarity_matrix(self.signatures, **options)
-        return found
-
-
-def _inputs(file: Path, *, analysis: Path | None, trace: Path | None, options: Mapping[str, Any]) -> _Inputs:
-    if file.suffix == ".json":
-        return _Inputs(None, _alone(file, analysis=analysis, trace=trace, options=options), None, options)
-    signatures = Signatures.open(file)
-    opened = None if trace is None else Trace.open(trace, signatures)
-    return _Inputs(signatures, find_saved(file, signatures, named=analysis, given=options), opened, options)
-
-
-def _alone(file: Path, *, analysis: Path | None, trace: Path | None, options: Mapping[str, Any]) -> Saved:
-    """Read an analysis that is drawn without its signatures, which cannot be made with other options."""
-    for option, path in (("--analysis", analysis), ("--trace", trace)):
-        if path is not None:
-            message = f"{option} needs signatures, and {file} is an analysis: name the signatures instead"
-            raise typer.BadParameter(message)
-    found = Analysis.load(file)
-    problem = mismatch(found, options)
-    if problem is not None:
-        message = f"{file} {problem}"
-        raise AnalysisError(message)
-    return Saved(found, f"read {file}")
 
 
 def _paths(names: Sequence[str], out: Path, suffix: Format | None) -> dict[str, Path]:

@@ -21,6 +21,15 @@ FigureOption = Annotated[
     Path | None, typer.Option("--figure", help="Draw it to this .png, .svg or .pdf file.", rich_help_panel=OUTPUT)
 ]
 
+WidthOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VENUE|INCHES",
+        help="Width for print, with text of 7 and 8 points: icml, neurips, cvpr-page or another venue, or inches.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
 
 def opened_trace(file: Path, trace: Path | None) -> Trace:
     """Open signatures and their trace, by default the file beside them.

@@ -8,7 +8,7 @@ import pytest
 
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
-from moexray.views.figures import FIGURES
+from moexray.views.figures import FIGURES, OF_SIGNATURES, figures_of
 from moexray.views.sentences import summarize
 
 from ..shown import README, assert_shown, sessions
@@ -28,7 +28,7 @@ def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_the_readm
     folder = tmp_path / "found"
     assert {path.name for path in folder.iterdir()} == {
         "signatures.npz", "signatures.trace.parquet", "analysis.json", "report.html",
-        *(f"{name}.png" for name, entry in FIGURES.items() if entry.needs != "trace"),
+        *(f"{name}.png" for name in figures_of(*OF_SIGNATURES) if FIGURES[name].needs != "trace"),
     }  # fmt: skip
     assert len(Signatures.load(folder / "signatures.npz")) == 80
     analysis = Analysis.load(folder / "analysis.json")

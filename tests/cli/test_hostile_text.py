@@ -261,7 +261,7 @@ def drawn(folder: Path) -> Iterator[tuple[str, Figure]]:
     for name, entry in FIGURES.items():
         axes = figure(name)(results[entry.of])
         yield name, figure_of(axes[0] if isinstance(axes, tuple) else axes)
-    from moexray.views.figures.power import power
+    from moexray.views.figures.studies.power import power
 
     yield "power", figure_of(power(power_of_pilot(found, studies=2, most=6, seed=0)))
 

@@ -14,12 +14,12 @@ import pytest
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.views import figures
-from moexray.views.figures import FIGURES, style
+from moexray.views.figures import FIGURES, OF_SIGNATURES, figures_of, style
 
 Run = Callable[..., CompletedProcess[str]]
 
 SIGNS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-WITHOUT_TRACE = [name for name, entry in FIGURES.items() if entry.needs != "trace"]
+WITHOUT_TRACE = [name for name in figures_of(*OF_SIGNATURES) if FIGURES[name].needs != "trace"]
 
 
 @pytest.fixture

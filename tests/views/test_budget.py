@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from moexray.errors import FigureError
 from moexray.studies.budget_result import Agreement, Budget, FullRouting, Kind, LossChange, PolicyCost
-from moexray.views.figures.budget import budget
+from moexray.views.figures.studies.budget import budget
 from moexray.views.figures.style import figure_of
 from moexray.views.tables.budget import budget_page
 from moexray.views.tables.table import Table

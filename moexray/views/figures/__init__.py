@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
+ANALYSIS, MATRIX = "analysis", "similarity_matrix"
+# What is made of signatures when it is drawn; all else is read from a file.
+OF_SIGNATURES = (ANALYSIS, MATRIX)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -18,30 +22,50 @@ class Entry:
     Attributes
     ----------
     function
-        Where it is: module and function, imported when the figure is drawn.
+        Where it is: module and function, imported when the figure is drawn. A module that bears the figure's own name
+        would hide it, but for those in a folder.
     help
         What it shows, in a few words.
     of
-        What it draws: the analysis, or the similarity matrix of the signatures.
+        What it draws: one of `OF_SIGNATURES`, or the result of another study, by the command that makes it, as in
+        `moexray.views.studies.STUDIES`.
     needs
         An option that the analysis must have been made with.
     """
 
     function: str
     help: str
-    of: Literal["analysis", "similarity_matrix"] = "analysis"
+    of: str = ANALYSIS
     needs: Literal["specifications", "trace"] | None = None
 
+    @property
+    def of_study(self) -> bool:
+        """Whether it draws the result of another study than the analysis."""
+        return self.of not in OF_SIGNATURES
 
+
+# Of several figures of one study, the first is drawn where none is named.
 FIGURES: Mapping[str, Entry] = {
     "layerwise": Entry("by_layer:layerwise", "Effect size and accuracy by layer."),
-    "similarity": Entry("matrix:similarity", "Similarity of every two prompts, by category.", of="similarity_matrix"),
+    "similarity": Entry("matrix:similarity", "Similarity of every two prompts, by category.", of=MATRIX),
     "pca": Entry("components:pca", "Prompts in two principal components."),
     "load": Entry("expert_load:load", "Load of every expert."),
     "specifications": Entry(
         "specification_curve:specifications", "Effect size under every choice of analysis.", needs="specifications"
     ),
     "token_identity": Entry("same_token:token_identity", "Token identity by layer, from a trace.", needs="trace"),
+    "ablation": Entry("studies.ablation:ablation", "Loss without some experts.", of="ablate"),
+    "batching": Entry("studies.batching:batching", "Distinct experts by size of batch.", of="batch"),
+    "budget": Entry("studies.budget:budget", "Loss with fewer experts a token.", of="budget"),
+    "caching": Entry("studies.caching:caching", "Hits of caches by capacity.", of="cache"),
+    "coverage": Entry("studies.coverage:coverage", "What the most used experts take, and how stable.", of="coverage"),
+    "kinds": Entry("studies.kinds:kinds", "Bias of every expert between two kinds of tokens.", of="kinds"),
+    "kind_devices": Entry("studies.kind_devices:kind_devices", "Busiest device by share of a kind.", of="kinds"),
+    "placement": Entry("studies.placement:placement", "Balance against devices touched.", of="place"),
+    "placement_kinds": Entry(
+        "studies.placement_kinds:placement_kinds", "Selections off the home of their kind.", of="place"
+    ),
+    "power": Entry("studies.power:power", "Power by size of study.", of="power"),
 }
 
 
@@ -50,6 +74,11 @@ def figure(name: str) -> Callable[..., Any]:
     module, _, function = FIGURES[name].function.partition(":")
     found: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), function)
     return found
+
+
+def figures_of(*kinds: str) -> list[str]:
+    """Return the figures that draw a kind of result, or one of several, in the order of the list."""
+    return [name for name, entry in FIGURES.items() if entry.of in kinds]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

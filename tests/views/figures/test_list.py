@@ -15,7 +15,7 @@ from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.sections.pca import Components
 from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.views import figures
-from moexray.views.figures import FIGURES
+from moexray.views.figures import FIGURES, OF_SIGNATURES, figures_of
 from moexray.views.figures.style import figure_of, save_figure
 
 from ... import made
@@ -41,7 +41,7 @@ def drawn(name: str, result: Result, ax: Any = None) -> tuple[Axes, ...]:
     return found if isinstance(found, tuple) else (found,)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", figures_of(*OF_SIGNATURES))
 def test_every_figure_names_its_model_tokens_and_axes(name: str, result_of: Callable[[str], Result]) -> None:
     result = result_of(name)
     axes = drawn(name, result)
@@ -51,7 +51,7 @@ def test_every_figure_names_its_model_tokens_and_axes(name: str, result_of: Call
     assert any(one.get_xlabel() + one.get_ylabel() for one in figure_of(axes[0]).axes)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", figures_of(*OF_SIGNATURES))
 def test_every_figure_can_be_drawn_into_somebodys_axes(name: str, result_of: Callable[[str], Result]) -> None:
     panels = len(drawn(name, result_of(name)))
     mine = Figure().subplots(1, panels, squeeze=False)[0]

@@ -6,14 +6,14 @@ from matplotlib.figure import Figure
 from moexray.errors import FigureError
 from moexray.formats import count, tokens_text
 from moexray.studies.placement_results import PlacementStudy
-from moexray.views.figures.placement_kinds import placement_kinds
+from moexray.views.figures.studies.placement_kinds import placement_kinds
 from moexray.views.figures.style import COLOURS, MARKERS, figure_style, note_above, set_title, shown_name
 
 
 def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
     """Draw a mark for each placement: balancedness below, devices touched beside, with their intervals.
 
-    Where tokens are of several kinds, a new figure has a second panel: see `moexray.views.figures.placement_kinds`.
+    Where tokens are of several kinds, a new figure has a second panel, that of `placement_kinds`.
 
     Parameters
     ----------

@@ -11,10 +11,10 @@ from moexray.errors import FigureError
 from moexray.studies.placement import place
 from moexray.studies.placement_results import PlacementStudy
 from moexray.trace import Trace
-from moexray.views.figures.placement import placement
+from moexray.views.figures.studies.placement import placement
 from moexray.views.figures.style import figure_of
 
-from ... import made
+from .... import made
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from moexray.formats import MISSING
 from moexray.studies.ablation_result import AblatedPolicy, Ablation, ActiveLoss, AtRandom, Contrast, Example, Full, Loss
-from moexray.views.figures.ablation import ablation
+from moexray.views.figures.studies.ablation import ablation
 from moexray.views.tables.ablation import ablation_page
 from moexray.views.tables.table import Table
 

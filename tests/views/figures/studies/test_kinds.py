@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 
 from moexray.errors import FigureError
 from moexray.studies.kinds import study_kinds
-from moexray.views.figures.kind_devices import kind_devices
-from moexray.views.figures.kinds import kinds
+from moexray.views.figures.studies.kind_devices import kind_devices
+from moexray.views.figures.studies.kinds import kinds
 from moexray.views.figures.style import figure_of
 
-from ... import made
+from .... import made
 
 
 def test_it_draws_the_numbers_of_the_result() -> None:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from moexray.studies.power import power_of_effect
 from moexray.studies.power_result import Power
-from moexray.views.figures.power import power
+from moexray.views.figures.studies.power import power
 from moexray.views.figures.style import figure_of
 
 

@@ -13,11 +13,11 @@ from moexray.studies.batch_report import Batching
 from moexray.studies.batching import study_batches
 from moexray.studies.coverage import study_coverage
 from moexray.studies.coverage_report import Coverage
-from moexray.views.figures.batching import batching
-from moexray.views.figures.coverage import coverage
+from moexray.views.figures.studies.batching import batching
+from moexray.views.figures.studies.coverage import coverage
 from moexray.views.figures.style import figure_of
 
-from ... import made
+from .... import made
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from matplotlib.container import ErrorbarContainer
 from moexray.errors import FigureError
 from moexray.studies.placement import place
 from moexray.trace import Trace
-from moexray.views.figures.placement import placement
-from moexray.views.figures.placement_kinds import placement_kinds
+from moexray.views.figures.studies.placement import placement
+from moexray.views.figures.studies.placement_kinds import placement_kinds
 from moexray.views.figures.style import figure_of
 
-from ... import made
+from .... import made
 
 
 def test_it_draws_every_placement_for_every_kind(tmp_path: Path) -> None:

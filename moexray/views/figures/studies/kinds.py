@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from moexray.formats import count
 from moexray.studies.kinds_result import Kinds
-from moexray.views.figures.kind_devices import kind_devices
+from moexray.views.figures.studies.kind_devices import kind_devices
 from moexray.views.figures.style import COLOURS, Panels, figure_of, figure_style, set_title, shown_name
 
 # Diverging, and told apart by readers who do not see red and green.
@@ -32,7 +32,7 @@ def kinds(result: Kinds, ax: Panels | None = None) -> Panels:
         layer does not have is blank.
     ax
         Two axes, left and right; by default those of a new figure, which has a third below them where the result has
-        devices: see `moexray.views.figures.kind_devices`.
+        devices: see `moexray.views.figures.studies.kind_devices`.
     """
     with figure_style():
         left, right = ax or _panels(result)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 import moexray as mx
 from moexray.studies.cache_report import CacheReport
 from moexray.studies.caching import study_caches
-from moexray.views.figures.caching import caching
+from moexray.views.figures.studies.caching import caching
 from moexray.views.figures.style import figure_of
 
 
