@@ -20,6 +20,53 @@ import { layerSums } from "./numbers.js";
 
 /** @typedef {{name: string, tokens: number | null, rows: number | null, columns: number | null, data?: string | null}} Picture */
 
+/** @typedef {{layer: number, entropy: number, gini: number, cv: number, max_over_mean: number, dead_experts: number}} Load */
+
+/**
+ * @typedef {object} Specification
+ * @property {string} measure
+ * @property {string} layers
+ * @property {string} phase
+ * @property {string} left_out
+ * @property {number | null} cohens_d
+ * @property {number | null} auc
+ * @property {number | null} p_value
+ */
+
+/**
+ * @typedef {object} Specifications
+ * @property {Specification[]} rows
+ * @property {{choice: "measure" | "layers" | "phase" | "left_out", value: string, text: string}[]} choices
+ * @property {{statistic: number, p_value: number, specifications: number, permutations: number} | null} test
+ */
+
+/**
+ * @typedef {object} TokenIdentity
+ * @property {number | null} covered
+ * @property {{
+ *   gain: number, ci: [number, number] | null, within: number, p_value: number, permutations: number, ids: number,
+ *   by_layer: {layer: number, gain: number, null_ci: [number, number], p_value: number, p_value_corrected: number}[],
+ * } | null} same_token
+ * @property {{
+ *   share: number, ci: [number, number] | null, by_layer: (number | null)[], high: number | null,
+ *   high_ci: [number, number] | null, high_by_layer: (number | null)[] | null,
+ * } | null} share
+ * @property {{layer: number, observed: number | null, expected: number | null, residual: number | null}[] | null} layers
+ */
+
+/** @typedef {{key: string, name: string, value: number, ci: [number, number] | null, p_value: number | null}} Estimate */
+
+/**
+ * @typedef {object} ForestOf
+ * @property {string} title
+ * @property {"share" | "points" | "effect" | "similarity"} unit
+ * @property {number | null} reference
+ * @property {string} reference_name
+ * @property {Estimate[]} rows
+ */
+
+/** @typedef {{categories: string[], segments: string[], tokens: number[][], selections: number[][]}} BySegment */
+
 /**
  * @typedef {object} Facts
  * @property {string} model
@@ -35,6 +82,13 @@ import { layerSums } from "./numbers.js";
  * @property {number | null} chance
  * @property {{explained: number[], silhouette: number | null, prompts: number} | null} plane
  * @property {{prompts: number, ranked: boolean, greatest_weight: number | null, steps: number, texts: boolean} | null} tokens
+ * @property {number} level below which a p-value is small
+ * @property {Load[] | null} loads
+ * @property {Specifications | null} specifications
+ * @property {TokenIdentity | null} token_identity
+ * @property {ForestOf[]} controls
+ * @property {ForestOf[]} phases
+ * @property {BySegment | null} by_segment
  * @property {Record<string, string>} commands
  * @property {Record<string, {type: string, shape?: number[]}>} blocks
  */

@@ -23,6 +23,8 @@ export const theme = signal(0);
  */
 export function keepInAddress({ facts, prompts }) {
   const read = () => {
+    // The anchor of a section is a place to go to, and no selection.
+    if (started && isAnchor(location.hash)) return keep(format(chosen()));
     const found = parse(location.hash);
     const places = new Map(prompts.ids.map((id, i) => [id, i]));
     const peak = facts.effects.reduce(
@@ -39,19 +41,19 @@ export function keepInAddress({ facts, prompts }) {
       expert.value = found.expert !== undefined && found.expert < facts.experts[layer.value] ? found.expert : null;
     });
   };
+  const chosen = () => ({
+    prompt: prompts.ids[prompt.value],
+    layer: facts.layers[layer.value],
+    expert: expert.value ?? undefined,
+    category: category.value === null ? undefined : facts.categories.names[category.value],
+    other: other.value === null ? undefined : prompts.ids[other.value],
+  });
   read();
   addEventListener("hashchange", read);
   effect(() => {
-    const chosen = {
-      prompt: prompts.ids[prompt.value],
-      layer: facts.layers[layer.value],
-      expert: expert.value ?? undefined,
-      category: category.value === null ? undefined : facts.categories.names[category.value],
-      other: other.value === null ? undefined : prompts.ids[other.value],
-    };
-    const wanted = format(chosen);
+    const wanted = format(chosen());
     // An address without a selection stays as it is until something is chosen.
-    if (location.hash || started) keep(wanted);
+    if (started || (location.hash && !isAnchor(location.hash))) keep(wanted);
     started = true;
   });
   effect(() => {
@@ -61,6 +63,11 @@ export function keepInAddress({ facts, prompts }) {
 }
 let started = false;
 let waiting = 0;
+
+/** @param {string} fragment @returns {boolean} */
+function isAnchor(fragment) {
+  return fragment.length > 1 && !fragment.includes("=");
+}
 
 /** Write the address; browsers refuse more than some hundred changes in seconds, and then it is written later. @param {string} wanted */
 function keep(wanted) {

@@ -5,7 +5,7 @@ import { html } from "../html.js";
 
 const STYLES = [
   ...["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family"],
-  ...["font-weight", "text-anchor", "dominant-baseline"],
+  ...["font-weight", "text-anchor", "dominant-baseline", "paint-order"],
 ];
 const SVG = "http://www.w3.org/2000/svg";
 

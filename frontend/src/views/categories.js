@@ -44,7 +44,7 @@ export function CategoriesAndExperts({ data }) {
   const more = html`<g>${names.map(
     (name, i) => html`<text x=${left - 8} y=${i * high + high / 2 + 4} text-anchor="end">${shortened(name, 17)}</text>`,
   )}${[0, Math.floor(experts / 2), experts - 1].map(
-    (e) => html`<text class="faint" x=${left + ((e + 0.5) / experts) * wide} y=${names.length * high + 16} text-anchor="middle">${e}</text>`,
+    (e) => html`<text class="faint" x=${left + ((e + 0.5) / experts) * wide} y=${names.length * high + 16} text-anchor=${e > 99 && e === experts - 1 ? "end" : "middle"}>${e}</text>`,
   )}</g>`;
   const x = scaleBand(Array.from({ length: experts }, (_, e) => e), [left, left + wide]).paddingInner(experts > 100 ? 0 : 0.2);
   const top = max([...shares[chosen], ...all, uniform].filter((value) => !Number.isNaN(value))) ?? uniform;

@@ -13,12 +13,15 @@ from moexray.segments import ALL
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import CategorySelections
+from moexray.studies.segment_selections import SegmentSelections
 from moexray.version import __version__
 from moexray.views.report.drawings import drawing
 from moexray.views.report.encoding import Block
 from moexray.views.report.facts import facts
+from moexray.views.report.forest import control_forests
 from moexray.views.report.policy import policy
 from moexray.views.report.sections import SECTIONS, Section
+from moexray.views.report.still import TABLES
 from moexray.views.sentences import CAVEATS, summarize
 from moexray.views.tables.analysis import layer_table, similarity_table
 from moexray.views.tables.headline import headline
@@ -43,6 +46,8 @@ class Contents:
         Results by what figures are of: the analysis, and the similarity matrix.
     made
         Where the analysis comes from.
+    segments
+        What was recorded of each segment; None leaves it out.
     blocks
         The data of single prompts and tokens.
     tokens
@@ -57,6 +62,7 @@ class Contents:
     file: str
     figures: Mapping[str, Any]
     made: str
+    segments: SegmentSelections | None = None
     blocks: Sequence[Block] = ()
     tokens: Mapping[str, Any] | None = None
     remarks: Sequence[str] = ()
@@ -64,10 +70,11 @@ class Contents:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A section, with the text of its still picture, if it has one, and its command."""
+    """A section, with the text of its still picture, if it has one, its still tables, and its command."""
 
     section: Section
     picture: str | None
+    tables: Sequence[Table]
     command: str
 
 
@@ -91,6 +98,7 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
         contents.analysis,
         contents.signatures,
         contents.selections,
+        segments=contents.segments,
         blocks=contents.blocks,
         tokens=contents.tokens,
         commands={one.section.name: one.command for one in sections},
@@ -114,10 +122,12 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
             {
                 "about": one.section,
                 "picture": None if one.picture is None else _trusted(one.picture),
+                "tables": one.tables,
                 "command": one.command,
             }
             for one in sections
         ],
+        nav=_nav(sections),
         remarks=[visible(remark) for remark in contents.remarks],
         made=visible(contents.made),
         version=__version__,
@@ -140,6 +150,9 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
         "specifications": bool(analysis.specifications),
         "token_identity": analysis.controls.token_identity is not None,
         "categories": len(contents.selections.categories) > 0,
+        "controls": bool(control_forests(analysis)),
+        "phases": analysis.phases is not None,
+        "segments": contents.segments is not None and len(contents.segments.segments) > 1,
     }
     if not there[section.needs]:
         return None
@@ -152,18 +165,25 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
         except FigureError:
             return None
         picture = drawing(axes, section.name, section.title)
-    elif not section.live:
-        return None
-    return _Drawn(section, picture, _command(section, contents))
+    tables: Sequence[Table] = ()
+    if picture is None and section.name in TABLES:
+        tables = TABLES[section.name](analysis, contents.segments)
+    return _Drawn(section, picture, tables, _command(section, contents))
+
+
+def _nav(sections: Sequence[_Drawn]) -> list[dict[str, str]]:
+    """Return the anchor and the title of every section of the page."""
+    first = [{"name": "verdict", "title": "Verdict"}, {"name": "numbers", "title": "The numbers"}]
+    return first + [{"name": one.section.name, "title": one.section.title} for one in sections]
 
 
 def _command(section: Section, contents: Contents) -> str:
     """Return the command that gives what a section shows, of the same tokens and by the same weighting."""
     about = contents.analysis.signatures
     words = ["moexray", section.command.format(file=_quoted(contents.file))]
-    if about.phase != ALL:
+    if about.phase != ALL and not section.command.startswith("info"):  # which is of all tokens
         words += ["--tokens", _quoted(about.phase)]
-    if about.by != "counts" and section.command.startswith("plot"):  # the others are of selections
+    if about.by != "counts" and section.command.startswith(("plot", "analyze")):  # the others are of selections
         words += ["--by", about.by]
     return " ".join(words)
 

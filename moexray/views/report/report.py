@@ -14,9 +14,11 @@ from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import category_selections
 from moexray.studies.explored_prompts import ExploredPrompts, explore_prompts
 from moexray.studies.explored_tokens import explore_tokens
+from moexray.studies.segment_selections import segment_selections
 from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.trace import Trace
-from moexray.views.report.encoding import Block, array_block, sums
+from moexray.views.report.encoding import Block, array_block
+from moexray.views.report.facts import result_blocks
 from moexray.views.report.page import Contents, page, still_sections
 from moexray.views.report.prompts import LEADING, Shown, choices, prompt_blocks, traced
 from moexray.views.report.tokens import image_blocks, token_blocks
@@ -91,12 +93,13 @@ def report(
         analysis=analysis,
         signatures=signatures,
         selections=category_selections(signatures, about.phase),
+        segments=segment_selections(signatures),
         file=file,
         figures={"analysis": analysis, "similarity_matrix": _matrix(analysis, signatures, explored)},
         made=made or f"Analysis of {file}",
     )
     sections = still_sections(contents)
-    fixed = [array_block("selections", sums(contents.selections.selections))]
+    fixed = result_blocks(analysis, contents.selections, contents.segments)
     bare = len(page(replace(contents, blocks=fixed), sections).encode("utf-8"))
     room = most_bytes - bare - _REMARKS
     shown, blocks = _prompts_that_fit(analysis, signatures, explored, room * (1 - _FOR_TOKENS) if trace else room)

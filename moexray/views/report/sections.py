@@ -1,11 +1,17 @@
 """The sections of a page: what each shows, how it is read, and what it cannot show; a new one is an entry.
 
-A section with a figure has it as a still picture, which stands in the page before any script. A section with a view has
-a function of that name in ``frontend/src/views``, which draws in the place of the picture.
+A section with a figure has it as a still picture, which stands in the page before any script; one that is named in
+`moexray.views.report.still` has tables there. A section with a view has a function of that name in
+``frontend/src/views``, which draws in the place of the picture.
 """
 
 from dataclasses import dataclass
 from typing import Literal
+
+Needs = Literal[
+    "layers", "pairs", "pca", "prompts", "loads", "specifications", "token_identity", "categories", "controls",
+    "phases", "segments",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,7 @@ class Section:
     command: str
     figure: str | None = None
     live: bool = True
-    needs: Literal["layers", "pairs", "pca", "prompts", "loads", "specifications", "token_identity", "categories"] = (
-        "prompts"
-    )
+    needs: Needs = "prompts"
 
 
 SECTIONS = (
@@ -48,7 +52,7 @@ SECTIONS = (
         "Effect by layer",
         "Each point is one MoE layer: how far apart pairs of prompts within and across categories are (Cohen's d), and "
         "how often a classifier that sees this layer alone names the category. Bands are 95 % intervals.",
-        "It does not say why a layer tells categories apart: words and length do so, too, and the controls above weigh "
+        "It does not say why a layer tells categories apart: words and length do so, too, and the controls below weigh "
         "that for all layers together. Neighbouring layers are no independent findings.",
         "plot {file} --layerwise",
         figure="layerwise",
@@ -91,33 +95,69 @@ SECTIONS = (
     Section(
         "load",
         "Load of experts",
-        "How the selections of all prompts are spread over the experts of each layer, relative to an even spread.",
-        "It is the load of these prompts: others may use the experts that these leave idle.",
+        "A cell is the load of an expert over all prompts, relative to an even spread over its layer: 1 is balance, "
+        "and colours go by doublings. On the right, the busiest expert of each layer; below, every expert of the "
+        "chosen one. Dashed lines are balance.",
+        "It is the load of these prompts: others may use the experts that these leave idle. An uneven load is no fault "
+        "by itself, and no cell has a test.",
         "plot {file} --load",
         figure="load",
-        live=False,
         needs="loads",
     ),
     Section(
-        "specifications",
-        "Every other choice of analysis",
-        "Each column is the headline under another choice of measure, layers, tokens and prompts left out, in the "
-        "order of the effect.",
-        "Choices are not independent, and none is the right one: it shows how much the headline depends on them.",
-        "plot {file} --specifications",
-        figure="specifications",
-        live=False,
-        needs="specifications",
+        "controls",
+        "What words, characters and length explain",
+        "Each point is an estimate with its 95 % interval: classifiers that read one thing alone, beside that of "
+        "signatures and chance; then what signatures gain over each, and what token ids explain. A gain whose interval "
+        "lies above zero is more than that control explains.",
+        "A control rules out what it reads and nothing else: topic, template and language reach routing by other ways. "
+        "That words do as well does not say that routing follows words.",
+        "analyze {file}",
+        needs="controls",
     ),
     Section(
         "token-identity",
         "Token identity",
-        "What the tokens themselves explain, layer by layer: routers read the token first.",
-        "Token identity and its rest overlap, so the share is a range.",
+        "Above, the share of experts that two occurrences of one token have in common, within categories minus across, "
+        "layer by layer; the band holds 95 % of permuted labels. Below, the range of the separation that the tokens "
+        "themselves explain.",
+        "What tokens bring and what context brings overlap, so the share is a range; of tokens that occur nowhere else "
+        "it says nothing.",
         "plot {file} --token-identity",
         figure="token_identity",
-        live=False,
         needs="token_identity",
+    ),
+    Section(
+        "phases",
+        "Prompt and generated tokens",
+        "The same prompts, once by the tokens that were given and once by those that the model wrote: the effect size "
+        "and the accuracy of each, and how similar a prompt's signature is to that of what was written to it. Bars are "
+        "95 % intervals.",
+        "The two differ in length and in position, too, so a difference does not say that writing is routed otherwise. "
+        "Who wrote the tokens and what they say are not told apart.",
+        "analyze {file}",
+        needs="phases",
+    ),
+    Section(
+        "segments",
+        "Tokens by segment",
+        "Above, how many tokens, or selections, each category has of every segment that was counted apart. Below, an "
+        "expert's share of the selections of a segment in the chosen layer, times the uniform share.",
+        "Segments have unlike tokens in unlike numbers, so an expert that one of them prefers may follow the tokens. "
+        "No cell has a test here; it is of all recorded tokens, whichever the analysis is of.",
+        "info {file}",
+        needs="segments",
+    ),
+    Section(
+        "specifications",
+        "Every other choice of analysis",
+        "Each column is the effect size under another choice of measure, layers, tokens and prompts left out, in the "
+        "order of the effect; filled points have p < 0.05, not adjusted. Marks below say what was chosen.",
+        "Choices are not independent, and none is the right one: it shows how much the headline depends on them. Only "
+        "the test of all together is a test.",
+        "plot {file} --specifications",
+        figure="specifications",
+        needs="specifications",
     ),
     Section(
         "prompt",

@@ -1,0 +1,140 @@
+// @ts-check
+/** The effect size under every choice of analysis, in order, over marks that say what was chosen. */
+import { extent } from "d3-array";
+import { scaleLinear } from "d3-scale";
+import { useMemo, useRef, useState } from "preact/hooks";
+import { count, digitsOf, number, pText } from "../format.js";
+import { html } from "../html.js";
+import { useWidth } from "../parts/hooks.js";
+import { Saving } from "../parts/saving.js";
+import { category, within } from "../state.js";
+import { shortened } from "../visible.js";
+
+const TOP = 20;
+const HEIGHT = 190;
+const GAP = 16;
+const ROW = 17;
+
+/** @typedef {import("../data.js").Specification} Specification */
+
+/** @param {{data: import("../data.js").Data}} props */
+export function SpecificationCurve({ data }) {
+  return data.facts.specifications && html`<${Curve} data=${data} found=${data.facts.specifications} />`;
+}
+
+/** @param {{data: import("../data.js").Data, found: import("../data.js").Specifications}} props */
+function Curve({ data, found }) {
+  const { level, categories } = data.facts;
+  const [holder, width] = useWidth();
+  const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const known = useMemo(() => inOrder(found.rows), [found]);
+  const [at, setAt] = useState(0);
+  const rows = useMemo(() => rowsOf(found, known), [found, known]);
+  if (!known.length) return null;
+  const left = Math.round(Math.min(210, 24 + 6.9 * Math.max(...rows.map((one) => one.name.length)), width * 0.42));
+  const right = Math.max(width - 8, left + 1);
+  const x = scaleLinear([-0.5, known.length - 0.5], [left, right]);
+  const [least, most] = extent(known, (one) => one.cohens_d ?? 0);
+  const y = scaleLinear([Math.min(0, least ?? 0), Math.max(0.1, most ?? 0)], [TOP + HEIGHT, TOP]).nice(4);
+  const ticks = y.ticks(4);
+  const start = TOP + HEIGHT + GAP;
+  const bottom = start + (rows[rows.length - 1].place + 1) * ROW;
+  const here = known[at];
+  const of = found.choices.filter(({ choice, value }) => here[choice] === value).map(({ text }) => text);
+  const says =
+    `${at + 1} of ${count(known.length, "specification")}. ${of.join("; ")}: d = ${number(here.cohens_d)}, ` +
+    `AUC = ${number(here.auc, 3)}, ${pText(here.p_value)}, not adjusted.`;
+  const missing = found.rows.length - known.length;
+  const leftOut = category.value === null ? null : categories.names[category.value];
+  const half = Math.min(4, Math.max(0.6, ((right - left) / known.length) * 0.4));
+  /** @param {PointerEvent} event */
+  const point = (event) => {
+    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
+    if (event.type === "pointermove" && event.buttons === 0) return;
+    const column = event.clientX - box.x;
+    if (column >= left) setAt(within(Math.round(x.invert(column)), 0, known.length - 1));
+  };
+  /** @param {KeyboardEvent} event */
+  const press = (event) => {
+    /** @type {Record<string, number>} */
+    const moves = {
+      ...{ ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1 },
+      ...{ PageDown: at - 10, PageUp: at + 10, Home: 0, End: known.length - 1 },
+    };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    setAt(within(moves[event.key], 0, known.length - 1));
+  };
+  return html`<div>
+    <div ref=${holder}></div>
+    <div ref=${picture}>
+      <svg
+        class="chart" height=${bottom + 8} tabindex="0" role="slider" aria-label="Specification" aria-valuemin="1"
+        aria-valuemax=${known.length} aria-valuenow=${at + 1} aria-valuetext=${says}
+        onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+      >
+        <text x=${left} y=${TOP - 9}>effect size (Cohen's d)</text>
+        ${ticks.map((tick) => html`<line class="tick" x1=${left} x2=${right} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${left - 7} y=${y(tick) + 4} text-anchor="end">${number(tick, digitsOf(ticks))}</text>`)}
+        <line class="zero" x1=${left} x2=${right} y1=${y(0)} y2=${y(0)} />
+        ${useMemo(
+          () => known.map((one, i) => html`<circle
+            class=${one.p_value !== null && one.p_value < level ? "k1" : "open s1"} cx=${x(i)} cy=${y(one.cohens_d ?? 0)} r=${Math.max(2, half)} />`),
+          [known, width],
+        )}
+        ${rows.map(({ choice, value, name, group, place }) => {
+          const middle = start + (place + 0.5) * ROW;
+          const chosen = here[choice] === value;
+          return html`${group && html`<text class="faint" x="0" y=${middle - ROW + 4}>${group}</text>
+              <line class="tick" x1="0" x2=${right} y1=${middle - ROW / 2} y2=${middle - ROW / 2} />`}
+            <text class=${chosen ? "bold" : "faint"} x=${left - 7} y=${middle + 4} text-anchor="end"
+              text-decoration=${choice === "left_out" && value === leftOut ? "underline" : undefined}>${shortened(name, Math.floor((left - 10) / 6.9))}</text>`;
+        })}
+        ${useMemo(
+          () => rows.map(({ choice, value, place }) => html`<path class="choices" d=${known
+            .map((one, i) => (one[choice] === value ? `M${x(i)} ${start + place * ROW + 4}v${ROW - 8}` : ""))
+            .join("")} />`),
+          [known, width],
+        )}
+        <line class="here" x1=${x(at)} x2=${x(at)} y1=${TOP} y2=${bottom} />
+        <circle class="frame" cx=${x(at)} cy=${y(here.cohens_d ?? 0)} r=${Math.max(2, half) + 3} />
+      </svg>
+    </div>
+    <p class="says" aria-live="polite">${says}</p>
+    <p class="says">${
+      found.test === null
+        ? "All together were not tested."
+        : `All together: ${pText(found.test.p_value)}, ${count(found.test.permutations, "permutation")} of the labels, of ${count(found.test.specifications, "specification")}.`
+    } ${`Filled: p < ${level}; open: not.`}${missing ? ` ${count(missing, "specification")} without an effect size ${missing === 1 ? "is" : "are"} not drawn.` : ""}</p>
+    <${Saving} name="specifications" target=${picture} numbers=${() => ({
+      names: ["measure", "layers", "phase", "left_out", "cohens_d", "auc", "p_value"],
+      rows: [...known, ...found.rows.filter((one) => one.cohens_d === null)].map((one) => [
+        ...[one.measure, one.layers, one.phase, one.left_out, one.cohens_d, one.auc, one.p_value],
+      ]),
+    })} />
+  </div>`;
+}
+
+/** @param {Specification[]} rows @returns {Specification[]} those with an effect size, the smallest first */
+function inOrder(rows) {
+  return rows.filter((one) => one.cohens_d !== null).sort((a, b) => (a.cohens_d ?? 0) - (b.cohens_d ?? 0));
+}
+
+/**
+ * Return the rows of marks: the name of each value, the heading of the first of a choice, and the place.
+ *
+ * @param {import("../data.js").Specifications} found
+ * @param {Specification[]} known
+ */
+function rowsOf(found, known) {
+  let place = -1;
+  let before = "";
+  return found.choices
+    .filter(({ choice, value }) => known.some((one) => one[choice] === value))
+    .map(({ choice, value, text }) => {
+      const cut = text.indexOf(": ");
+      const group = choice === before ? null : text.slice(0, cut);
+      before = choice;
+      place += group === null ? 1 : 2;
+      return { choice, value, name: text.slice(cut + 2), group, place };
+    });
+}
