@@ -4,7 +4,7 @@ import { useRef } from "preact/hooks";
 import { estimate, number, pText, percent } from "../format.js";
 import { html } from "../html.js";
 import { useWidth } from "../parts/hooks.js";
-import { LayerChart } from "../parts/layer_chart.js";
+import { LayerPanels } from "../parts/layer_panels.js";
 import { Saving } from "../parts/saving.js";
 import { layer } from "../state.js";
 
@@ -20,7 +20,7 @@ export function Layers({ data }) {
     (here.p_value_corrected === null ? "" : ` adjusted for ${layers.length} layers`) +
     (known ? `; accuracy ${estimate(here.accuracy, here.accuracy_ci, percent)}` : "") +
     (known && chance !== null ? `, chance ${percent(chance)}.` : ".");
-  /** @type {import("../parts/layer_chart.js").Panel[]} */
+  /** @type {import("../parts/layer_panels.js").Panel[]} */
   const panels = [
     {
       name: "effect size (Cohen's d)",
@@ -42,7 +42,7 @@ export function Layers({ data }) {
   }
   return html`<div>
     <div ref=${holder}></div>
-    <div ref=${picture}><${LayerChart} data=${data} panels=${panels} width=${width} says=${says} /></div>
+    <div ref=${picture}><${LayerPanels} data=${data} panels=${panels} width=${width} says=${says} /></div>
     <p class="says" aria-live="polite">${says}</p>
     <${Saving} name="layers" target=${picture} numbers=${() => ({
       names: ["layer", "within", "across", "cohens_d", "cohens_d_low", "cohens_d_high", "accuracy", "accuracy_low", "accuracy_high", "p_value", "p_value_corrected"],

@@ -4,7 +4,7 @@ import { useRef } from "preact/hooks";
 import { estimate, number, pText, percent } from "../format.js";
 import { html } from "../html.js";
 import { useWidth } from "../parts/hooks.js";
-import { LayerChart } from "../parts/layer_chart.js";
+import { LayerPanels } from "../parts/layer_panels.js";
 import { Saving } from "../parts/saving.js";
 import { layer } from "../state.js";
 
@@ -28,7 +28,7 @@ function Identity({ data, found }) {
     share && `token identity is ${rangeOf(low, high)} of the separation`,
   ].filter(Boolean);
   const says = `Layer ${layers[layer.value]}: ${parts.join("; ")}.`;
-  /** @type {import("../parts/layer_chart.js").Panel[]} */
+  /** @type {import("../parts/layer_panels.js").Panel[]} */
   const panels = [];
   if (same) {
     panels.push({
@@ -59,7 +59,7 @@ function Identity({ data, found }) {
   }
   return html`<div>
     <div ref=${holder}></div>
-    <div ref=${picture}><${LayerChart} data=${data} panels=${panels} width=${width} says=${says} /></div>
+    <div ref=${picture}><${LayerPanels} data=${data} panels=${panels} width=${width} says=${says} /></div>
     <p class="says" aria-live="polite">${says}</p>
     <p class="says">${[
       same && `All layers: ${estimate(same.gain, same.ci, (value) => number(value, 4))} more in common, ${pText(same.p_value)}`,

@@ -25,7 +25,7 @@ const SHAPES = { circle: symbolCircle, square: symbolSquare, triangle: symbolTri
  */
 
 /** @param {{data: import("../data.js").Data, panels: Panel[], width: number, says: string}} props */
-export function LayerChart({ data, panels, width, says }) {
+export function LayerPanels({ data, panels, width, says }) {
   const { layers } = data.facts;
   const x = scaleLinear([layers[0] - 0.5, layers[layers.length - 1] + 0.5], [LEFT, Math.max(width - 8, LEFT + 1)]);
   const names = panels.map((panel) => linesOf(panel.name, width - LEFT));
