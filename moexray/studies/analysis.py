@@ -90,6 +90,7 @@ class Analysis(Result):
             "signatures": len(layers) == len(about.top_k) > 0,
             "similarity.by_category": sorted(found.by_category) == categories,
             "similarity.by_pair": set(found.by_pair) == set(combinations(categories, 2)),
+            "similarity.histogram": about.sample is not None or found.counts_every_pair(),
             "dispersion": self.dispersion is None or sorted(self.dispersion.by_category) == categories,
             "layers": tuple(one.layer for one in self.layers) == layers,
             "load": not loads or (tuple(one.layer for one in loads) == layers and max(sizes) <= about.experts),

@@ -19,7 +19,11 @@ from moexray.views.figures import FIGURES, OF_SIGNATURES, figures_of, style
 Run = Callable[..., CompletedProcess[str]]
 
 SIGNS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-WITHOUT_TRACE = [name for name in figures_of(*OF_SIGNATURES) if FIGURES[name].needs != "trace"]
+# Of signatures without a trace and without generated tokens.
+OF_PROMPTS = [
+    name for name in figures_of(*OF_SIGNATURES) if FIGURES[name].needs != "trace" and name not in {"segments"}
+]
+NO_PHASES = "no figure segments: no token generated was recorded, so there is one phase only\n"
 
 
 @pytest.fixture
@@ -47,14 +51,14 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_all_draws_every_figure_into_a_folder(run: Run, analyzed: Signatures, tmp_path: Path, format: str) -> None:
     (tmp_path / "figures").mkdir()
     finished = run("plot", "--all", "--out", "figures", "--format", format)
-    assert (finished.returncode, finished.stderr) == (0, "read analysis.json\n")
+    assert (finished.returncode, finished.stderr) == (0, f"read analysis.json\n{NO_PHASES}")
     written = {path.name: path.read_bytes()[:5] for path in (tmp_path / "figures").iterdir()}
-    assert set(written) == {f"{name}.{format}" for name in WITHOUT_TRACE}
+    assert set(written) == {f"{name}.{format}" for name in OF_PROMPTS}
     assert all(head.startswith(SIGNS[format]) for head in written.values())
-    assert finished.stdout.splitlines() == [f"wrote figures/{name}.{format}" for name in WITHOUT_TRACE]
+    assert finished.stdout.splitlines() == [f"wrote figures/{name}.{format}" for name in OF_PROMPTS]
 
 
-@pytest.mark.parametrize("name", WITHOUT_TRACE)
+@pytest.mark.parametrize("name", OF_PROMPTS)
 def test_each_figure_is_asked_for_by_its_name(run: Run, analyzed: Signatures, name: str) -> None:
     assert run("plot", f"--{name}").stdout == f"wrote {name}.png\n"
     assert Path(f"{name}.png").read_bytes().startswith(SIGNS["png"])
@@ -124,7 +128,7 @@ def test_figures_of_an_analysis_need_no_signatures(run: Run, analyzed: Signature
     Path("signatures.npz").unlink()
     assert run("plot", "analysis.json", "--pca").stdout == "wrote pca.png\n"
     everything = run("plot", "analysis.json", "--all").stdout.splitlines()
-    assert everything == [f"wrote {name}.png" for name in WITHOUT_TRACE if name != "similarity"]
+    assert everything == [f"wrote {name}.png" for name in OF_PROMPTS if name != "similarity"]
     refused = run("plot", "analysis.json", "--similarity")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "no figure similarity: it needs the signatures" in refused.stderr
@@ -136,7 +140,9 @@ def test_all_leaves_out_what_cannot_be_drawn_with_the_reason(run: Run, made_up: 
     finished = run("plot", "--all")
     assert finished.returncode == 0
     assert "no figure layerwise: there is one category only" in finished.stderr
-    assert finished.stdout.splitlines() == ["wrote similarity.png", "wrote pca.png", "wrote load.png"]
+    assert finished.stdout.splitlines() == [
+        f"wrote {name}.png" for name in ("similarity", "pca", "load", "distributions")
+    ]
     refused = run("plot", "--pca", "--layerwise", "--out", ".")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.endswith("error: no figure layerwise: there is one category only\n")
@@ -173,4 +179,4 @@ def test_a_plot_of_an_analysis_imports_neither_scikit_learn_nor_scipy(run: Run, 
         "print(*{'sklearn', 'scipy', 'torch'} & {name.split('.')[0] for name in sys.modules})\n"
     )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert finished.stdout.splitlines() == [*(f"wrote {name}.png" for name in WITHOUT_TRACE), ""]
+    assert finished.stdout.splitlines() == [*(f"wrote {name}.png" for name in OF_PROMPTS), ""]

@@ -59,11 +59,14 @@ def test_the_document_has_the_keys_of_the_design_and_nothing_that_is_not_compute
     ]
     assert set(document["similarity"]) == {
         *("within", "across", "cohens_d", "cohens_d_ci", "auc", "auc_ci", "by_category", "by_pair"),
-        "balanced",
+        *("balanced", "histogram"),
     }
+    assert set(document["similarity"]["histogram"]["within"]) == {"start", "width", "pairs"}
     assert set(document["similarity"]["within"]) == {"mean", "std", "pairs", "ci"}
     assert set(document["permutation"]) == {"observed", "null_mean", "null_std", "p_value", "permutations"}
-    assert set(document["balance"]["uniform"]) == {"mean", "ci", "within_above", "across_below", "within", "across"}
+    assert set(document["balance"]["uniform"]) == {
+        *("mean", "ci", "within_above", "across_below", "within", "across", "histogram")
+    }
     assert set(document["balance"]["uniform"]["within"]) == {"mean", "ci", "observed", "observed_above"}
     assert {"accuracy", "chance", "p_value", "labels", "confusion"} <= set(document["classifier"])
     assert set(document["controls"]) == {"length", "lexical", "partial", "near_duplicates", "token_identity"}

@@ -153,6 +153,7 @@ def test_reading_an_analysis_imports_no_scipy_and_no_scikit_learn() -> None:
     [
         ("similarity.by_category", lambda document: document["similarity"]["by_category"].pop("a")),
         ("similarity.by_pair", lambda document: document["similarity"]["by_pair"].clear()),
+        ("similarity.histogram", lambda document: document["similarity"]["histogram"]["within"]["pairs"].pop()),
         ("signatures", lambda document: document["signatures"]["top_k"].pop()),
         ("layers", lambda document: document["layers"].pop()),
         ("load", lambda document: document["load"].pop()),

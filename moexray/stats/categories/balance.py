@@ -18,6 +18,7 @@ from moexray.stats.categories.token_trades import TokenTrades
 from moexray.stats.inference.cores import over_cores
 from moexray.stats.inference.intervals import bounded
 from moexray.stats.inference.units import Units, units_of
+from moexray.stats.pairs.histogram import PairHistogram, histogram_of, pair_similarities
 from moexray.stats.pairs.similarity import unit_rows
 from moexray.stats.pairs.summaries import COSINES, Interval
 
@@ -28,6 +29,8 @@ _PARTS = 8
 # More than the rounding error of a mean of cosines. Where all draws have the same similarity, as when a token goes to
 # all experts, the observed one must be neither above nor below.
 _ROUNDING = 1e-12
+# About so many pairs are in a histogram: those of all draws, or of every second, third, … where prompts are many.
+_PAIRS_COUNTED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Baseline:
         below that of pairs across; false where there are no such pairs.
     within, across
         The same of pairs within and across categories; None where there are no such pairs.
+    histogram
+        Similarities of all pairs in draws at even distances, some million pairs of them.
     """
 
     mean: float
@@ -88,6 +93,7 @@ class Baseline:
     across_below: bool
     within: WithinUnderNull | None = None
     across: AcrossUnderNull | None = None
+    histogram: PairHistogram | None = None  # files of earlier versions lack it
 
 
 def uniform_baseline(
@@ -133,13 +139,14 @@ def uniform_baseline(
             return uniform_counts(tokens, top_k, sizes, rng=part)
         return counts_of_selections(selections, tokens, sizes, rng=part)
 
-    def drawn(similarities: MeanSimilarities) -> list[NDArray[np.float64]]:
-        shares = np.bincount(np.arange(draws) % _PARTS, minlength=_PARTS).tolist()
-        parts = list(zip(generator.spawn(_PARTS), shares, strict=True))
-        found = over_cores(lambda part: [similarities.of(draw(part[0])) for _ in range(part[1])], parts)
+    def drawn(summary: _Summary) -> list[_Draw]:
+        parts = list(zip(generator.spawn(_PARTS), range(_PARTS), strict=True))
+        found = over_cores(
+            lambda part: [summary.of(number, draw(part[0])) for number in range(part[1], draws, _PARTS)], parts
+        )
         return [one for of_part in found for one in of_part]
 
-    return _baseline(drawn, counts, labels, groups)
+    return _baseline(drawn, counts, labels, groups, draws)
 
 
 def load_matched_baseline(
@@ -168,7 +175,9 @@ def load_matched_baseline(
         If all draws have the same similarity, or a prompt selected an expert more often than it has tokens.
     """
     walk = TokenTrades.of(counts, tokens, np.random.default_rng(rng))
-    return _baseline(lambda similarities: [similarities.of(walk.draw()) for _ in range(draws)], counts, labels, groups)
+    return _baseline(
+        lambda summary: [summary.of(number, walk.draw()) for number in range(draws)], counts, labels, groups, draws
+    )
 
 
 @dataclass(frozen=True)
@@ -183,8 +192,10 @@ class MeanSimilarities:
 
     def of(self, counts: NDArray[np.integer]) -> NDArray[np.float64]:  # (3,), not finite where there is no such pair
         """Return the three means of counts ``(prompts, layers, experts)``; a layer without a selection counts zero."""
-        shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
-        rows = unit_rows(shares.reshape(len(counts), -1))
+        return self.of_directions(_directions(counts))
+
+    def of_directions(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:  # (3,)
+        """Return the same of signatures of unit length ``(prompts, dimensions)``."""
         units = self.units
         of_category, total = _squares(rows, units.categories), rows.sum(axis=0) @ rows.sum(axis=0)
         of_part, of_unit = _squares(rows, units.parts), _squares(rows, units.units)
@@ -192,6 +203,33 @@ class MeanSimilarities:
         pairs = np.array([units.pairs_within + units.pairs_across, units.pairs_within, units.pairs_across])
         means = np.divide(sums, pairs, out=np.full(3, np.nan), where=pairs > 0)
         return np.asarray(means.clip(*COSINES))
+
+
+def _directions(counts: NDArray[np.integer]) -> NDArray[np.float64]:  # (prompts, layers * experts)
+    shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
+    return unit_rows(shares.reshape(len(counts), -1))
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """The three means of a draw, and the similarity of each of its pairs where they are counted ``(pairs,)``."""
+
+    means: NDArray[np.float64]
+    pairs: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """How draws are summarised: pairs are counted in one of `every`."""
+
+    similarities: MeanSimilarities
+    every: int
+
+    def of(self, number: int, counts: NDArray[np.integer]) -> _Draw:
+        rows = _directions(counts)
+        counted = number % self.every == 0
+        pairs = pair_similarities(rows, self.similarities.units) if counted else None
+        return _Draw(self.similarities.of_directions(rows), pairs)
 
 
 def _squares(rows: NDArray[np.float64], numbers: NDArray[np.integer]) -> float:
@@ -205,17 +243,21 @@ def _squares(rows: NDArray[np.float64], numbers: NDArray[np.integer]) -> float:
 
 
 def _baseline(
-    draw_all: Callable[[MeanSimilarities], list[NDArray[np.float64]]],
+    draw_all: Callable[[_Summary], list[_Draw]],
     counts: NDArray[np.integer],
     labels: Sequence[str],
     groups: Sequence[str] | None,
+    draws: int,
 ) -> Baseline:
-    similarities = MeanSimilarities(units_of(labels, groups))
+    units = units_of(labels, groups)
+    similarities = MeanSimilarities(units)
     observed, within, across = similarities.of(counts)
     if np.isnan(observed):
         message = "no two prompts are of different groups, so there is no pair"
         raise NotComputable(message)
-    drawn = np.sort(draw_all(similarities), axis=0)
+    every = max(1, -(-draws * (units.pairs_within + units.pairs_across) // _PAIRS_COUNTED))
+    all_draws = draw_all(_Summary(similarities, every))
+    drawn = np.sort([one.means for one in all_draws], axis=0)
     if not (np.ptp(drawn, axis=0) > _ROUNDING).any():
         message = "all draws have the same similarity: the numbers of tokens, experts and selections leave no choice"
         raise NotComputable(message)
@@ -231,4 +273,5 @@ def _baseline(
         across_below=below,
         within=None if np.isnan(within) else WithinUnderNull(means[1], ends[1], float(within), above),
         across=None if np.isnan(across) else AcrossUnderNull(means[2], ends[2], float(across), below),
+        histogram=histogram_of(np.concatenate([one.pairs for one in all_draws if one.pairs is not None])),
     )

@@ -8,6 +8,8 @@ import numpy as np
 from moexray.formats import count
 from moexray.stats.inference.jackknife import LEAST_UNITS
 from moexray.stats.pairs.balanced import LEAST_BALANCED, BalancedEffect
+from moexray.stats.pairs.histogram import PairHistograms, pair_histograms
+from moexray.stats.pairs.similarity import unit_rows
 from moexray.stats.pairs.summaries import LEAST_WITHIN, Interval, PairSummary
 from moexray.studies.codec import Pair
 from moexray.studies.cohort import Cohort
@@ -30,6 +32,8 @@ class PairSimilarity:
         Pairs within each category, and across each two categories.
     balanced
         The effect with equal weights of categories: see `moexray.stats.pairs.balanced`.
+    histogram
+        How many pairs within and across have which similarity; of a sample above 5,000 prompts.
     """
 
     within: PairSummary
@@ -40,7 +44,15 @@ class PairSimilarity:
     auc_ci: Interval | None
     by_category: Mapping[str, PairSummary]
     by_pair: Mapping[Pair, PairSummary]
-    balanced: BalancedEffect | None = None  # files of earlier versions lack it
+    balanced: BalancedEffect | None = None  # files of earlier versions lack it, and the next one
+    histogram: PairHistograms | None = None
+
+    def counts_every_pair(self) -> bool:
+        """Whether the histograms, if there are any, hold as many pairs as there are."""
+        if self.histogram is None:
+            return True
+        both = ((self.histogram.within, self.within), (self.histogram.across, self.across))
+        return all((0 if one is None else sum(one.pairs)) == summary.pairs for one, summary in both)
 
     def missing(self) -> Iterator[tuple[str, str]]:
         """Yield what too few pairs leave out."""
@@ -76,6 +88,8 @@ def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
             "lowers its similarity to all that are not; `location` and `layers` leave such pairs out"
         )
         notes.add("prompts", note)
+    if cohort.streamed:
+        notes.add("histogram", str(cohort.sampled()))
     return PairSimilarity(
         within=found.within,
         across=found.across,
@@ -86,4 +100,5 @@ def pair_similarity(cohort: Cohort, notes: Notes) -> PairSimilarity:
         by_category=found.by_category,
         by_pair=found.by_pair,
         balanced=found.balanced,
+        histogram=pair_histograms(unit_rows(cohort.vectors), cohort.units),
     )

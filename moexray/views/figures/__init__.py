@@ -53,6 +53,10 @@ FIGURES: Mapping[str, Entry] = {
     "specifications": Entry(
         "specification_curve:specifications", "Effect size under every choice of analysis.", needs="specifications"
     ),
+    "distributions": Entry(
+        "pair_distributions:distributions", "Similarity of pairs within and across categories, beside both nulls."
+    ),
+    "segments": Entry("by_segment:segments", "Prompt against generated tokens."),
     "token_identity": Entry("same_token:token_identity", "Token identity by layer, from a trace.", needs="trace"),
     "ablation": Entry("studies.ablation:ablation", "Loss without some experts.", of="ablate"),
     "batching": Entry("studies.batching:batching", "Distinct experts by size of batch.", of="batch"),

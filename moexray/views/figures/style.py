@@ -84,12 +84,16 @@ def title_of(what: str, header: Header, *, sample: int | None = None) -> str:
     sample
         How many of the prompts are drawn, where it is not all of them.
     """
-    model = visible(header.model or "unknown model")
-    shown = model if len(model) <= _LONGEST_NAME else "…" + model[1 - _LONGEST_NAME :]
     prompts = count(header.prompts, "prompt")
     if sample is not None and sample < header.prompts:
         prompts = f"{sample:,} of {prompts}, drawn at random"
-    return f"{what}, {shown_name(tokens_text(header.phase))}\n{shown}, {prompts}"
+    return f"{what}, {shown_name(tokens_text(header.phase))}\n{shown_model(header.model)}, {prompts}"
+
+
+def shown_model(model: str | None) -> str:
+    """Return the name of a model as a title has room for it: its end where it is long."""
+    name = visible(model or "unknown model")
+    return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
 
 
 def shown_name(name: str) -> str:
