@@ -8,6 +8,7 @@
  * @property {number} [layer] index of the layer in the model
  * @property {number} [expert]
  * @property {string} [category]
+ * @property {number} [token] its place in the prompt
  */
 
 /**
@@ -24,9 +25,9 @@ export function parse(fragment) {
     const value = found.get(name);
     if (value !== null) chosen[name] = value;
   }
-  for (const name of /** @type {const} */ (["layer", "expert"])) {
+  for (const name of /** @type {const} */ (["layer", "expert", "token"])) {
     const value = found.get(name);
-    if (value !== null && /^\d{1,6}$/.test(value)) chosen[name] = Number(value);
+    if (value !== null && /^\d{1,7}$/.test(value)) chosen[name] = Number(value);
   }
   return chosen;
 }
@@ -39,7 +40,7 @@ export function parse(fragment) {
  */
 export function format(chosen) {
   const parts = new URLSearchParams();
-  for (const name of /** @type {const} */ (["prompt", "layer", "expert", "category", "other"])) {
+  for (const name of /** @type {const} */ (["prompt", "layer", "expert", "category", "other", "token"])) {
     const value = chosen[name];
     if (value !== undefined) parts.set(name, String(value));
   }

@@ -4,10 +4,15 @@ import { render } from "preact";
 import { load } from "./data.js";
 import { html } from "./html.js";
 import { Choice } from "./parts/choice.js";
+import { Enlarge } from "./parts/enlarge.js";
+import { Place } from "./parts/hooks.js";
+import { keepOnPaper } from "./parts/paper.js";
 import { keepInAddress } from "./state.js";
 import { VIEWS } from "./views/index.js";
 
 async function start() {
+  keepOnPaper();
+  for (const section of document.querySelectorAll("section.view")) enlargeable(section);
   if (!("DecompressionStream" in globalThis)) {
     say("This browser cannot unpack the data of the page: the pictures below are still.");
     return;
@@ -17,11 +22,22 @@ async function start() {
   const bar = document.getElementById("choice");
   if (bar) render(html`<${Choice} data=${data} />`, bar);
   for (const place of document.querySelectorAll("[data-view]")) {
-    const view = VIEWS[place.getAttribute("data-view") ?? ""];
-    if (view) render(html`<${view} data=${data} />`, place);
+    const name = place.getAttribute("data-view") ?? "";
+    const view = VIEWS[name];
+    if (view) render(html`<${Place.Provider} value=${name}><${view} data=${data} /></${Place.Provider}>`, place);
   }
   document.documentElement.classList.add("alive");
   performance.mark("alive");
+}
+
+/** Put the button into a section that lets it fill the window. @param {Element} section */
+function enlargeable(section) {
+  const heading = section.querySelector("h2");
+  if (!heading || !section.id) return;
+  const place = document.createElement("div");
+  place.className = "enlarge";
+  heading.after(place);
+  render(html`<${Enlarge} name=${section.id} described=${heading.id} />`, place);
 }
 
 /** @param {string} text */

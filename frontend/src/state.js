@@ -13,8 +13,29 @@ export const layer = signal(0);
 export const expert = signal(/** @type {number | null} */ (null));
 /** The place of the chosen category. @type {import("@preact/signals").Signal<number | null>} */
 export const category = signal(/** @type {number | null} */ (null));
+/** The chosen token: its place in a prompt, and the place of that prompt. */
+const token = signal({ prompt: -1, at: 0 });
 /** Counts changes of colours, for what is drawn by number. */
 export const theme = signal(0);
+/** The name of the section that fills the window. */
+export const large = signal("");
+/** How wide paper is while the page is on it, in pixels; 0 on a screen. */
+export const paper = signal(0);
+/** How high the window is. */
+export const room = signal(globalThis.innerHeight ?? 0);
+globalThis.addEventListener?.("resize", () => {
+  room.value = innerHeight;
+});
+
+/** The place of the chosen token in the chosen prompt. @returns {number} */
+export function tokenAt() {
+  return token.value.prompt === prompt.value ? token.value.at : 0;
+}
+
+/** @param {number} at the place of a token in the chosen prompt */
+export function chooseToken(at) {
+  if (at !== tokenAt()) token.value = { prompt: prompt.value, at };
+}
 
 /**
  * Take the selection from the address, and keep it there from now on.
@@ -39,6 +60,7 @@ export function keepInAddress({ facts, prompts }) {
       layer.value = at < 0 ? peak : at;
       category.value = found.category === undefined || named < 0 ? null : named;
       expert.value = found.expert !== undefined && found.expert < facts.experts[layer.value] ? found.expert : null;
+      chooseToken(found.token ?? 0);
     });
   };
   const chosen = () => ({
@@ -47,6 +69,7 @@ export function keepInAddress({ facts, prompts }) {
     expert: expert.value ?? undefined,
     category: category.value === null ? undefined : facts.categories.names[category.value],
     other: other.value === null ? undefined : prompts.ids[other.value],
+    token: tokenAt() || undefined,
   });
   read();
   addEventListener("hashchange", read);

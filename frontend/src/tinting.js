@@ -38,6 +38,44 @@ export function expertsOf(experts, { layers, k, none }, token, layer) {
  */
 export function byLeading(experts, where, layer, ranked) {
   const leading = leadingExperts(experts, where, layer, { first: ranked, most: TINTS });
+  return { leading, tints: tintsByLeading(experts, where, layer, { ranked, leading }) };
+}
+
+/**
+ * Return the experts that lead in several prompts together, by the sum of their tokens; ties by number.
+ *
+ * @param {ArrayLike<number>} experts (tokens, layers, k)
+ * @param {readonly Where[]} prompts
+ * @param {number} layer its place
+ * @param {boolean} ranked whether experts stand in the router's order
+ * @returns {{expert: number, tokens: number, each: number[]}[]} with the tokens of all and of each prompt
+ */
+export function leadingTogether(experts, prompts, layer, ranked) {
+  /** @type {Map<number, number[]>} */
+  const found = new Map();
+  prompts.forEach((where, i) => {
+    for (const { expert, tokens } of leadingExperts(experts, where, layer, { first: ranked, most: Infinity })) {
+      const each = found.get(expert) ?? prompts.map(() => 0);
+      each[i] = tokens;
+      found.set(expert, each);
+    }
+  });
+  return [...found]
+    .map(([expert, each]) => ({ expert, tokens: each.reduce((a, b) => a + b, 0), each }))
+    .sort((a, b) => b.tokens - a.tokens || a.expert - b.expert)
+    .slice(0, TINTS);
+}
+
+/**
+ * Tint tokens by some experts that lead.
+ *
+ * @param {ArrayLike<number>} experts (tokens, layers, k)
+ * @param {Where} where
+ * @param {number} layer its place
+ * @param {{ranked: boolean, leading: readonly {expert: number}[]}} how
+ * @returns {Tint[]}
+ */
+export function tintsByLeading(experts, where, layer, { ranked, leading }) {
   const place = new Map(leading.map(({ expert }, i) => [expert, i]));
   const tints = [];
   for (let t = where.start; t < where.end; t++) {
@@ -47,7 +85,7 @@ export function byLeading(experts, where, layer, ranked) {
     const at = place.get(best);
     tints.push({ tint: at === undefined ? "t0" : `t${at + 1}`, number: best === undefined ? "" : String(best) });
   }
-  return { leading, tints };
+  return tints;
 }
 
 /**

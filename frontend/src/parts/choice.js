@@ -2,11 +2,11 @@
 /** The bar in which prompt, layer, expert and category are chosen, and prompts searched. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
-import { search } from "../numbers.js";
 import { category, expert, layer, prompt, theme, within } from "../state.js";
 import { visible } from "../visible.js";
 import { forget } from "./colours.js";
 import { Help } from "./help.js";
+import { Search } from "./search.js";
 
 /** @param {{data: import("../data.js").Data}} props */
 export function Choice({ data }) {
@@ -72,40 +72,6 @@ export function Choice({ data }) {
     <${Search} data=${data} />
     <span class="spacer"></span>
     <div class="row"><${Theme} /><${Help} /></div>
-  </div>`;
-}
-
-/** @param {{data: import("../data.js").Data}} props */
-function Search({ data }) {
-  const [wanted, setWanted] = useState("");
-  const texts = useMemo(
-    () => data.prompts.ids.map((id, i) => [id, data.prompts.texts?.[i], data.prompts.outputs?.[i]]),
-    [data],
-  );
-  const found = useMemo(() => search(wanted, texts), [wanted, texts]);
-  const place = found.indexOf(prompt.value);
-  /** @param {number} by */
-  const go = (by) => {
-    if (!found.length) return;
-    const after = found.findIndex((i) => i > prompt.value);
-    const from = place >= 0 ? place + by : by > 0 ? (after < 0 ? 0 : after) : (after < 0 ? found.length : after) - 1;
-    prompt.value = found[(from + found.length) % found.length];
-  };
-  const said = !wanted.trim() ? "" : !found.length ? "none" : place < 0 ? `${found.length} found` : `${place + 1} of ${found.length}`;
-  return html`<div class="field">
-    <label for="choice-search">Search ids and texts</label>
-    <div class="row">
-      <input
-        id="choice-search" type="search" value=${wanted} autocomplete="off" spellcheck=${false}
-        onInput=${(/** @type {any} */ event) => setWanted(event.target.value)}
-        onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
-          if (event.key === "Enter") go(event.shiftKey ? -1 : 1);
-        }}
-      />
-      <button type="button" aria-label="Previous match" disabled=${!found.length} onClick=${() => go(-1)}>↑</button>
-      <button type="button" aria-label="Next match" disabled=${!found.length} onClick=${() => go(1)}>↓</button>
-      <span class="value" role="status">${said}</span>
-    </div>
   </div>`;
 }
 

@@ -1,9 +1,14 @@
 // @ts-check
 /** Hooks that views share. */
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { createContext } from "preact";
+import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { large, paper, room } from "../state.js";
+
+/** The name of the section that a view is drawn in. */
+export const Place = createContext("");
 
 /**
- * Return a reference, and the width that its element has on the screen.
+ * Return a reference, and the width that its element has on the screen, or on paper.
  *
  * @returns {[import("preact").RefObject<HTMLDivElement | null>, number]}
  */
@@ -13,23 +18,38 @@ export function useWidth() {
   useLayoutEffect(() => {
     const element = ref.current;
     if (!element) return undefined;
-    setWidth(Math.floor(element.clientWidth));
-    const observer = new ResizeObserver(() => setWidth(Math.floor(element.clientWidth)));
+    // What is hidden, as beside a view that fills the window, keeps its width.
+    const measure = () => setWidth((before) => Math.floor(element.clientWidth) || before);
+    measure();
+    const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  return [ref, width];
+  return [ref, paper.value || width];
 }
 
 /**
- * Draw on a canvas after each rendering in which something changed.
+ * Return how high a chart is: as high as it normally is, or as the window has room where its section fills it.
+ *
+ * @param {number} normal
+ * @param {{around?: number, parts?: number}} [how] pixels of what stands above and below it, and how many charts share the rest
+ * @returns {number}
+ */
+export function useHeight(normal, { around = 360, parts = 1 } = {}) {
+  const place = useContext(Place);
+  if (!large.value || large.value !== place || paper.value) return normal;
+  return Math.max(normal, Math.floor((room.value - around) / parts));
+}
+
+/**
+ * Draw on a canvas after each rendering in which something changed, before the page is shown.
  *
  * @param {import("preact").RefObject<HTMLCanvasElement | null>} ref
  * @param {(canvas: HTMLCanvasElement, context: CanvasRenderingContext2D) => void} draw
  * @param {unknown[]} changes
  */
 export function useCanvas(ref, draw, changes) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const context = ref.current?.getContext("2d");
     if (ref.current && context) draw(ref.current, context);
   }, changes);

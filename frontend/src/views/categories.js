@@ -7,7 +7,7 @@ import { digitsOf, number, percent } from "../format.js";
 import { html } from "../html.js";
 import { categoryShares } from "../numbers.js";
 import { diverging } from "../parts/colours.js";
-import { useWidth } from "../parts/hooks.js";
+import { useHeight, useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { category, expert, layer } from "../state.js";
@@ -15,14 +15,12 @@ import { shortened, visible } from "../visible.js";
 
 // A share of so many times uniform, or of uniform through as many, has the strongest colour.
 const MOST = 4;
-const BARS = 130;
 
 /** @param {{data: import("../data.js").Data}} props */
 export function CategoriesAndExperts({ data }) {
   const { facts, blocks } = data;
   const [holder, width] = useWidth();
-  const map = useRef(/** @type {HTMLDivElement | null} */ (null));
-  const bars = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
   const names = useMemo(() => facts.categories.names.map((name) => visible(name)), [data]);
   const experts = facts.experts[layer.value];
   const shape = /** @type {[number, number, number]} */ (blocks.selections.shape);
@@ -46,12 +44,13 @@ export function CategoriesAndExperts({ data }) {
   )}${[0, Math.floor(experts / 2), experts - 1].map(
     (e) => html`<text class="faint" x=${left + ((e + 0.5) / experts) * wide} y=${names.length * high + 16} text-anchor=${e > 99 && e === experts - 1 ? "end" : "middle"}>${e}</text>`,
   )}</g>`;
+  const tall = useHeight(130, { around: 560 + names.length * high });
   const x = scaleBand(Array.from({ length: experts }, (_, e) => e), [left, left + wide]).paddingInner(experts > 100 ? 0 : 0.2);
   const top = max([...shares[chosen], ...all, uniform].filter((value) => !Number.isNaN(value))) ?? uniform;
-  const y = scaleLinear([0, top * 1.05], [BARS, 8]);
+  const y = scaleLinear([0, top * 1.05], [tall, 8]);
   return html`<div>
     <div ref=${holder}></div>
-    <div ref=${map}>
+    <div ref=${picture}>
       ${width > 0 && html`<${Matrix} columns=${experts} rows=${names.length} colours=${diverging} changes=${[shares]}
         at=${(/** @type {number} */ r, /** @type {number} */ c) => 0.5 + Math.log2(Math.max(shares[r][c] / uniform, 1e-9)) / (2 * Math.log2(MOST))}
         row=${category.value} column=${expert.value} label="Categories and experts" says=${says}
@@ -60,20 +59,18 @@ export function CategoriesAndExperts({ data }) {
           expert.value = c;
         }}
         x=${left} y=${0} width=${wide} height=${names.length * high} total=${width} below=${22} more=${more} />`}
-    </div>
     <${Scale} colours=${diverging} low=${`1/${MOST}`} high=${`${MOST}`} middle="share of the selections, times uniform; the middle is 1" />
-    <p class="says" aria-live="polite">${says}</p>
     <h3>Shares of ${names[chosen]}</h3>
-    <div ref=${bars}>
-      <svg class="chart" height=${BARS + 24} role="img" aria-label=${`Shares of the experts of layer ${facts.layers[layer.value]} for ${names[chosen]}, beside uniform and all prompts`}>
+      <svg class="chart" height=${tall + 24} role="img" aria-label=${`Shares of the experts of layer ${facts.layers[layer.value]} for ${names[chosen]}, beside uniform and all prompts`}>
         ${y.ticks(3).map((tick) => html`<line class="tick" x1=${left} x2=${left + wide} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${left - 6} y=${y(tick) + 4} text-anchor="end">${percent(tick, digitsOf(y.ticks(3).map((one) => 100 * one)))}</text>`)}
-        ${[...shares[chosen]].map((value, e) => html`<rect class=${e === expert.value ? "k2" : "k1"} x=${x(e)} y=${y(value || 0)} width=${x.bandwidth()} height=${BARS - y(value || 0)} />`)}
+        ${[...shares[chosen]].map((value, e) => html`<rect class=${e === expert.value ? "k2" : "k1"} x=${x(e)} y=${y(value || 0)} width=${x.bandwidth()} height=${tall - y(value || 0)} />`)}
         ${[...all].map((value, e) => html`<line class="here" x1=${x(e)} x2=${(x(e) ?? 0) + x.bandwidth()} y1=${y(value || 0)} y2=${y(value || 0)} />`)}
         <line class="dash" x1=${left} x2=${left + wide} y1=${y(uniform)} y2=${y(uniform)} />
-        <text class="faint" x=${left + wide} y=${BARS + 18} text-anchor="end">dashed: uniform, ${percent(uniform, 2)}; short lines: all prompts</text>
+        <text class="faint" x=${left + wide} y=${tall + 18} text-anchor="end">dashed: uniform, ${percent(uniform, 2)}; short lines: all prompts</text>
       </svg>
     </div>
-    <${Saving} name="categories" target=${map} numbers=${() => ({
+    <p class="says" aria-live="polite">${says}</p>
+    <${Saving} name="categories" target=${picture} numbers=${() => ({
       names: ["category", "layer", "expert", "selections", "share", "uniform", "share_of_all_prompts"],
       rows: rowsOf(data),
     })} />

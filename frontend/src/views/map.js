@@ -6,7 +6,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { count, digitsOf, number, percent } from "../format.js";
 import { html } from "../html.js";
 import { nearest } from "../numbers.js";
-import { useWidth } from "../parts/hooks.js";
+import { useHeight, useWidth } from "../parts/hooks.js";
 import { Mark, fillOf, shapeOf } from "../parts/marks.js";
 import { Saving } from "../parts/saving.js";
 import { category, prompt } from "../state.js";
@@ -14,6 +14,8 @@ import { visible } from "../visible.js";
 
 const LEFT = 50;
 const BOTTOM = 46;
+// So many pixels from a mark still choose it.
+const REACH = 24;
 
 /** @type {Record<string, [number, number]>} */
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -24,7 +26,7 @@ export function MapOfPrompts({ data }) {
   const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plane = data.facts.plane;
   const { placed, points } = useMemo(() => pointsOf(data), [data]);
-  const height = Math.min(480, Math.max(300, width * 0.68));
+  const height = Math.max(300, useHeight(Math.min(480, width * 0.68)));
   const [x, y] = useMemo(() => {
     const ends = [0, 1].map((i) => extent(points, (point) => point[i]));
     return [
@@ -55,27 +57,32 @@ export function MapOfPrompts({ data }) {
     event.preventDefault();
     prompt.value = placed[to];
   };
+  /** Choose the nearest mark: a finger is wider than one. @param {MouseEvent} event */
+  const point = (event) => {
+    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
+    const at = [event.clientX - box.x, event.clientY - box.y];
+    const far = points.map((one) => Math.hypot(x(one[0]) - at[0], y(one[1]) - at[1]));
+    const best = far.reduce((least, one, i) => (one < far[least] ? i : least), 0);
+    if (far[best] <= REACH) prompt.value = placed[best];
+  };
   return html`<div>
     <div ref=${holder}></div>
     <div ref=${picture}>
-      <svg class="chart" height=${height} tabindex="0" role="application" aria-roledescription="map" aria-label=${`Map of prompts. ${says}`} onKeyDown=${press}>
+      <svg class="chart" height=${height} tabindex="0" role="application" aria-roledescription="map" aria-label=${`Map of prompts. ${says}`} onKeyDown=${press} onClick=${point}>
         ${x.ticks(6).map((tick) => html`<line class="tick" x1=${x(tick)} x2=${x(tick)} y1="6" y2=${height - BOTTOM} /><text class="faint" text-anchor="middle" x=${x(tick)} y=${height - BOTTOM + 16}>${number(tick, digits[0])}</text>`)}
         ${y.ticks(6).map((tick) => html`<line class="tick" x1=${LEFT} x2=${width - 4} y1=${y(tick)} y2=${y(tick)} /><text class="faint" text-anchor="end" x=${LEFT - 6} y=${y(tick) + 4}>${number(tick, digits[1])}</text>`)}
         <text x=${(LEFT + width) / 2} y=${height - 8} text-anchor="middle">component 1, ${percent(plane.explained[0])} of the variance</text>
         <text x="12" y=${(height - BOTTOM) / 2} text-anchor="middle" transform=${`rotate(-90 12 ${(height - BOTTOM) / 2})`}>component 2, ${percent(plane.explained[1])}</text>
         ${marks.map(([where, of], i) => {
           const dim = category.value !== null && of !== category.value;
-          return html`<path key=${i} class=${`mark ${fillOf(Number(of))}${dim ? " dim" : ""}`} transform=${where} d=${shapeOf(Number(of), 64)}
-            onClick=${() => {
-              prompt.value = placed[i];
-            }} />`;
+          return html`<path key=${i} class=${`mark ${fillOf(Number(of))}${dim ? " dim" : ""}`} transform=${where} d=${shapeOf(Number(of), 64)} />`;
         })}
         ${here >= 0 && html`<path class=${`mark on ${fillOf(Number(marks[here][1]))}`} transform=${marks[here][0]} d=${shapeOf(Number(marks[here][1]), 190)} />`}
       </svg>
+      <ul class="legend">
+        ${data.facts.categories.names.map((name, i) => html`<li><${Mark} category=${i} /><bdi>${visible(name)}</bdi></li>`)}
+      </ul>
     </div>
-    <ul class="legend">
-      ${data.facts.categories.names.map((name, i) => html`<li><${Mark} category=${i} /><bdi>${visible(name)}</bdi></li>`)}
-    </ul>
     <p class="says" aria-live="polite">${says}${" "}${
       points.length < data.facts.prompts ? `${count(points.length, "prompt")} of ${data.facts.prompts} are drawn.` : ""
     }${plane.silhouette === null ? "" : ` Silhouette of the categories: ${number(plane.silhouette)}.`}</p>

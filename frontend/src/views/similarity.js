@@ -5,7 +5,7 @@ import { count, number, whole } from "../format.js";
 import { html } from "../html.js";
 import { similarities, unitRows } from "../numbers.js";
 import { sequential } from "../parts/colours.js";
-import { useWidth } from "../parts/hooks.js";
+import { useHeight, useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { layer, other, prompt } from "../state.js";
@@ -27,7 +27,7 @@ export function SimilarityOfPrompts({ data }) {
   const row = places.get(prompt.value) ?? null;
   const column = other.value === null ? null : (places.get(other.value) ?? null);
   const blocks = useMemo(() => runsOf(data), [data]);
-  const side = Math.max(40, Math.min(width - LEFT, MOST));
+  const side = Math.max(40, Math.min(width - LEFT, useHeight(MOST)));
   const label = Math.max(...blocks.map((one) => one.name.length), 1) * 7;
   const turned = blocks.some((one) => (one.size / size) * side < one.name.length * 7.2);
   const name = at === null ? "all layers" : `layer ${facts.layers[at]}`;
@@ -69,8 +69,8 @@ export function SimilarityOfPrompts({ data }) {
           other.value = matrix[c];
         }}
         x=${LEFT} y=${0} width=${side} height=${side} total=${width} below=${below} more=${more} />`}
+      <${Scale} colours=${() => sequential} low=${number(found.low, 2)} high=${number(found.high, 2)} middle=${`cosine similarity, ${name}`} />
     </div>
-    <${Scale} colours=${() => sequential} low=${number(found.low, 2)} high=${number(found.high, 2)} middle=${`cosine similarity, ${name}`} />
     <p class="says" aria-live="polite">${says}</p>
     ${row !== null && column !== null && row !== column && html`<div class="pair">
       <${Text} data=${data} prompt=${matrix[row]} /><${Text} data=${data} prompt=${matrix[column]} />
