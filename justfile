@@ -36,6 +36,10 @@ coverage:
 nightly *options:
     pytest -q -n auto -m nightly {{options}}
 
+# the site of the docs, in build/docs; its notebooks run
+docs:
+    sphinx-build -W --keep-going -n -b html docs build/docs
+
 # everything that must hold before a change lands, in fresh environments
 ci:
     .ci/run

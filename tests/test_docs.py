@@ -126,7 +126,10 @@ def test_the_file_of_claims_that_is_shown_can_be_checked(folder: Path) -> None:
 
 
 def test_the_index_lists_every_page() -> None:
-    listed = re.findall(r"^\| \[([\w-]+\.md)\]\(\1\) \|", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    """Once: the side bar of the site is made of these tables."""
+    listed = re.findall(
+        r"^\| \[[^]]+\]\(([\w-]+\.md)\) \|", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert sorted(listed) == [page.name for page in PAGES if page.name != "index.md"]
 
 

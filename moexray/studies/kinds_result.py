@@ -44,7 +44,7 @@ class LayerKinds:
     bias
         First kind's share over the sum of both, of each expert; None for an expert that neither selects.
     msi
-        Mean of 2·|bias − 0.5| over the experts that are selected.
+        Mean of ``2·|bias − 0.5|`` over the experts that are selected.
     information, information_share
         I(kind; expert) in nats, and as a share of H(kind).
     """
