@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
+from moexray.trace import Trace
 from moexray.views.report.report import Report, report
 
 from ... import made
+from .browsing import CHROMIUM, Seen, missing
 
 HOSTILE = (
     "</script><img src=x onerror=\"document.title='owned'\">",
@@ -106,3 +108,46 @@ def written(tmp_path: Path) -> Any:
         return path.as_uri()
 
     return write
+
+
+# Not of the session: while it is open, an event loop runs, and no other test could start one.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        missing(f"there is no {CHROMIUM}")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("playwright is not installed: pip install 'moexray[browser]'")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=quiet)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def see(browser: Any, written: Any) -> Iterator[Any]:
+    """Return a function that opens a report; at the end each that was opened is checked and closed."""
+    opened: list[Seen] = []
+
+    def open_(one: Opened, fragment: str = "", **options: Any) -> Seen:
+        seen = Seen(browser, written(one) + fragment, **options)
+        opened.append(seen)
+        return seen
+
+    yield open_
+    for seen in opened:
+        if seen.page.evaluate("() => 'stopped' in window"):
+            seen.check()
+        seen.context.close()
+
+
+@pytest.fixture(scope="session")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Twelve prompts with their tokens, some of an image, and every part of an analysis."""
+    folder = tmp_path_factory.mktemp("traced")
+    signatures = made.trace(folder / "trace.parquet", prompts=12, images=True)
+    trace = Trace.open(folder / "trace.parquet", signatures)
+    analysis = analyze(signatures, permutations=19, trace=trace, specifications=True)
+    return Opened(report(analysis, signatures, trace=trace), analysis, signatures)

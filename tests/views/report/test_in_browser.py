@@ -1,10 +1,7 @@
 """A report in a real browser: what it shows, by mouse and by keyboard, and what it never does."""
 
-import csv
 import io
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,26 +11,13 @@ import pytest
 from PIL import Image
 
 from moexray.formats import estimate, number, p_text, percent, visible
-from moexray.studies.analysis import analyze
 from moexray.studies.category_selections import category_selections
 from moexray.studies.similarity_matrix import similarity_matrix
-from moexray.trace import Trace
-from moexray.views.report.report import report
 
-from ... import made
+from .browsing import AXE, SERIOUS, missing
 from .conftest import HOSTILE, Opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-CHROMIUM = Path("/usr/bin/chromium")
-REQUIRED = os.environ.get("MOEXRAY_BROWSER") == "required"
-AXE = Path(os.environ.get("MOEXRAY_AXE", Path(__file__).parents[3] / "frontend/node_modules/axe-core/axe.min.js"))
-# Collects what a policy stopped; it runs before any script of the page.
-WATCH = "window.stopped = []; addEventListener('securitypolicyviolation', (e) => stopped.push(e.violatedDirective))"
-
-SERIOUS = """async () => (await axe.run()).violations
-  .filter((one) => ["serious", "critical"].includes(one.impact))
-  .map((one) => [one.id, one.nodes.length, one.nodes[0].html.slice(0, 200), one.nodes[0].failureSummary])"""
 
 # The lightest pixel of every matrix whose colours are those of the page.
 LIGHTEST = """() => [...document.querySelectorAll("#prompt .stack canvas, #categories .stack canvas")].map((one) => {
@@ -42,97 +26,6 @@ LIGHTEST = """() => [...document.querySelectorAll("#prompt .stack canvas, #categ
   for (let i = 0; i < data.length; i += 4) most = Math.max(most, Math.min(data[i], data[i + 1], data[i + 2]));
   return most;
 })"""
-
-
-def missing(reason: str) -> None:
-    """Skip, or fail where a run is to have everything."""
-    if REQUIRED:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        missing(f"there is no {CHROMIUM}")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed: pip install 'moexray[browser]'")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=quiet)
-        yield found
-        found.close()
-
-
-class Seen:
-    """A page in the browser, and everything that it should not do."""
-
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        if options.get("java_script_enabled", True):
-            self.page.add_init_script(WATCH)
-        self.page.goto(address)
-        if options.get("java_script_enabled", True):
-            self.page.locator("html.alive").wait_for(timeout=30_000)
-
-    def says(self, section: str) -> str:
-        # What was done may not be drawn yet.
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        text: str = self.page.locator(f"#{section} .says").first.inner_text()
-        return text
-
-    def press(self, selector: str, *keys: str) -> None:
-        self.page.locator(selector).first.focus()
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def table(self, section: str, place: int = 0) -> list[dict[str, str]]:
-        """Return the rows that `Save CSV` saves."""
-        with self.page.expect_download() as download:
-            self.page.locator(f"#{section} button:has-text('Save CSV')").nth(place).click()
-        text = Path(download.value.path()).read_text(encoding="utf-8")
-        return list(csv.DictReader(io.StringIO(text)))
-
-    def check(self) -> None:
-        """Nothing was said, asked for or stopped."""
-        assert self.said == []
-        assert [one for one in self.asked if not one.startswith(("file:", "blob:", "data:"))] == []
-        assert self.page.evaluate("() => window.stopped") == []
-
-
-@pytest.fixture
-def see(browser: Any, written: Any) -> Iterator[Any]:
-    """Return a function that opens a report; at the end each that was opened is checked and closed."""
-    opened: list[Seen] = []
-
-    def open_(one: Opened, fragment: str = "", **options: Any) -> Seen:
-        seen = Seen(browser, written(one) + fragment, **options)
-        opened.append(seen)
-        return seen
-
-    yield open_
-    for seen in opened:
-        if seen.page.evaluate("() => 'stopped' in window"):
-            seen.check()
-        seen.context.close()
-
-
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    """Twelve prompts with their tokens, some of an image."""
-    folder = tmp_path_factory.mktemp("traced")
-    signatures = made.trace(folder / "trace.parquet", prompts=12, images=True)
-    analysis = analyze(signatures, permutations=19)
-    trace = Trace.open(folder / "trace.parquet", signatures)
-    return Opened(report(analysis, signatures, trace=trace), analysis, signatures)
 
 
 def test_every_layer_says_its_numbers_whichever_way_it_is_chosen(see: Any, plain: Opened) -> None:
