@@ -54,6 +54,8 @@ import { layerSums } from "./numbers.js";
  * @property {{layer: number, observed: number | null, expected: number | null, residual: number | null}[] | null} layers
  */
 
+/** @typedef {{name: string, observed: boolean, mean: number | null, start: number, width: number, pairs: number[]}} Histogram */
+
 /** @typedef {{key: string, name: string, value: number, ci: [number, number] | null, p_value: number | null}} Estimate */
 
 /**
@@ -86,6 +88,7 @@ import { layerSums } from "./numbers.js";
  * @property {Load[] | null} loads
  * @property {Specifications | null} specifications
  * @property {TokenIdentity | null} token_identity
+ * @property {Histogram[]} distributions of pairs within, across, and of nulls
  * @property {ForestOf[]} controls
  * @property {ForestOf[]} phases
  * @property {BySegment | null} by_segment

@@ -2,6 +2,7 @@
 /** The views of the page, by the name of their section. A new one is a file and a line here. */
 import { CategoriesAndExperts } from "./categories.js";
 import { Controls } from "./controls.js";
+import { PairsByCategory } from "./distributions.js";
 import { Layers } from "./layers.js";
 import { LoadOfExperts } from "./load.js";
 import { MapOfPrompts } from "./map.js";
@@ -16,6 +17,7 @@ import { TokenIdentityByLayer } from "./token_identity.js";
 export const VIEWS = {
   categories: CategoriesAndExperts,
   controls: Controls,
+  distributions: PairsByCategory,
   layers: Layers,
   load: LoadOfExperts,
   map: MapOfPrompts,

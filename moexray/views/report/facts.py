@@ -72,6 +72,7 @@ def facts(
         "loads": _loads(analysis),
         "specifications": _specifications(analysis),
         "token_identity": _token_identity(analysis),
+        "distributions": _distributions(analysis),
         "controls": [asdict(one) for one in control_forests(analysis)],
         "phases": [asdict(one) for one in phase_forests(analysis)],
         "by_segment": None
@@ -110,6 +111,26 @@ def _loads(analysis: Analysis) -> list[dict[str, Any]] | None:
         return None
     names = ("layer", "entropy", "gini", "cv", "max_over_mean", "dead_experts")
     return [{name: getattr(one, name) for name in names} for one in analysis.loads]
+
+
+def _distributions(analysis: Analysis) -> list[dict[str, Any]]:
+    """Return the similarity of pairs in bins, of pairs within and across categories and under both nulls."""
+    similarity, balance = analysis.similarity, analysis.balance
+    found = similarity.histogram
+    if found is None:
+        return []
+    rows = [
+        ("within categories", found.within, similarity.within.mean),
+        ("across categories", found.across, similarity.across.mean),
+    ]
+    if balance is not None:
+        nulls = (("same load, at random", balance.load_matched), ("balanced routing", balance.uniform))
+        rows += [(name, null.histogram, null.mean) for name, null in nulls]
+    return [
+        {"name": name, "observed": place < 2, "mean": mean, **asdict(pairs)}
+        for place, (name, pairs, mean) in enumerate(rows)
+        if pairs is not None
+    ]
 
 
 def _specifications(analysis: Analysis) -> dict[str, Any] | None:

@@ -152,6 +152,7 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
         "categories": len(contents.selections.categories) > 0,
         "controls": bool(control_forests(analysis)),
         "phases": analysis.phases is not None,
+        "distributions": analysis.similarity.histogram is not None,
         "segments": contents.segments is not None and len(contents.segments.segments) > 1,
     }
     if not there[section.needs]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 Needs = Literal[
     "layers", "pairs", "pca", "prompts", "loads", "specifications", "token_identity", "categories", "controls",
-    "phases", "segments",
+    "phases", "segments", "distributions",
 ]  # fmt: skip
 
 
@@ -69,6 +69,18 @@ SECTIONS = (
         "plot {file} --similarity",
         figure="similarity",
         needs="pairs",
+    ),
+    Section(
+        "distributions",
+        "Pairs within and across categories",
+        "How many pairs of prompts have which similarity: within and across categories, and under random routing that "
+        "keeps the load of each expert, or balances it. Long lines are the means of the first two. The further the "
+        "first lies right of the second, the larger the effect.",
+        "Pairs that share a prompt are not independent, so the heights have no interval; the test is above. Each null "
+        "has a scale of its own.",
+        "plot {file} --distributions",
+        figure="distributions",
+        needs="distributions",
     ),
     Section(
         "map",
@@ -135,7 +147,8 @@ SECTIONS = (
         "95 % intervals.",
         "The two differ in length and in position, too, so a difference does not say that writing is routed otherwise. "
         "Who wrote the tokens and what they say are not told apart.",
-        "analyze {file}",
+        "plot {file} --segments",
+        figure="segments",
         needs="phases",
     ),
     Section(

@@ -5,16 +5,12 @@ from collections.abc import Callable, Mapping
 from moexray.formats import percent
 from moexray.studies.analysis import Analysis
 from moexray.studies.segment_selections import SegmentSelections
-from moexray.views.report.forest import control_forests, forest_table, phase_forests
+from moexray.views.report.forest import control_forests, forest_table
 from moexray.views.tables.table import Column, Table
 
 
 def _controls(analysis: Analysis, _segments: SegmentSelections | None) -> list[Table]:
     return [forest_table(forest) for forest in control_forests(analysis)]
-
-
-def _phases(analysis: Analysis, _segments: SegmentSelections | None) -> list[Table]:
-    return [forest_table(forest) for forest in phase_forests(analysis)]
 
 
 def _segments(_analysis: Analysis, segments: SegmentSelections | None) -> list[Table]:
@@ -39,6 +35,5 @@ def _segments(_analysis: Analysis, segments: SegmentSelections | None) -> list[T
 # By the name of the section.
 TABLES: Mapping[str, Callable[[Analysis, SegmentSelections | None], list[Table]]] = {
     "controls": _controls,
-    "phases": _phases,
     "segments": _segments,
 }

@@ -17,7 +17,10 @@ from .conftest import Opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SECTIONS = ("load", "controls", "token-identity", "phases", "segments", "specifications")
+SECTIONS = ("load", "controls", "token-identity", "phases", "segments", "specifications", "distributions")
+
+# A smooth scroll would still be on its way when a place is clicked.
+STILL = {"reduced_motion": "reduce"}
 
 
 def numbers(row: dict[str, str], names: Sequence[str]) -> list[float | None]:
@@ -30,7 +33,7 @@ def in_order(opened: Opened) -> list[Any]:
 
 
 def test_tables_of_these_sections_are_the_results_cell_by_cell(see: Any, traced: Opened) -> None:
-    seen, analysis = see(traced), traced.analysis
+    seen, analysis = see(traced, **STILL), traced.analysis
     cells = [
         (one.layer, expert, selections, selections * len(one.selections) / sum(one.selections))
         for one in analysis.loads
@@ -63,8 +66,8 @@ def test_tables_of_these_sections_are_the_results_cell_by_cell(see: Any, traced:
         for s, segment in enumerate(segments.segments)
     ]
     for row in seen.table("segments", 1):
-        place = segments.segments.index(row["segment"]), traced.signatures.layers.tolist().index(int(row["layer"]))
-        of_layer = segments.loads[place]
+        layer = traced.signatures.layers.tolist().index(int(row["layer"]))
+        of_layer = segments.loads[segments.segments.index(row["segment"]), layer]
         assert int(row["selections"]) == of_layer[int(row["expert"])]
         assert float(row["share"]) == pytest.approx(of_layer[int(row["expert"])] / of_layer.sum())
 
@@ -77,7 +80,7 @@ def test_estimates_are_walked_through_and_saved_as_the_analysis_has_them(
     one = plain if section == "controls" else traced
     forests = (control_forests if section == "controls" else phase_forests)(one.analysis)
     rows = [(forest, row) for forest in forests for row in forest.rows]
-    seen = see(one)
+    seen = see(one, **STILL)
     for found, (forest, row) in zip(seen.table(section), rows, strict=True):
         assert (found["key"], found["what"], found["of"]) == (row.key, forest.title, row.name)
         assert numbers(found, ("value", "low", "high", "p_value", "reference")) == [
@@ -105,7 +108,7 @@ def said(forest: Forest, row: Any) -> str:
 
 
 def test_a_cell_of_the_load_sets_layer_and_expert(see: Any, traced: Opened) -> None:
-    seen, loads = see(traced), traced.analysis.loads
+    seen, loads = see(traced, **STILL), traced.analysis.loads
     seen.press("#load .stack", "PageUp", "Home", "ArrowDown", "ArrowRight", "ArrowRight")
     one = loads[1]
     times = one.selections[2] * len(one.selections) / sum(one.selections)
@@ -118,7 +121,7 @@ def test_a_cell_of_the_load_sets_layer_and_expert(see: Any, traced: Opened) -> N
     assert re.search(rf"layer={one.layer}&expert=2\b", seen.page.url)
     canvas = seen.page.locator("#load .stack canvas")
     box = canvas.bounding_box()
-    canvas.click(position={"x": box["width"] - 2, "y": box["height"] - 3}, force=True)
+    canvas.click(position={"x": box["width"] - 2, "y": box["height"] - 3})
     assert seen.says("load").startswith(f"Layer {loads[-1].layer}:")
     assert f"layer={loads[-1].layer}&expert={len(loads[-1].selections) - 1}" in seen.page.url
     seen.press("#load svg[role=slider]", "Home", "ArrowRight")
@@ -130,7 +133,7 @@ def test_a_cell_of_the_load_sets_layer_and_expert(see: Any, traced: Opened) -> N
 
 
 def test_every_specification_says_what_was_chosen_and_found(see: Any, traced: Opened) -> None:
-    seen, known, test = see(traced), in_order(traced), traced.analysis.specifications_p
+    seen, known, test = see(traced, **STILL), in_order(traced), traced.analysis.specifications_p
     seen.press("#specifications svg[role=slider]", "Home")
     for place, one in enumerate(known[:4]):
         chosen = "; ".join(
@@ -149,8 +152,41 @@ def test_every_specification_says_what_was_chosen_and_found(see: Any, traced: Op
     assert seen.says("specifications").startswith(f"{len(known)} of {len(known)} ")
 
 
+def test_bins_of_pairs_are_walked_through_and_saved(see: Any, traced: Opened) -> None:
+    seen, similarity, balance = see(traced, **STILL), traced.analysis.similarity, traced.analysis.balance
+    found = {
+        "within categories": (similarity.histogram.within, similarity.within.mean),
+        "across categories": (similarity.histogram.across, similarity.across.mean),
+        "same load, at random": (balance.load_matched.histogram, balance.load_matched.mean),
+        "balanced routing": (balance.uniform.histogram, balance.uniform.mean),
+    }
+    rows = seen.table("distributions")
+    for name, (pairs, mean) in found.items():
+        of = [row for row in rows if row["of"] == name]
+        assert [int(row["pairs"]) for row in of] == list(pairs.pairs)
+        assert {float(row["mean"]) for row in of} == {mean}
+        ends = [pairs.start + i * pairs.width for i in range(len(of) + 1)]
+        assert [float(row["low"]) for row in of] == pytest.approx(ends[:-1])
+        assert [float(row["high"]) for row in of] == pytest.approx(ends[1:])
+    seen.press("#distributions svg[role=slider]", "End")
+    seen.page.keyboard.press("ArrowLeft")
+    last = seen.says("distributions")
+    step = min(pairs.width for pairs, _ in found.values())
+    high = max(pairs.start + len(pairs.pairs) * pairs.width for pairs, _ in found.values())
+    assert float(last.split()[1].rstrip(":")) == pytest.approx(high - 1.5 * step)
+    for name, (pairs, _) in found.items():
+        place = int((high - 1.5 * step - pairs.start) // pairs.width)
+        held = pairs.pairs[place] if place < len(pairs.pairs) else 0
+        assert f"{name} {held:,} of {sum(pairs.pairs):,} pairs" in last
+    chart = seen.page.locator("#distributions svg[role=slider]")
+    chart.click(position={"x": 152, "y": 60})
+    assert seen.says("distributions") != last
+    seen.page.keyboard.press("Home")
+    assert "within categories 0 of" in seen.says("distributions")
+
+
 def test_token_identity_and_segments_share_the_selection(see: Any, traced: Opened) -> None:
-    seen, identity = see(traced, "#layer=2&expert=1"), traced.analysis.controls.token_identity
+    seen, identity = see(traced, "#layer=2&expert=1", **STILL), traced.analysis.controls.token_identity
     gain = identity.same_token.by_layer[1]
     low, high = sorted((identity.share.by_layer[1], identity.share.high_by_layer[1]))
     assert seen.says("token-identity") == (
@@ -177,7 +213,7 @@ def test_token_identity_and_segments_share_the_selection(see: Any, traced: Opene
     seen.press("#segments .stack", "End", "PageDown")
     assert "expert=7" in seen.page.url
     cells = seen.page.locator("#segments .stack canvas")
-    cells.click(position={"x": 3, "y": 3}, force=True)
+    cells.click(position={"x": 3, "y": 3})
     shares = segments.loads[:, 0, 0] / segments.loads[:, 0].sum(axis=1)
     last = seen.page.locator("#segments .says").nth(1).inner_text()
     assert last.startswith(f"Expert 0 of layer 1: {100 * shares[0]:.2f} % of the selections of prompt/text")
@@ -186,7 +222,7 @@ def test_token_identity_and_segments_share_the_selection(see: Any, traced: Opene
 def test_links_at_the_top_go_to_every_section_and_keep_the_selection(see: Any, traced: Opened) -> None:
     from playwright.sync_api import expect
 
-    seen = see(traced, "#prompt=p3&layer=2&expert=1")
+    seen = see(traced, "#prompt=p3&layer=2&expert=1", **STILL)
     before = seen.page.url
     links = seen.page.locator("nav.contents a")
     targets = [link.get_attribute("href") for link in links.all()]
@@ -216,7 +252,7 @@ def test_scripts_off_the_tables_and_links_are_there(see: Any, traced: Opened) ->
 
 
 def test_these_sections_are_saved_as_pictures_that_stand_alone(see: Any, traced: Opened) -> None:
-    seen = see(traced)
+    seen = see(traced, **STILL)
     for section in SECTIONS:
         with seen.page.expect_download() as download:
             seen.page.locator(f"#{section} button:has-text('Save SVG')").first.click()
