@@ -1,25 +1,29 @@
 """How large a report is, how long it takes to write, and how fast it answers in a browser.
 
-Sizes are of signatures drawn at random for the geometry of released models; their analysis is of a few of the prompts,
-since only sizes are measured. Times in the browser are of recorded signatures and their trace.
+Reports are of signatures and a trace drawn at random for the geometry of released models; their analysis is of a few
+of the prompts, since only sizes and times are measured. Times by the clock count on an idle machine only: the load is
+printed beside them, and processor time, which others' work changes little.
 
     python benchmarks/report.py --prompts 5000
+    python benchmarks/report.py --prompts 5000 --no-tokens
+    python benchmarks/report.py --example
     python benchmarks/report.py --file signatures.npz --trace signatures.trace.parquet
 """
 
-import json
-import statistics
+import os
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
+from drawn_routing import drawn
 from processes import in_a_process, resident
+from report_in_browser import opened
 
-from moexray.prompt_table import PromptTable
+from moexray.examples import example as bundled
+from moexray.formats import count
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
 from moexray.trace import Trace
@@ -27,125 +31,107 @@ from moexray.views.report.report import MEGABYTE, report
 
 # Layers, experts and k of released models.
 GEOMETRIES = {"OLMoE-1B-7B": (16, 64, 8), "Qwen3-30B-A3B": (48, 128, 8), "DeepSeek-V3": (58, 256, 8)}
-CATEGORIES, ANALYZED = 4, 40
-CHROMIUM = "/usr/bin/chromium"
-# The time from a new value of a control until the next frame is drawn.
-FRAME = """async (value) => {
-  const slider = document.getElementById("choice-layer");
-  slider.value = String(value);
-  const begun = performance.now();
-  slider.dispatchEvent(new Event("input", { bubbles: true }));
-  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-  return performance.now() - begun;
-}"""
+ANALYZED = 40
+# A report of 80 prompts with their tokens shall be smaller, sooner usable and faster in every frame.
+LIMITS = {"megabytes": 3, "usable": 1000, "frame": 50}
 
 
-def drawn(prompts: int, layers: int, experts: int, k: int) -> Signatures:
-    """Return signatures whose experts differ in popularity, a little by category, with a text of 200 letters each."""
-    rng = np.random.default_rng(0)
-    liking = rng.gumbel(size=(1 + CATEGORIES, layers, experts))
-    tokens = rng.integers(30, 100, size=(prompts, 2))
-    counts = np.zeros((prompts, 2, layers, experts), dtype=np.uint16)
-    for prompt in range(prompts):
-        scores = liking[0] + liking[1 + prompt % CATEGORIES] / 2 + rng.gumbel(size=(layers, experts)) / 4
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        for segment in range(2):
-            counts[prompt, segment] = rng.multinomial(tokens[prompt, segment] * k, shares)
-    words = [f"word{i}" for i in range(2000)]
-    texts = tuple(" ".join(rng.choice(words, 30)) for _ in range(prompts))
-    table = PromptTable(
-        ids=tuple(f"prompt-{i}" for i in range(prompts)),
-        categories=tuple(f"category {i % CATEGORIES}" for i in range(prompts)),
-        texts=texts,
-        outputs=texts[::-1],
-    )
-    return Signatures(
-        counts=counts,
-        tokens=tokens.astype(np.int32),
-        prompts=table,
-        layers=np.arange(layers, dtype=np.int16),
-        top_k=np.full(layers, k, dtype=np.int16),
-        meta={"model": "drawn at random"},
-    )
-
-
-def written(geometry: str, prompts: int, most: float) -> dict[str, Any]:
-    """Return the size of a report, the time that it took and what it says that it leaves out."""
-    signatures = drawn(prompts, *GEOMETRIES[geometry])
-    analysis = analyze(signatures.take(range(ANALYZED)), permutations=9)
+def written(geometry: str, prompts: int, *, most: float, tokens: bool, page: Path) -> dict[str, Any]:
+    """Write a report and return its size, the time that it took and what it says that it leaves out."""
+    layers, experts, k = GEOMETRIES[geometry]
+    signatures, trace = drawn(page.parent, prompts, layers=layers, experts=experts, k=k)
+    analysis = analyze(signatures.take(range(min(ANALYZED, prompts))), permutations=9)
     about = replace(analysis.signatures, prompts=prompts, fingerprint=signatures.fingerprint)
-    begun = time.perf_counter()
-    page = report(replace(analysis, signatures=about), signatures, most_bytes=int(most * MEGABYTE))
+    drawing = resident("VmHWM")
+    begun = time.perf_counter(), time.process_time()
+    found = report(
+        replace(analysis, signatures=about),
+        signatures,
+        trace=trace if tokens else None,
+        most_bytes=int(most * MEGABYTE),
+    )
+    seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
+    page.write_text(found.html, encoding="utf-8")
     return {
-        "megabytes": len(page.html.encode()) / MEGABYTE,
-        "seconds": time.perf_counter() - begun,
-        "resident_mib": resident("VmHWM") / 2**20,
-        "remarks": page.remarks,
+        "megabytes": len(found.html.encode()) / MEGABYTE,
+        "seconds": seconds,
+        "gibibytes": (resident("VmHWM") / 2**30, drawing / 2**30),
+        "remarks": found.remarks,
     }
 
 
-def in_browser(file: Path, trace: Path | None, turns: int) -> dict[str, Any]:
-    """Return the size of a report, and how fast it answers: medians, and the slowest frame of all."""
-    from playwright.sync_api import sync_playwright
+def say_written(name: str, found: dict[str, Any], most: float) -> None:
+    """Print a line of what was written."""
+    clock, worked = found["seconds"]
+    peak, before = found["gibibytes"]
+    print(
+        f"{name}: {found['megabytes']:.1f} MB of at most {most:g}, written in {worked:.0f} s of processor time "
+        f"({clock:.0f} s by the clock), at most {peak:.1f} GiB in memory (drawing the data took {before:.1f})"
+    )
+    for remark in found["remarks"]:
+        print(f"    says: {remark}")
 
+
+def say_opened(path: Path, turns: int, *, limits: bool) -> None:
+    """Print lines of how fast a report answers, and of 80 prompts whether the limits are kept by the clock."""
+    found = opened(path, turns)
+    size = path.stat().st_size / MEGABYTE
+    clock, worked = found.usable
+    print(f"    in Chromium: usable after {clock:.0f} ms by the clock, {worked:.0f} ms of processor time")
+    for name, (frame, work) in found.frames.items():
+        print(f"    slowest frame of choosing {name}: {frame:.0f} ms by the clock, {work:.0f} ms of processor time")
+    name, (frame, work) = found.slowest
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    kept = size < LIMITS["megabytes"] and clock < LIMITS["usable"] and frame < LIMITS["frame"]
+    wanted = f"{LIMITS['megabytes']} MB, {LIMITS['usable']} ms, {LIMITS['frame']} ms"
+    verdict = f", {'within' if kept else 'beyond'} {wanted}" if limits else ""
+    print(
+        f"CLOCK {size:.2f} MB, usable {clock:.0f} ms, slowest frame {frame:.0f} ms ({name}; {work:.0f} ms of processor "
+        f"time){verdict}; "
+        f"load {load:.1f} for each processor, {'idle' if load < 0.5 else 'BUSY: measure again'}"
+    )
+
+
+def recorded_in(file: Path, trace: Path | None) -> tuple[Signatures, Trace | None]:
+    """Open signatures and their trace, if there is one."""
     signatures = Signatures.open(file)
-    opened = None if trace is None else Trace.open(trace, signatures)
-    page = report(analyze(signatures, permutations=99), signatures, trace=opened)
-    usable: list[float] = []
-    frames: list[float] = []
-    works: dict[str, list[float]] = {"until usable": [], "a frame": []}
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        path = Path(folder) / "report.html"
-        path.write_text(page.html, encoding="utf-8")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        for _ in range(turns):
-            shown = browser.new_page()
-            session = shown.context.new_cdp_session(shown)
-            session.send("Performance.enable", {"timeDomain": "threadTicks"})  # processor time of the page's thread
-            shown.goto(path.as_uri())
-            shown.locator("html.alive").wait_for()
-            worked = _worked(session)
-            works["until usable"].append(worked)
-            usable.append(shown.evaluate("() => performance.getEntriesByName('alive')[0].startTime"))
-            layers = len(signatures.layers)
-            frames += [shown.evaluate(FRAME, layer) for layer in range(layers)]
-            works["a frame"].append((_worked(session) - worked) / layers)
-            shown.close()
-        browser.close()
-    return {
-        "megabytes": len(page.html.encode()) / MEGABYTE,
-        "usable_ms": statistics.median(usable),
-        "frame_ms": statistics.median(frames),
-        "slowest_frame_ms": max(frames),
-        "processor_ms": {name: statistics.median(found) for name, found in works.items()},
-    }
-
-
-def _worked(session: Any) -> float:
-    """Return the milliseconds that the thread of a page has worked."""
-    metrics = session.send("Performance.getMetrics")["metrics"]
-    return float(next(1000 * one["value"] for one in metrics if one["name"] == "TaskDuration"))
+    return signatures, None if trace is None else Trace.open(trace, signatures)
 
 
 def main(
     *,
     prompts: Annotated[int, typer.Option(help="Prompts of the drawn signatures.")] = 5000,
     most: Annotated[float, typer.Option("--max-size", help="Megabytes.")] = 25.0,
-    file: Annotated[Path | None, typer.Option(help="Recorded signatures, to be opened in a browser.")] = None,
+    tokens: Annotated[bool, typer.Option(help="With the trace.")] = True,
+    only: Annotated[str | None, typer.Option(help="One of the geometries.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open the reports in Chromium.")] = False,
+    example: Annotated[bool, typer.Option(help="The 80 prompts that come with moexray, in Chromium.")] = False,
+    file: Annotated[Path | None, typer.Option(help="Recorded signatures, in Chromium.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Their trace.")] = None,
-    only: Annotated[str | None, typer.Option(help="One geometry, in this process.", hidden=True)] = None,
-    turns: Annotated[int, typer.Option(help="How often the browser opens the report.")] = 5,
+    turns: Annotated[int, typer.Option(help="How often Chromium opens a report.")] = 5,
+    into: Annotated[Path | None, typer.Option(help="Write one report, in this process.", hidden=True)] = None,
 ) -> None:
     """Measure reports."""
-    if file is not None:
-        print(json.dumps(in_browser(file, trace, turns)))
-    elif only is not None:
-        print(json.dumps(written(only, prompts, most)))
-    else:
-        for geometry in GEOMETRIES:
-            options = ("--prompts", str(prompts), "--max-size", str(most), "--only", geometry)
-            print(geometry, in_a_process(__file__, *options))
+    import json
+
+    if into is not None and only is not None:
+        print(json.dumps(written(only, prompts, most=most, tokens=tokens, page=into)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        if example or file is not None:
+            signatures, recorded = bundled() if file is None else recorded_in(file, trace)
+            analysis = analyze(signatures, permutations=99, trace=recorded)
+            page.write_text(report(analysis, signatures, trace=recorded).html, encoding="utf-8")
+            print(f"{count(len(signatures), 'prompt')} of {file or 'moexray.example()'}")
+            say_opened(page, turns, limits=True)
+            return
+        for geometry in GEOMETRIES if only is None else (only,):
+            options = ("--prompts", str(prompts), "--max-size", str(most), "--only", geometry, "--into", str(page))
+            found = in_a_process(__file__, *options, "--tokens" if tokens else "--no-tokens")
+            say_written(f"{geometry}, {prompts:,} prompts {'with' if tokens else 'without'} tokens", found, most)
+            if browser:
+                say_opened(page, turns, limits=False)
 
 
 if __name__ == "__main__":

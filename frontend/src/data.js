@@ -246,7 +246,10 @@ function textOf(id) {
 
 /** @param {string} text base64 of gzip @returns {Promise<ArrayBuffer>} */
 async function unpacked(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  // Uint8Array.from takes ten times as long: megabytes are read here.
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }

@@ -10,7 +10,7 @@ const KEYS = [
   ["PageUp, PageDown", "in a matrix: the first, the last row"],
   ["Space", "in the tokens: play the generation, or stop"],
   ["Enter", "in the search: the next prompt found; with Shift the one before"],
-  ["Esc", "stop playing; close this list"],
+  ["Esc", "stop playing; leave the full window; close this list"],
   ["?", "this list"],
 ];
 

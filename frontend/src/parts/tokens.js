@@ -95,7 +95,7 @@ export function TokensOfPrompt({ data, which, counts, sums }) {
     </div>
     <p class="says" aria-live=${playing ? "off" : "polite"}>${says}</p>
     <${Saving} name="prompt-tokens" of="the tokens" target=${picture} numbers=${() => tokenTable(data, which, l)} />
-    ${images.map((image, i) => html`<${Patches} key=${i} image=${image} places=${places[i]} tints=${tints} at=${at} choose=${choose} />`)}
+    ${images.map((image, i) => html`<${Patches} key=${i} image=${image} places=${places[i]} tints=${tints} at=${at} choose=${choose} number=${i + 1} table=${() => tokenTable(data, which, l)} />`)}
     <div class="columns">
       <div><${Experts} data=${data} counts=${soFar} sums=${sumsSoFar} marks=${marks} of=${playing ? "the tokens so far" : "the prompt"} mass=${!playing && facts.by === "mass"} /></div>
       <div><${Coverage} data=${data} which=${which} /></div>

@@ -38,6 +38,14 @@ export function MapOfPrompts({ data }) {
     () => points.map((point, i) => [`translate(${x(point[0])} ${y(point[1])})`, data.categoryOf[placed[i]]]),
     [x, y],
   );
+  // Thousands of marks are compared with those before only when one of them changes.
+  const drawn = useMemo(
+    () => html`<g>${marks.map(([where, of], i) => {
+      const dim = category.value !== null && of !== category.value;
+      return html`<path key=${i} class=${`mark ${fillOf(Number(of))}${dim ? " dim" : ""}`} transform=${where} d=${shapeOf(Number(of), 64)} />`;
+    })}</g>`,
+    [marks, category.value],
+  );
   if (!plane || !points.length) return null;
   const digits = [x, y].map((scale) => digitsOf(scale.ticks(6)));
   const here = placed.indexOf(prompt.value);
@@ -73,10 +81,7 @@ export function MapOfPrompts({ data }) {
         ${y.ticks(6).map((tick) => html`<line class="tick" x1=${LEFT} x2=${width - 4} y1=${y(tick)} y2=${y(tick)} /><text class="faint" text-anchor="end" x=${LEFT - 6} y=${y(tick) + 4}>${number(tick, digits[1])}</text>`)}
         <text x=${(LEFT + width) / 2} y=${height - 8} text-anchor="middle">component 1, ${percent(plane.explained[0])} of the variance</text>
         <text x="12" y=${(height - BOTTOM) / 2} text-anchor="middle" transform=${`rotate(-90 12 ${(height - BOTTOM) / 2})`}>component 2, ${percent(plane.explained[1])}</text>
-        ${marks.map(([where, of], i) => {
-          const dim = category.value !== null && of !== category.value;
-          return html`<path key=${i} class=${`mark ${fillOf(Number(of))}${dim ? " dim" : ""}`} transform=${where} d=${shapeOf(Number(of), 64)} />`;
-        })}
+        ${drawn}
         ${here >= 0 && html`<path class=${`mark on ${fillOf(Number(marks[here][1]))}`} transform=${marks[here][0]} d=${shapeOf(Number(marks[here][1]), 190)} />`}
       </svg>
       <ul class="legend">
