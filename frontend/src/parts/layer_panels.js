@@ -6,9 +6,9 @@ import { area, line, symbol, symbolCircle, symbolSquare, symbolTriangle } from "
 import { digitsOf } from "../format.js";
 import { html } from "../html.js";
 import { layer, within } from "../state.js";
+import { useHeight } from "./hooks.js";
 import { LINE, Lines, linesOf } from "./lines.js";
 
-const HEIGHT = 150;
 const GAP = 22;
 const LEFT = 58;
 const HEAD = 22;
@@ -28,11 +28,12 @@ const SHAPES = { circle: symbolCircle, square: symbolSquare, triangle: symbolTri
 export function LayerPanels({ data, panels, width, says }) {
   const { layers } = data.facts;
   const x = scaleLinear([layers[0] - 0.5, layers[layers.length - 1] + 0.5], [LEFT, Math.max(width - 8, LEFT + 1)]);
+  const high = useHeight(150, { around: 480, parts: panels.length });
   const names = panels.map((panel) => linesOf(panel.name, width - LEFT));
   let bottom = -GAP;
   const tops = names.map((lines) => {
     const top = bottom + GAP + HEAD + (lines.length - 1) * LINE;
-    bottom = top + HEIGHT;
+    bottom = top + high;
     return top;
   });
   /** @param {PointerEvent} event */
@@ -60,18 +61,18 @@ export function LayerPanels({ data, panels, width, says }) {
     aria-valuemax=${layers[layers.length - 1]} aria-valuenow=${layers[layer.value]} aria-valuetext=${says}
     onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
   >
-    ${panels.map((panel, i) => html`<${Drawn} panel=${panel} name=${names[i]} top=${tops[i]} x=${x} layers=${layers} width=${width} />`)}
+    ${panels.map((panel, i) => html`<${Drawn} panel=${panel} name=${names[i]} top=${tops[i]} high=${high} x=${x} layers=${layers} width=${width} />`)}
     ${ticks.map((tick) => html`<text x=${x(tick)} y=${bottom + 18} text-anchor="middle" class="faint">${tick}</text>`)}
     <text x=${(LEFT + width) / 2} y=${bottom + 36} text-anchor="middle">MoE layer (index in the model)</text>
     <line class="here" x1=${x(layers[layer.value])} x2=${x(layers[layer.value])} y1=${tops[0]} y2=${bottom} />
   </svg>`;
 }
 
-/** @param {{panel: Panel, name: string[], top: number, x: import("d3-scale").ScaleLinear<number, number>, layers: number[], width: number}} props */
-function Drawn({ panel, name, top, x, layers, width }) {
+/** @param {{panel: Panel, name: string[], top: number, high: number, x: import("d3-scale").ScaleLinear<number, number>, layers: number[], width: number}} props */
+function Drawn({ panel, name, top, high, x, layers, width }) {
   const every = [...panel.lines.flatMap((one) => one.values), ...(panel.band?.ends ?? []).flat(), ...(panel.dashes ?? [])];
   const [least, most] = extent(every.filter((value) => value !== null));
-  const y = scaleLinear([Math.min(0, least ?? 0), Math.max(panel.reach, most ?? 0)], [top + HEIGHT, top]).nice(4);
+  const y = scaleLinear([Math.min(0, least ?? 0), Math.max(panel.reach, most ?? 0)], [top + high, top]).nice(4);
   const ticks = y.ticks(4);
   const digits = digitsOf(ticks);
   const path = line((/** @type {any} */ _, i) => x(layers[i]), (/** @type {any} */ value) => y(value)).defined(

@@ -5,11 +5,10 @@ import { scaleLinear } from "d3-scale";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { digitsOf, number, whole } from "../format.js";
 import { html } from "../html.js";
-import { useWidth } from "../parts/hooks.js";
+import { useHeight, useWidth } from "../parts/hooks.js";
 import { Saving } from "../parts/saving.js";
 import { within } from "../state.js";
 
-const ROW = 74;
 const TOP = 8;
 // Below this width names stand above their pairs.
 const NARROW = 560;
@@ -29,9 +28,10 @@ function Rows({ rows }) {
   const range = useMemo(() => rangeOf(rows), [rows]);
   const [step, setStep] = useState(() => range.places(rows[0].mean ?? range.low));
   const narrow = width < NARROW;
+  const high = useHeight(74, { around: 400, parts: rows.length });
   const left = narrow ? 14 : 150;
   const x = scaleLinear([range.low, range.high], [left, Math.max(width - 52, left + 1)]);
-  const bottom = TOP + rows.length * ROW;
+  const bottom = TOP + rows.length * high;
   const at = range.low + (step + 0.5) * range.step;
   const ticks = x.ticks(narrow ? 4 : 7);
   const says = `Similarity ${number(at, range.digits + 1)}: ${rows.map((row) => saysOf(row, at)).join("; ")}.`;
@@ -62,14 +62,14 @@ function Rows({ rows }) {
       >
         ${ticks.map((tick) => html`<line class="tick" x1=${x(tick)} x2=${x(tick)} y1=${TOP} y2=${bottom} /><text class="faint" x=${x(tick)} y=${bottom + 17} text-anchor="middle">${number(tick, digitsOf(ticks))}</text>`)}
         ${rows.map((row, r) => {
-          const base = TOP + (r + 1) * ROW - 8;
+          const base = TOP + (r + 1) * high - 8;
           const tallest = row.observed ? max(rows.filter((one) => one.observed), densityOf) : densityOf(row);
           const kind = row.observed ? `${r + 1}` : "";
-          return html`<path class=${kind ? `band k${kind}` : "band grey"} d=${stairsOf(row, x, base, (ROW - 22) / (tallest || 1))} />
-            <path class=${kind ? `line s${kind}` : "tick edge"} d=${stairsOf(row, x, base, (ROW - 22) / (tallest || 1))} />
+          return html`<path class=${kind ? `band k${kind}` : "band grey"} d=${stairsOf(row, x, base, (high - 22) / (tallest || 1))} />
+            <path class=${kind ? `line s${kind}` : "tick edge"} d=${stairsOf(row, x, base, (high - 22) / (tallest || 1))} />
             <line class="zero" x1=${left} x2=${width - 52} y1=${base} y2=${base} />
-            <text class=${narrow ? "halo" : ""} x=${narrow ? left : left - 10} y=${narrow ? base - ROW + 20 : base - 20} text-anchor=${narrow ? "start" : "end"}>${row.name}</text>
-            ${row.mean !== null && html`<line class=${kind ? `line s${kind}` : "here"} stroke-dasharray=${row.observed ? ["7 4", "2 3"][r] : undefined} x1=${x(row.mean)} x2=${x(row.mean)} y1=${kind ? TOP : base - ROW + 14} y2=${kind ? bottom : base} />
+            <text class=${narrow ? "halo" : ""} x=${narrow ? left : left - 10} y=${narrow ? base - high + 20 : base - 20} text-anchor=${narrow ? "start" : "end"}>${row.name}</text>
+            ${row.mean !== null && html`<line class=${kind ? `line s${kind}` : "here"} stroke-dasharray=${row.observed ? ["7 4", "2 3"][r] : undefined} x1=${x(row.mean)} x2=${x(row.mean)} y1=${kind ? TOP : base - high + 14} y2=${kind ? bottom : base} />
               <text class="faint" x=${width} y=${base - 20} text-anchor="end">${number(row.mean, 3)}</text>`}`;
         })}
         <text class="faint" x=${width} y=${TOP + 4} text-anchor="end">mean</text>

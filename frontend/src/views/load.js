@@ -6,7 +6,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { count, digitsOf, number, whole } from "../format.js";
 import { html } from "../html.js";
 import { diverging } from "../parts/colours.js";
-import { useWidth } from "../parts/hooks.js";
+import { useHeight, useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { expert, layer, within } from "../state.js";
@@ -37,11 +37,15 @@ function AllLayers({ data, loads }) {
   const most = Math.max(...facts.experts);
   const right = Math.max(70, Math.min(150, width * 0.2));
   const wide = Math.max(40, width - LEFT - right - 14);
-  const high = Math.max(layers * 14, Math.min(28 * layers, 240));
+  const high = useHeight(Math.max(layers * 14, Math.min(28 * layers, 240)), { around: 420 });
   const cell = { wide: wide / most, high: high / layers };
   const start = LEFT + wide + 14;
   const x = scaleLinear([0, Math.max(1.2, max(loads, (one) => one.max_over_mean) ?? 1)], [start, width - 2]);
-  const dead = relative.flatMap((row, l) => row.flatMap((value, e) => (value === 0 ? [[l, e]] : [])));
+  const dead = useMemo(() => relative.flatMap((row, l) => row.flatMap((value, e) => (value === 0 ? [[l, e]] : []))), [relative]);
+  const crosses = useMemo(
+    () => dead.map(([l, e]) => crossOf(LEFT + (e + 0.5) * cell.wide, TOP + (l + 0.5) * cell.high, cell)).join(""),
+    [dead, width, high],
+  );
   const lacking = facts.experts.some((size) => size < most);
   const ticks = [0, Math.floor(most / 2), most - 1];
   const bars = x.ticks(2).filter((tick) => tick > 0);
@@ -52,7 +56,7 @@ function AllLayers({ data, loads }) {
         ${facts.experts[l] < most && html`<rect class="lacking" x=${LEFT + facts.experts[l] * cell.wide} y=${y} width=${(most - facts.experts[l]) * cell.wide} height=${cell.high} />`}
         <rect class=${l === layer.value ? "k2" : "k1"} x=${start} y=${y + cell.high * 0.15} width=${x(loads[l].max_over_mean) - start} height=${cell.high * 0.7} />`;
     })}
-    <path class="crosses" d=${dead.map(([l, e]) => crossOf(LEFT + (e + 0.5) * cell.wide, TOP + (l + 0.5) * cell.high, cell)).join("")} />
+    <path class="crosses" d=${crosses} />
     <line class="dash" x1=${x(1)} x2=${x(1)} y1=${TOP} y2=${TOP + high} />
     ${ticks.map((e) => html`<text class="faint" x=${LEFT + (e + 0.5) * cell.wide} y=${TOP + high + 16} text-anchor=${e > 99 && e === most - 1 ? "end" : "middle"}>${e}</text>`)}
     ${bars.map((tick) => html`<text class="faint" x=${x(tick)} y=${TOP + high + 16} text-anchor="middle">${number(tick, digitsOf(bars))}</text>`)}
@@ -77,11 +81,11 @@ function AllLayers({ data, loads }) {
           expert.value = Math.min(e, facts.experts[l] - 1);
         }}
         x=${LEFT} y=${TOP} width=${wide} height=${high} total=${width} below=${22} more=${more} />`}
+      <${Scale} colours=${diverging} low=${`≤ 1/${2 ** DOUBLINGS}`} high=${`≥ ${2 ** DOUBLINGS}`}
+        middle=${`load relative to balance; the middle is 1${dead.length ? `; ${cell.wide < CROSSED ? "strokes" : "crosses"}: never selected` : ""}${lacking ? "; grey: no such expert" : ""}`} />
     </div>
-    <${Scale} colours=${diverging} low=${`≤ 1/${2 ** DOUBLINGS}`} high=${`≥ ${2 ** DOUBLINGS}`}
-      middle=${`load relative to balance; the middle is 1${dead.length ? `; ${cell.wide < CROSSED ? "strokes" : "crosses"}: never selected` : ""}${lacking ? "; grey: no such expert" : ""}`} />
     <p class="says" aria-live="polite">${says}</p>
-    <${Saving} name="load" target=${picture} numbers=${() => ({
+    <${Saving} name="load" of="all layers" target=${picture} numbers=${() => ({
       names: ["layer", "expert", "selections", "times_balance"],
       rows: cellsOf(data, relative),
     })} />
@@ -141,7 +145,7 @@ function OneLayer({ data, loads }) {
       </svg>
     </div>
     <p class="says" aria-live="polite">${says}</p>
-    <${Saving} name="load-layers" target=${picture} numbers=${() => ({
+    <${Saving} name="load-layers" of="one layer" target=${picture} numbers=${() => ({
       names: ["layer", "experts", "entropy", "gini", "cv", "max_over_mean", "dead_experts"],
       rows: loads.map((one, l) => [one.layer, facts.experts[l], one.entropy, one.gini, one.cv, one.max_over_mean, one.dead_experts]),
     })} />

@@ -68,11 +68,13 @@ function ByCategory({ data, found }) {
         <button type="button" aria-pressed=${unit === "tokens"} onClick=${() => setUnit("tokens")}>Tokens</button>
         <button type="button" aria-pressed=${unit === "selections"} onClick=${() => setUnit("selections")}>Selections</button>
       </span>
-      <span>From above in each category:</span>
-      ${found.segments.map((name, s) => html`<span class="key"><svg viewBox="0 0 20 10" aria-hidden="true"><rect class=${`k${s + 1}`} width="20" height="10" /></svg>${visible(name)}</span>`)}
     </div>
     <div ref=${holder}></div>
     <div ref=${picture}>
+      <ul class="legend">
+        <li>From above in each category:</li>
+        ${found.segments.map((name, s) => html`<li><svg viewBox="0 0 16 16" aria-hidden="true"><rect class=${`k${s + 1}`} y="4" width="16" height="8" /></svg>${visible(name)}</li>`)}
+      </ul>
       <svg
         class="chart" height=${TOP + names.length * row + 4} tabindex="0" role="slider" aria-label="Category" aria-valuemin="1"
         aria-valuemax=${names.length} aria-valuenow=${here + 1} aria-valuetext=${says} aria-orientation="vertical"
@@ -88,7 +90,7 @@ function ByCategory({ data, found }) {
       </svg>
     </div>
     <p class="says" aria-live="polite">${says}</p>
-    <${Saving} name="segments" target=${picture} numbers=${() => ({
+    <${Saving} name="segments" of="tokens by category" target=${picture} numbers=${() => ({
       names: ["category", "segment", "tokens", "selections"],
       rows: found.categories.flatMap((name, c) =>
         found.segments.map((segment, s) => [name, segment, found.tokens[c][s], found.selections[c][s]]),
@@ -133,10 +135,10 @@ function ByExpert({ data, found }) {
           expert.value = e;
         }}
         x=${left} y=${0} width=${wide} height=${high} total=${width} below=${22} more=${more} />`}
+      <${Scale} colours=${diverging} low=${`≤ 1/${MOST}`} high=${`≥ ${MOST}`} middle="share of the selections, times uniform; the middle is 1" />
     </div>
-    <${Scale} colours=${diverging} low=${`≤ 1/${MOST}`} high=${`≥ ${MOST}`} middle="share of the selections, times uniform; the middle is 1" />
     <p class="says" aria-live="polite">${says}</p>
-    <${Saving} name="segments-experts" target=${picture} numbers=${() => ({
+    <${Saving} name="segments-experts" of="experts by segment" target=${picture} numbers=${() => ({
       names: ["layer", "segment", "expert", "selections", "share"],
       rows: rowsOf(data, found),
     })} />

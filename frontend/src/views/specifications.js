@@ -5,13 +5,12 @@ import { scaleLinear } from "d3-scale";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { count, digitsOf, number, pText } from "../format.js";
 import { html } from "../html.js";
-import { useWidth } from "../parts/hooks.js";
+import { useHeight, useWidth } from "../parts/hooks.js";
 import { Saving } from "../parts/saving.js";
 import { category, within } from "../state.js";
 import { shortened } from "../visible.js";
 
 const TOP = 20;
-const HEIGHT = 190;
 const GAP = 16;
 const ROW = 17;
 
@@ -30,14 +29,15 @@ function Curve({ data, found }) {
   const known = useMemo(() => inOrder(found.rows), [found]);
   const [at, setAt] = useState(0);
   const rows = useMemo(() => rowsOf(found, known), [found, known]);
+  const high = useHeight(190, { around: 420 + rows.length * ROW });
   if (!known.length) return null;
   const left = Math.round(Math.min(210, 24 + 6.9 * Math.max(...rows.map((one) => one.name.length)), width * 0.42));
   const right = Math.max(width - 8, left + 1);
   const x = scaleLinear([-0.5, known.length - 0.5], [left, right]);
   const [least, most] = extent(known, (one) => one.cohens_d ?? 0);
-  const y = scaleLinear([Math.min(0, least ?? 0), Math.max(0.1, most ?? 0)], [TOP + HEIGHT, TOP]).nice(4);
+  const y = scaleLinear([Math.min(0, least ?? 0), Math.max(0.1, most ?? 0)], [TOP + high, TOP]).nice(4);
   const ticks = y.ticks(4);
-  const start = TOP + HEIGHT + GAP;
+  const start = TOP + high + GAP;
   const bottom = start + (rows[rows.length - 1].place + 1) * ROW;
   const here = known[at];
   const of = found.choices.filter(({ choice, value }) => here[choice] === value).map(({ text }) => text);
@@ -79,7 +79,7 @@ function Curve({ data, found }) {
         ${useMemo(
           () => known.map((one, i) => html`<circle
             class=${one.p_value !== null && one.p_value < level ? "k1" : "open s1"} cx=${x(i)} cy=${y(one.cohens_d ?? 0)} r=${Math.max(2, half)} />`),
-          [known, width],
+          [known, width, high],
         )}
         ${rows.map(({ choice, value, name, group, place }) => {
           const middle = start + (place + 0.5) * ROW;
@@ -93,7 +93,7 @@ function Curve({ data, found }) {
           () => rows.map(({ choice, value, place }) => html`<path class="choices" d=${known
             .map((one, i) => (one[choice] === value ? `M${x(i)} ${start + place * ROW + 4}v${ROW - 8}` : ""))
             .join("")} />`),
-          [known, width],
+          [known, width, high],
         )}
         <line class="here" x1=${x(at)} x2=${x(at)} y1=${TOP} y2=${bottom} />
         <circle class="frame" cx=${x(at)} cy=${y(here.cohens_d ?? 0)} r=${Math.max(2, half) + 3} />
