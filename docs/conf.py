@@ -28,7 +28,7 @@ myst_heading_anchors = 4
 # Names of docstrings; nothing is asked of other projects' sites.
 toc_object_entries = False
 napoleon_use_ivar = True
-autodoc_class_signature = "separated"
+napoleon_use_param = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
@@ -52,11 +52,13 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_execution_show_tb = True
+nb_output_stderr = "remove-warn"  # a warning of a cell is one of the build
 
 html_theme = "furo"
 html_title = f"moexray {version}"
 html_static_path = ["site/static"]
 html_css_files = ["moexray.css"]
 html_math_renderer = "mathml"
+html_show_copyright = False
 html_show_sourcelink = False
 html_copy_source = False
