@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from moexray.cli.main import COMMANDS, function_of
+from moexray.cli.main import COMMANDS, everywhere, function_of
 
 INTRODUCTION = """\
 # Command reference
@@ -22,6 +22,10 @@ INTRODUCTION = """\
 `moexray COMMAND --help` prints the same in the terminal. This page is made by \
 `python scripts/command_reference.py > docs/commands.md`.
 """
+ANYWHERE = (
+    "## Every command\n",
+    "These may stand before the name of the command and after it; [terminal.md](terminal.md) says what they change.\n",
+)
 VALUES = {int: "number", float: "number", str: "text", Path: "path"}
 
 
@@ -33,16 +37,22 @@ def main() -> None:
 def reference() -> str:
     """Return the page as Markdown."""
     functions = [function_of(name) for name in COMMANDS]
-    return "\n".join([INTRODUCTION, *(part for function in functions for part in section(function))])
+    shared = [*ANYWHERE, *tables(everywhere)]
+    return "\n".join([INTRODUCTION, *shared, *(part for function in functions for part in section(function))])
 
 
 def section(function: Callable[..., None]) -> Iterator[str]:
-    """Yield the parts of one command: what it does, its examples, its arguments and options by panel."""
+    """Yield the parts of one command: what it does, its examples, its arguments and options."""
     yield f"## moexray {function.__name__.rstrip('_')}\n"
     for paragraph in (inspect.getdoc(function) or "").split("\n\n"):
         sentence = " ".join(paragraph.replace("\b", "").replace("\f", "").split())
         examples = re.fullmatch(r"Examples?: (.*)", sentence)
         yield "```sh\n{}\n```\n".format(examples[1].replace("; ", "\n")) if examples else f"{sentence}\n"
+    yield from tables(function)
+
+
+def tables(function: Callable[..., None]) -> Iterator[str]:
+    """Yield a table of each panel of a command's arguments and options."""
     panels: dict[str, list[str]] = {}
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         annotation, info = get_args(parameter.annotation)

@@ -1,6 +1,7 @@
 """The command line starts at once: what is heavy is imported when it is used."""
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -25,10 +26,17 @@ for line in sys.argv[1:]:
 """
 
 
-def imported_by(*command_lines: str, folder: Path | None = None) -> dict[str, set[str]]:
+def imported_by(
+    *command_lines: str, folder: Path | None = None, env: dict[str, str] | None = None
+) -> dict[str, set[str]]:
     """Return the top-level packages loaded after each command line of one process, whether it succeeded or not."""
     finished = subprocess.run(
-        [sys.executable, "-c", RUNNER, *command_lines], cwd=folder, capture_output=True, text=True, check=True
+        [sys.executable, "-c", RUNNER, *command_lines],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return {command: set(packages) for command, packages in map(json.loads, finished.stdout.splitlines())}
 
@@ -59,6 +67,14 @@ def test_the_list_of_commands_imports_no_command() -> None:
     (imported,) = imported_by("--help").values()
     assert {"moexray", "typer"} <= imported
     assert not (HEAVY | {"numpy"}) & imported
+
+
+@pytest.mark.parametrize("words", ["moexray an", "moexray analyze --per", "moexray capture --engine t"])
+def test_the_tab_key_waits_for_nothing_heavy(words: str) -> None:
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_MOEXRAY_COMPLETE": "complete_bash"}
+    (imported,) = imported_by("", env=os.environ | asked).values()
+    assert "typer" in imported
+    assert not HEAVY & imported
 
 
 def test_help_and_info_import_nothing_heavy(folder: Path) -> None:

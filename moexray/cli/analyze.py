@@ -63,6 +63,7 @@ def analyze(
     if any(is_same(read, out) for read in (*files, *traces, *([] if test is None else [test]))):
         message = f"{out} is what is analyzed: name another file with `out`"
         raise AnalysisError(message)
+    from moexray.cli.next_command import after_analysis
     from moexray.cli.render import print_page, print_result, say
     from moexray.cli.saved_analysis import analyze_with_progress
     from moexray.views.tables.analysis import analysis_page
@@ -85,3 +86,4 @@ def analyze(
         return
     print_page(analysis_page(analysis))
     say(f"wrote {out}")
+    after_analysis(out, files, trace=traces[0] if traces else None)

@@ -60,6 +60,7 @@ def batch(
     if figure is not None:
         check_writable(figure)
     from moexray.cli.figure_file import draw_to
+    from moexray.cli.next_command import suggest
     from moexray.cli.render import print_page, print_result
     from moexray.studies.batching import study_batches
     from moexray.views.tables.batching import batching_page
@@ -78,3 +79,4 @@ def batch(
         print_result(found)
     else:
         print_page(batching_page(found))
+        suggest("cache", file, *(() if trace is None else ("--trace", trace)))

@@ -16,6 +16,8 @@ from moexray.cli.cluster import (
     capture_with_options,
     kept_in,
 )
+from moexray.cli.completion import one_of
+from moexray.cli.next_command import after_shard, after_signatures
 from moexray.cli.options import (
     DEFAULT_FILE,
     MODEL,
@@ -46,6 +48,7 @@ from moexray.cli.progress import capture_progress
 from moexray.cli.prompts import read_or_bundled
 from moexray.cli.render import say
 from moexray.cli.stopping import interruptible
+from moexray.engines.engine import ENGINES
 from moexray.errors import CaptureError
 from moexray.files import check_writable, is_same
 from moexray.formats import count, listed
@@ -80,7 +83,9 @@ def capture(
             rich_help_panel=MODEL,
         ),
     ] = library.DEFAULT_MODEL,
-    engine: Annotated[str, typer.Option(help="What runs the model.", rich_help_panel=MODEL)] = "transformers",
+    engine: Annotated[
+        str, typer.Option(help="What runs the model.", autocompletion=one_of(ENGINES), rich_help_panel=MODEL)
+    ] = "transformers",
     engine_options: EngineOptions = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -204,7 +209,7 @@ def capture(
     aliases = {"trace": trace, "weights": weights, "coselection": coselection}
     recorded = [name.strip() for names in record or () for name in names.split(",")]
     recorded += [name for name, wanted in aliases.items() if wanted]
-    part = None if shard is None else Shard.parse(shard)
+    part, whole = None if shard is None else Shard.parse(shard), out
     if part is not None:
         out = part.file(out)
     check_writable(out)  # before prompts are fetched or read from a pipe
@@ -261,8 +266,13 @@ def capture(
     for one in verified if isinstance(verified, list) else [verified]:  # a list of those of shards
         say(_VERIFIED.format(**one))
     say(f"{describe(found)} in {time.perf_counter() - started:.1f} s")
-    for file in output_files(out, recorded).values():
+    written = output_files(out, recorded)
+    for file in written.values():
         say(f"wrote {file}")
+    if part is None:
+        after_signatures(out, found, trace=written.get("trace"))
+    else:
+        after_shard(whole, part)
 
 
 def _name_left_out(prompts: Sequence[str]) -> None:

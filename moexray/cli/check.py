@@ -82,6 +82,7 @@ def check(
 
     Example: moexray check signatures.npz -n 8
     """
+    from moexray.cli.next_command import suggest
     from moexray.cli.progress import step_progress
     from moexray.cli.render import print_page, print_result
     from moexray.views.tables.check import check_page
@@ -131,5 +132,7 @@ def check(
         print_result(found)
     else:
         print_page(check_page(found))
+        if found.is_true and engine is None:
+            suggest("analyze", file or DEFAULT_FILE)
     if not found.is_true:
         raise typer.Exit(1)

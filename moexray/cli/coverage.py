@@ -29,6 +29,7 @@ def coverage(
     if figure is not None:
         check_writable(figure)
     from moexray.cli.figure_file import draw_to
+    from moexray.cli.next_command import suggest
     from moexray.cli.render import print_page, print_result
     from moexray.studies.coverage import study_coverage
     from moexray.views.tables.coverage import coverage_page
@@ -39,3 +40,4 @@ def coverage(
         print_result(found)
     else:
         print_page(coverage_page(found))
+        suggest("experts", file)

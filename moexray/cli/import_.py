@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from moexray.cli.completion import one_of
+from moexray.cli.next_command import after_signatures
 from moexray.cli.options import DEFAULT_FILE, OUTPUT, out_option
 from moexray.cli.render import say
 from moexray.files import companion
@@ -21,7 +23,9 @@ _OF_FORMATS = "; ".join(f"{name}: {meaning}" for name, (_, meaning) in FORMATS.i
 def import_(
     source: Annotated[Path, typer.Argument(help="File, or folder, of recorded routing.")],
     *,
-    format_name: Annotated[str, typer.Option("--from", metavar="FORMAT", help=f"{_OF_FORMATS}.")],
+    format_name: Annotated[
+        str, typer.Option("--from", metavar="FORMAT", help=f"{_OF_FORMATS}.", autocompletion=one_of(FORMATS))
+    ],
     mapping: Annotated[
         Path | None, typer.Option("--map", help="TOML file that says which field holds what, for mapped.")
     ] = None,
@@ -89,3 +93,4 @@ def import_(
         say(f"wrote {written.trace}")
     elif companion(out, TRACE).exists():
         say(f"{companion(out, TRACE)} is there from before, and is not of these signatures")
+    after_signatures(written.signatures, found, trace=written.trace)

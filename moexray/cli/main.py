@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from moexray.cli import screen
+from moexray.cli.render import say_error
+from moexray.cli.screen import ColorOption, QuietOption
 from moexray.errors import MoexrayError
-from moexray.formats import visible
 from moexray.version import __version__
 
 # Each is a function of its name, in a module of its name (see `python_name`), and the first sentence of its help: the
@@ -50,11 +52,23 @@ class _LazyGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: TyperCommand(name, help=summary) for name, summary in COMMANDS.items()}
+        self.commands = {
+            name: TyperCommand(name, help=summary, short_help=summary) for name, summary in COMMANDS.items()
+        }
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options; those that are used once stand apart in the help."""
+        found = super().get_params(ctx)
+        for option in found:
+            if str(option.name).endswith("_completion"):
+                option.rich_help_panel = "Completion with the Tab key"  # type: ignore[attr-defined]
+        return found
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that these arguments are for, and what remains of them."""
-        name, _, remaining = super().resolve_command(ctx, args)
+        name, known, remaining = super().resolve_command(ctx, args)
+        if known is None:  # a shell asks how a line goes on whose command there is not
+            return name, None, remaining
         return name, _command(str(name)), [_spelled(one) for one in remaining]
 
 
@@ -70,9 +84,19 @@ def function_of(command: str) -> Any:
 
 
 def _command(name: str) -> Any:
-    alone = typer.Typer(add_completion=False)
-    alone.command(name)(function_of(name))
-    return typer.main.get_command(alone)
+    command = _alone(function_of(name), name)
+    command.params += _alone(everywhere, name).params
+    return command
+
+
+def _alone(function: Any, name: str) -> Any:
+    app = typer.Typer(add_completion=False)
+    app.command(name)(function)
+    return typer.main.get_command(app)
+
+
+def everywhere(*, quiet: QuietOption = None, color: ColorOption = None) -> None:
+    """Stand for the options that every command has."""
 
 
 def _spelled(argument: str) -> str:
@@ -83,7 +107,6 @@ def _spelled(argument: str) -> str:
 app = typer.Typer(
     name="moexray",
     cls=_LazyGroup,
-    add_completion=False,
     pretty_exceptions_enable=False,
     epilog="The usual way: moexray capture --prompts prompts/, then moexray analyze, then moexray plot --all.",
 )
@@ -101,14 +124,17 @@ def describe(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    quiet: QuietOption = None,
+    color: ColorOption = None,
 ) -> None:
     """Record what the routers of a Mixture-of-Experts model do, and test whether it means anything."""
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on standard error, and exit status 1, or 2 for wrong usage."""
+    screen.forget()
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="moexray", standalone_mode=False))
     except MoexrayError as error:
         _fail(_with_options(str(error)), status=1)
     except typer.TyperException as error:
@@ -141,5 +167,5 @@ def _with_options(message: str) -> str:
 
 
 def _fail(message: str, *, status: int) -> None:
-    typer.echo(f"error: {visible(' '.join(message.split()))}", err=True)
+    say_error(f"error: {' '.join(message.split())}")
     sys.exit(status)

@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from moexray.cli.capture import describe
+from moexray.cli.next_command import after_signatures
 from moexray.cli.options import DEFAULT_FILE, out_option
 from moexray.cli.render import say
+from moexray.files import companion
 from moexray.merging import merge_files
+from moexray.recording.recorders.trace import TRACE
 from moexray.signatures import Signatures
 
 
@@ -24,6 +27,9 @@ def merge(
     merged = merge_files(files, out)
     for note in merged.notes:
         say(note, err=True)
-    say(describe(Signatures.open(out)))
+    whole = Signatures.open(out)
+    say(describe(whole))
     for file in merged.files:
         say(f"wrote {file}")
+    trace = companion(out, TRACE.suffix)
+    after_signatures(out, whole, trace=trace if trace in merged.files else None)

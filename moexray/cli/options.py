@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from moexray.cli.completion import one_of
 from moexray.errors import CaptureError
 from moexray.files import file_to_write
 
@@ -88,11 +89,19 @@ def out_option(panel: str | None = None) -> Any:
 # What runs, for commands that run a model.
 DeviceOption = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.", rich_help_panel=MODEL),
+    typer.Option(
+        help="cpu, cuda, cuda:1, mps, auto (all there are); by default the fastest.",
+        autocompletion=one_of(("cpu", "cuda", "mps", "auto")),
+        rich_help_panel=MODEL,
+    ),
 ]
 DtypeOption = Annotated[
     str | None,
-    typer.Option(help="float64, float32, bfloat16 or float16; by default the checkpoint's own.", rich_help_panel=MODEL),
+    typer.Option(
+        help="float64, float32, bfloat16 or float16; by default the checkpoint's own.",
+        autocompletion=one_of(("float64", "float32", "bfloat16", "float16")),
+        rich_help_panel=MODEL,
+    ),
 ]
 RevisionOption = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a hub model.", rich_help_panel=MODEL)
@@ -188,7 +197,9 @@ _PERMUTATIONS = "Permutations of each test; costly tests take fewer."
 _FOLDS = "Folds of the classifier's cross-validation."
 _SEED = "Seed of all random draws."
 
-TokensOption = Annotated[str, typer.Option("--tokens", help=_TOKENS, rich_help_panel=ANALYSIS)]
+_PHASES = one_of(("all", "prompt", "generated"))
+
+TokensOption = Annotated[str, typer.Option("--tokens", help=_TOKENS, autocompletion=_PHASES, rich_help_panel=ANALYSIS)]
 WeightingOption = Annotated[WeightingName, typer.Option("--by", help=_WEIGHTING, rich_help_panel=ANALYSIS)]
 PermutationsOption = Annotated[int, typer.Option(min=1, help=_PERMUTATIONS, rich_help_panel=ANALYSIS)]
 FoldsOption = Annotated[int, typer.Option(min=2, help=_FOLDS, rich_help_panel=ANALYSIS)]
@@ -204,7 +215,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_hel
 
 # The same for commands that read an analysis: without the option, whatever the analysis was made with.
 SAVED = "Default: as in the saved analysis."
-SavedTokensOption = Annotated[str | None, typer.Option("--tokens", help=f"{_TOKENS} {SAVED}", rich_help_panel=ANALYSIS)]
+SavedTokensOption = Annotated[
+    str | None,
+    typer.Option("--tokens", help=f"{_TOKENS} {SAVED}", autocompletion=_PHASES, rich_help_panel=ANALYSIS),
+]
 SavedWeightingOption = Annotated[
     WeightingName | None, typer.Option("--by", help=f"{_WEIGHTING} {SAVED}", rich_help_panel=ANALYSIS)
 ]

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from moexray.cli.render import say
+from moexray.cli.screen import console, is_quiet
 from moexray.formats import visible
 from moexray.recording import progress
 
@@ -71,15 +71,18 @@ class CaptureStatus:
 
 @contextmanager
 def capture_progress() -> Iterator[CaptureStatus]:
-    """Yield a status, and show it while the block updates it."""
-    status, console = CaptureStatus(), Console(stderr=True)
-    if not console.is_terminal:
+    """Yield a status, and show it while the block updates it, unless the command line is quiet."""
+    status, screen = CaptureStatus(), console(err=True)
+    if is_quiet():
+        yield status
+        return
+    if not screen.is_terminal:
         with _repeated(lambda: say(status.line, err=True), _EVERY):
             yield status
         return
     bar_column = BarColumn(bar_width=None)  # the room that words leave
     columns = (TextColumn("{task.description}", markup=False), bar_column, TextColumn("{task.fields[detail]}"))
-    with Progress(*columns, console=console, transient=True, expand=True) as bar:
+    with Progress(*columns, console=screen, transient=True, expand=True) as bar:
         task = bar.add_task("", total=None, detail="")
 
         def show() -> None:
@@ -94,16 +97,22 @@ def capture_progress() -> Iterator[CaptureStatus]:
 
 @contextmanager
 def step_progress() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows the name of the current step, with a spinner."""
-    console = Console(stderr=True)
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
+    """Yield a function that shows the name of the current step: with a spinner, or by lines with the time taken."""
+    screen, started = console(err=True), time.monotonic()
+    if is_quiet():
+        yield lambda _: None
+        return
+    if not screen.is_terminal:
+        step = ["starting"]
+
+        def announce(name: str) -> None:
+            step[0] = name
+
+        with _repeated(lambda: say(f"{step[0]}: {_duration(time.monotonic() - started)} so far", err=True), _EVERY):
+            yield announce
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("")
         yield lambda name: bar.update(task, description=visible(name))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from moexray.cli.screen import console, is_quiet
 from moexray.formats import visible, visible_json
 
 if TYPE_CHECKING:
@@ -36,13 +37,6 @@ _WEIGHTS = {
 }
 _STYLES = {"good": "green", "fair": "yellow", "bad": "red", "faint": "dim", **_LEADS}
 _TINTS = {**_LEADS, **_WEIGHTS, "other": "bright_black", "plain": ""}
-
-
-def console() -> "Console":
-    """Return a console that shows text as it is: names may look like markup, and numbers have no colours."""
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False)
 
 
 def print_table(table: "Table") -> None:
@@ -128,8 +122,22 @@ def print_result(result: "Result") -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line, on standard error if asked; control and bidirectional characters become visible."""
-    typer.echo(visible(text), err=err)
+    """Print a line; control and bidirectional characters become visible.
+
+    Parameters
+    ----------
+    text
+        The line.
+    err
+        Whether it is a remark, which stands on standard error and is left out by ``--quiet``.
+    """
+    if not (err and is_quiet()):
+        typer.echo(visible(text), err=err)
+
+
+def say_error(text: str) -> None:
+    """Print a line on standard error that ``--quiet`` leaves: why a command ended early."""
+    typer.echo(visible(text), err=True)
 
 
 def _headed(table: "Table", width: int) -> "RichTable":

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from moexray.cli.completion import prompt_ids
 from moexray.cli.options import (
     ANALYSIS,
     DEFAULT_FILE,
@@ -19,7 +20,10 @@ from moexray.cli.workloads import opened_trace
 
 
 def show(
-    prompt: Annotated[str, typer.Argument(metavar="ID", help="The id of a prompt.", show_default=False)],
+    prompt: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="The id of a prompt.", autocompletion=prompt_ids, show_default=False),
+    ],
     file: SignaturesFile = DEFAULT_FILE,
     *,
     trace: Annotated[

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from moexray.cli.render import console, print_page, print_text, say, shows_blocks, shows_colours, tinted
+from moexray.cli.render import print_page, print_text, say, shows_blocks, shows_colours, tinted
+from moexray.cli.screen import console
 from moexray.formats import visible
 from moexray.studies.shown_report import ShownPrompt
 from moexray.views.prompt_tokens import Run, parts_of

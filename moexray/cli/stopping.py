@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from moexray.cli.render import say
+from moexray.cli.render import say_error
 
 _INTERRUPTED = 130  # what shells return for a program that Ctrl-C ended
 
@@ -18,5 +18,5 @@ def interruptible(journal: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         kept = f"finished prompts are kept in {journal}: the same command goes on from there"
-        say(f"stopped; {kept if journal.exists() else 'nothing was recorded yet'}", err=True)
+        say_error(f"stopped; {kept if journal.exists() else 'nothing was recorded yet'}")
         raise typer.Exit(_INTERRUPTED) from None

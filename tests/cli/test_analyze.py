@@ -19,7 +19,8 @@ def test_the_table_holds_the_figures_of_the_file_it_writes(
 ) -> None:
     made_up().save(tmp_path / "signatures.npz")
     finished = run("analyze", "--permutations", 99)
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.returncode == 0
+    assert finished.stderr == "next: moexray report signatures.npz\nnext: moexray plot signatures.npz --all\n"
     document = Analysis.load(tmp_path / "analysis.json").document
     similarity = document["similarity"]
     for shown in (

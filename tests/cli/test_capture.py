@@ -30,7 +30,7 @@ def test_the_file_holds_what_the_library_records(run: Run, tmp_path: Path, tiny_
     prompts = write_prompts(tmp_path / "prompts")
     finished = run("capture", "--prompts", prompts, "--model", tiny_olmoe_folder, "--max-new-tokens", 3,
                    "--batch-tokens", 14, "--dtype", "float32", "--device", "cpu", "--out", "found.npz")  # fmt: skip
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, finished.stderr) == (0, "next: moexray analyze found.npz\n")
     assert "recorded 3 prompts: 14 prompt tokens and 6 generated ones, 3 layers of 12 experts" in finished.stdout
     assert finished.stdout.endswith("wrote found.npz\n")
     found = Signatures.load(tmp_path / "found.npz")
@@ -78,7 +78,7 @@ def test_everything_that_can_be_recorded_is_asked_for_by_one_option_or_its_alias
     finished = run("capture", "--prompts", write_prompts(tmp_path / "prompts"), "--model", tiny_olmoe_folder,
                    "--max-new-tokens", 0, *asked, "--verify", "--device", "cpu",
                    "--out", "out.npz")  # fmt: skip
-    assert finished.stderr == ""
+    assert finished.stderr == "next: moexray analyze out.npz --trace out.trace.parquet\n"
     assert finished.stdout.startswith("verified: ")
     assert finished.stdout.endswith("wrote out.npz\nwrote out.trace.parquet\nwrote out.coselection.npz\n")
     found = Signatures.load(tmp_path / "out.npz")

@@ -201,13 +201,11 @@ def test_every_command_is_tried() -> None:
 
 
 def test_there_is_one_way_to_print() -> None:
-    """`print`, `echo` and `Console` stand in `render`; `main` prints errors and the version, `progress` draws a bar."""
+    """`print` and `echo` stand in `render`, `Console` in `screen`; `main` prints the version."""
     for path in Path(render.__file__).parent.glob("*.py"):
         calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
         names = {one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", "") for one in calls}
-        allowed = {"main": {"echo"}, "progress": {"Console"}, "render": {"echo", "Console", "print"}}.get(
-            path.stem, set()
-        )
+        allowed = {"main": {"echo"}, "screen": {"Console"}, "render": {"echo", "print"}}.get(path.stem, set())
         assert names & {"print", "echo", "secho", "Console"} <= allowed, path.name
 
 

@@ -41,7 +41,7 @@ def test_merge_joins_the_prompts_in_the_order_of_the_files(
     first.save(tmp_path / "first.npz")
     second.save(tmp_path / "second.npz")
     finished = run("merge", "first.npz", "second.npz", "--out", "both.npz")
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, finished.stderr) == (0, "next: moexray analyze both.npz\n")
     assert "recorded 10 prompts: 200 prompt tokens and 0 generated ones" in finished.stdout
     both = Signatures.load(tmp_path / "both.npz")
     assert both.prompts.ids == (*first.prompts.ids, *second.prompts.ids)
@@ -85,7 +85,9 @@ def test_merge_says_what_only_some_files_have_beside_them(
     other.replace(ids=tuple(f"other {name}" for name in other.prompts.ids)).save(tmp_path / "two.npz")
     finished = run("merge", "one.npz", "two.npz", "--out", "both.npz")
     assert finished.returncode == 0
-    assert finished.stderr == "two.npz has no trace beside it, and so the merged signatures have none\n"
+    said = finished.stderr.splitlines()
+    assert said[0] == "two.npz has no trace beside it, and so the merged signatures have none"
+    assert said[1:] == ["next: moexray analyze both.npz"], "the trace that is there is not of the merged file"
     assert not (tmp_path / "both.trace.parquet").exists()
 
 

@@ -53,7 +53,7 @@ def from_standard_input(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
 
 
 def captured(run: Run, *arguments: object) -> Signatures:
-    finished = run("capture", *arguments)
+    finished = run("capture", "--quiet", *arguments)
     assert (finished.returncode, finished.stderr) == (0, "")
     return Signatures.load("signatures.npz")
 

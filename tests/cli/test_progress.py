@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from moexray.cli import progress
-from moexray.cli.progress import CaptureStatus
+from moexray.cli.progress import CaptureStatus, step_progress
 from moexray.engines.transformers.sampling import TellTokens
 from moexray.recording.progress import Progress
 from moexray.signatures import Signatures
@@ -81,6 +81,7 @@ def test_a_resumed_capture_has_the_speed_of_this_run_alone() -> None:
     assert status.detail.endswith("10 tokens/s, 1:30 left")
 
 
+STAGES = ("starting", "loading scale", "capturing", "writing files")
 OPTIONS = ("capture", "--model", "scale", "--device", "cpu", "--max-new-tokens", 3)
 
 
@@ -95,12 +96,24 @@ def test_off_a_terminal_plain_lines_appear_now_and_then(run: Run, monkeypatch: p
     finished = run(*OPTIONS, "--prompts", prompts_file())
     lines = finished.stderr.splitlines()
     assert "loading scale" in lines
-    assert all(line.partition(":")[0] in ("starting", "loading scale", "capturing", "writing files") for line in lines)
+    assert lines[-1].startswith("next: ")
+    assert all(line.partition(":")[0] in STAGES for line in lines[:-1])
     assert finished.stdout.startswith("recorded 2 prompts")
 
 
-def test_off_a_terminal_a_short_capture_is_silent(run: Run) -> None:
-    assert run(*OPTIONS, "--prompts", prompts_file()).stderr == ""
+def test_off_a_terminal_a_short_capture_shows_no_progress(run: Run) -> None:
+    assert run(*OPTIONS, "--prompts", prompts_file()).stderr == "next: moexray experts signatures.npz\n"
+
+
+def test_steps_are_plain_lines_off_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY", 0.01)
+    with step_progress() as announce:
+        announce("layer \x1b[2J3")
+        while not (printed := capsys.readouterr().err):
+            pass
+    assert printed.splitlines()[-1] == "layer \\x1b[2J3: 0:00 so far"
 
 
 def test_on_a_terminal_the_stages_are_drawn_and_cleared(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
