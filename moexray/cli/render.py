@@ -1,11 +1,12 @@
 """Tables and text on a terminal."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from moexray.cli.layout import bands, grid_widths
 from moexray.cli.screen import console, is_quiet
 from moexray.formats import visible, visible_json
 
@@ -35,6 +36,8 @@ _WEIGHTS = {
     "weight3": "#000000 on #e8743b",
     "weight4": "#ffffff on #99000d",
 }
+# Cells between two columns without headings.
+_GAP = 2
 _STYLES = {"good": "green", "fair": "yellow", "bad": "red", "faint": "dim", **_LEADS}
 _TINTS = {**_LEADS, **_WEIGHTS, "other": "bright_black", "plain": ""}
 
@@ -44,7 +47,8 @@ def print_table(table: "Table") -> None:
     screen = console()
     if table.title:
         screen.print(table.title)
-    screen.print(_headed(table, screen.width) if table.headed else _grid(table))
+    for part in _headed(table, screen.width) if table.headed else [_grid(table, screen.width)]:
+        screen.print(part)
 
 
 def print_page(page: "Page") -> None:
@@ -140,34 +144,29 @@ def say_error(text: str) -> None:
     typer.echo(visible(text), err=True)
 
 
-def _headed(table: "Table", width: int) -> "RichTable":
-    """Return a table with headings, whose columns stand close together where it would not fit otherwise."""
+def _headed(table: "Table", width: int) -> Iterator["RichTable"]:
+    """Yield a table with headings, in as many parts as it takes to break no number and no heading."""
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table as RichTable
 
-    texts = list(zip(*([column.name for column in table.columns], *table.rows), strict=True))
-    needed = sum(2 + max(len(line) for text in column for line in text.split("\n")) for column in texts)
-    shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, int(needed <= width), 0, 0), pad_edge=False)
-    for column, text in zip(table.columns, texts, strict=True):
-        # The name of a category, above numbers, may take several lines; the numbers may not.
-        numbers = max((len(line) for cell in text[1:] for line in cell.split("\n")), default=0) if column.numeric else 0
-        shown.add_column(
-            column.name,
-            justify="right" if column.numeric else "left",
-            no_wrap=column.whole,
-            min_width=max(column.least, numbers) or None,
-        )
-    for row in table.rows:
-        shown.add_row(*map(_toned, row, table.columns))
-    return shown
+    for band in bands(table, width, cell_len):
+        shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, int(not band.close), 0, 0), pad_edge=False)
+        columns = [table.columns[place] for place in band.places]
+        for column, wide in zip(columns, band.widths, strict=True):
+            shown.add_column(column.name, justify="right" if column.numeric else "left", width=wide, overflow="fold")
+        for row in table.rows:
+            shown.add_row(*(_toned(row[place], table.columns[place]) for place in band.places))
+        yield shown
 
 
-def _grid(table: "Table") -> "RichTable":
+def _grid(table: "Table", width: int) -> "RichTable":
+    from rich.cells import cell_len
     from rich.table import Table as RichTable
 
-    shown = RichTable.grid(padding=(0, 2, 0, 0))
-    for column in table.columns:
-        shown.add_column(no_wrap=column.whole, min_width=column.least or None)
+    shown = RichTable.grid(padding=(0, _GAP, 0, 0))
+    for wide in grid_widths(table, width, _GAP, cell_len):
+        shown.add_column(width=wide, overflow="fold")
     for row in table.rows:
         shown.add_row(*map(_toned, row, table.columns))
     return shown

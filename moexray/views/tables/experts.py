@@ -28,7 +28,9 @@ def layers_table(report: ExpertReport) -> Table:
     """
     one_layer, wide = len(report.layers) == 1, len(report.categories) > _WIDEST
     names = ("layer", "expert", "load", *(() if wide else report.categories))
-    columns = [*(Column(name, numeric=True) for name in names), *([Column("largest shares")] if wide else [])]
+    columns = [Column(name, numeric=True, key=place < 2) for place, name in enumerate(names)]
+    if wide:
+        columns.append(Column("largest shares"))
     rows = []
     for layer in report.layers:
         order = sorted(layer.experts, key=lambda one: one.rank if one_layer else -_spread(one))

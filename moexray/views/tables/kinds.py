@@ -61,15 +61,14 @@ def layer_table(found: Kinds) -> Table:
             row += [number(own.jensen_shannon, 3), number(own.jensen_shannon_floor, 3)]
             row += [estimate(own.jensen_shannon_corrected, own.jensen_shannon_ci, 3), p_value(own.adjusted)]
         rows.append(row)
-    return Table(
-        "how far apart the kinds are, by layer (JS in bits)", [Column(name, numeric=True) for name in names], rows
-    )
+    columns = [Column(name, numeric=True, beside=name == "floor") for name in names]
+    return Table("how far apart the kinds are, by layer (JS in bits)", columns, rows)
 
 
 def load_table(found: Kinds) -> Table:
     """Return the balance of each kind's load by layer, beside uniform and load-matched routing of as many tokens."""
-    columns = [Column("layer", numeric=True), Column("kind")]
-    columns += [Column(name, numeric=True) for name in _balance_names()]
+    columns = [Column("layer", numeric=True, key=True), Column("kind", key=True)]
+    columns += [Column(name, numeric=True, beside=name in ("even", "both")) for name in _balance_names()]
     rows = [
         [
             str(one.layer),
@@ -125,7 +124,7 @@ def device_tables(found: Kinds) -> list[Table]:
         Table(title, [Column(name, numeric=True) for name in (f"{found.kinds[1]} share", *names)], mixed),
         Table(
             "by layer: the busiest device, and its load / mean",
-            [Column(name, numeric=True) for name in ("layer", *of_kinds)],
+            [Column(name, numeric=True, beside=name in names) for name in ("layer", *of_kinds)],
             by_layer,
         ),
     ]
@@ -138,7 +137,8 @@ def _of_device(one: BusiestDevice) -> tuple[float, float, float | None]:
 def shift_table(shift: Shift) -> Table:
     """Return how the other set differs, by layer and kind."""
     names = ("JS", "floor", "p", "adjusted", "entropy")
-    columns = [Column("layer", numeric=True), Column("kind"), *(Column(name, numeric=True) for name in names)]
+    columns = [Column("layer", numeric=True, key=True), Column("kind", key=True)]
+    columns += [Column(name, numeric=True, beside=name == "floor") for name in names]
     columns.append(Column("MSI", numeric=True))
     rows: list[list[Cell]] = []
     layers = range(len(shift.kinds[0].layers))

@@ -8,6 +8,8 @@ from moexray.formats import visible
 
 # The text of a cell, or the texts of its lines.
 Cell = str | Sequence[str]
+# The heading of the intervals of the column before.
+_INTERVAL = "95 %"
 Tone = Literal["good", "fair", "bad", "faint", "lead1", "lead2", "lead3", "lead4", "lead5", "lead6", "lead7"]
 
 
@@ -22,9 +24,13 @@ class Column:
     numeric
         Whether its cells are numbers: they stand flush right and are never broken into lines.
     whole
-        Whether its cells are never broken into lines.
+        Whether its cells are not broken into lines, unless one takes more than half of the screen.
     least
         Characters that it keeps where a screen is narrow.
+    key
+        Whether it says what a row is, so that a table that goes on below itself shows it again. Without any, the first.
+    beside
+        Whether it belongs to the column before it and stays beside it; so does an interval, which is headed 95 %.
     tones
         The tone of a cell's line, by its text without parentheses.
     """
@@ -33,10 +39,17 @@ class Column:
     numeric: bool = False
     whole: bool = False
     least: int = 0
+    key: bool = False
+    beside: bool = False
     tones: Mapping[str, Tone] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", visible(self.name))
+
+    @property
+    def belongs(self) -> bool:
+        """Whether it belongs to the column before it."""
+        return self.beside or self.name == _INTERVAL
 
 
 @dataclass(frozen=True, init=False)
