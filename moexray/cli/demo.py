@@ -18,7 +18,7 @@ from moexray.formats import count
 from moexray.prompts import bundled_prompts
 from moexray.recording.capture import capture
 from moexray.recording.recorders.trace import TRACE
-from moexray.views.figures import ANALYSIS, FIGURES, MATRIX, OF_SIGNATURES, figure, figures_of
+from moexray.views.figures import ANALYSIS, FIGURES, MATRIX, OF_SIGNATURES, SHARES, figure, figures_of
 
 _MODEL_CAVEAT = (
     "The embedded model has 4 million parameters and was trained for this demonstration: "
@@ -38,6 +38,7 @@ def demo(
     Example: moexray demo --open
     """
     from moexray.cli.saved_analysis import analyze_with_progress
+    from moexray.studies.category_shares import category_shares
     from moexray.studies.similarity_matrix import similarity_matrix
     from moexray.trace import Trace
     from moexray.views.figures.style import save_figure
@@ -61,7 +62,11 @@ def demo(
     analysis.save(out / "analysis.json")
     layers, permutations = count(len(analysis.layers), "layer"), analysis.settings.permutations
     _done("analysis.json", f"{layers} tested, {count(permutations, 'permutation')}", started)
-    results = {ANALYSIS: analysis, MATRIX: similarity_matrix(signatures)}
+    results = {
+        ANALYSIS: analysis,
+        MATRIX: similarity_matrix(signatures),
+        SHARES: category_shares(signatures),
+    }
     for name in names:
         save_figure(figure(name)(results[FIGURES[name].of]), out / f"{name}.png")
     _done(count(len(names), "figure"), ", ".join(f"{name}.png" for name in names), started)

@@ -10,24 +10,38 @@ import typer
 from moexray.cli.options import refuse_idle
 from moexray.cli.render import say
 from moexray.cli.saved_analysis import Saved, find_saved, mismatch, saved_or_new
+from moexray.coselection_file import SUFFIX
 from moexray.errors import AnalysisError
+from moexray.files import find_companion
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.completion import options_of
 from moexray.studies.results import Result
 from moexray.trace import Trace
-from moexray.views.figures import ANALYSIS, MATRIX, OF_SIGNATURES, Entry
+from moexray.views.figures import ANALYSIS, MATRIX, OF_SIGNATURES, PAIRS, SHARES, Entry
 from moexray.views.studies import read_result
 
 
 @dataclass(frozen=True)
 class AnalysisInputs:
-    """Signatures with what is known of them; without signatures, what a saved analysis holds."""
+    """Signatures with what is known of them; without signatures, what a saved analysis holds.
+
+    Attributes
+    ----------
+    options
+        Of `moexray.analyze`, that the user gave.
+    pairs
+        The file of co-selections.
+    layers
+        That the user named, for figures of some layers.
+    """
 
     signatures: Signatures | None
     saved: Saved
     trace: Trace | None
     options: Mapping[str, Any]
+    pairs: Path | None = None
+    layers: Sequence[int] | None = None
     kinds = OF_SIGNATURES
 
     def obstacle(self, entry: Entry) -> str | None:
@@ -37,11 +51,23 @@ class AnalysisInputs:
             return f"it draws what `moexray {entry.of} --json` prints"
         if alone and entry.of != ANALYSIS:
             return "it needs the signatures, not an analysis"
+        if entry.of == PAIRS:
+            return self._obstacle_of_pairs()
         if entry.needs == "specifications" and alone and (analysis is None or analysis.specifications is None):
             return "the analysis has no specifications: `moexray analyze --specifications` adds them"
         identity = None if analysis is None else analysis.controls.token_identity
         if entry.needs == "trace" and identity is None and (alone or self.trace is None):
             return "it needs --trace: `moexray capture --record trace` writes signatures.trace.parquet"
+        return None
+
+    def _obstacle_of_pairs(self) -> str | None:
+        if self.pairs is None and self.trace is None:
+            return (
+                "it needs --trace, or signatures.coselection.npz beside the signatures: "
+                "`moexray capture --record coselection` writes it"
+            )
+        if self.layers is not None and len(set(self.layers)) > 1:
+            return "it draws one layer: give one --layer"
         return None
 
     def results(self, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -68,7 +94,7 @@ class AnalysisInputs:
             self.saved,
             self.signatures,
             given=self.options,
-            trace=self.trace if any(entry.needs == "trace" for entry in entries) else None,
+            trace=self.trace if any(entry.needs == "trace" and entry.of == ANALYSIS for entry in entries) else None,
             specifications=any(entry.needs == "specifications" for entry in entries),
         )
 
@@ -81,8 +107,31 @@ def _matrix(inputs: AnalysisInputs, made_with: Mapping[str, Any]) -> Any:
     return similarity_matrix(inputs.signatures, **options)
 
 
+def _shares(inputs: AnalysisInputs, made_with: Mapping[str, Any]) -> Any:
+    from moexray.studies.category_shares import category_shares
+
+    assert inputs.signatures is not None
+    return category_shares(inputs.signatures, tokens=made_with.get("tokens", "all"), layers=inputs.layers)
+
+
+def _pairs(inputs: AnalysisInputs, made_with: Mapping[str, Any]) -> Any:
+    from moexray.studies.layer_coactivation import layer_coactivation
+
+    source = inputs.trace or inputs.pairs
+    assert inputs.signatures is not None
+    assert source is not None
+    layer = None if inputs.layers is None else inputs.layers[0]
+    return layer_coactivation(inputs.signatures, source, tokens=made_with.get("tokens", "all"), layer=layer)
+
+
 # Of those of `OF_SIGNATURES` that no file holds: what computes them, from what is open and the analysis' options.
-_COMPUTED: Mapping[str, Callable[[AnalysisInputs, Mapping[str, Any]], Any]] = {MATRIX: _matrix}
+_COMPUTED: Mapping[str, Callable[[AnalysisInputs, Mapping[str, Any]], Any]] = {
+    MATRIX: _matrix,
+    SHARES: _shares,
+    PAIRS: _pairs,
+}
+# Those that are of some layers.
+OF_LAYERS = (SHARES, PAIRS)
 
 
 @dataclass(frozen=True)
@@ -110,13 +159,23 @@ class StudyInputs:
         return {entry.of: self.result for entry in entries}
 
 
+def pairs_beside(file: Path) -> Path | None:
+    """Return the file of the co-selections of some signatures, if there is one."""
+    return find_companion(file, SUFFIX)
+
+
 def is_result(file: Path) -> bool:
     """Whether a file is read as a result, not as signatures."""
     return file.suffix.lower() == ".json"
 
 
 def open_signatures(
-    file: Path, *, analysis: Path | None, trace: Path | None, options: Mapping[str, Any]
+    file: Path,
+    *,
+    analysis: Path | None,
+    trace: Path | None,
+    options: Mapping[str, Any],
+    layers: Sequence[int] | None = None,
 ) -> AnalysisInputs:
     """Open signatures that figures are drawn of, and what goes with them.
 
@@ -128,11 +187,13 @@ def open_signatures(
         Of these signatures, where the user named them.
     options
         Of `moexray.analyze`, which a saved analysis must have been made with.
+    layers
+        For figures of some layers.
     """
     signatures = Signatures.open(file)
     opened = None if trace is None else Trace.open(trace, signatures)
     saved = find_saved(file, signatures, named=analysis, given=options)
-    return AnalysisInputs(signatures, saved, opened, options)
+    return AnalysisInputs(signatures, saved, opened, options, pairs_beside(file), layers)
 
 
 def open_result(

@@ -32,7 +32,7 @@ PictureLayersOption = Annotated[
     typer.Option(
         min=0,
         help="A layer to draw, by its index in the model; may be given several times. By default the first MoE layer, "
-        "the middle one and the last.",
+        "the middle one and the last. Also for --categories, and, one layer alone, for --coactivation.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from moexray.cli.figure_inputs import AnalysisInputs, StudyInputs, is_result, open_result, open_signatures
+from moexray.cli.figure_inputs import (
+    OF_LAYERS,
+    AnalysisInputs,
+    StudyInputs,
+    is_result,
+    open_result,
+    open_signatures,
+    pairs_beside,
+)
 from moexray.cli.flags import given, with_flags
 from moexray.cli.options import (
     DEFAULT_FILE,
@@ -101,12 +109,15 @@ def plot(
     wanted = [*names, *studies]
     _check_options(file, wanted, every=every, picture=picture is not None, width=width)
     if picture is None:
-        refuse_idle("says what --picture draws: give both", image=image, layer=layer or None, images=images)
-    from moexray.views.figures.style import save_figure
+        refuse_idle("says what --picture draws: give both", image=image, images=images)
+        if is_result(file) or not (every or any(FIGURES[name].of in OF_LAYERS for name in wanted)):
+            refuse_idle("is for --picture, --categories and --coactivation of signatures", layer=layer or None)
+    from moexray.views.figures.fonts import letters_without_font
+    from moexray.views.figures.style import figure_of, save_figure
     from moexray.views.figures.widths import fit_width, inches
 
     wide = None if width is None else inches(width)
-    if "token_identity" in names and trace is None:
+    if trace is None and ("token_identity" in names or ("coactivation" in names and pairs_beside(file) is None)):
         trace = find_companion(file, TRACE.suffix)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
     inputs: AnalysisInputs | StudyInputs | None = None
@@ -119,7 +130,7 @@ def plot(
     for path in paths.values():
         check_writable(path)
     if chosen and inputs is None:
-        inputs = open_signatures(file, analysis=analysis, trace=trace, options=options)
+        inputs = open_signatures(file, analysis=analysis, trace=trace, options=options, layers=layer or None)
     drawn = {}
     if picture is not None:
         drawn[PICTURE] = picture_axes(file, picture, trace=trace, image=image or 1, layers=layer, folder=images)
@@ -130,6 +141,13 @@ def plot(
             fit_width(axes, wide)
         save_figure(axes, paths[name])
         say(f"wrote {paths[name]}")
+        letters = (
+            ""
+            if paths[name].suffix.lower() == ".svg"
+            else letters_without_font(figure_of(axes[0] if isinstance(axes, tuple) else axes))
+        )
+        if letters:
+            say(f"no font here has {letters}: boxes stand for them. Install one, or write an SVG", err=True)
 
 
 def _check_options(file: Path, wanted: Sequence[str], *, every: bool, picture: bool, width: str | None) -> None:

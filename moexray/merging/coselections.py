@@ -23,13 +23,20 @@ def fill_merged_pairs(plan: Plan, paths: Sequence[Path], partial: Path) -> None:
     _, segments, layers, experts = plan.parts[0].shape
     pairs = np.zeros((segments, layers, experts, experts), dtype=np.uint64)
     for part, path in zip(plan.parts, paths, strict=True):
-        may_drop = bool(part.meta.get("router_may_drop"))
-        pairs += read_pairs(path, _selected(part), part.layers, part.top_k, may_drop=may_drop)
+        pairs += pairs_beside(part, path)
     fill_members(partial, members_of_pairs(pairs, plan.layers.astype(np.int16)))
 
 
-def _selected(part: Signatures) -> NDArray[np.int64]:  # (segments, layers, experts)
-    selected = np.zeros(part.shape[1:], dtype=np.int64)
-    for block in part.blocks():
+def pairs_beside(signatures: Signatures, path: Path) -> NDArray[np.uint64]:  # (segments, layers, experts, experts)
+    """Read the co-selections of some signatures.
+
+    Raises
+    ------
+    SignaturesError
+        If the file is missing or damaged, or not of these signatures.
+    """
+    selected = np.zeros(signatures.shape[1:], dtype=np.int64)
+    for block in signatures.blocks():
         selected += block.counts.sum(axis=0, dtype=np.int64)
-    return selected
+    may_drop = bool(signatures.meta.get("router_may_drop"))
+    return read_pairs(path, selected, signatures.layers, signatures.top_k, may_drop=may_drop)

@@ -56,12 +56,18 @@ def layer_tokens(trace: Trace, tokens: str = "all") -> list[LayerTokens]:
         known, rows = np.unique(np.searchsorted(token_ids, block.token_ids), return_inverse=True)
         occurrences[known] += np.bincount(rows, minlength=len(known))
         for layer, chosen in enumerate(block.experts.swapaxes(0, 1)):
-            marks = np.zeros((len(rows), width + 1))  # the last column takes what is no selection
-            np.put_along_axis(marks, np.where(chosen < 0, width, chosen).astype(np.int64), 1, axis=1)
-            counts[layer, known] += sum_at(rows, marks[:, :width], len(known)).astype(np.int32)
-            pairs[layer] += (marks[:, :width].T @ marks[:, :width]).astype(np.int64)
+            marks = marks_of(chosen, width)
+            counts[layer, known] += sum_at(rows, marks, len(known)).astype(np.int32)
+            pairs[layer] += (marks.T @ marks).astype(np.int64)
     number = int(occurrences.sum())
     return [LayerTokens(token_ids, occurrences, *found, number) for found in zip(counts, pairs, strict=True)]
+
+
+def marks_of(chosen: NDArray[np.integer], width: int) -> NDArray[np.float64]:  # (tokens, experts)
+    """Mark with 1 the experts of each token, of selections ``(tokens, k)`` of one layer; −1 is none."""
+    marks = np.zeros((len(chosen), width + 1))  # the last column takes what is no selection
+    np.put_along_axis(marks, np.where(chosen < 0, width, chosen).astype(np.int64), 1, axis=1)
+    return marks[:, :width]
 
 
 def examples(trace: Trace, layer: int, expert: int, *, tokens: str = "all", most: int = 5) -> tuple[Example, ...]:

@@ -11,6 +11,7 @@ from moexray.errors import AnalysisError
 from moexray.recorded_images import RecordedImage, images_of_prompt
 from moexray.routed_tokens import RoutedTokens
 from moexray.stats.experts.leading import leading_experts
+from moexray.studies.chosen_layers import chosen_layers
 from moexray.studies.one_prompt import row_of
 from moexray.trace import Trace
 from moexray.trace_file import WEIGHTS
@@ -111,11 +112,7 @@ def study_picture(trace: Trace, prompt: str, *, image: int = 1, layers: Sequence
         )
         raise AnalysisError(message)
     known = signatures.layers.tolist()
-    wanted = _spread(known) if layers is None else list(dict.fromkeys(layers))
-    unknown = [layer for layer in wanted if layer not in known]
-    if unknown:
-        message = f"layer {unknown[0]} has no experts: the MoE layers are {', '.join(map(str, known))}"
-        raise AnalysisError(message)
+    wanted = chosen_layers(known, layers)
     weighted = WEIGHTS in columns_of(trace)
     tokens = _tokens_of(trace, row, pictures, image, weighted=weighted)
     places = [known.index(layer) for layer in wanted]
@@ -146,10 +143,6 @@ def _pictures(trace: Trace, row: int) -> tuple[RecordedImage, ...]:
         message = f"prompt {table.ids[row]!r} has no image: name a prompt that was captured with one"
         raise AnalysisError(message)
     return found
-
-
-def _spread(layers: Sequence[int]) -> list[int]:
-    return list(dict.fromkeys([layers[0], layers[len(layers) // 2], layers[-1]]))
 
 
 def _tokens_of(

@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moexray.coselection_file import members_of_pairs
 from moexray.signatures import Signatures
+from moexray.signatures_file import write_members
 from moexray.studies.analysis import Analysis
+from moexray.studies.expert_tokens import layer_tokens
+from moexray.trace import Trace
 from moexray.views import figures
-from moexray.views.figures import FIGURES, OF_SIGNATURES, figures_of, style
+from moexray.views.figures import ANALYSIS, FIGURES, OF_SIGNATURES, figures_of, style
+
+from .. import made
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -128,7 +134,7 @@ def test_figures_of_an_analysis_need_no_signatures(run: Run, analyzed: Signature
     Path("signatures.npz").unlink()
     assert run("plot", "analysis.json", "--pca").stdout == "wrote pca.png\n"
     everything = run("plot", "analysis.json", "--all").stdout.splitlines()
-    assert everything == [f"wrote {name}.png" for name in OF_PROMPTS if name != "similarity"]
+    assert everything == [f"wrote {name}.png" for name in OF_PROMPTS if FIGURES[name].of == ANALYSIS]
     refused = run("plot", "analysis.json", "--similarity")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "no figure similarity: it needs the signatures" in refused.stderr
@@ -141,7 +147,7 @@ def test_all_leaves_out_what_cannot_be_drawn_with_the_reason(run: Run, made_up: 
     assert finished.returncode == 0
     assert "no figure layerwise: there is one category only" in finished.stderr
     assert finished.stdout.splitlines() == [
-        f"wrote {name}.png" for name in ("similarity", "pca", "load", "distributions")
+        f"wrote {name}.png" for name in ("similarity", "pca", "load", "distributions", "categories")
     ]
     refused = run("plot", "--pca", "--layerwise", "--out", ".")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -170,13 +176,56 @@ def test_a_trace_beside_the_signatures_is_found(run: Run, write_trace: Callable[
 
 @pytest.mark.slow
 def test_a_plot_of_an_analysis_imports_neither_scikit_learn_nor_scipy(run: Run, analyzed: Signatures) -> None:
+    held = [name for name in OF_PROMPTS if FIGURES[name].of == ANALYSIS]
     program = (
         "import sys\n"
-        "sys.argv = ['moexray', 'plot', '--all']\n"
+        f"sys.argv = ['moexray', 'plot', *{[f'--{name}' for name in held]}]\n"
         "from moexray.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as stopped: assert stopped.code in (0, None), stopped.code\n"
         "print(*{'sklearn', 'scipy', 'torch'} & {name.split('.')[0] for name in sys.modules})\n"
     )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert finished.stdout.splitlines() == [*(f"wrote {name}.png" for name in OF_PROMPTS), ""]
+    assert finished.stdout.splitlines() == [*(f"wrote {name}.png" for name in held), ""]
+
+
+def test_layers_are_named_for_figures_of_layers_and_idle_without_one(
+    run: Run, made_up: Callable[..., Signatures], drawn: list[Any]
+) -> None:
+    made_up().save("signatures.npz")
+    assert run("plot", "--categories", "--layer", 4, "--layer", 1, "--out", "shares.svg").returncode == 0
+    assert [axes.get_ylabel() for axes in drawn[0]] == ["layer 4", "layer 1"]
+    for idle in (["--load"], ["analysis.json", "--load"]):
+        refused = run("plot", *idle, "--layer", 1)
+        assert refused.returncode == 2
+        assert "--layer is for --picture, --categories and --coactivation" in refused.stderr
+    assert "layer 3 has no experts" in run("plot", "--categories", "--layer", 3).stderr
+
+
+def test_coactivation_takes_a_trace_or_co_selections_and_one_layer(
+    run: Run, made_up: Callable[..., Signatures], tmp_path: Path, drawn: list[Any]
+) -> None:
+    made_up(4).save("other.npz")
+    refused = run("plot", "other.npz", "--coactivation")
+    assert "it needs --trace, or signatures.coselection.npz beside the signatures" in refused.stderr
+    signatures = made.trace(tmp_path / "signatures.trace.parquet", prompts=8)
+    signatures.save("signatures.npz")
+    of_trace = run("plot", "--coactivation", "--layer", 4)
+    assert of_trace.stdout == "wrote coactivation.png\n"
+    traced = Trace.open(tmp_path / "signatures.trace.parquet", signatures)
+    pairs = [[found.pairs for found in layer_tokens(traced, phase)] for phase in ("prompt", "generated")]
+    members = members_of_pairs(np.array(pairs, dtype=np.uint64), signatures.layers.astype(np.int16))
+    write_members(tmp_path / "signatures.coselection.npz", members)
+    (tmp_path / "signatures.trace.parquet").unlink()
+    assert run("plot", "--coactivation", "--layer", 4).returncode == 0
+    first, second = (np.asarray(left.images[0].get_array()) for left, _ in drawn)
+    np.testing.assert_array_equal(first, second)
+    assert "it draws one layer" in run("plot", "--coactivation", "--layer", 4, "--layer", 1).stderr
+
+
+def test_letters_of_no_font_are_said_of_pictures_and_not_of_svg(run: Run) -> None:
+    made.signatures(12, categories=("a", "\U000302a1")).save("signatures.npz")
+    finished = run("plot", "--similarity")
+    assert finished.returncode == 0
+    assert "no font here has \U000302a1: boxes stand for them. Install one, or write an SVG" in finished.stderr
+    assert "no font" not in run("plot", "--similarity", "--out", "similarity.svg").stderr

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from moexray.studies.analysis import Analysis, analyze
+from moexray.studies.category_shares import CategoryShares, category_shares
+from moexray.studies.layer_coactivation import LayerCoactivation, layer_coactivation
 from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.trace import Trace
 
@@ -35,3 +37,18 @@ def matrix() -> SimilarityMatrix:
     """By gate mass, of prompt tokens."""
     signatures = made.signatures(12, categories=("b", "a", "c"), mass=True, meta={"model": "some/model"})
     return similarity_matrix(signatures, tokens="prompt", weighting="mass")
+
+
+@pytest.fixture(scope="session")
+def shares() -> CategoryShares:
+    """Of prompt tokens in the first, the middle and the last of three layers, of three categories and 8 experts."""
+    signatures = made.signatures(24, categories=("b", "a", "c"), meta={"model": "some/model"})
+    return category_shares(signatures, tokens="prompt")
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> LayerCoactivation:
+    """Of the middle layer of a trace."""
+    path = tmp_path_factory.mktemp("pairs") / "trace.parquet"
+    signatures = made.trace(path, prompts=24, k=3)
+    return layer_coactivation(signatures, Trace.open(path, signatures))

@@ -1,8 +1,8 @@
 """Figures of results: one a file, listed here.
 
 A figure is a function ``NAME(result, ax=None)``. It draws what the result holds and nothing else, on `ax` or in a new
-figure, and returns the axes that it drew on: one, or a pair for a figure of two panels, which takes a pair as `ax`,
-too. ``from moexray import figures; figures.layerwise(analysis)``.
+figure, and returns the axes that it drew on: one, or as many as it has panels, which it takes as `ax`, too. ``from
+moexray import figures; figures.layerwise(analysis)``.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-ANALYSIS, MATRIX = "analysis", "similarity_matrix"
+ANALYSIS, MATRIX, SHARES, PAIRS = "analysis", "similarity_matrix", "category_shares", "layer_coactivation"
 # What is made of signatures when it is drawn; all else is read from a file.
-OF_SIGNATURES = (ANALYSIS, MATRIX)
+OF_SIGNATURES = (ANALYSIS, MATRIX, SHARES, PAIRS)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Entry:
         What it draws: one of `OF_SIGNATURES`, or the result of another study, by the command that makes it, as in
         `moexray.views.studies.STUDIES`.
     needs
-        An option that the analysis must have been made with.
+        What must be there beside signatures, or an option that the analysis must have been made with.
     """
 
     function: str
@@ -56,6 +56,10 @@ FIGURES: Mapping[str, Entry] = {
     "distributions": Entry(
         "pair_distributions:distributions", "Similarity of pairs within and across categories, beside both nulls."
     ),
+    "categories": Entry(
+        "shares_of_experts:categories", "What every expert gets of each category, beside uniform routing.", of=SHARES
+    ),
+    "coactivation": Entry("expert_pairs:coactivation", "Experts that are selected together.", of=PAIRS, needs="trace"),
     "segments": Entry("by_segment:segments", "Prompt against generated tokens."),
     "token_identity": Entry("same_token:token_identity", "Token identity by layer, from a trace.", needs="trace"),
     "ablation": Entry("studies.ablation:ablation", "Loss without some experts.", of="ablate"),

@@ -3,29 +3,22 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from moexray.studies.analysis import Analysis
+from moexray.views.figures.relative import relative_bar, relative_image
 from moexray.views.figures.style import (
     COLOURS,
     Panels,
-    figure_of,
     figure_style,
     missing,
     set_title,
     title_of,
 )
 
-# Diverging around a balanced load, and told apart by readers who do not see red and green.
-_COLOURS = "RdBu_r"
-# The middle of the colours is nearly white, so that a place without an expert has to be grey.
-_NO_EXPERT = "0.7"
-# Loads beyond 2³ times the balanced one, or below 2⁻³ times, are drawn in the end colours.
-_FARTHEST = 3
 _MOST_NAMES = 16
 # More layers have a higher figure.
 _MOST_LOW = 32
@@ -84,34 +77,13 @@ def _relative(selections: Sequence[Sequence[int]], width: int) -> NDArray[np.flo
 
 
 def _matrix(left: Axes, right: Axes, relative: NDArray[np.float64]) -> None:
-    doublings = np.log2(np.clip(relative, 2.0**-_FARTHEST, 2.0**_FARTHEST))
-    ends = _ends(relative)
-    image = left.imshow(
-        doublings, cmap=colormaps[_COLOURS].with_extremes(bad=_NO_EXPERT), vmin=-ends, vmax=ends, aspect="auto",
-        interpolation="nearest",
-    )  # fmt: skip
+    image = relative_image(left, relative, aspect="auto")
     dead = np.argwhere(relative == 0)
     crossed = len(dead) > 0 and relative.shape[1] <= _MOST_CROSSES
     if crossed:
         left.scatter(dead[:, 1], dead[:, 0], marker="x", s=14, color="white", linewidths=0.8)
     left.set(xlabel="expert", ylabel="MoE layer (index in the model)")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.spines[:].set_visible(False)
-    colours = figure_of(left).colorbar(image, ax=[left, right], location="bottom", aspect=50, pad=0.02)
-    colours.set_ticks(range(-ends, ends + 1), labels=_multiples(relative, ends))
     marks = ["×: never selected"] * crossed + ["grey: no such expert"] * bool(np.isnan(relative).any())
-    colours.set_label("load relative to balance" + (f" ({', '.join(marks)})" if marks else ""))
-
-
-def _ends(relative: NDArray[np.float64]) -> int:
-    """Return how many doublings from balance the colours reach: as far as any load that is not 0, and 3 at most."""
-    farthest = np.abs(np.log2(relative[relative > 0])).max(initial=0)
-    return int(np.clip(np.ceil(farthest), 1, _FARTHEST))
-
-
-def _multiples(relative: NDArray[np.float64], ends: int) -> list[str]:
-    """Return the labels of the colours; those at the ends say whether some loads are beyond them."""
-    low, *inside, high = [f"{2.0**doubling:g}" for doubling in range(-ends, ends + 1)]
-    low = f"≤ {low}" if np.nanmin(relative) < 2.0**-ends else low
-    high = f"≥ {high}" if np.nanmax(relative) > 2.0**ends else high
-    return [low, *inside, high]
+    label = "load relative to balance" + (f" ({', '.join(marks)})" if marks else "")
+    relative_bar(image, [left, right], relative, label, location="bottom", aspect=50, pad=0.02)

@@ -15,6 +15,7 @@ from moexray.files import whole_file
 from moexray.formats import count, tokens_text, visible
 from moexray.studies.header import Header
 from moexray.studies.results import Result
+from moexray.views.figures.fonts import fonts_for
 
 # M. Okabe and K. Ito, Color Universal Design (2008); yellow comes last, since it is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
@@ -27,7 +28,8 @@ Panels = tuple[Axes, Axes]
 
 _LONGEST_NAME = 50
 _MOST_LARGE = 32
-_LONGEST_LABEL, _LABEL_START = 40, 24
+# The share of a long name that its start takes.
+_LABEL_START = 0.6
 _RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -96,8 +98,15 @@ def shown_model(model: str | None) -> str:
     return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
 
 
-def shown_name(name: str) -> str:
+def shown_name(name: str, *, most: int = 40) -> str:
     """Return a name as a figure has room for it: its start and its end where it is long, with nothing invisible.
+
+    Parameters
+    ----------
+    name
+        The name.
+    most
+        How many characters there is room for.
 
     Examples
     --------
@@ -105,11 +114,8 @@ def shown_name(name: str) -> str:
     ('story', 'aaaaaaaaaaaaaaaaaaaaaaaa…bbbbbbbbbbbbbbb')
     """
     shown = visible(name)
-    return (
-        shown
-        if len(shown) <= _LONGEST_LABEL
-        else f"{shown[:_LABEL_START]}…{shown[1 + _LABEL_START - _LONGEST_LABEL :]}"
-    )
+    start = int(_LABEL_START * most)
+    return shown if len(shown) <= most else f"{shown[:start]}…{shown[1 + start - most :]}"
 
 
 def set_title(axes: Axes, title: str, *, own_figure: bool) -> None:
@@ -176,5 +182,5 @@ def save_figure(axes: Axes | tuple[Axes, ...], path: Path) -> None:
         message = f"{path} has no suffix of a figure: end it with {', '.join(SUFFIXES)}"
         raise FigureError(message)
     figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
-    with figure_style(), whole_file(path) as partial:
+    with figure_style(), fonts_for(figure), whole_file(path) as partial:
         figure.savefig(partial, format=suffix[1:], metadata=_NO_DATES[suffix])

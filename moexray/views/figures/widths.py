@@ -3,14 +3,17 @@
 import math
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from moexray.errors import FigureError
 from moexray.formats import visible
+from moexray.views.figures.fonts import fonts_for
 from moexray.views.figures.style import figure_of, figure_style
 
 # Inches of a column, and of a page of two columns, by the authors' styles of these venues.
@@ -34,7 +37,6 @@ WIDTHS: Mapping[str, float] = {
 _LEAST, _MOST = 2.0, 20.0
 # Points of titles and labels, and of ticks, legends and notes, which papers print at the size that they are drawn in.
 _LABEL, _SMALL = 8, 7
-_MANY_ROWS = 10
 _SHORTEST = 8
 
 
@@ -67,9 +69,9 @@ def inches(width: str) -> float:
 def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
     """Give a figure of ours a width, in inches, with text of 8 points, and of 7 at ticks, in legends and notes.
 
-    The height follows the width wholly where axes have a fixed aspect, not at all where more than ten rows have names,
-    and otherwise as far as its square root. Titles, notes and labels below that would leave the figure are broken into
-    lines.
+    The height follows the width wholly where axes have a fixed aspect, and otherwise as far as its square root, or not
+    at all where names of rows would then cover each other. Titles, notes and labels below that would leave the figure
+    are broken into lines.
 
     Raises
     ------
@@ -78,13 +80,19 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
     """
     figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
     with figure_style():
-        figure.set_size_inches(width, figure.get_figheight() * (width / figure.get_figwidth()) ** _power(figure.axes))
+        height = figure.get_figheight()
+        figure.set_size_inches(width, height * (width / figure.get_figwidth()) ** _power(figure.axes))
         for one in figure.axes:
             _size_text(one)
+        for legend in figure.legends:
+            _size_small(_texts_of(legend))
         title = figure.suptitle(
             figure.get_suptitle(), x=0.01, horizontalalignment="left", fontsize=_LABEL
         )  # sets the same title anew
         _lay_out(figure, width)
+        if any(_rows_overlap(one) for one in figure.axes if one.get_aspect() == "auto"):
+            figure.set_size_inches(width, height)
+            _lay_out(figure, width)
         for text in (title, *(text for one in figure.axes for text in (one.xaxis.label, *one.texts))):
             _break(text, width * figure.dpi)
         _lay_out(figure, width)
@@ -92,7 +100,7 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
 
 def _lay_out(figure: Figure, width: float) -> None:
     """Place what a figure holds, or say that there is no room for it."""
-    with warnings.catch_warnings():
+    with fonts_for(figure):
         warnings.filterwarnings("error", message="constrained_layout not applied")
         try:
             figure.draw_without_rendering()
@@ -106,17 +114,30 @@ def _power(axes: Sequence[Axes]) -> float:
     panels = [one for one in axes if one.get_label() != "<colorbar>"]
     if any(one.get_aspect() != "auto" or one.get_box_aspect() is not None for one in panels):
         return 1.0
-    return 0.0 if any(len(one.get_yticks()) > _MANY_ROWS for one in panels) else 0.5
+    return 0.5
+
+
+def _rows_overlap(axes: Axes) -> bool:
+    """Whether the names beside some rows cover each other."""
+    boxes = [Text.get_window_extent(label) for label in axes.get_yticklabels() if label.get_text()]
+    boxes.sort(key=lambda box: box.y0)
+    return any(above.y0 < below.y1 for below, above in pairwise(boxes))
 
 
 def _size_text(axes: Axes) -> None:
     axes.tick_params(which="both", labelsize=_SMALL)
     for label in (axes.xaxis.label, axes.yaxis.label, axes.title, axes._left_title):  # type: ignore[attr-defined]
         label.set_fontsize(min(label.get_fontsize(), _LABEL))
-    legend = axes.get_legend()
-    inside = [] if legend is None else [*legend.get_texts(), legend.get_title()]
-    for text in (*axes.texts, *inside):
+    _size_small([*axes.texts, *_texts_of(axes.get_legend())])
+
+
+def _size_small(texts: Iterable[Text]) -> None:
+    for text in texts:
         text.set_fontsize(min(text.get_fontsize(), _SMALL))
+
+
+def _texts_of(legend: Legend | None) -> list[Text]:
+    return [] if legend is None else [*legend.get_texts(), legend.get_title()]
 
 
 def _break(text: Text, pixels: float) -> None:

@@ -89,9 +89,9 @@ def test_load_is_white_at_balance_and_as_far_on_either_side_of_it(analysis: Anal
     """Colours reach the power of two that holds every load, and at most 8 times the balanced one."""
     one = replace(analysis.loads[0], selections=(3, 5, 4, 4))
     for selections, ends, shown in (
-        ((3, 5, 4, 4), 1, ["0.5", "1", "2"]),
-        ((2, 2, 10, 2), 2, ["0.25", "0.5", "1", "2", "4"]),
-        ((0, 90, 3, 3), 3, ["≤ 0.125", "0.25", "0.5", "1", "2", "4", "8"]),
+        ((3, 5, 4, 4), 1, ["1/2", "1", "2"]),
+        ((2, 2, 10, 2), 2, ["1/4", "1/2", "1", "2", "4"]),
+        ((0, 90, 3, 3), 3, ["≤ 1/8", "1/4", "1/2", "1", "2", "4", "8"]),
     ):
         loads = (replace(one, selections=selections),)
         left, right = figures.load(replace(analysis, loads=loads, signatures=replace(analysis.signatures, experts=4)))

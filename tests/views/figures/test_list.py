@@ -12,26 +12,29 @@ from matplotlib.figure import Figure
 from moexray.errors import FigureError
 from moexray.stats.categories.pca import principal_components
 from moexray.studies.analysis import Analysis, analyze
+from moexray.studies.category_shares import CategoryShares
+from moexray.studies.layer_coactivation import LayerCoactivation
 from moexray.studies.sections.pca import Components
 from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.views import figures
-from moexray.views.figures import FIGURES, OF_SIGNATURES, figures_of
+from moexray.views.figures import FIGURES, MATRIX, OF_SIGNATURES, PAIRS, SHARES, figures_of
 from moexray.views.figures.style import figure_of, save_figure
 
 from ... import made
 
 SIGNS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
-Result = Analysis | SimilarityMatrix
+Result = Analysis | SimilarityMatrix | CategoryShares | LayerCoactivation
 
 
 @pytest.fixture
-def result_of(analysis: Analysis, traced: Analysis, matrix: SimilarityMatrix) -> Callable[[str], Result]:
+def result_of(
+    analysis: Analysis, traced: Analysis, matrix: SimilarityMatrix, shares: CategoryShares, pairs: LayerCoactivation
+) -> Callable[[str], Result]:
     """Return a function that gives a figure what it draws."""
 
     def chosen(name: str) -> Result:
-        if FIGURES[name].of == "similarity_matrix":
-            return matrix
-        return traced if FIGURES[name].needs == "trace" else analysis
+        computed: dict[str, Result] = {MATRIX: matrix, SHARES: shares, PAIRS: pairs}
+        return computed.get(FIGURES[name].of, traced if FIGURES[name].needs == "trace" else analysis)
 
     return chosen
 
@@ -47,7 +50,8 @@ def test_every_figure_names_its_model_tokens_and_axes(name: str, result_of: Call
     axes = drawn(name, result)
     title = figure_of(axes[0]).get_suptitle()
     assert f"{result.signatures.model}, {result.signatures.prompts} prompts" in title
-    assert ("prompt tokens" if name == "similarity" else "prompt and generated tokens") in title
+    of_prompt = FIGURES[name].of in {MATRIX, SHARES}
+    assert ("prompt tokens" if of_prompt else "prompt and generated tokens") in title
     assert any(one.get_xlabel() + one.get_ylabel() for one in figure_of(axes[0]).axes)
 
 
