@@ -71,6 +71,12 @@ def run(command: str, folder: Path, *more: str) -> str:
     return printed.getvalue()
 
 
+def run_program(program: str, folder: Path) -> None:
+    """Run a program of Python in a folder, in names of its own: what it uses, it has to import. Warnings are errors."""
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(program, "a program of the docs", "exec"), {"__name__": "__main__"})
+
+
 def assert_shown(shown: str, printed: str) -> None:
     """Check that a page shows what was printed, but for rounding, times, and what it leaves out.
 

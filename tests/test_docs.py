@@ -17,7 +17,7 @@ from moexray.claims.tests import CLAIM_TESTS
 from moexray.studies.analysis import Analysis
 from moexray.studies.codec import key_of
 
-from .shown import DOCS, README, ROOT, assert_shown, blocks, example_files, run, sessions
+from .shown import DOCS, README, ROOT, assert_shown, blocks, example_files, run, run_program, sessions
 
 PAGES = sorted(DOCS.glob("*.md"))
 WRITTEN = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *PAGES]
@@ -61,7 +61,7 @@ def test_every_program_runs(page: Path, folder: Path) -> None:
     for program in blocks(page, "python"):
         if "def jetmoe" in program or page.name == "trace.md" or "RoutingCallback(trainer" in program:
             continue  # an excerpt of a module, or run elsewhere
-        subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=folder, check=True, capture_output=True)
+        run_program(program, folder)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,8 @@ def test_every_kind_of_claim_is_listed() -> None:
 
 
 @pytest.mark.slow
-def test_the_file_of_claims_that_is_shown_can_be_checked(folder: Path) -> None:
+def test_the_file_of_claims_that_is_shown_can_be_checked(tmp_path: Path) -> None:
+    folder = example_files(tmp_path, every=4)
     (study,) = blocks(DOCS / "claims.md", "toml")
     (folder / "my_claims.toml").write_text(study, encoding="utf-8")
     assert "effect size d" in run("moexray claims --claims my_claims.toml --permutations 19", folder)

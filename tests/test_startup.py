@@ -88,8 +88,7 @@ def test_help_and_info_import_nothing_heavy(folder: Path) -> None:
 def test_an_analysis_imports_what_computes_and_no_more_and_what_shows_it_computes_nothing(folder: Path) -> None:
     """scikit-learn for the classifiers, which takes most of SciPy with it, and pandas, pyarrow where they are there."""
     (folder / "analysis.json").unlink()
-    for command in ("claims --permutations 9", "analyze --permutations 9"):
-        (imported,) = imported_by(command, folder=folder).values()
+    for command, imported in imported_by("claims --permutations 9", "analyze --permutations 9", folder=folder).items():
         assert HEAVY & imported - {"pandas", "pyarrow"} == {"scipy", "sklearn"}, command
     shown = imported_by("plot --load --layerwise --pca --similarity", folder=folder)
     assert [HEAVY & imported for imported in shown.values()] == [{"matplotlib"}]
