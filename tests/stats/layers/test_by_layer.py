@@ -71,16 +71,18 @@ def statistic(vectors: np.ndarray, numbers: np.ndarray) -> float:
     return location_test(vectors, [str(n) for n in numbers], permutations=1, rng=0).statistic
 
 
-def test_among_layers_that_mean_nothing_the_least_corrected_p_is_uniform() -> None:
+@pytest.mark.slow
+@simulated(150, nightly=500)
+def test_among_layers_that_mean_nothing_the_least_corrected_p_is_uniform(seeds: range) -> None:
     """So that the chance of naming any of eight layers by mistake is what it says, 5 % at 0.05."""
     rng = np.random.default_rng(11)
     least = []
-    for _ in range(500):
+    for _ in seeds:
         common = rng.random((24, 1, 6))  # layers of one model resemble each other
         made = common + rng.random((24, 8, 6)) * rng.uniform(0.2, 2, size=(1, 8, 1))
         least.append(min(layer_p_values(made, ["a", "b"] * 12, permutations=199, rng=rng).adjusted))
     assert kstest(least, "uniform").pvalue > 0.01
-    assert abs(np.mean(np.array(least) <= 0.05) - 0.05) < 3.3 * np.sqrt(0.05 * 0.95 / 500)
+    assert abs(np.mean(np.array(least) <= 0.05) - 0.05) < 3.3 * np.sqrt(0.05 * 0.95 / len(seeds))
 
 
 @simulated(30, nightly=500)
