@@ -93,7 +93,8 @@ import { layerSums } from "./numbers.js";
  * @property {ForestOf[]} phases
  * @property {BySegment | null} by_segment
  * @property {Record<string, string>} commands
- * @property {Record<string, {type: string, shape?: number[]}>} blocks
+ * @property {boolean} [alone] whether the page has no data but what can be saved
+ * @property {Record<string, {type: string, shape?: number[], later?: boolean}>} blocks
  */
 
 /** @typedef {{ids: string[], categories: string[], texts: string[] | null, outputs: string[] | null}} Prompts */
@@ -132,16 +133,25 @@ const TYPES = {
   float64: (buffer) => new Float64Array(buffer),
 };
 
-/** Read everything. @returns {Promise<Data>} */
-export async function load() {
-  /** @type {Facts} */
-  const facts = JSON.parse(textOf("facts"));
+/** Read what the page is of. @returns {Facts} */
+export function factsOf() {
+  return JSON.parse(textOf("facts"));
+}
+
+/** Read the JSON of a block, when it is asked for. @param {string} name @returns {Promise<unknown>} */
+export async function valuesOf(name) {
+  return JSON.parse(new TextDecoder().decode(await unpacked(textOf(`block-${name}`))));
+}
+
+/** Read everything but what is asked for later. @param {Facts} facts @returns {Promise<Data>} */
+export async function load(facts) {
   /** @type {Record<string, Block>} */
   const blocks = {};
   /** @type {Record<string, any>} */
   const values = {};
   await Promise.all(
-    Object.entries(facts.blocks).map(async ([name, { type, shape }]) => {
+    Object.entries(facts.blocks).map(async ([name, { type, shape, later }]) => {
+      if (later) return;
       const buffer = await unpacked(textOf(`block-${name}`));
       if (type === "json") values[name] = JSON.parse(new TextDecoder().decode(buffer));
       else blocks[name] = { values: TYPES[type](buffer), shape: shape ?? [] };

@@ -1,12 +1,13 @@
 // @ts-check
 /** The page comes alive: data is unpacked, and each view drawn in its section. */
 import { render } from "preact";
-import { load } from "./data.js";
+import { factsOf, load } from "./data.js";
 import { html } from "./html.js";
 import { Choice } from "./parts/choice.js";
 import { Enlarge } from "./parts/enlarge.js";
 import { Place } from "./parts/hooks.js";
 import { keepOnPaper } from "./parts/paper.js";
+import { serveStill } from "./parts/still.js";
 import { keepInAddress } from "./state.js";
 import { VIEWS } from "./views/index.js";
 
@@ -17,7 +18,10 @@ async function start() {
     say("This browser cannot unpack the data of the page: the pictures below are still.");
     return;
   }
-  const data = await load();
+  const facts = factsOf();
+  serveStill(facts.blocks);
+  if (facts.alone) return alive();
+  const data = await load(facts);
   keepInAddress(data);
   const bar = document.getElementById("choice");
   if (bar) render(html`<${Choice} data=${data} />`, bar);
@@ -26,13 +30,17 @@ async function start() {
     const view = VIEWS[name];
     if (view) render(html`<${Place.Provider} value=${name}><${view} data=${data} /></${Place.Provider}>`, place);
   }
+  alive();
+}
+
+function alive() {
   document.documentElement.classList.add("alive");
   performance.mark("alive");
 }
 
 /** Put the button into a section that lets it fill the window. @param {Element} section */
 function enlargeable(section) {
-  const heading = section.querySelector("h2");
+  const heading = section.querySelector("h2, .title");
   if (!heading || !section.id) return;
   const place = document.createElement("div");
   place.className = "enlarge";

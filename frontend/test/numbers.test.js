@@ -5,6 +5,7 @@ import { countsOf, sumsOf } from "../src/data.js";
 import { digitsOf, estimate, number, pText, percent } from "../src/format.js";
 import { format, parse } from "../src/fragment.js";
 import { affinity, categoryShares, leadingExperts, nearest, search, sharesWithout, similarities, unitRows } from "../src/numbers.js";
+import { compared } from "../src/sorting.js";
 import { byCategory, byExpert, byLeading, countInLayer, countTokens, takes, tokensOfImages } from "../src/tinting.js";
 import { shortened, tokenText, visible } from "../src/visible.js";
 
@@ -112,6 +113,17 @@ test("a selection is read as it was written, whatever the ids hold", () => {
 test("a table holds no formula and every letter", () => {
   const text = csv(["a", "b"], [["=1+1", 2], ['say "x"', null], ["-5", NaN], ["\n=1", 1], ["\uff1d1", 1]]);
   assert.equal(text, 'a,b\r\n\'=1+1,2\r\n"say ""x""",\r\n\'-5,\r\n"\'\n=1",1\r\n\'\uff1d1,1\r\n');
+  // In a column of numbers a sign is one; anything more is a formula there, too.
+  assert.equal(csv(null, [["+0.31", "-1.5 %", "-1+1", "+5"]], [true, true, true]), "+0.31,-1.5 %,'-1+1,'+5\r\n");
+});
+
+test("cells are sorted by their first number, with its unit, and what is none comes last", () => {
+  const sorted = (cells, numeric, down) => [...cells].sort((one, other) => compared(one, other, numeric, down));
+  const shown = ["12.6 MB", "999 B", "–", "1.2 kB"];
+  assert.deepEqual(sorted(shown, true, false), ["999 B", "1.2 kB", "12.6 MB", "–"]);
+  assert.deepEqual(sorted(shown, true, true), ["12.6 MB", "1.2 kB", "999 B", "–"]);
+  assert.deepEqual(sorted(["0.78 [0.1, 0.9]", "-1", "< 0.001", "1,024"], true, false), ["-1", "< 0.001", "0.78 [0.1, 0.9]", "1,024"]);
+  assert.deepEqual(sorted(["p10", "p9", "a"], false, false), ["a", "p9", "p10"]);
 });
 
 test("a token has the tint of its first choice, if that leads", () => {

@@ -130,8 +130,11 @@ class Result:
             If pandas is not installed.
         """
         pd = import_extra("pandas", extra="frames", purpose="a data frame")
-        rows = self._main_rows() if section is None else rows_of(self.part(section))
-        return pd.DataFrame(rows)
+        return pd.DataFrame(self.rows(section))
+
+    def rows(self, section: str | None = None) -> list[dict[str, Any]]:
+        """Return what `to_frame` has, as rows by the names of the columns."""
+        return self._main_rows() if section is None else rows_of(self.part(section))
 
     def part(self, name: str) -> Any:
         """Return the part under a name with dots; AnalysisError if there is none."""

@@ -1,4 +1,4 @@
-"""Every kind of result that a command prints as JSON: its class, its page and its figure; a new one is an entry.
+"""Every kind of result that a command prints as JSON: its class and its page; a new one is an entry.
 
 The class and the functions stand as ``module:name`` and are imported when they are used.
 """
@@ -15,7 +15,7 @@ from moexray.views.tables.table import Page
 
 @dataclass(frozen=True)
 class Study:
-    """A kind of result.
+    """A kind of result; its figures are those of `moexray.views.figures.figures_of`.
 
     Attributes
     ----------
@@ -25,8 +25,6 @@ class Study:
         The function that turns it into a page, in ``moexray.views.tables``.
     title, reading, limits
         What it shows, how it is read, and what it cannot show.
-    figure
-        The name of its figure; None where it has none.
     """
 
     result: str
@@ -34,7 +32,6 @@ class Study:
     title: str
     reading: str
     limits: str
-    figure: str | None = None
 
 
 # By the command that makes it.
@@ -45,7 +42,6 @@ STUDIES: Mapping[str, Study] = {
         "Analysis",
         "How alike prompts of a category are routed, beside prompts of different ones.",
         "It does not say why categories differ: words and length make routing differ, too, as its controls show.",
-        figure="layerwise",
     ),
     "ablate": Study(
         "moexray.studies.ablation_result:Ablation",
@@ -55,7 +51,6 @@ STUDIES: Mapping[str, Study] = {
         "above 0 says that these experts matter more than others.",
         "An expert whose loss is small may still matter elsewhere: the scored text is all that was looked at. The "
         "model was run without training it anew.",
-        figure="ablation",
     ),
     "batch": Study(
         "moexray.studies.batch_report:Batching",
@@ -65,7 +60,6 @@ STUDIES: Mapping[str, Study] = {
         "would read if tokens chose independently (load alone) and what even load would read.",
         "Batches are put together from recorded prompts, and no server was run: scheduling, memory and time are not "
         "in it.",
-        figure="batching",
     ),
     "budget": Study(
         "moexray.studies.budget_result:Budget",
@@ -73,7 +67,6 @@ STUDIES: Mapping[str, Study] = {
         "Fewer experts a token",
         "What each way to use fewer experts adds to the loss of the same tokens, beside dropping as many at random.",
         "Loss is not quality of an answer, and seconds are those of one machine and one implementation.",
-        figure="budget",
     ),
     "cache": Study(
         "moexray.studies.cache_report:CacheReport",
@@ -82,7 +75,6 @@ STUDIES: Mapping[str, Study] = {
         "The share of selections that a cache of some experts serves, by its size and rule, between chance and the "
         "best that any cache could do (Belady).",
         "Recorded routing is replayed: transfers, prefetching and time are not in it.",
-        figure="caching",
     ),
     "check": Study(
         "moexray.checks.result:RoutingCheck",
@@ -94,7 +86,7 @@ STUDIES: Mapping[str, Study] = {
     ),
     "claims": Study(
         "moexray.claims.report:ClaimsReport",
-        "claims:claims_page",
+        "claims:claims_document",
         "Published claims",
         "Each claim beside the value here, and how it was decided; a verdict in parentheses is what the test says of a "
         "claim that does not apply.",
@@ -117,14 +109,14 @@ STUDIES: Mapping[str, Study] = {
         "How many experts these prompts reach seldom or never, and whether another set of prompts would name the same "
         "ones.",
         "An expert that these prompts do not reach is not an expert that nothing reaches.",
-        figure="coverage",
     ),
     "experts": Study(
         "moexray.studies.expert_report:ExpertReport",
         "experts:experts_page",
         "What experts are used for",
-        "The share of each category's selections that an expert gets. An expert gets more of a category only where a "
-        "test that counts all experts says so.",
+        "The share of each category's tokens, or selections, that an expert gets. Of several layers, the three experts "
+        "of each are shown whose shares differ most; the numbers that are saved are of all. A category is named beside "
+        "an expert only where a test that counts all experts says that it gets more of it.",
         "A share says what an expert is used for, not what it does. Words that prompts of a category have in common "
         "have a part in it.",
     ),
@@ -135,7 +127,6 @@ STUDIES: Mapping[str, Study] = {
         "How far apart the routing of two kinds of tokens is, layer by layer, beside a floor where kinds are exchanged "
         "within prompts.",
         "Kinds differ in position and content as well: it does not say which of these the router reads.",
-        figure="kinds",
     ),
     "place": Study(
         "moexray.studies.placement_results:PlacementStudy",
@@ -144,7 +135,6 @@ STUDIES: Mapping[str, Study] = {
         "How even loads are and how many devices a token touches, for each placement, scored on prompts that it was "
         "not learnt on, beside random placements.",
         "No device was run: time on a network depends on more than what is counted here.",
-        figure="placement",
     ),
     "pool": Study(
         "moexray.studies.pooling:Pooled",
@@ -159,7 +149,6 @@ STUDIES: Mapping[str, Study] = {
         "Size of the next study",
         "How often a study of each size would find a difference as large as that of the pilot, or as stated.",
         "It is as good as the size of the difference that was put in: see the ends of its interval.",
-        figure="power",
     ),
 }
 KINDS: Mapping[str, str] = {command: one.result for command, one in STUDIES.items()}

@@ -71,6 +71,34 @@ def test_a_page_that_cannot_be_small_enough_is_refused_in_one_sentence(
     assert not (tmp_path / "report.html").exists()
 
 
+def test_results_of_other_commands_become_pages(run: Run, analyzed: Signatures, tmp_path: Path) -> None:
+    for command, options in (("coverage", ()), ("experts", ("--permutations", 19))):
+        (tmp_path / f"{command}.json").write_text(run(command, *options, "--json").stdout, encoding="utf-8")
+    assert run("report", "--result", "coverage.json", "--result", "experts.json").returncode == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'<section class="view study" id="([\w-]+)"', page) == ["study-coverage", "study-experts"]
+    assert "<span>experts</span> <span>signatures.npz</span> <span>--permutations</span> <span>19</span>" in page
+    made.signatures(14).save(tmp_path / "other.npz")
+    finished = run("report", "other.npz", "--result", "coverage.json")
+    assert finished.returncode == 1
+    assert finished.stderr == (
+        "error: coverage.json is of other signatures: make it anew from these with `moexray coverage --json`\n"
+    )
+    # Without the signatures: the analysis alone, and what is of the same ones.
+    finished = run("report", "analysis.json", "--result", "coverage.json", "--out", "alone.html")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert facts(tmp_path / "alone.html")["alone"]
+    finished = run("report", "coverage.json")
+    assert (finished.returncode, finished.stderr) == (
+        1,
+        "error: coverage.json is a study of coverage: `moexray report signatures.npz --result coverage.json` makes a "
+        "page of it\n",
+    )
+    finished = run("report", "analysis.json", "--trace", "signatures.trace.parquet")
+    assert finished.returncode == 2
+    assert "--trace needs signatures, and analysis.json is an analysis" in finished.stderr
+
+
 def test_an_analysis_of_other_signatures_is_refused(run: Run, analyzed: Signatures, tmp_path: Path) -> None:
     made.signatures(14).save(tmp_path / "other.npz")
     finished = run("report", "other.npz", "--analysis", "analysis.json")

@@ -26,19 +26,29 @@ export function Saving({ name, target, numbers, of }) {
     <button type="button" aria-label=${label("PNG")} onClick=${() => savePng(target.current, file)}>Save PNG</button>
     <button type="button" aria-label=${label("CSV")} onClick=${() => {
       const { names, rows } = numbers();
-      save(new Blob([csv(names, rows)], { type: "text/csv;charset=utf-8" }), `${file}.csv`);
+      saveCsv(names, rows, file);
     }}>Save CSV</button>
   </div>`;
 }
 
+/**
+ * @param {readonly string[] | null} names null for a table without headings
+ * @param {Numbers["rows"]} rows
+ * @param {string} file
+ * @param {readonly boolean[]} [numeric] see `csv`
+ */
+export function saveCsv(names, rows, file, numeric) {
+  save(new Blob([csv(names, rows, numeric)], { type: "text/csv;charset=utf-8" }), `${file}.csv`);
+}
+
 /** @param {HTMLElement | null} element @param {string} file */
-function saveSvg(element, file) {
+export function saveSvg(element, file) {
   const picture = element && onPaper(() => pictureOf(element));
   if (picture) save(new Blob([picture.text], { type: "image/svg+xml" }), `${file}.svg`);
 }
 
 /** @param {HTMLElement | null} element @param {string} file */
-async function savePng(element, file) {
+export async function savePng(element, file) {
   const picture = element && onPaper(() => pictureOf(element));
   if (!picture) return;
   const image = new Image();

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -22,12 +22,16 @@ from moexray.views.report.forest import control_forests
 from moexray.views.report.policy import policy
 from moexray.views.report.sections import SECTIONS, Section
 from moexray.views.report.still import TABLES
+from moexray.views.report.studies import StudyPage
+from moexray.views.report.tables import StillTable, still_table
 from moexray.views.sentences import CAVEATS, summarize
 from moexray.views.tables.analysis import layer_table, similarity_table
 from moexray.views.tables.headline import headline
 from moexray.views.tables.table import Table
 from moexray.views.wording import note_lines
 
+# Rows of a table that is shown whole: it has one for each layer or category.
+_ALL = 10**6
 # What would end a script or a style before its end, in whatever letters.
 _ENDS = ("</script", "</style", "<!--", "<script")
 
@@ -38,8 +42,10 @@ class Contents:
 
     Attributes
     ----------
-    analysis, signatures, selections
+    analysis
         What it is of.
+    signatures, selections
+        Of the analysis; None where it is shown alone: then there are no live views.
     file
         How the signatures are named in commands.
     figures
@@ -54,11 +60,13 @@ class Contents:
         What the page must know of the tokens; None where there are none.
     remarks
         What was left out for want of room.
+    studies
+        Other results, each a page of its own.
     """
 
     analysis: Analysis
-    signatures: Signatures
-    selections: CategorySelections
+    signatures: Signatures | None
+    selections: CategorySelections | None
     file: str
     figures: Mapping[str, Any]
     made: str
@@ -66,6 +74,7 @@ class Contents:
     blocks: Sequence[Block] = ()
     tokens: Mapping[str, Any] | None = None
     remarks: Sequence[str] = ()
+    studies: Sequence[StudyPage] = ()
 
 
 @dataclass(frozen=True)
@@ -94,15 +103,6 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
         What `still_sections` returned, which takes longer than the rest.
     """
     script, style = _asset("report.js"), _asset("report.css")
-    known = facts(
-        contents.analysis,
-        contents.signatures,
-        contents.selections,
-        segments=contents.segments,
-        blocks=contents.blocks,
-        tokens=contents.tokens,
-        commands={one.section.name: one.command for one in sections},
-    )
     analysis = contents.analysis
     verdict, *findings = summarize(analysis)
     findings = [sentence for sentence in findings if sentence not in CAVEATS]
@@ -111,45 +111,65 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
         script=_trusted(script),
         style=_trusted(style),
         title=visible(analysis.signatures.model or "unknown model"),
-        about=_about(analysis, contents.signatures),
+        about=_about(analysis),
+        alone=contents.signatures is None,
         verdict=verdict,
         findings=findings,
         caveats=CAVEATS,
-        headline=headline(analysis),
+        headline=still_table(headline(analysis), "headline", "Headline table"),
         tables=_tables(analysis),
         notes=note_lines(analysis.notes),
         sections=[
             {
                 "about": one.section,
                 "picture": None if one.picture is None else _trusted(one.picture),
-                "tables": one.tables,
+                "tables": [
+                    still_table(table, f"{one.section.name}-table-{place}", one.section.title, most=_ALL)
+                    for place, table in enumerate(one.tables, start=1)
+                ],
                 "command": one.command,
             }
             for one in sections
         ],
-        nav=_nav(sections),
+        nav=_nav(sections, contents.studies),
+        studies=[_markup(study) for study in contents.studies],
         remarks=[visible(remark) for remark in contents.remarks],
         made=visible(contents.made),
         version=__version__,
         fingerprint=analysis.signatures.fingerprint or "",
-        facts=known,
+        facts=_facts(contents, sections),
         blocks=contents.blocks,
     )
     return rendered
 
 
+def _facts(contents: Contents, sections: Sequence[_Drawn]) -> Mapping[str, Any]:
+    """Return what the script must know: of an analysis alone, nothing but what can be saved."""
+    if contents.signatures is None or contents.selections is None:
+        return {"alone": True, "blocks": {block.name: block.form for block in contents.blocks}}
+    return facts(
+        contents.analysis,
+        contents.signatures,
+        contents.selections,
+        segments=contents.segments,
+        blocks=contents.blocks,
+        tokens=contents.tokens,
+        commands={one.section.name: one.command for one in sections},
+    )
+
+
 def _drawn(section: Section, contents: Contents) -> _Drawn | None:
     """Return a section with its picture; None where the data has nothing for it."""
-    analysis = contents.analysis
+    analysis, alone = contents.analysis, contents.signatures is None
     there = {
         "layers": bool(analysis.layers),
-        "pairs": analysis.signatures.prompts > 1,
+        "pairs": analysis.signatures.prompts > 1 and not alone,
         "pca": analysis.pca is not None,
-        "prompts": True,
+        "prompts": not alone,
         "loads": analysis.loads is not None,
         "specifications": bool(analysis.specifications),
         "token_identity": analysis.controls.token_identity is not None,
-        "categories": len(contents.selections.categories) > 0,
+        "categories": contents.selections is not None and len(contents.selections.categories) > 0,
         "controls": bool(control_forests(analysis)),
         "phases": analysis.phases is not None,
         "distributions": analysis.similarity.histogram is not None,
@@ -169,13 +189,16 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
     tables: Sequence[Table] = ()
     if picture is None and section.name in TABLES:
         tables = TABLES[section.name](analysis, contents.segments)
+    if alone:
+        section = replace(section, live=False)
     return _Drawn(section, picture, tables, _command(section, contents))
 
 
-def _nav(sections: Sequence[_Drawn]) -> list[dict[str, str]]:
+def _nav(sections: Sequence[_Drawn], studies: Sequence[StudyPage]) -> list[dict[str, str]]:
     """Return the anchor and the title of every section of the page."""
     first = [{"name": "verdict", "title": "Verdict"}, {"name": "numbers", "title": "The numbers"}]
-    return first + [{"name": one.section.name, "title": one.section.title} for one in sections]
+    last = [{"name": one.name, "title": one.title} for one in studies]
+    return first + [{"name": one.section.name, "title": one.section.title} for one in sections] + last
 
 
 def _command(section: Section, contents: Contents) -> str:
@@ -189,10 +212,10 @@ def _command(section: Section, contents: Contents) -> str:
     return " ".join(words)
 
 
-def _about(analysis: Analysis, signatures: Signatures) -> list[str]:
+def _about(analysis: Analysis) -> list[str]:
     """Say what was analyzed: prompts, tokens and routers."""
     about = analysis.signatures
-    sizes = sorted(set(signatures.experts.tolist()))
+    sizes = sorted(set(about.experts_by_layer or (about.experts,)))
     experts = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     ks = listed([str(k) for k in sorted(set(about.top_k))])
     categories = ", ".join(f"{visible(name)} {size:,}" for name, size in about.categories.items())
@@ -204,9 +227,12 @@ def _about(analysis: Analysis, signatures: Signatures) -> list[str]:
     ]
 
 
-def _tables(analysis: Analysis) -> list[tuple[str, Table]]:
-    found = (("Similarity of categories", similarity_table(analysis)), ("Layer by layer", layer_table(analysis)))
-    return [(title, table) for title, table in found if table is not None]
+def _tables(analysis: Analysis) -> list[StillTable]:
+    found = (
+        ("similarity-table", "Similarity of categories", similarity_table(analysis)),
+        ("layers-table", "Layer by layer", layer_table(analysis)),
+    )
+    return [still_table(table, name, title, most=_ALL) for name, title, table in found if table is not None]
 
 
 def _quoted(word: str) -> str:
@@ -231,6 +257,11 @@ def _trusted(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)  # none of it comes from prompts or models but as text nodes that were escaped
+
+
+def _markup(study: StudyPage) -> StudyPage:
+    """Return a study whose picture is markup."""
+    return study if study.picture is None else replace(study, picture=_trusted(study.picture))
 
 
 @cache

@@ -1,6 +1,6 @@
 """A report of signatures and their analysis, that is as large as it may be at most."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from moexray.views.report.encoding import Block, array_block
 from moexray.views.report.facts import result_blocks
 from moexray.views.report.page import Contents, page, still_sections
 from moexray.views.report.prompts import LEADING, Shown, choices, prompt_blocks, traced
+from moexray.views.report.studies import Given, study_pages
 from moexray.views.report.tokens import image_blocks, token_blocks
 
 MEGABYTE = 1_000_000
@@ -57,6 +58,7 @@ def report(
     made: str = "",
     most_bytes: int = 25 * MEGABYTE,
     picture_of: Callable[[RecordedImage], str | None] | None = None,
+    studies: Sequence[Given] = (),
 ) -> Report:
     """Return the page of an analysis; the same input gives the same page.
 
@@ -75,6 +77,8 @@ def report(
         are not in the matrix, prompts drawn at random, tokens.
     picture_of
         Returns an image of a prompt as a ``data:`` address, or None; by default pictures are left out.
+    studies
+        Other results of these signatures, each of which is a page: see `moexray.views.report.studies.read_studies`.
 
     Raises
     ------
@@ -89,17 +93,20 @@ def report(
     about = analysis.signatures
     weighting: Any = about.by
     explored = explore_prompts(signatures, tokens=about.phase, weighting=weighting)
+    selections = category_selections(signatures, about.phase)
     contents = Contents(
         analysis=analysis,
         signatures=signatures,
-        selections=category_selections(signatures, about.phase),
+        selections=selections,
         segments=segment_selections(signatures),
         file=file,
         figures={"analysis": analysis, "similarity_matrix": _matrix(analysis, signatures, explored)},
         made=made or f"Analysis of {file}",
+        studies=study_pages(studies, file=file, fingerprint=about.fingerprint),
     )
     sections = still_sections(contents)
-    fixed = result_blocks(analysis, contents.selections, contents.segments)
+    fixed = result_blocks(analysis, selections, contents.segments)
+    fixed += [block for study in contents.studies for block in study.data]
     bare = len(page(replace(contents, blocks=fixed), sections).encode("utf-8"))
     room = most_bytes - bare - _REMARKS
     shown, blocks = _prompts_that_fit(analysis, signatures, explored, room * (1 - _FOR_TOKENS) if trace else room)

@@ -20,8 +20,8 @@ def policy(name: str, added: float) -> AblatedPolicy:
     return AblatedPolicy(name, "ranking", "native", {"1": (0, 2)}, 2.0, losses, draws, 0.5, (0.4, 0.6), "text")
 
 
-@pytest.fixture
-def result() -> Ablation:
+def made_up() -> Ablation:
+    """Return an ablation of two rankings, one with a name that would turn letters around."""
     policies = (policy("coldest", 0.25), policy("hottest\u202e", 0.75))
     return Ablation(
         model="made", layers=(1,), experts=(8,), top_k=(2,), prompts=12, learnt_prompts=12, tokens=99,
@@ -29,6 +29,11 @@ def result() -> Ablation:
         full=Full({"all": 3.0, "a": 3.0}, 2.0, "whole"), policies=policies, usage=Contrast(0.5, (0.4, 0.6)),
         example=Example("p", "words"),
     )  # fmt: skip
+
+
+@pytest.fixture
+def result() -> Ablation:
+    return made_up()
 
 
 def test_points_bars_and_intervals_are_those_of_the_result(result: Ablation) -> None:

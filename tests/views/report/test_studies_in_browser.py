@@ -1,0 +1,106 @@
+"""Pages of studies in a real browser: sorted, unfolded and saved, by mouse and by keys."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from moexray.studies.experts import describe_experts
+from moexray.studies.results import rows_of
+from moexray.views.report.alone import report_alone
+from moexray.views.report.report import report
+from moexray.views.report.studies import Given
+from moexray.views.studies import page_of
+
+from ... import made
+from .browsing import AXE, SERIOUS, Seen, missing
+from .conftest import Opened
+from .study_results import every_result, signatures_with_trace
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory, plain: Opened) -> Opened:
+    """Return a page with a study of most kinds, of which the table of one is too long to be shown."""
+    signatures, trace = signatures_with_trace(tmp_path_factory.mktemp("studies"))
+    given = [Given(name, one, Path(name)) for name, one in every_result(signatures, trace, plain) if name != "experts"]
+    wide = describe_experts(made.signatures(12, experts=256, layers=(0,)), permutations=9)
+    given.append(Given("experts", wide, Path("experts.json")))
+    return replace(plain, report=report(plain.analysis, plain.signatures, studies=given))
+
+
+def saved(seen: Seen, selector: str) -> str:
+    """Return the text of the file that a button saves."""
+    with seen.page.expect_download() as download:
+        seen.page.locator(selector).first.click()
+    return Path(download.value.path()).read_text(encoding="utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_tables_and_numbers_are_saved(see: Any, studied: Opened, plain: Opened) -> None:
+    seen = see(studied)
+    table = page_of("analyze", plain.analysis).blocks[2]
+    shown = rows(saved(seen, "#study-analyze button:text-is('Save table (CSV)') >> nth=0"))
+    assert shown == [[cell.replace("\n", " ") for cell in row] for row in table.rows]  # type: ignore[union-attr]
+    names, *numbers = rows(saved(seen, "#study-analyze button:text-is('Save numbers (CSV)')"))
+    for row, own in zip(numbers, rows_of(plain.analysis.layers), strict=True):
+        assert [float(cell) if cell else None for cell in row] == [own[name] for name in names]
+
+
+def test_a_figure_is_saved_as_a_picture_that_stands_alone(see: Any, studied: Opened) -> None:
+    seen = see(studied)
+    text = saved(seen, "#study-cache button:text-is('Save SVG')")
+    assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(--" not in text
+    with seen.page.expect_download() as download:
+        seen.page.locator("#study-cache button:text-is('Save PNG')").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_long_table_is_unfolded_saved_whole_and_sorted(see: Any, studied: Opened) -> None:
+    seen = see(studied)
+    lines = seen.page.locator("#study-experts-table-1 tbody tr")
+    assert lines.count() == 200
+    whole = rows(saved(seen, "#study-experts button:text-is('Save table (CSV)')"))
+    assert len(whole) == 257
+    assert seen.page.locator("#study-experts-table-1 .sort").count() == 0  # a part is not sorted
+    seen.press("#study-experts button:text-is('Show all 256 rows')", "Enter")
+    lines.nth(255).wait_for()
+    assert seen.page.locator("#study-experts p.part").count() == 0
+    names = ["layer", "expert", "load"]
+    seen.press("#study-experts-table-1 th:nth-child(2) .sort", "Enter")
+    assert seen.page.locator("#study-experts-table-1 [aria-sort=ascending]").inner_text().startswith("expert")
+    assert [one.split("\t")[1] for one in lines.all_inner_texts()] == [str(place) for place in range(256)]
+    seen.page.keyboard.press("Enter")
+    assert [one.split("\t")[1] for one in lines.all_inner_texts()] == [str(place) for place in range(256)][::-1]
+    again = rows(saved(seen, "#study-experts button:text-is('Save table (CSV)')"))
+    assert again[0] == whole[0]
+    assert again[0][:3] == names
+    assert sorted(again) == sorted(whole)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_studies_fit_and_have_no_serious_fault_of_access(see: Any, studied: Opened, width: int, scheme: str) -> None:
+    if not AXE.is_file():
+        missing(f"there is no {AXE}: npm ci in frontend/ installs it")
+    seen = see(studied, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    assert seen.page.evaluate("() => document.documentElement.scrollWidth") == width
+    seen.page.evaluate(AXE.read_text(encoding="utf-8"))
+    assert seen.page.evaluate(SERIOUS) == []
+
+
+def test_an_analysis_alone_is_still_but_its_tables_and_figures_are_saved(see: Any, plain: Opened) -> None:
+    seen = see(replace(plain, report=report_alone(plain.analysis)))
+    assert seen.page.locator(".choice").count() == 0
+    assert seen.page.locator("#layers .drawing").is_visible()
+    names, *cells = rows(saved(seen, "#numbers ~ details button:text-is('Save table (CSV)') >> nth=1"))
+    assert [row[0] for row in cells] == [str(one.layer) for one in plain.analysis.layers]
+    assert names[0] == "layer"
