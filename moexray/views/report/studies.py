@@ -17,7 +17,7 @@ from moexray.views.report.tables import StillTable, later_block, still_table
 from moexray.views.studies import STUDIES, page_of, read_result
 
 # Bytes that the unrounded numbers of one study take at most.
-MOST_NUMBERS = 500_000
+MOST_NUMBERS = 1_000_000
 # Results whose settings do not tell what they are of.
 _OF_SEVERAL = ("compare", "pool")
 
@@ -160,7 +160,8 @@ def _picture(given: Given, name: str, title: str) -> tuple[str | None, str | Non
     try:
         axes = figure(names[0])(given.result)
     except FigureError as error:
-        return None, f"{error}."
+        said = str(error)
+        return None, f"{said[:1].upper()}{said[1:]}."
     return drawing(axes, name, title), None
 
 

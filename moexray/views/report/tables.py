@@ -8,7 +8,7 @@ from moexray.views.report.encoding import Block, json_block
 from moexray.views.tables.table import Column, Table
 
 # What is shown of a table: a page stays one that a reader, and a browser, can go through.
-MOST_ROWS, MOST_CELLS = 100, 4000
+MOST_ROWS, MOST_CELLS = 200, 4000
 # Characters of a line that is a text.
 LONG = 40
 

@@ -163,7 +163,7 @@ def test_a_long_table_shows_its_first_rows_and_says_so() -> None:
     table = Table("", [Column("n", numeric=True), "text"], [(str(i), "x" * 50) for i in range(1024)])
     found = still_table(table, "name", "label")
     assert found.rows == table.rows[:MOST_ROWS]
-    assert found.remark == "The first 100 of 1,024 rows are shown; the table that is saved has all."
+    assert found.remark == "The first 200 of 1,024 rows are shown; the table that is saved has all."
     assert found.block is not None
     assert found.block.form == {"type": "json", "later": True}
     assert json.loads(gzip.decompress(base64.b64decode(found.block.text))) == [list(row) for row in table.rows]
