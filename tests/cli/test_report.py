@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from moexray.signatures import Signatures
+from moexray.views.report.study_commands import command_line
+from moexray.views.studies import read_result
 
 from .. import made
 
@@ -104,3 +106,25 @@ def test_an_analysis_of_other_signatures_is_refused(run: Run, analyzed: Signatur
     finished = run("report", "other.npz", "--analysis", "analysis.json")
     assert finished.returncode == 1
     assert "belongs to other signatures" in finished.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        "batch --sizes 1,4 --group-size 2 --tokens generated --expert-bytes 1000 --seed 2",
+        "cache --capacity 2,4 --hit-rate 0.8 --shared",
+        "kinds --kinds generated,prompt --devices 4 --permutations 19",
+        "place --devices 4 --nodes 2 --redundant 4 --placement eplb --seed 4",
+        "experts --layer 2 --tokens prompt --permutations 19",
+    ],
+)
+def test_the_command_of_a_page_prints_the_very_result(run: Run, tmp_path: Path, command: str) -> None:
+    made.trace(tmp_path / "signatures.trace.parquet", prompts=12).save("signatures.npz")
+    name, *options = command.split()
+    printed = run(name, "signatures.npz", *options, "--json").stdout
+    (tmp_path / "result.json").write_text(printed, encoding="utf-8")
+    own = Signatures.open("signatures.npz").fingerprint
+    line = command_line(*read_result(tmp_path / "result.json"), "signatures.npz", own)
+    assert line.startswith(f"moexray {name} signatures.npz --")
+    assert run(*line.split()[1:]).stdout == printed
