@@ -14,7 +14,7 @@ import { LayerChart } from "./layer_chart.js";
 import { Legend } from "./legend.js";
 import { PairShares } from "./pair_shares.js";
 import { Saving } from "./saving.js";
-import { hitsIn } from "./search.js";
+import { FoundTokens, hitsIn } from "./search.js";
 import { Strip } from "./strip.js";
 import { tokenTable, tokenWords, whereOf } from "./token_words.js";
 
@@ -73,6 +73,7 @@ function Sides({ data, sides }) {
           <button type="button" aria-pressed=${mode === "expert"} onClick=${() => setMode("expert")}>One expert</button>
         </span>
         <button type="button" aria-pressed=${numbers} onClick=${() => setNumbers(!numbers)}>Numbers</button>
+      <${FoundTokens} />
       </div>
       <${Legend} mode=${mode} leading=${said} chosen=${chosen} length=${length} facts=${facts} more=${traced.length > 1 ? "; tokens of the first prompt + of the second" : ""} />`}
     <div class=${`pair${traced.length > 1 ? " aligned" : ""}`}>${sides.map((side, i) => {

@@ -1,19 +1,63 @@
 // @ts-check
 /** The search in ids and texts of prompts, or in tokens. */
-import { batch, signal } from "@preact/signals";
-import { useMemo, useState } from "preact/hooks";
+import { batch, computed, signal } from "@preact/signals";
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { count, whole } from "../format.js";
 import { html } from "../html.js";
 import { search } from "../numbers.js";
 import { linesOf, searchTokens, step } from "../searching.js";
 import { chooseToken, large, prompt, tokenAt } from "../state.js";
 
-/** The tokens that a search found, by prompt. @type {import("@preact/signals").Signal<ReadonlyMap<number, ReadonlySet<number>>>} */
-const hits = signal(new Map());
+/**
+ * What was found: prompts, or tokens of prompts.
+ *
+ * @type {import("@preact/signals").Signal<{inTokens: boolean, matches: readonly import("../searching.js").Match[]}>}
+ */
+const found = signal({ inTokens: false, matches: /** @type {import("../searching.js").Match[]} */ ([]) });
+/** The tokens that were found, by prompt. */
+const hits = computed(() => (found.value.inTokens ? placesOf(found.value.matches) : new Map()));
 
 /** Return the tokens of a prompt that the search found, if there is one. @param {number} which @returns {ReadonlySet<number> | undefined} */
 export function hitsIn(which) {
   return hits.value.get(which);
+}
+
+/** What is chosen, as a match. */
+function here() {
+  return { prompt: prompt.value, first: found.value.inTokens ? tokenAt() : 0 };
+}
+
+/** Choose the next match or the one before. @param {1 | -1} by */
+function go(by) {
+  const { inTokens, matches } = found.value;
+  const to = matches[step(matches, here(), by)];
+  if (!to) return;
+  batch(() => {
+    prompt.value = to.prompt;
+    if (!inTokens) return;
+    chooseToken(to.first);
+    if (large.value) large.value = "prompt";
+  });
+  if (inTokens) requestAnimationFrame(() => document.querySelector("#prompt .tokens")?.scrollIntoView({ block: "nearest", behavior: "instant" }));
+}
+
+/** Say which of the matches is chosen. @returns {string} */
+function chosenOf() {
+  const { matches } = found.value;
+  const at = here();
+  const place = matches.findIndex((one) => one.prompt === at.prompt && one.first === at.first);
+  return place < 0 ? `${whole(matches.length)} found` : `${whole(place + 1)} of ${whole(matches.length)}`;
+}
+
+/** The way between found tokens, beside the tokens: on a small screen the search is far. */
+export function FoundTokens() {
+  const { inTokens, matches } = found.value;
+  if (!inTokens || !matches.length) return null;
+  return html`<span class="row">
+    <button type="button" aria-label="Previous found token" onClick=${() => go(-1)}>↑</button>
+    <button type="button" aria-label="Next found token" onClick=${() => go(1)}>↓</button>
+    <span class="value">${chosenOf()}</span>
+  </span>`;
 }
 
 /** @param {{data: import("../data.js").Data}} props */
@@ -23,29 +67,13 @@ export function Search({ data }) {
   const [inTokens, setInTokens] = useState(false);
   const texts = useMemo(() => prompts.ids.map((id, i) => [id, prompts.texts?.[i], prompts.outputs?.[i]]), [data]);
   const lines = useMemo(() => (inTokens && tokens ? linesOf(tokens) : []), [data, inTokens]);
-  const found = useMemo(
-    () => (inTokens ? searchTokens(wanted, lines) : search(wanted, texts).map((one) => ({ prompt: one, first: 0, last: 0 }))),
-    [wanted, inTokens, lines],
-  );
-  useMemo(() => {
-    hits.value = inTokens ? placesOf(found) : new Map();
-  }, [found, inTokens]);
-  const here = { prompt: prompt.value, first: inTokens ? tokenAt() : 0 };
-  const place = found.findIndex((one) => one.prompt === here.prompt && one.first === here.first);
-  /** @param {1 | -1} by */
-  const go = (by) => {
-    const to = found[step(found, here, by)];
-    if (!to) return;
-    batch(() => {
-      prompt.value = to.prompt;
-      if (inTokens) chooseToken(to.first);
-      if (inTokens && large.value) large.value = "prompt";
-    });
-    if (inTokens) requestAnimationFrame(() => document.querySelector("#prompt .tokens")?.scrollIntoView({ block: "nearest" }));
-  };
+  useLayoutEffect(() => {
+    const places = () => search(wanted, texts).map((one) => ({ prompt: one, first: 0, last: 0 }));
+    found.value = { inTokens, matches: inTokens ? searchTokens(wanted, lines) : places() };
+  }, [wanted, inTokens, lines]);
+  const none = !found.value.matches.length;
   const [held, every] = [inTokens ? (tokens?.of.size ?? 0) : prompts.ids.length, facts.prompts];
   const sample = held < every ? ` of ${whole(held)} of ${count(every, "prompt")}` : "";
-  const said = !wanted.trim() ? "" : !found.length ? "none" : place < 0 ? `${whole(found.length)} found` : `${whole(place + 1)} of ${whole(found.length)}`;
   return html`<div class="field">
     <label for="choice-search">Search ${inTokens ? "tokens" : "ids and texts"}${sample}</label>
     <div class="row">
@@ -60,18 +88,18 @@ export function Search({ data }) {
         onChange=${(/** @type {any} */ event) => setInTokens(event.target.value === "tokens")}>
         <option value="texts">texts</option><option value="tokens">tokens</option>
       </select>`}
-      <button type="button" aria-label="Previous match" disabled=${!found.length} onClick=${() => go(-1)}>↑</button>
-      <button type="button" aria-label="Next match" disabled=${!found.length} onClick=${() => go(1)}>↓</button>
-      <span class="value" role="status">${said}</span>
+      <button type="button" aria-label="Previous match" disabled=${none} onClick=${() => go(-1)}>↑</button>
+      <button type="button" aria-label="Next match" disabled=${none} onClick=${() => go(1)}>↓</button>
+      <span class="value" role="status">${wanted.trim() ? (none ? "none" : chosenOf()) : ""}</span>
     </div>
   </div>`;
 }
 
-/** @param {readonly import("../searching.js").Match[]} found @returns {Map<number, Set<number>>} */
-function placesOf(found) {
+/** @param {readonly import("../searching.js").Match[]} matches @returns {Map<number, Set<number>>} */
+function placesOf(matches) {
   /** @type {Map<number, Set<number>>} */
   const places = new Map();
-  for (const { prompt: of, first, last } of found) {
+  for (const { prompt: of, first, last } of matches) {
     const own = places.get(of) ?? new Set();
     places.set(of, own);
     for (let at = first; at <= last; at++) own.add(at);

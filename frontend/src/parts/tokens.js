@@ -11,7 +11,7 @@ import { Legend } from "./legend.js";
 import { Patches } from "./patches.js";
 import { PlaybackControls, usePlayback } from "./playback.js";
 import { Saving } from "./saving.js";
-import { hitsIn } from "./search.js";
+import { FoundTokens, hitsIn } from "./search.js";
 import { Strip, WINDOW } from "./strip.js";
 import { affinityWords, tokenTable, tokenWords, whereOf } from "./token_words.js";
 
@@ -82,6 +82,7 @@ export function TokensOfPrompt({ data, which, counts, sums }) {
         ${MODES.map(([one, title]) => html`<button type="button" aria-pressed=${mode === one} onClick=${() => setMode(one)}>${title}</button>`)}
       </span>
       <button type="button" aria-pressed=${numbers} onClick=${() => setNumbers(!numbers)}>Numbers</button>
+      <${FoundTokens} />
       ${begin >= 0 && html`<${PlaybackControls} playback=${playback} />`}
       ${length > WINDOW && html`<span>tokens ${first + 1} to ${Math.min(first + WINDOW, length)} of ${length}</span>`}
     </div>

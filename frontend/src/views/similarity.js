@@ -51,7 +51,7 @@ export function SimilarityOfPrompts({ data }) {
         : html`<text x=${middle} y=${side + 16} text-anchor="middle">${one.name}</text>`;
     })}
   </g>`;
-  return html`<div>
+  return html`<div class="beside">
     <div class="controls">
       <span class="group" role="group" aria-label="Layers of the signatures">
         <button type="button" aria-pressed=${!ofLayer} onClick=${() => setOfLayer(false)}>All layers</button>
@@ -59,8 +59,8 @@ export function SimilarityOfPrompts({ data }) {
       </span>
       <span>${count(size, "prompt")}${size < facts.prompts ? `, drawn at random of ${whole(facts.prompts)}` : ""}</span>
     </div>
-    <div ref=${holder}></div>
-    <div ref=${picture}>
+    <div class="measure" ref=${holder}></div>
+    <div class="picture" ref=${picture}>
       ${width > 0 && html`<${Matrix} columns=${size} rows=${size} colours=${() => sequential} changes=${[found]}
         at=${(/** @type {number} */ r, /** @type {number} */ c) => (r === c ? NaN : (found.values[r * size + c] - found.low) / (found.high - found.low || 1))}
         row=${row} column=${column} label="Similarity of prompts" says=${says}

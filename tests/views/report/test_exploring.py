@@ -157,6 +157,8 @@ def test_tokens_are_searched_in_all_of_the_data(see: Any, traced: Opened) -> Non
     assert framed.count() >= sum(prompt == after[3][0] for prompt, _ in places)
     page.keyboard.press("Shift+Enter")
     assert status.inner_text() == f"{places.index(after[2]) + 1} of {len(places)}"
+    page.get_by_role("button", name="Next found token").click()  # beside the tokens
+    assert status.inner_text() == f"{places.index(after[3]) + 1} of {len(places)}"
     page.locator("#choice-search").fill("no such token")
     assert status.inner_text() == "none"
     assert page.get_by_role("button", name="Next match").is_disabled()

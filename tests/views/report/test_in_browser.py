@@ -209,7 +209,8 @@ def test_hostile_texts_are_shown_as_texts(see: Any, hostile: Opened) -> None:
 def test_the_page_fits_and_has_no_serious_fault_of_access(see: Any, traced: Opened, width: int, scheme: str) -> None:
     if not AXE.is_file():
         missing(f"there is no {AXE}: npm ci in frontend/ installs it")
-    seen = see(traced, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    pair = "#prompt=p3&other=p7" if scheme == "dark" else ""
+    seen = see(traced, pair, viewport={"width": width, "height": 844}, color_scheme=scheme)
     assert seen.page.evaluate("() => document.documentElement.scrollWidth") == width
     seen.page.evaluate(AXE.read_text(encoding="utf-8"))
     found = seen.page.evaluate(SERIOUS)
