@@ -18,6 +18,7 @@ from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis, analyze
 from moexray.trace import Trace
 from moexray.views.report.report import Report, report
+from moexray.views.report.studies import Given
 
 from ... import made
 from .browsing import CHROMIUM, Seen, missing
@@ -96,6 +97,16 @@ def plain() -> Opened:
 def opened(signatures: Signatures, **options: Any) -> Opened:
     analysis = analyze(signatures, permutations=19)
     return Opened(report(analysis, signatures, made="Analysis of signatures.npz", **options), analysis, signatures)
+
+
+@pytest.fixture(scope="session")
+def given(tmp_path_factory: pytest.TempPathFactory, hostile: Opened) -> list[Given]:
+    """Return a result of every command."""
+    from .study_results import every_result, signatures_with_trace
+
+    signatures, trace = signatures_with_trace(tmp_path_factory.mktemp("studies"))
+    found = every_result(signatures, trace, hostile)
+    return [Given(command, result, Path(f"{command}.json")) for command, result in found]
 
 
 @pytest.fixture

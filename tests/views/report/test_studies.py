@@ -23,7 +23,6 @@ from moexray.views.tables.table import Column, Table
 
 from ... import made
 from .conftest import HOSTILE, Opened
-from .study_results import every_result, signatures_with_trace
 
 
 class Sections(HTMLParser):
@@ -64,14 +63,6 @@ class Sections(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._reads:
             self._into[-1] += data
-
-
-@pytest.fixture(scope="session")
-def given(tmp_path_factory: pytest.TempPathFactory, hostile: Opened) -> list[Given]:
-    """Return a result of every command."""
-    signatures, trace = signatures_with_trace(tmp_path_factory.mktemp("studies"))
-    found = every_result(signatures, trace, hostile)
-    return [Given(command, result, Path(f"{command}.json")) for command, result in found]
 
 
 @pytest.fixture(scope="session")
