@@ -14,6 +14,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     # Of docs/site:
+    "accessible",
     "contents",
     "mathml",
     "names",

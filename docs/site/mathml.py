@@ -21,7 +21,7 @@ def _inline(translator: Any, node: nodes.math) -> None:
 
 
 def _block(translator: Any, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{_markup(node, "block")}</div>\n')
+    translator.body.append(f'<div class="math" tabindex="0">{_markup(node, "block")}</div>\n')
     raise nodes.SkipNode
 
 
