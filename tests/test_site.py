@@ -41,6 +41,7 @@ NOT_RUN = {
     ("import.md", "$ moexray import chats.jsonl"): "run by tests/importing/test_mapped.py, on the files of that page",
     ("import.md", "from pathlib import Path"): "reads a recording of Megatron-core that is not here",
     ("report.md", "from moexray.views.report.report import"): "an excerpt: tests/views/report makes reports so",
+    ("terminal.md", "$ moexray analyze 'my signatures.npz'"): "lines of standard error: tests/cli has their tests",
     ("trace.md", "trace = pandas.read_parquet("): "the recorded trace has no gate weights",
     ("trace.md", "signatures = moexray.Signatures.open("): "the recorded trace has no router scores",
     ("training.md", "step 4: 311 tokens"): "run by tests/callbacks, which trains for it",
