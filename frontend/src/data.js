@@ -37,6 +37,7 @@ import { layerSums } from "./numbers.js";
  * @typedef {object} Specifications
  * @property {Specification[]} rows
  * @property {{choice: "measure" | "layers" | "phase" | "left_out", value: string, text: string}[]} choices
+ * @property {number | null} headline the place of the row that the headline is
  * @property {{statistic: number, p_value: number, specifications: number, permutations: number} | null} test
  */
 

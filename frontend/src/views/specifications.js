@@ -27,11 +27,12 @@ function Curve({ data, found }) {
   const [holder, width] = useWidth();
   const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
   const known = useMemo(() => inOrder(found.rows), [found]);
-  const [at, setAt] = useState(0);
+  const headline = found.headline === null ? -1 : known.indexOf(found.rows[found.headline]);
+  const [at, setAt] = useState(Math.max(0, headline));
   const rows = useMemo(() => rowsOf(found, known), [found, known]);
   const high = useHeight(190, { around: 420 + rows.length * ROW });
   if (!known.length) return null;
-  const left = Math.round(Math.min(210, 24 + 6.9 * Math.max(...rows.map((one) => one.name.length)), width * 0.42));
+  const left = Math.round(Math.min(230, 24 + 7.5 * Math.max(...rows.map((one) => one.name.length)), width * 0.42));
   const right = Math.max(width - 8, left + 1);
   const x = scaleLinear([-0.5, known.length - 0.5], [left, right]);
   const [least, most] = extent(known, (one) => one.cohens_d ?? 0);
@@ -43,10 +44,11 @@ function Curve({ data, found }) {
   const of = found.choices.filter(({ choice, value }) => here[choice] === value).map(({ text }) => text);
   const says =
     `${at + 1} of ${count(known.length, "specification")}. ${of.join("; ")}: d = ${number(here.cohens_d)}, ` +
-    `AUC = ${number(here.auc, 3)}, ${pText(here.p_value)}, not adjusted.`;
+    `AUC = ${number(here.auc, 3)}, ${pText(here.p_value)}, not adjusted.${at === headline ? " This is the headline." : ""}`;
   const missing = found.rows.length - known.length;
   const leftOut = category.value === null ? null : categories.names[category.value];
-  const half = Math.min(4, Math.max(0.6, ((right - left) / known.length) * 0.4));
+  const gap = (right - left) / known.length;
+  const half = Math.min(4, Math.max(0.6, gap * 0.4));
   /** @param {PointerEvent} event */
   const point = (event) => {
     const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
@@ -87,14 +89,15 @@ function Curve({ data, found }) {
           return html`${group && html`<text class="faint" x="0" y=${middle - ROW + 4}>${group}</text>
               <line class="tick" x1="0" x2=${right} y1=${middle - ROW / 2} y2=${middle - ROW / 2} />`}
             <text class=${chosen ? "bold" : "faint"} x=${left - 7} y=${middle + 4} text-anchor="end"
-              text-decoration=${choice === "left_out" && value === leftOut ? "underline" : undefined}>${shortened(name, Math.floor((left - 10) / 6.9))}</text>`;
+              text-decoration=${choice === "left_out" && value === leftOut ? "underline" : undefined}>${shortened(name, Math.floor((left - 10) / 7.5))}</text>`;
         })}
         ${useMemo(
-          () => rows.map(({ choice, value, place }) => html`<path class="choices" d=${known
+          () => rows.map(({ choice, value, place }) => html`<path class="choices" stroke-width=${Math.max(0.5, Math.min(1.2, gap * 0.6))} d=${known
             .map((one, i) => (one[choice] === value ? `M${x(i)} ${start + place * ROW + 4}v${ROW - 8}` : ""))
             .join("")} />`),
           [known, width, high],
         )}
+        ${headline >= 0 && html`<path class="here-mark" d=${`M${x(headline)} ${y(known[headline].cohens_d ?? 0) - 7}l-5 -9h10z`} />`}
         <line class="here" x1=${x(at)} x2=${x(at)} y1=${TOP} y2=${bottom} />
         <circle class="frame" cx=${x(at)} cy=${y(here.cohens_d ?? 0)} r=${Math.max(2, half) + 3} />
       </svg>
@@ -104,7 +107,7 @@ function Curve({ data, found }) {
       found.test === null
         ? "All together were not tested."
         : `All together: ${pText(found.test.p_value)}, ${count(found.test.permutations, "permutation")} of the labels, of ${count(found.test.specifications, "specification")}.`
-    } ${`Filled: p < ${level}; open: not.`}${missing ? ` ${count(missing, "specification")} without an effect size ${missing === 1 ? "is" : "are"} not drawn.` : ""}</p>
+    } ${`Filled: p < ${level}; open: not${headline < 0 ? "" : "; triangle: the headline"}.`}${missing ? ` ${count(missing, "specification")} without an effect size ${missing === 1 ? "is" : "are"} not drawn.` : ""}</p>
     <${Saving} name="specifications" target=${picture} numbers=${() => ({
       names: ["measure", "layers", "phase", "left_out", "cohens_d", "auc", "p_value"],
       rows: [...known, ...found.rows.filter((one) => one.cohens_d === null)].map((one) => [

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isclose
 from typing import Any
 
 import numpy as np
 
 from moexray.formats import visible
 from moexray.signatures import Signatures
+from moexray.stats.categories.alternatives import EVERY, Specification
 from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import CategorySelections
 from moexray.studies.limits import LEVEL
@@ -145,8 +147,21 @@ def _specifications(analysis: Analysis) -> dict[str, Any] | None:
             for choice in CHOICES
             for value in dict.fromkeys(getattr(one, choice) for one in found)
         ],
+        "headline": _headline(analysis, found),
         "test": None if test is None else asdict(test),
     }
+
+
+def _headline(analysis: Analysis, found: Sequence[Specification]) -> int | None:
+    """Return the place of the specification that is the headline; None if none has its choices and its effect size."""
+    about, effect = analysis.signatures, analysis.similarity.cohens_d
+    measure = "shares of gate mass" if about.by == "mass" else "shares"
+    chosen = (measure, "concatenated", about.phase, EVERY)
+    for place, one in enumerate(found):
+        if (one.measure, one.layers, one.phase, one.left_out) == chosen:
+            same = one.cohens_d is not None and effect is not None and isclose(one.cohens_d, effect, rel_tol=1e-9)
+            return place if same else None
+    return None
 
 
 def _token_identity(analysis: Analysis) -> dict[str, Any] | None:

@@ -134,6 +134,9 @@ def test_a_cell_of_the_load_sets_layer_and_expert(see: Any, traced: Opened) -> N
 
 def test_every_specification_says_what_was_chosen_and_found(see: Any, traced: Opened) -> None:
     seen, known, test = see(traced, **STILL), in_order(traced), traced.analysis.specifications_p
+    assert seen.says("specifications").endswith(" This is the headline.")
+    d = f": d = {number(traced.analysis.similarity.cohens_d)}, "
+    assert f"similarity: shares; layers: concatenated; tokens: all; left out: none{d}" in seen.says("specifications")
     seen.press("#specifications svg[role=slider]", "Home")
     for place, one in enumerate(known[:4]):
         chosen = "; ".join(
