@@ -23,7 +23,7 @@ from moexray.cli.options import (
     out_option,
 )
 from moexray.cli.render import say
-from moexray.errors import AnalysisError, MissingExtra
+from moexray.errors import MissingExtra
 
 if TYPE_CHECKING:
     from moexray.views.report.report import Report
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 def report(
     file: Annotated[
         Path,
-        typer.Argument(help="Signatures, or an analysis for a page without prompts.", show_default=True),
+        typer.Argument(
+            help="Signatures; or an analysis, or another result, for a page without prompts.", show_default=True
+        ),
     ] = DEFAULT_FILE,
     *,
     analysis: AnalysisOption = None,
@@ -77,7 +79,7 @@ def report(
 
     check_writable(out)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
-    make = _of_analysis if is_result(file) else _of_signatures
+    make = _of_results if is_result(file) else _of_signatures
     most = int(min(max_size * MEGABYTE, sys.maxsize))
     page = make(file, analysis, trace, result or [], options=options, most_bytes=most)
     size = write_page(page, out)
@@ -131,7 +133,7 @@ def _of_signatures(
     )
 
 
-def _of_analysis(
+def _of_results(
     file: Path,
     analysis: Path | None,
     trace: Path | None,
@@ -140,15 +142,17 @@ def _of_analysis(
     options: Mapping[str, Any],
     most_bytes: int,
 ) -> "Report":
-    """Return the report of an analysis without its signatures."""
+    """Return the report of an analysis, or of other studies, without the signatures."""
     from moexray.cli.figure_inputs import StudyInputs, open_result
-    from moexray.views.report.alone import report_alone
-    from moexray.views.report.studies import read_studies
+    from moexray.views.report.alone import of_what, report_alone, report_of_studies
+    from moexray.views.report.studies import Given, read_studies
 
     opened = open_result(file, analysis=analysis, trace=trace, options=options)
     if isinstance(opened, StudyInputs):
-        message = f"{file} is {opened.result.WHAT}: `moexray report signatures.npz --result {file}` makes a page of it"
-        raise AnalysisError(message)
+        fingerprint, model = of_what(opened.result)
+        own = Given(opened.kind, opened.result, file)
+        studies = read_studies(results, fingerprint=fingerprint, model=model, first=[own])
+        return report_of_studies(studies, made=f"{file}, without an analysis", most_bytes=most_bytes)
     found = opened.saved.analysis
     assert found is not None  # a result without signatures is the analysis itself
     about = found.signatures

@@ -90,12 +90,12 @@ def test_results_of_other_commands_become_pages(run: Run, analyzed: Signatures, 
     finished = run("report", "analysis.json", "--result", "coverage.json", "--out", "alone.html")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert facts(tmp_path / "alone.html")["alone"]
-    finished = run("report", "coverage.json")
-    assert (finished.returncode, finished.stderr) == (
-        1,
-        "error: coverage.json is a study of coverage: `moexray report signatures.npz --result coverage.json` makes a "
-        "page of it\n",
-    )
+    assert run("report", "coverage.json", "--result", "experts.json", "--out", "studies.html").returncode == 0
+    page = (tmp_path / "studies.html").read_text(encoding="utf-8")
+    assert "<h1><bdi>made-up</bdi></h1>" in page
+    assert re.findall(r'<section [^>]*id="([\w-]+)"', page) == ["study-coverage", "study-experts"]
+    assert '"verdict"' not in page
+    assert Signatures.open("signatures.npz").fingerprint in page
     finished = run("report", "analysis.json", "--trace", "signatures.trace.parquet")
     assert finished.returncode == 2
     assert "--trace needs signatures, and analysis.json is an analysis" in finished.stderr

@@ -1,10 +1,7 @@
 """A report: one page of HTML that needs nothing but itself."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from moexray.errors import FigureError
@@ -14,12 +11,11 @@ from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import CategorySelections
 from moexray.studies.segment_selections import SegmentSelections
-from moexray.version import __version__
 from moexray.views.report.drawings import drawing
 from moexray.views.report.encoding import Block
 from moexray.views.report.facts import facts
 from moexray.views.report.forest import control_forests
-from moexray.views.report.policy import policy
+from moexray.views.report.rendering import rendered, trusted
 from moexray.views.report.sections import SECTIONS, Section
 from moexray.views.report.still import TABLES
 from moexray.views.report.studies import StudyPage
@@ -32,8 +28,6 @@ from moexray.views.wording import note_lines
 
 # Rows of a table that is shown whole: it has one for each layer or category.
 _ALL = 10**6
-# What would end a script or a style before its end, in whatever letters.
-_ENDS = ("</script", "</style", "<!--", "<script")
 
 
 @dataclass(frozen=True)
@@ -102,14 +96,10 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
     sections
         What `still_sections` returned, which takes longer than the rest.
     """
-    script, style = _asset("report.js"), _asset("report.css")
     analysis = contents.analysis
     verdict, *findings = summarize(analysis)
     findings = [sentence for sentence in findings if sentence not in CAVEATS]
-    rendered: str = _template().render(
-        policy=policy(script, style),
-        script=_trusted(script),
-        style=_trusted(style),
+    return rendered(
         title=visible(analysis.signatures.model or "unknown model"),
         about=_about(analysis),
         alone=contents.signatures is None,
@@ -122,7 +112,7 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
         sections=[
             {
                 "about": one.section,
-                "picture": None if one.picture is None else _trusted(one.picture),
+                "picture": None if one.picture is None else trusted(one.picture),
                 "tables": [
                     still_table(table, f"{one.section.name}-table-{place}", one.section.title, most=_ALL)
                     for place, table in enumerate(one.tables, start=1)
@@ -135,12 +125,38 @@ def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
         studies=[_markup(study) for study in contents.studies],
         remarks=[visible(remark) for remark in contents.remarks],
         made=visible(contents.made),
-        version=__version__,
         fingerprint=analysis.signatures.fingerprint or "",
         facts=_facts(contents, sections),
         blocks=contents.blocks,
     )
-    return rendered
+
+
+def page_of_studies(studies: Sequence[StudyPage], *, model: str, made: str, fingerprint: str) -> str:
+    """Return the HTML of a report that has studies and no analysis.
+
+    Parameters
+    ----------
+    studies
+        Its pages.
+    model, made, fingerprint
+        The model, where the studies come from, and the signatures that they are of.
+    """
+    blocks = [block for study in studies for block in study.data]
+    return rendered(
+        title=visible(model),
+        about=[],
+        alone=True,
+        verdict=None,
+        headline=None,
+        sections=[],
+        nav=[{"name": one.name, "title": one.title} for one in studies],
+        studies=[_markup(study) for study in studies],
+        remarks=[],
+        made=visible(made),
+        fingerprint=fingerprint,
+        facts={"alone": True, "blocks": {block.name: block.form for block in blocks}},
+        blocks=blocks,
+    )
 
 
 def _facts(contents: Contents, sections: Sequence[_Drawn]) -> Mapping[str, Any]:
@@ -241,41 +257,6 @@ def _quoted(word: str) -> str:
     return shlex.quote(visible(word))
 
 
-@cache
-def _asset(name: str) -> str:
-    """Return the script or the style of a page; no part of it ends the element that it stands in."""
-    text = files("moexray.views.report").joinpath("static", name).read_text(encoding="utf-8")
-    for end in _ENDS:
-        if end in text.lower():
-            message = f"{name} holds {end!r}, which would end its element"
-            raise ValueError(message)
-    return text
-
-
-def _trusted(text: str) -> Any:
-    """Return a text of our own, which is markup: the script, the style, and drawings."""
-    from markupsafe import Markup
-
-    return Markup(text)  # none of it comes from prompts or models but as text nodes that were escaped
-
-
 def _markup(study: StudyPage) -> StudyPage:
     """Return a study whose picture is markup."""
-    return study if study.picture is None else replace(study, picture=_trusted(study.picture))
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        loader=PackageLoader("moexray.views.report", "templates"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Sorted keys would shuffle what is in order; no key of ours repeats.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "ensure_ascii": True}
-    environment.policies["json.dumps_function"] = json.dumps
-    return environment.get_template("report.html")
+    return study if study.picture is None else replace(study, picture=trusted(study.picture))

@@ -73,8 +73,10 @@ class StudyPage:
         return [*tables, *([] if self.numbers is None else [self.numbers])]
 
 
-def read_studies(paths: Sequence[Path], *, fingerprint: str | None, model: str | None) -> list[Given]:
-    """Read results for a report.
+def read_studies(
+    paths: Sequence[Path], *, fingerprint: str | None, model: str | None, first: Sequence[Given] = ()
+) -> list[Given]:
+    """Return results for a report, read from files.
 
     Parameters
     ----------
@@ -82,13 +84,15 @@ def read_studies(paths: Sequence[Path], *, fingerprint: str | None, model: str |
         What commands printed with ``--json``.
     fingerprint, model
         Of the signatures that the report is of.
+    first
+        Results that the report has before these.
 
     Raises
     ------
     AnalysisError
         If a file is no result, one of other signatures or of another model, or a second one of the same settings.
     """
-    found: list[Given] = []
+    found = list(first)
     for path in paths:
         command, result = read_result(path)
         problem = None if _is_of_nothing(command, result) else foreign(result, fingerprint=fingerprint, model=model)
