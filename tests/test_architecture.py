@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -56,8 +57,13 @@ MODULES = {
 }
 
 
-def imported(path: Path) -> Iterator[str]:
+@cache
+def imported(path: Path) -> tuple[str, ...]:
     """Every name that a file imports: at once, inside of a function, or for types alone."""
+    return tuple(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
@@ -70,10 +76,13 @@ def module_of(name: str) -> str:
     return name if name in MODULES else name.rpartition(".")[0]
 
 
-GRAPH = {
-    module: {module_of(name) for name in imported(path) if name.startswith("moexray")}
-    for module, path in MODULES.items()
-}
+@cache
+def graph() -> dict[str, set[str]]:
+    """Return the modules of the package that each of them imports; read when a test asks, by one process."""
+    return {
+        module: {module_of(name) for name in imported(path) if name.startswith("moexray")}
+        for module, path in MODULES.items()
+    }
 
 
 def part(module: str) -> str:
@@ -81,15 +90,14 @@ def part(module: str) -> str:
 
 
 def test_imports_point_one_way() -> None:
-    edges = [(part(one), part(other), one) for one, others in GRAPH.items() for other in others]
+    edges = [(part(one), part(other), one) for one, others in graph().items() for other in others]
     between = [edge for edge in edges if edge[0] != edge[1] and "moexray" not in edge[:2]]
     assert [edge for edge in between if ORDER.index(edge[0]) > ORDER.index(edge[1])] == []
     assert [edge for edge in between if edge[1] in APART.get(edge[0], ())] == []
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    graph = GRAPH
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+    TopologicalSorter(graph()).prepare()  # raises CycleError, which names the modules
 
 
 def test_the_package_itself_imports_nothing_before_it_is_used() -> None:
@@ -113,7 +121,7 @@ def test_only_engines_know_torch_and_transformers() -> None:
 
 def test_recording_names_no_engine() -> None:
     engines = ("moexray.engines.engine", "moexray.engines.rules", "moexray.engines")
-    for module, others in GRAPH.items():
+    for module, others in graph().items():
         if part(module) == "recording":
             assert [name for name in others if part(name) == "engines" and name not in engines] == [], module
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,10 @@ def refusal(model_type: str) -> str | None:
     return "it does not write text after a prompt"
 
 
-def moe_architectures() -> list[Architecture]:
+@cache
+def moe_architectures() -> tuple[Architecture, ...]:
     """Return every MoE architecture of the installed transformers, from its sources: no model is built."""
-    return [found for path in sorted(_MODELS.glob("*/modeling_*.py")) for found in _of_source(path)]
+    return tuple(found for path in sorted(_MODELS.glob("*/modeling_*.py")) for found in _of_source(path))
 
 
 def _of_source(path: Path) -> Iterator[Architecture]:
