@@ -73,7 +73,7 @@ class Population:
 
     @property
     def squared_distance(self) -> float:
-        """Σ_{c<d} |m_c − m_d|², as in `moexray.stats.categories.location`."""
+        """``Σ_{c<d} |m_c − m_d|²``, as in `moexray.stats.categories.location`."""
         centred = self.means - self.means.mean(axis=0)
         return float(len(centred) * (centred**2).sum())
 

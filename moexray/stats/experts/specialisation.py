@@ -94,9 +94,9 @@ def specialisation_tests(
     with m its mean, where φ depends on the category. So the squared errors V of all experts are pooled, and p is the
     greater of two:
 
-    * that of |D| / √ΣV, from permuted labels,
-    * that of |D| / √(m(1 − m) · ΣV / Σ m(1 − m)), from the normal distribution, since of a few prompts that differ much
-      one alone may hold most of an expert's selections, and permutations that move it say little.
+    * that of ``|D| / √ΣV``, from permuted labels,
+    * that of ``|D| / √(m(1 − m) · ΣV / Σ m(1 − m))``, from the normal distribution, since of a few prompts that differ
+      much one alone may hold most of an expert's selections, and permutations that move it say little.
 
     An expert whose share varies more, in one category alone, than m(1 − m) and the other experts say has a p that is
     too small.

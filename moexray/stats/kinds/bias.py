@@ -24,7 +24,7 @@ class KindsInLayer:
         First share over the sum of both ``(experts,)``: 1 for an expert of the first kind alone, 0 for one of the
         second; NaN for an expert that neither selects.
     msi
-        Modality specialisation index: mean of 2·|bias − 0.5| over the experts that are selected.
+        Modality specialisation index: mean of ``2·|bias − 0.5|`` over the experts that are selected.
     information, entropy
         I(kind; expert) and H(kind) of a selection, in nats.
     """
