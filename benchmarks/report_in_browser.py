@@ -24,16 +24,16 @@ _DO = """async ([control, value]) => {
 _FEW = [str(place) for place in range(8)]
 # What is done, to which control, and with which values or keys, one after the other.
 _INTERACTIONS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "tokens to search": ("#choice-search-in", ["tokens"]),
+    "a letter of the search": ("#choice-search", ["o", "or"]),
+    "the next match": ("[aria-label='Next match']", ["click"] * 4),
+    "a token": ("#prompt .tokens", ["ArrowRight"] * 8),
     "a layer": ("#choice-layer", _FEW),
-    "a prompt": ("#choice-prompt", _FEW),
     "an expert": ("#choice-expert", _FEW),
     "a category": ("#choice-category", ["0", "1", "0", "1"]),
-    "a token": ("#prompt .tokens", ["ArrowRight"] * 8),
+    "a prompt": ("#choice-prompt", _FEW),
     "a pair of prompts": ("#similarity .stack", ["ArrowRight"] * 6),
     "a layer of the pair": ("#choice-layer", _FEW),
-    "tokens to search": ("#choice-search-in", ["tokens"]),
-    "a letter of the search": ("#choice-search", ["t", "th", "the"]),
-    "the next match": ("[aria-label='Next match']", ["click"] * 4),
     "a full window": ("#similarity .enlarge button", ["click"] * 2),
 }
 

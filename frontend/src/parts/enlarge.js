@@ -29,6 +29,7 @@ export function Enlarge({ name, described }) {
     const press = (event) => {
       // What else Esc ends, as a list of keys or a playback, comes first.
       if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+      if (/** @type {HTMLInputElement} */ (event.target).matches?.("input[type=search]:not(:placeholder-shown)")) return;
       leave();
     };
     document.addEventListener("keydown", press);

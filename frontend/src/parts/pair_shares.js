@@ -32,7 +32,7 @@ export function PairShares({ data, names, shares, ids, unit }) {
   const press = (event) => {
     const from = at ?? -1;
     /** @type {Record<string, number>} */
-    const moves = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: experts - 1 };
+    const moves = { ArrowLeft: from - 1, ArrowDown: from - 1, ArrowRight: from + 1, ArrowUp: from + 1, Home: 0, End: experts - 1 };
     if (!(event.key in moves)) return;
     event.preventDefault();
     expert.value = within(moves[event.key], 0, experts - 1);

@@ -78,7 +78,7 @@ export function Search({ data }) {
     <label for="choice-search">Search ${inTokens ? "tokens" : "ids and texts"}${sample}</label>
     <div class="row">
       <input
-        id="choice-search" type="search" value=${wanted} autocomplete="off" spellcheck=${false}
+        id="choice-search" type="search" value=${wanted} placeholder=" " autocomplete="off" spellcheck=${false}
         onInput=${(/** @type {any} */ event) => setWanted(event.target.value)}
         onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
           if (event.key === "Enter") go(event.shiftKey ? -1 : 1);

@@ -241,16 +241,26 @@ def test_paper_and_forced_colours_show_the_views(see: Any, plain: Opened) -> Non
     assert seen.page.locator("#layers svg[role=slider]").is_visible()
 
 
-@pytest.mark.parametrize("section", ["layers", "similarity", "map", "categories"])
-def test_a_view_is_saved_as_a_picture_that_stands_alone(see: Any, plain: Opened, section: str) -> None:
-    seen = see(plain)
+def test_views_are_saved_as_pictures_that_stand_alone(see: Any, plain: Opened) -> None:
+    """From a dark page, too: light on white, with the legend or the scale beside the chart."""
+    seen = see(plain, color_scheme="dark")
+    for section, beside in (
+        ("layers", ""),
+        ("similarity", "cosine similarity"),
+        ("map", "story"),
+        ("categories", "1/4"),
+    ):
+        with seen.page.expect_download() as download:
+            seen.page.locator(f"#{section} button:has-text('Save SVG')").click()
+        text = Path(download.value.path()).read_text(encoding="utf-8")
+        root = ElementTree.fromstring(text)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert root[0].attrib["fill"] == "#ffffff"
+        assert not re.search(r"var\(|class=|style=|light-dark|color\(", text), section
+        words = [one.text or "" for one in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert any(beside in one for one in words), section
     with seen.page.expect_download() as download:
-        seen.page.locator(f"#{section} button:has-text('Save SVG')").click()
-    text = Path(download.value.path()).read_text(encoding="utf-8")
-    root = ElementTree.fromstring(text)
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert "var(--" not in text
-    assert "class=" not in text
-    with seen.page.expect_download() as download:
-        seen.page.locator(f"#{section} button:has-text('Save PNG')").click()
-    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+        seen.page.locator("#categories button:has-text('Save PNG')").click()
+    saved = Image.open(download.value.path())
+    assert saved.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+    assert seen.page.evaluate("() => getComputedStyle(document.body).color") == "rgb(235, 232, 225)"  # dark again
