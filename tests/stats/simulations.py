@@ -21,8 +21,8 @@ def simulated(few: int, *, nightly: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "seeds",
         [
-            pytest.param(range(few), id=f"{few} studies"),
-            pytest.param(many, id=f"{len(many)} studies", marks=pytest.mark.nightly),
+            pytest.param(range(few), id=f"{few} studies", marks=pytest.mark.simulation),
+            pytest.param(many, id=f"{len(many)} studies", marks=(pytest.mark.simulation, pytest.mark.nightly)),
         ],
     )
 
