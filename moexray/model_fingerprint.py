@@ -14,6 +14,12 @@ DATE = "template_date"
 _UNKNOWN_IN_MEMORY = ("weights", "configuration")
 
 
+def weights_of(meta: Mapping[str, Any]) -> str | None:
+    """Return the fingerprint of the weights; None where it is not known."""
+    found: str | None = (meta.get(KEY) or {}).get("weights")
+    return found
+
+
 def same_part(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> bool:
     """Whether both metas have this part, and the same."""
     first, second = ((meta.get(KEY) or {}).get(part) for meta in (one, other))

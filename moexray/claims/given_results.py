@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moexray.errors import AnalysisError, NotComputable
+from moexray.model_fingerprint import weights_of
 from moexray.signatures import Signatures
 from moexray.studies.result_files import foreign, read_kind
 from moexray.studies.results import Result
@@ -37,7 +38,9 @@ def read_given(paths: Sequence[Path], signatures: Signatures) -> dict[str, Resul
         if command in found:
             message = f"{path} is a second result of `moexray {command}`: give one of each"
             raise AnalysisError(message)
-        problem = foreign(result, fingerprint=signatures.fingerprint, model=signatures.meta.get("model"))
+        meta = signatures.meta
+        of_model = {"model": meta.get("model"), "weights": weights_of(meta)}
+        problem = foreign(result, fingerprint=signatures.fingerprint, **of_model)
         if problem is not None:
             message = f"{path} {problem}"
             raise AnalysisError(message)

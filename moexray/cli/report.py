@@ -103,6 +103,7 @@ def _of_signatures(
     from moexray.cli.report_pictures import pictures_near
     from moexray.cli.saved_analysis import find_saved, saved_or_new
     from moexray.files import find_companion
+    from moexray.model_fingerprint import weights_of
     from moexray.recording.recorders.trace import TRACE
     from moexray.signatures import Signatures
     from moexray.trace import Trace
@@ -110,7 +111,10 @@ def _of_signatures(
     from moexray.views.report.studies import read_studies
 
     signatures = Signatures.open(file)
-    studies = read_studies(results, fingerprint=signatures.fingerprint, model=signatures.meta.get("model"))
+    meta = signatures.meta
+    studies = read_studies(
+        results, fingerprint=signatures.fingerprint, model=meta.get("model"), weights=weights_of(meta)
+    )
     saved = find_saved(file, signatures, named=analysis, given=options)
     opened = None
     found = trace or find_companion(file, TRACE.suffix)

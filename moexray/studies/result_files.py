@@ -59,7 +59,7 @@ def class_of(place: str) -> type[Result]:
     return found
 
 
-def foreign(result: Result, *, fingerprint: str | None, model: str | None) -> str | None:
+def foreign(result: Result, *, fingerprint: str | None, model: str | None, weights: str | None = None) -> str | None:
     """Say why a result is not known to be of some signatures; None if it is.
 
     A result that says which signatures it studied must say these; one of several, such as a comparison, must have these
@@ -69,8 +69,8 @@ def foreign(result: Result, *, fingerprint: str | None, model: str | None) -> st
     ----------
     result
         A result of any kind.
-    fingerprint, model
-        Of the signatures.
+    fingerprint, model, weights
+        Of the signatures, their model, and the fingerprint of its weights, where it is known.
     """
     known = [one for one in result.studied() if one is not None]
     if known:
@@ -79,6 +79,9 @@ def foreign(result: Result, *, fingerprint: str | None, model: str | None) -> st
     theirs = getattr(result, "model", None)
     if theirs is None:
         return "does not say which signatures or which model it is of"
+    own = getattr(result, "fingerprint", None)  # of the weights, where no signatures were studied
+    if theirs == model and None not in (own, weights) and own != weights:
+        return f"is of other weights of {visible(str(theirs))} than the signatures: run it on the same model"
     if theirs == model:
         return None
     here = "an unknown model" if model is None else visible(model)

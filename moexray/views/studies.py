@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from moexray.errors import AnalysisError
 from moexray.studies.result_files import read_kind
 from moexray.studies.results import Result
 from moexray.views.tables.table import Page
@@ -151,6 +152,7 @@ STUDIES: Mapping[str, Study] = {
         "It is as good as the size of the difference that was put in: see the ends of its interval.",
     ),
 }
+_WITHOUT_PAGE: Mapping[str, str] = {"show": "moexray.studies.shown_report:ShownPrompt"}
 KINDS: Mapping[str, str] = {command: one.result for command, one in STUDIES.items()}
 
 
@@ -160,9 +162,13 @@ def read_result(path: Path) -> tuple[str, Result]:
     Raises
     ------
     AnalysisError
-        If the file is no result, damaged, or of a newer schema.
+        If the file is no result, one that has neither a page nor a figure, damaged, or of a newer schema.
     """
-    return read_kind(path, KINDS, wanted="a result that moexray knows")
+    command, result = read_kind(path, {**KINDS, **_WITHOUT_PAGE}, wanted="a result that moexray knows")
+    if command in _WITHOUT_PAGE:
+        message = f"{path} is {result.WHAT}, which `moexray {command}` and the page of prompts of a report show"
+        raise AnalysisError(message)
+    return command, result
 
 
 def page_of(command: str, result: Result) -> Page:

@@ -13,6 +13,8 @@ from moexray.errors import AnalysisError
 from moexray.studies.codec import key_of
 from moexray.studies.experts import describe_experts
 from moexray.studies.result_files import class_of, foreign, required_keys
+from moexray.studies.shown_prompt import show_prompt
+from moexray.trace import Trace
 from moexray.views.studies import KINDS, STUDIES, page_of, read_result
 from moexray.views.tables.experts import experts_page
 
@@ -80,6 +82,14 @@ def test_a_damaged_and_a_missing_file_are_refused(saved: Path, tmp_path: Path) -
         read_result(tmp_path / "x.json")
     with pytest.raises(AnalysisError, match=r"gone\.json could not be read: No such file"):
         read_result(tmp_path / "gone.json")
+
+
+def test_one_prompt_that_is_shown_has_no_page_of_its_own(tmp_path: Path) -> None:
+    signatures = made.trace(tmp_path / "trace.parquet", prompts=4)
+    shown = show_prompt(Trace.open(tmp_path / "trace.parquet", signatures), "p0")
+    shown.save(tmp_path / "shown.json")
+    with pytest.raises(AnalysisError, match=r"shown\.json is a prompt that is shown, which `moexray show` and"):
+        read_result(tmp_path / "shown.json")
 
 
 def test_a_result_is_of_signatures_only_if_it_says_so(saved: Path) -> None:

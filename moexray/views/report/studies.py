@@ -74,7 +74,12 @@ class StudyPage:
 
 
 def read_studies(
-    paths: Sequence[Path], *, fingerprint: str | None, model: str | None, first: Sequence[Given] = ()
+    paths: Sequence[Path],
+    *,
+    fingerprint: str | None,
+    model: str | None,
+    weights: str | None = None,
+    first: Sequence[Given] = (),
 ) -> list[Given]:
     """Return results for a report, read from files.
 
@@ -82,8 +87,8 @@ def read_studies(
     ----------
     paths
         What commands printed with ``--json``.
-    fingerprint, model
-        Of the signatures that the report is of.
+    fingerprint, model, weights
+        Of the signatures that the report is of, their model, and the fingerprint of its weights where it is known.
     first
         Results that the report has before these.
 
@@ -95,7 +100,9 @@ def read_studies(
     found = list(first)
     for path in paths:
         command, result = read_result(path)
-        problem = None if _is_of_nothing(command, result) else foreign(result, fingerprint=fingerprint, model=model)
+        problem = None
+        if not _is_of_nothing(command, result):
+            problem = foreign(result, fingerprint=fingerprint, model=model, weights=weights)
         if problem is not None:
             message = f"{path} {problem}"
             raise AnalysisError(message)

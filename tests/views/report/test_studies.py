@@ -181,11 +181,18 @@ def described() -> Result:
     return describe_experts(made.signatures(12), permutations=9)
 
 
-def read(*results: Result, folder: Path, fingerprint: str | None = None, model: str | None = None) -> list[Given]:
+def read(
+    *results: Result,
+    folder: Path,
+    fingerprint: str | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+) -> list[Given]:
     for place, one in enumerate(results):
         one.save(folder / f"{place}.json")
     paths = [folder / f"{place}.json" for place in range(len(results))]
-    return read_studies(paths, fingerprint=fingerprint or made.signatures(12).fingerprint, model=model)
+    own = fingerprint or made.signatures(12).fingerprint
+    return read_studies(paths, fingerprint=own, model=model, weights=weights)
 
 
 def test_a_result_of_other_signatures_or_another_model_is_refused_by_name(
@@ -202,6 +209,11 @@ def test_a_result_of_other_signatures_or_another_model_is_refused_by_name(
     assert read(of["ablate"], folder=tmp_path, model="made")
     with pytest.raises(AnalysisError, match="is of the model made, the signatures of another: run it on the same"):
         read(of["ablate"], folder=tmp_path, model="another")
+    ablation: Any = replace(of["ablate"], fingerprint="a")  # type: ignore[type-var]
+    with pytest.raises(AnalysisError, match="is of other weights of made than the signatures: run it on the same"):
+        read(ablation, folder=tmp_path, model="made", weights="b")
+    for weights in (None, "a"):
+        assert read(ablation, folder=tmp_path, model="made", weights=weights)
     with pytest.raises(AnalysisError, match="does not say which signatures or which model it is of"):
         read(replace(of["compare"], fingerprints=None), folder=tmp_path)  # type: ignore[type-var]
 
