@@ -132,7 +132,11 @@ def test_kinds_have_a_table_of_their_experts() -> None:
 
 
 def test_the_figure_shows_shares_by_kind_as_hollow_points() -> None:
-    lines = {line.get_label(): line for line in budget(by_kind()).get_lines()}
-    assert np.asarray(lines["k, by kind"].get_xdata()).tolist() == [2.15]
-    assert lines["k, by kind"].get_linestyle() == "None"
-    assert lines["k, by kind"].get_color() == lines["k"].get_color()
+    axes = budget(by_kind())
+    lines = axes.get_lines()
+    (hollow,) = [line for line in lines if line.get_markerfacecolor() == "none"]
+    (filled,) = [line for line in lines if line.get_label() == "k"]
+    assert np.asarray(hollow.get_xdata()).tolist() == [2.15]
+    assert hollow.get_linestyle() == "None"
+    assert hollow.get_color() == filled.get_color()
+    assert any("hollow" in text.get_text() for text in axes.texts)

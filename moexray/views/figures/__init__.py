@@ -66,13 +66,17 @@ FIGURES: Mapping[str, Entry] = {
     "batching": Entry("studies.batching:batching", "Distinct experts by size of batch.", of="batch"),
     "budget": Entry("studies.budget:budget", "Loss with fewer experts a token.", of="budget"),
     "caching": Entry("studies.caching:caching", "Hits of caches by capacity.", of="cache"),
+    "claims": Entry("studies.claims:claims", "Difference of each claim from its published value.", of="claims"),
+    "comparison": Entry("studies.comparison:comparison", "Two captures, layer by layer.", of="compare"),
     "coverage": Entry("studies.coverage:coverage", "What the most used experts take, and how stable.", of="coverage"),
+    "experts": Entry("studies.experts:experts", "Categories that experts get more of.", of="experts"),
     "kinds": Entry("studies.kinds:kinds", "Bias of every expert between two kinds of tokens.", of="kinds"),
     "kind_devices": Entry("studies.kind_devices:kind_devices", "Busiest device by share of a kind.", of="kinds"),
     "placement": Entry("studies.placement:placement", "Balance against devices touched.", of="place"),
     "placement_kinds": Entry(
         "studies.placement_kinds:placement_kinds", "Selections off the home of their kind.", of="place"
     ),
+    "pool": Entry("studies.pool:pool", "Effect of every capture, and their mean.", of="pool"),
     "power": Entry("studies.power:power", "Power by size of study.", of="power"),
 }
 

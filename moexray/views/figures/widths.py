@@ -1,19 +1,18 @@
 """Widths of the columns that figures are printed in, and figures that have them."""
 
 import math
-import textwrap
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from moexray.errors import FigureError
 from moexray.formats import visible
-from moexray.views.figures.fonts import fonts_for
+from moexray.views.figures.settling import legends_high, settle
 from moexray.views.figures.style import figure_of, figure_style
 
 # Inches of a column, and of a page of two columns, by the authors' styles of these venues.
@@ -37,7 +36,8 @@ WIDTHS: Mapping[str, float] = {
 _LEAST, _MOST = 2.0, 20.0
 # Points of titles and labels, and of ticks, legends and notes, which papers print at the size that they are drawn in.
 _LABEL, _SMALL = 8, 7
-_SHORTEST = 8
+# Inches below which two panels have no room side by side.
+_STACKED = 4.5
 
 
 def inches(width: str) -> float:
@@ -70,8 +70,8 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
     """Give a figure of ours a width, in inches, with text of 8 points, and of 7 at ticks, in legends and notes.
 
     The height follows the width wholly where axes have a fixed aspect, and otherwise as far as its square root, or not
-    at all where names of rows would then cover each other. Titles, notes and labels below that would leave the figure
-    are broken into lines.
+    at all where names of rows would then cover each other. Two panels side by side stand one below the other in a
+    narrow column. Texts are brought inside of the figure: see `moexray.views.figures.settling.settle`.
 
     Raises
     ------
@@ -80,33 +80,37 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
     """
     figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
     with figure_style():
-        height = figure.get_figheight()
+        if width < _STACKED:
+            _stack(figure)
+        height = figure.get_figheight() - legends_high(figure)
         figure.set_size_inches(width, height * (width / figure.get_figwidth()) ** _power(figure.axes))
         for one in figure.axes:
-            _size_text(one)
+            for part in (one, *one.child_axes):
+                if isinstance(part, Axes):
+                    _size_text(part)
         for legend in figure.legends:
             _size_small(_texts_of(legend))
-        title = figure.suptitle(
+        figure.suptitle(
             figure.get_suptitle(), x=0.01, horizontalalignment="left", fontsize=_LABEL
         )  # sets the same title anew
-        _lay_out(figure, width)
+        settle(figure)
         if any(_rows_overlap(one) for one in figure.axes if one.get_aspect() == "auto"):
             figure.set_size_inches(width, height)
-            _lay_out(figure, width)
-        for text in (title, *(text for one in figure.axes for text in (one.xaxis.label, *one.texts))):
-            _break(text, width * figure.dpi)
-        _lay_out(figure, width)
+            settle(figure)
 
 
-def _lay_out(figure: Figure, width: float) -> None:
-    """Place what a figure holds, or say that there is no room for it."""
-    with fonts_for(figure):
-        warnings.filterwarnings("error", message="constrained_layout not applied")
-        try:
-            figure.draw_without_rendering()
-        except UserWarning:
-            message = f"this figure has no room for its names at {width:g} inches: give a greater width"
-            raise FigureError(message) from None
+def _stack(figure: Figure) -> None:
+    """Put two panels that stand side by side, each with its own axes, one below the other, as wide as one was."""
+    panels = figure.axes
+    places = [one.get_subplotspec() for one in panels]
+    beside = [one is not None and one.get_gridspec().get_geometry() == (1, 2) for one in places]
+    if len(panels) != 2 or not all(beside) or panels[0].get_shared_y_axes().joined(panels[0], panels[1]):
+        return
+    grid = GridSpec(2, 1, figure=figure)
+    for row, one in enumerate(panels):
+        one.set_subplotspec(grid[row])
+    legends = legends_high(figure)
+    figure.set_size_inches(figure.get_figwidth() / 2, 2 * (figure.get_figheight() - legends) + legends)
 
 
 def _power(axes: Sequence[Axes]) -> float:
@@ -138,18 +142,3 @@ def _size_small(texts: Iterable[Text]) -> None:
 
 def _texts_of(legend: Legend | None) -> list[Text]:
     return [] if legend is None else [*legend.get_texts(), legend.get_title()]
-
-
-def _break(text: Text, pixels: float) -> None:
-    """Break the lines of a text until it is inside a figure of this width, or its lines are as short as words."""
-    lines = text.get_text().split("\n")
-    longest = max(map(len, lines))
-    while longest > _SHORTEST and not _inside(text, pixels):
-        longest -= 1
-        broken = [textwrap.wrap(line, longest, break_on_hyphens=False) or [""] for line in lines]
-        text.set_text("\n".join(part for parts in broken for part in parts))
-
-
-def _inside(text: Text, pixels: float) -> bool:
-    box = Text.get_window_extent(text)
-    return bool(box.x0 >= 0 and box.x1 <= pixels)

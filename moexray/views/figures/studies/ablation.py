@@ -4,9 +4,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from moexray.formats import count, visible
+from moexray.formats import count
 from moexray.studies.ablation_result import Ablation
-from moexray.views.figures.style import COLOURS, figure_style, note_above, set_title, shown_name
+from moexray.views.figures.settling import legend_below, settle
+from moexray.views.figures.style import (
+    COLOURS,
+    MARKERS,
+    figure_of,
+    figure_style,
+    layers_below,
+    mark_size,
+    note_above,
+    set_title,
+    shown_name,
+)
 
 
 def ablation(result: Ablation, ax: Axes | None = None) -> Axes:
@@ -22,14 +33,16 @@ def ablation(result: Ablation, ax: Axes | None = None) -> Axes:
         Axes to draw on; by default those of a new figure.
     """
     with figure_style():
-        rows = len(result.policies)
-        axes = ax or Figure(figsize=(5.6, 1.4 + 0.28 * max(rows, 6)), layout="constrained").subplots()
-        model = visible(result.model or "unknown model")
+        rows = len(result.policies) or 7
+        axes = ax or Figure(figsize=(5.6, 1.4 + 0.28 * max(rows, 3)), layout="constrained").subplots()
+        model = shown_name(result.model or "unknown model")
         set_title(axes, f"Loss without some experts\n{model}, {count(result.prompts, 'prompt')}", own_figure=ax is None)
-        if rows:
+        if result.policies:
             _policies(axes, result)
         else:
-            _active(axes, result)
+            _active(axes, result, own_figure=ax is None)
+        if ax is None:
+            settle(figure_of(axes))
         return axes
 
 
@@ -45,24 +58,34 @@ def _policies(axes: Axes, result: Ablation) -> None:
             axes.plot(one.overall.ci, [place, place], color=COLOURS[0], linewidth=1.2)
         axes.plot(one.overall.mean, place, color=COLOURS[0], marker="o", markersize=4)
     axes.axvline(0, color="0.6", linewidth=0.6)
+    few = max(3 - len(places), 0) / 2  # the bars of fewer rows would be as high as the panel
+    axes.set_ylim(-0.5 - few, len(places) - 0.5 + few)
     axes.set_yticks(places, [shown_name(one.policy) for one in result.policies])
     axes.set_xlabel("added loss, nats a token")
-    note_above(axes, f"grey: {result.draws} draws of as many experts at random")
+    note_above(axes, f"grey: {result.draws} draws of as many experts at random, and their mean")
 
 
-def _active(axes: Axes, result: Ablation) -> None:
+def _active(axes: Axes, result: Ablation, *, own_figure: bool) -> None:
     active = result.active or ()
+    size = mark_size(len({one.layer for one in active})) - 1
     for place, number in enumerate(sorted({one.without for one in active})):
         some = [one for one in active if one.without == number]
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
         axes.plot(
             [one.layer for one in some], [one.added for one in some],
-            color=COLOURS[place % len(COLOURS)], marker="o", markersize=3, label=f"without {number}",
+            color=colour, marker=marker, markersize=size, linewidth=1.1, label=f"without {number}",
+        )  # fmt: skip
+        ends = [(one.layer, *one.added_ci) for one in some if one.added_ci is not None]
+        axes.fill_between(
+            [one[0] for one in ends], [one[1] for one in ends], [one[2] for one in ends],
+            color=colour, alpha=0.12, linewidth=0,
         )  # fmt: skip
         axes.plot(
             [one.layer for one in some], [one.random for one in some],
-            color=COLOURS[place % len(COLOURS)], linestyle=":", linewidth=0.9,
+            color=colour, linestyle=":", linewidth=0.9,
         )  # fmt: skip
     axes.axhline(0, color="0.6", linewidth=0.6)
-    axes.set(xlabel="MoE layer (index in the model)", ylabel="added loss, nats a token")
-    axes.legend()
-    note_above(axes, "dotted: as many of each token's selections, drawn at random")
+    axes.set(ylabel="added loss, nats a token")
+    layers_below(axes)
+    legend_below(axes, own_figure=own_figure)
+    note_above(axes, "shaded: 95 % intervals; dotted: as many selections drawn at random")

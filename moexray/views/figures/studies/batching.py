@@ -2,14 +2,15 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from moexray.errors import FigureError
 from moexray.formats import count, number
 from moexray.studies.batch_curves import MeanCurve, Values
 from moexray.studies.batch_groups import Grouped, Grouping
 from moexray.studies.batch_report import Batching
-from moexray.views.figures.style import COLOURS, Panels, figure_style, set_title, shown_name
+from moexray.views.figures.settling import legend_below, settle
+from moexray.views.figures.style import COLOURS, Panels, figure_of, figure_style, set_title, shown_name
 
 
 def batching(result: Batching, ax: Panels | None = None) -> Panels:
@@ -35,7 +36,7 @@ def batching(result: Batching, ax: Panels | None = None) -> Panels:
         message = "no figure of batches: there is no batch and no chunk to draw"
         raise FigureError(message)
     with figure_style():
-        left, right = ax or Figure(figsize=(7.6, 3.3), layout="constrained").subplots(1, 2, width_ratios=(1.25, 1))
+        left, right = ax or _panels(result)
         model = shown_name(result.model or "unknown model")
         title = f"Distinct experts a layer\n{model}, {count(result.prompts, 'prompt')}"
         set_title(left, title, own_figure=ax is None)
@@ -52,17 +53,29 @@ def batching(result: Batching, ax: Panels | None = None) -> Panels:
             left.plot(*_known(closed.sizes, values), color="0.35", linestyle=style, linewidth=0.9, label=of)
         shown = sorted({size for _, mean, _, _ in curves for size in _known(mean.sizes, mean.observed)[0]})
         left.set_xscale("log", base=2)
-        left.set_xticks(shown)
+        left.xaxis.set_major_locator(FixedLocator(shown, nbins=8))
         left.xaxis.set_minor_locator(NullLocator())
         left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        left.set(xlabel="size", ylabel="distinct experts, mean of layers")
+        left.set(xlabel="prompts of a batch, or tokens in a row", ylabel="distinct experts, mean of layers")
         left.set_ylim(bottom=0)
-        left.legend(fontsize=8)
+        legend_below(left, own_figure=ax is None)
         if result.grouping is None:
             right.set_axis_off()
         else:
             _bars(right, result.grouping)
+        if ax is None:
+            settle(figure_of(left))
         return left, right
+
+
+def _panels(result: Batching) -> Panels:
+    """Return the panels of a new figure; without groups the second has no room."""
+    alone = result.grouping is None
+    figure = Figure(figsize=(4.6 if alone else 7.6, 3.2), layout="constrained")
+    if alone:
+        return figure.subplots(), figure.add_axes((0.99, 0.99, 0.01, 0.01))
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    return left, right
 
 
 def _bars(axes: Axes, found: Grouping) -> None:
@@ -79,11 +92,13 @@ def _bars(axes: Axes, found: Grouping) -> None:
         axes.barh(place, part.experts, color="0.6" if part is found.random else COLOURS[0], height=0.6)
         if part.ci is not None:
             axes.plot(part.ci, [place, place], color="black", linewidth=0.9)
+        end = part.experts if part.ci is None else part.ci[1]
         axes.annotate(
-            number(part.experts, 1), (0, place), xytext=(4, 0), textcoords="offset points", va="center", color="white",
-            fontsize=8,
+            number(part.experts, 1), (end, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
-    axes.axvline(found.random.experts, color="0.35", linewidth=0.6)
+    axes.axvline(found.random.experts, color="0.35", linewidth=0.6, zorder=0.5)
+    axes.margins(x=0.25)
     axes.set_yticks(range(len(there)), [name for name, _ in there])
     axes.invert_yaxis()
     axes.set(xlabel=f"distinct experts, batches of {found.size}")

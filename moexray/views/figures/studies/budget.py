@@ -7,10 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from moexray.errors import FigureError
-from moexray.formats import count
+from moexray.formats import count, number
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.budget_result import ALL, Budget, PolicyCost
-from moexray.views.figures.style import COLOURS, figure_style, set_title, shown_name
+from moexray.views.figures.settling import legend_below, settle
+from moexray.views.figures.style import COLOURS, figure_of, figure_style, note_above, set_title, shown_name
 
 _MARKERS = "osD^vPX"
 _BY_KIND = ", by kind"
@@ -42,7 +43,7 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
         message = "no figure of a budget: no policy adds to the loss"
         raise FigureError(message)
     with figure_style():
-        axes = ax or Figure(figsize=(4.6, 3.3), layout="constrained").subplots()
+        axes = ax or Figure(figsize=(5.2, 3.4), layout="constrained").subplots()
         model = shown_name(result.model or "unknown model")
         set_title(axes, f"What fewer experts cost\n{model}, {count(result.scored, 'prompt')}", own_figure=ax is None)
         for name in names:
@@ -54,7 +55,16 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
             how: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none"} if name != policy else {}
             experts, losses = [point[0] for point in points[name]], [point[1] for point in points[name]]
             marker = _MARKERS[place % len(_MARKERS)]
-            axes.plot(experts, losses, color=colour, marker=marker, markersize=4, linewidth=1, label=name, **how)
+            axes.plot(
+                experts,
+                losses,
+                color=colour,
+                marker=marker,
+                markersize=4,
+                linewidth=1,
+                label="" if name != policy and points.get(policy) else name,  # one entry for both
+                **how,
+            )
             for mean_k, _, ci in points[name]:
                 if ci is not None and ci[0] > 0:
                     axes.plot([mean_k, mean_k], ci, color=colour, linewidth=0.8)
@@ -62,7 +72,13 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set(xlabel="mean experts of a token", ylabel="loss added, nats a token")
-        axes.legend(fontsize=8)
+        axes.axvline(result.full.mean_k, color="0.6", linewidth=0.6)
+        by_kind = any(name not in policies and points[name] for name in names)
+        hollow = "hollow: shares by kind of token; " if by_kind else ""
+        note_above(axes, f"{hollow}line: full routing, {number(result.full.mean_k)} experts")
+        legend_below(axes, own_figure=ax is None)
+        if ax is None:
+            settle(figure_of(axes))
         return axes
 
 

@@ -2,14 +2,24 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from moexray.formats import count, tokens_text, visible
+from moexray.formats import count, percent, tokens_text
 from moexray.studies.cache_report import CacheReport
-from moexray.views.figures.style import COLOURS, MARKERS, figure_style, percent_beside, set_title
+from moexray.views.figures.settling import legend_below, settle
+from moexray.views.figures.style import (
+    COLOURS,
+    MARKERS,
+    figure_of,
+    figure_style,
+    note_above,
+    percent_beside,
+    set_title,
+    shown_name,
+)
 from moexray.views.tables.caching import policy_name
 
 # Drawn in this order; what is left out holds k experts, or is one of these with other numbers.
+_LEAST_APART = 0.09  # of the width of the panel, for names of four digits
 _DRAWN = ("belady", "lru_continued", "lfu", "lru", "static", "pinned")
 
 
@@ -26,7 +36,9 @@ def caching(result: CacheReport, ax: Axes | None = None) -> Axes:
     total = result.together
     with figure_style():
         axes = ax or Figure(figsize=(5.2, 3.6), layout="constrained").subplots()
-        title = f"Hits of caches, {tokens_text(result.tokens)}\n{visible(result.model or 'unknown model')}, "
+        title = (
+            f"Hits of caches, {shown_name(tokens_text(result.tokens))}\n{shown_name(result.model or 'unknown model')}, "
+        )
         set_title(axes, f"{title}{count(result.scored_prompts, 'prompt')} scored", own_figure=ax is None)
         for place, name in enumerate(_DRAWN):
             colour, ends = COLOURS[place], total.ci[name]
@@ -36,16 +48,36 @@ def caching(result: CacheReport, ax: Axes | None = None) -> Axes:
             if known:
                 where, low, high = map(list, zip(*known, strict=True))
                 axes.fill_between(where, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(total.share, total.hit_rate["chance"], color="0.5", linestyle="--", linewidth=0.9, label="chance")
+                if len(where) == 1:  # a shade of one size has no width
+                    axes.plot(where * 2, [low[0], high[0]], color=colour, linewidth=0.8)
+        alone = len(total.share) == 1
+        axes.plot(total.share, total.hit_rate["chance"], color="0.5", linestyle="--", linewidth=0.9,
+                  marker="_" if alone else "", label="chance")  # fmt: skip
         axes.axhline(result.wanted, color="0.6", linewidth=0.6)
-        axes.set(xlabel="experts that fit, of all of the model's", ylabel="hits, of all selections", ylim=(0, 1.02))
-        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        note_above(axes, f"shaded: 95 % intervals; line: {percent(result.wanted)} of selections")
+        axes.set(xlabel=_below(result), ylabel="hits, of all selections", ylim=(0, 1.02))
+        axes.set_xticks(*_ticks(result))
         percent_beside(axes)
-        upper = axes.secondary_xaxis("top")
-        upper.set_xticks(total.share, [f"{one:,}" for one in _shown(result)])
-        upper.set_xlabel("experts of a layer" if _same(result) else "experts of all layers")
-        axes.legend(loc="lower right")
+        legend_below(axes, own_figure=ax is None)
+        if ax is None:
+            settle(figure_of(axes))
         return axes
+
+
+def _below(result: CacheReport) -> str:
+    of = "a layer" if _same(result) else "all layers"
+    return f"experts that fit: of all of the model's, and how many of {of}"
+
+
+def _ticks(result: CacheReport) -> tuple[list[float], list[str]]:
+    """Return sizes whose names have room beside each other, from the largest down, and both of their names."""
+    share, sizes = result.together.share, _shown(result)
+    kept: list[int] = []
+    for place in reversed(range(len(share))):
+        if not kept or share[kept[-1]] - share[place] >= _LEAST_APART * (share[-1] - share[0]):
+            kept.append(place)
+    kept.reverse()
+    return [share[place] for place in kept], [f"{percent(share[place])}\n{sizes[place]:,}" for place in kept]
 
 
 def _same(result: CacheReport) -> bool:

@@ -1,16 +1,20 @@
 """The share of selections that the most used experts take, and how stable the least used half is, by layer."""
 
+import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from moexray.errors import FigureError
 from moexray.formats import count
 from moexray.studies.coverage_report import Coverage
+from moexray.views.figures.settling import legend_below, settle
 from moexray.views.figures.style import (
     COLOURS,
     Panels,
+    figure_of,
     figure_style,
     layers_below,
+    mark_size,
     percent_beside,
     set_title,
     shown_name,
@@ -48,11 +52,11 @@ def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
         left.plot(used.numbers, used.same_prompts, color=COLOURS[1], linestyle="--", linewidth=0.9, label="same half")
         left.plot(used.numbers, used.even, color="0.35", linestyle=":", linewidth=0.9, label="even load")
         left.set_xscale("log", base=2)
-        left.set_xticks(used.numbers)
+        left.xaxis.set_major_locator(FixedLocator(used.numbers, nbins=8))
         left.xaxis.set_minor_locator(NullLocator())
         left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         left.set(xlabel="most used experts of a layer", ylabel="share of selections")
-        left.legend(fontsize=8)
+        legend_below(left, own_figure=ax is None)
         layers = [one.layer for one in stable.layers]
         right.fill_between(
             layers, [one.chance_range[0] for one in stable.layers], [one.chance_range[1] for one in stable.layers],
@@ -64,10 +68,20 @@ def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
             ("two categories", [one.other_category for one in stable.layers], COLOURS[1], "s"),
         ):
             if None not in values:
-                right.plot(layers, values, color=colour, marker=marker, markersize=3, linewidth=0.9, label=label)  # type: ignore[arg-type]
+                right.plot(
+                    layers,
+                    np.array(values, dtype=np.float64),
+                    color=colour,
+                    marker=marker,
+                    markersize=mark_size(len(layers)) - 1,
+                    linewidth=0.9,
+                    label=label,
+                )
         layers_below(right)
         right.set(ylabel="overlap of the least used half", ylim=(0, 1.02))
-        right.legend(fontsize=8, loc="lower right")
+        legend_below(right, own_figure=ax is None)
         for axes in (left, right):
             percent_beside(axes)
+        if ax is None:
+            settle(figure_of(left))
         return left, right

@@ -1,5 +1,8 @@
 """The bias of every expert between two kinds of tokens, by layer, and how balanced the load of each kind is."""
 
+import textwrap
+from typing import Any
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -9,7 +12,8 @@ from numpy.typing import NDArray
 
 from moexray.formats import count
 from moexray.studies.kinds_result import Kinds
-from moexray.views.figures.studies.kind_devices import kind_devices
+from moexray.views.figures.settling import legend_below, settle
+from moexray.views.figures.studies.kind_devices import draw_devices
 from moexray.views.figures.style import COLOURS, Panels, figure_of, figure_style, set_title, shown_name
 
 # Diverging, and told apart by readers who do not see red and green.
@@ -18,6 +22,8 @@ _NOBODY = "0.75"
 _MOST_NAMES = 16
 # More experts have no room for a mark of their own, and of more layers marks would cover each other.
 _MOST_EXPERTS, _MOST_MARKED = 128, 32
+# Letters of a line of the legend, which is under a narrow panel.
+_LEGEND = 18
 
 
 def kinds(result: Kinds, ax: Panels | None = None) -> Panels:
@@ -43,12 +49,14 @@ def kinds(result: Kinds, ax: Panels | None = None) -> Panels:
         _map(left, result, names)
         shown = range(0, len(result.layers), -(-len(result.layers) // _MOST_NAMES))
         left.set_yticks(shown, [str(result.layers[row].layer) for row in shown])
-        _entropies(right, result, names)
+        _entropies(right, result, names, own_figure=ax is None)
+        if ax is None:
+            settle(figure_of(left))
         return left, right
 
 
 def _panels(result: Kinds) -> Panels:
-    height = 3.6 if len(result.layers) <= _MOST_MARKED else 5.2
+    height = 4.0 if len(result.layers) <= _MOST_MARKED else 5.6
     if result.devices is None:
         figure = Figure(figsize=(7.4, height), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
@@ -57,27 +65,35 @@ def _panels(result: Kinds) -> Panels:
     grid = figure.add_gridspec(2, 2, width_ratios=(3, 1), height_ratios=(height, 2.2))
     left = figure.add_subplot(grid[0, 0])
     right = figure.add_subplot(grid[0, 1], sharey=left)
-    below = kind_devices(result, figure.add_subplot(grid[1, 0]))
-    if (legend := below.get_legend()) is not None:
-        legend.set_in_layout(False)  # it stands where the other column is empty
+    draw_devices(figure.add_subplot(grid[1, :]), result, result.devices, own_figure=True)
     return left, right
 
 
-def _entropies(axes: Axes, result: Kinds, names: list[str]) -> None:
+def _entropies(axes: Axes, result: Kinds, names: list[str], *, own_figure: bool) -> None:
     rows = range(len(result.layers))
     marked = len(rows) <= _MOST_MARKED
     for kind, name in enumerate(names):
         colour = COLOURS[kind]
-        style = {"color": colour, "marker": "os"[kind] if marked else "", "markersize": 3, "linewidth": 0.9}
-        axes.plot([one.loads[kind].balance.entropy for one in result.layers], rows, label=name, **style)  # type: ignore[arg-type]
+        style: dict[str, Any] = {
+            "color": colour,
+            "marker": "os"[kind] if marked else "",
+            "markersize": 3,
+            "linewidth": 0.9,
+        }
+        axes.plot(
+            [one.loads[kind].balance.entropy for one in result.layers],
+            rows,
+            label="\n".join(textwrap.wrap(name, _LEGEND)),
+            **style,
+        )
         even = [one.loads[kind].even.entropy for one in result.layers]
         # A line of one layer has no length, so uniform routing has marks as well.
         style = {"color": colour, "linestyle": ":", "linewidth": 0.9, "marker": "|" if marked else "", "markersize": 6}
-        axes.plot(even, rows, label=f"uniform, {name}", **style)  # type: ignore[arg-type]
+        axes.plot(even, rows, label="" if kind else "dotted: uniform", **style)
     axes.tick_params(axis="y", left=False, labelleft=False)
     axes.set(xlabel="entropy of the load\n(1: even)")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
-    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_below(axes, own_figure=own_figure)
 
 
 def _map(axes: Axes, result: Kinds, names: list[str]) -> None:
@@ -99,9 +115,9 @@ def _map(axes: Axes, result: Kinds, names: list[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[:].set_visible(False)
     bar = figure_of(axes).colorbar(image, ax=axes, location="bottom", aspect=50, pad=0.02)
-    bar.set_ticks([0, 0.5, 1], labels=[f"0: {names[1]}", "0.5: alike", f"1: {names[0]}"])
+    bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
     nobody = f" ({'grey:' if many else '×'} never selected)" if len(dead) else ""
-    bar.set_label(f"share of an expert's load{nobody}")
+    bar.set_label(f"of an expert's load, share of {names[0]},\nnot of {names[1]}{nobody}")
 
 
 def _biases(result: Kinds) -> NDArray[np.float64]:  # (layers, experts)

@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 from moexray.errors import FigureError
 from moexray.formats import count, tokens_text
 from moexray.studies.placement_results import PlacementStudy
-from moexray.views.figures.studies.placement_kinds import placement_kinds
-from moexray.views.figures.style import COLOURS, MARKERS, figure_style, note_above, set_title, shown_name
+from moexray.views.figures.settling import legend_below, settle
+from moexray.views.figures.studies.placement_kinds import draw_kinds, rows_high
+from moexray.views.figures.style import COLOURS, MARKERS, figure_of, figure_style, note_above, set_title, shown_name
 
 
 def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
@@ -37,7 +38,7 @@ def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
         raise FigureError(message)
     with figure_style():
         axes = ax or _own_axes(result)
-        source = f"{shown_name(result.model or 'unknown model')}, {tokens_text(result.tokens)}"
+        source = f"{shown_name(result.model or 'unknown model')}, {shown_name(tokens_text(result.tokens))}"
         set_title(
             axes, f"Experts on {count(result.devices, 'device')}: balance against traffic\n{source}",
             own_figure=ax is None,
@@ -53,18 +54,23 @@ def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
             axes.errorbar(
                 balance.value, touched.value, xerr=errors[0], yerr=errors[1],
                 color=COLOURS[place % len(COLOURS)], marker=MARKERS[place % len(MARKERS)], markersize=5, linewidth=0.9,
-                linestyle="none", label=name.replace("_", " "),
+                markeredgecolor="0.2", markeredgewidth=0.4,
+                linestyle="none", label=shown_name(name.replace("_", " ")),
             )  # fmt: skip
         axes.set(xlabel="balancedness: mean load / busiest device's (1 is even)", ylabel="devices that a token touches")
-        note_above(axes, "bars: 95 % intervals, of random the range of draws; line: uniform routing")
-        axes.legend(fontsize=8, loc="best")
+        note_above(axes, "bars: 95 % intervals, random: all draws; line: uniform routing")
+        legend_below(axes, own_figure=ax is None)
+        if ax is None:
+            settle(figure_of(axes))
         return axes
 
 
 def _own_axes(result: PlacementStudy) -> Axes:
     if result.by_kind is None:
         return Figure(figsize=(5.2, 3.4), layout="constrained").subplots()
-    upper, lower = Figure(figsize=(6.4, 7.2), layout="constrained").subplots(2, 1)
-    placement_kinds(result, lower)
+    heights = (3.0, rows_high(result))
+    figure = Figure(figsize=(6.0, sum(heights)), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=heights)
+    draw_kinds(lower, result, own_figure=True)
     axes: Axes = upper
     return axes

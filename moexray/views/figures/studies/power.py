@@ -4,9 +4,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from moexray.formats import number, visible
+from moexray.formats import number
 from moexray.studies.power_result import Power
-from moexray.views.figures.style import COLOURS, figure_style, note_above, percent_beside, set_title
+from moexray.views.figures.settling import settle
+from moexray.views.figures.style import (
+    COLOURS,
+    figure_of,
+    figure_style,
+    note_above,
+    percent_beside,
+    set_title,
+    shown_name,
+)
 
 
 def power(result: Power, ax: Axes | None = None) -> Axes:
@@ -24,7 +33,7 @@ def power(result: Power, ax: Axes | None = None) -> Axes:
         source = (
             f"Cohen's d = {number(result.effect)}"
             if result.pilot is None
-            else visible(result.pilot.model or "unknown model")
+            else shown_name(result.pilot.model or "unknown model")
         )
         set_title(
             axes, f"Power by number of {result.varied}\n{source}, {result.categories} categories", own_figure=ax is None
@@ -35,6 +44,9 @@ def power(result: Power, ax: Axes | None = None) -> Axes:
             color=COLOURS[0], alpha=0.2, linewidth=0,
         )  # fmt: skip
         axes.plot(numbers, [one.power for one in result.curve], color=COLOURS[0], marker="o", markersize=3)
+        if len(numbers) == 1:  # a shade of one size has no width
+            axes.collections[-1].set(alpha=1, linewidth=1.2)
+            axes.collections[-1].set_edgecolor(COLOURS[0])
         axes.axhline(result.target, color="0.6", linewidth=0.6)
         if result.needed.number is not None:
             axes.plot([result.needed.number] * 2, [0, result.target], color=COLOURS[1], linestyle="--", linewidth=0.9)
@@ -47,6 +59,8 @@ def power(result: Power, ax: Axes | None = None) -> Axes:
         axes.set(xlabel=_size(result), ylabel=f"power at p ≤ {result.level}", ylim=(0, 1.02))
         percent_beside(axes)
         note_above(axes, f"shaded: 95 % intervals of {result.studies:,} simulated studies")
+        if ax is None:
+            settle(figure_of(axes))
         return axes
 
 
