@@ -61,6 +61,12 @@ class Seen:
         text = Path(download.value.path()).read_text(encoding="utf-8")
         return list(csv.DictReader(io.StringIO(text)))
 
+    def picture(self, section: str) -> str:
+        """Return what `Save SVG` saves."""
+        with self.page.expect_download() as download:
+            self.page.locator(f"#{section} button:has-text('Save SVG')").first.click()
+        return Path(download.value.path()).read_text(encoding="utf-8")
+
     def check(self) -> None:
         """Nothing was said, asked for or stopped."""
         assert self.said == []

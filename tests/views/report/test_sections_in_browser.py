@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,8 +15,6 @@ from moexray.views.wording import choice_text
 from .conftest import Opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-SECTIONS = ("load", "controls", "token-identity", "phases", "segments", "specifications", "distributions")
 
 # A smooth scroll would still be on its way when a place is clicked.
 STILL = {"reduced_motion": "reduce"}
@@ -151,6 +148,7 @@ def test_every_specification_says_what_was_chosen_and_found(see: Any, traced: Op
     assert together in seen.page.locator("#specifications").inner_text()
     chart = seen.page.locator("#specifications svg[role=slider]")
     assert chart.locator("circle.k1").count() == sum(one.p_value < 0.05 for one in known)
+    assert "centred shares" in "".join(ElementTree.fromstring(seen.picture("specifications")).itertext())
     chart.click(position={"x": chart.bounding_box()["width"] - 12, "y": 60})
     assert seen.says("specifications").startswith(f"{len(known)} of {len(known)} ")
 
@@ -197,6 +195,7 @@ def test_token_identity_and_segments_share_the_selection(see: Any, traced: Opene
         f"{number(gain.null_ci[0], 4)} to {number(gain.null_ci[1], 4)}, {p_text(gain.p_value_corrected)} adjusted for "
         f"3 layers; token identity is {percent(low)} to {percent(high)} of the separation."
     )
+    assert "dashed: all layers" in "".join(ElementTree.fromstring(seen.picture("token-identity")).itertext())
     seen.press("#token-identity svg[role=slider]", "End")
     assert seen.says("layers").startswith("Layer 4:")
     chart = seen.page.locator("#token-identity svg[role=slider]")
@@ -252,18 +251,3 @@ def test_scripts_off_the_tables_and_links_are_there(see: Any, traced: Opened) ->
     cells = seen.page.locator("#controls table td").all_inner_texts()
     assert percent(traced.analysis.classifier.accuracy.mean) in cells
     assert seen.page.locator("nav.contents a").first.is_visible()
-
-
-def test_these_sections_are_saved_as_pictures_that_stand_alone(see: Any, traced: Opened) -> None:
-    seen = see(traced, **STILL)
-    for section in SECTIONS:
-        with seen.page.expect_download() as download:
-            seen.page.locator(f"#{section} button:has-text('Save SVG')").first.click()
-        text = Path(download.value.path()).read_text(encoding="utf-8")
-        assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
-        assert "var(--" not in text, section
-        assert "class=" not in text, section
-    for section in ("load", "controls"):  # Chromium allows a page ten downloads
-        with seen.page.expect_download() as download:
-            seen.page.locator(f"#{section} button:has-text('Save PNG')").first.click()
-        assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG"), section
