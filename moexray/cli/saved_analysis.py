@@ -15,6 +15,7 @@ from moexray.studies.analysis import Analysis, analyze
 from moexray.studies.completion import completed, options_of
 from moexray.trace import Trace
 from moexray.version import __version__
+from moexray.views.wording import name_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Saved:
 def analyze_with_progress(signatures: Signatures, **options: Any) -> Analysis:
     """Analyze with a spinner on standard error."""
     with step_progress() as announce:
-        return analyze(signatures, on_step=announce, **options)
+        return analyze(signatures, on_step=lambda part: announce(name_of(part)), **options)
 
 
 def find_saved(file: Path, signatures: Signatures, *, named: Path | None, given: Mapping[str, Any]) -> Saved:

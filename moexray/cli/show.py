@@ -17,13 +17,17 @@ from moexray.cli.options import (
     refuse_idle,
 )
 from moexray.cli.workloads import opened_trace
+from moexray.formats import count
+from moexray.signatures import Signatures
+
+_MOST_NAMED = 5
 
 
 def show(
     prompt: Annotated[
-        str,
+        str | None,
         typer.Argument(metavar="ID", help="The id of a prompt.", autocompletion=prompt_ids, show_default=False),
-    ],
+    ] = None,
     file: SignaturesFile = DEFAULT_FILE,
     *,
     trace: Annotated[
@@ -76,12 +80,28 @@ def show(
     """
     if json:
         refuse_idle("draws in a terminal, and --json prints numbers", play=play, numbers=numbers)
+    from moexray.cli.next_command import suggest
     from moexray.cli.render import print_result
     from moexray.cli.shown import print_prompt
     from moexray.studies.shown_prompt import show_prompt
 
+    if prompt is None:
+        message = f"name a prompt by its id: {_ids(file)}"
+        raise typer.BadParameter(message)
     found = show_prompt(opened_trace(file, trace), prompt, layer=layer, expert=expert, tokens=tokens)
     if json:
         print_result(found)
     else:
         print_prompt(found, most=limit, numbers=numbers, play=play)
+        if expert is None and found.leading:
+            named = () if trace is None else ("--trace", trace)
+            suggest("show", prompt, file, *named, "--layer", found.layer, "--expert", found.leading[0].expert)
+
+
+def _ids(file: Path) -> str:
+    """Say how many prompts there are, and the first of each of some categories."""
+    prompts = Signatures.open(file).prompts
+    firsts: dict[str, str] = {}
+    for category, one in zip(prompts.categories, prompts.ids, strict=True):
+        firsts.setdefault(category, one)
+    return f"{file} has {count(len(prompts), 'prompt')}, such as {', '.join([*firsts.values()][:_MOST_NAMED])}"

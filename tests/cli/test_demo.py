@@ -21,10 +21,8 @@ def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_the_readm
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    finished = run("demo", "--out", "found")
-    assert finished.returncode == 0, finished.stderr
-    # On a busy machine the capture outlasts the half minute after which it says how far it is.
-    assert [line for line in finished.stderr.splitlines() if not line.startswith("capturing: ")] == []
+    finished = run("demo", "--out", "found", "--quiet")  # a busy machine would say each half minute how far it is
+    assert (finished.returncode, finished.stderr) == (0, "")
     folder = tmp_path / "found"
     assert {path.name for path in folder.iterdir()} == {
         "signatures.npz", "signatures.trace.parquet", "analysis.json", "report.html",

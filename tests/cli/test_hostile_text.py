@@ -25,6 +25,13 @@ from moexray.recording.progress import Progress
 from moexray.segments import Segment
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
+from moexray.studies.batching import study_batches
+from moexray.studies.caching import study_caches
+from moexray.studies.category_shares import category_shares
+from moexray.studies.coverage import study_coverage
+from moexray.studies.kinds import study_kinds
+from moexray.studies.layer_coactivation import layer_coactivation
+from moexray.studies.placement import place
 from moexray.studies.power import power_of_pilot
 from moexray.studies.similarity_matrix import similarity_matrix
 from moexray.trace import Trace
@@ -105,6 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts(folder / "c.csv")
     study(folder / "study.toml")
     analyze(found, permutations=9, folds=2).save(folder / "analysis.json")
+    study_batches(Trace.open(folder / "s.trace.parquet", found), sizes=(1, 4)).save(folder / "batch.json")
     (folder / "map.toml").write_text(
         f'experts = {json.dumps(evil("field"))}\naxes = ["tokens", "layers", "k"]\ntokens_are = "prompt"\n'
         "layers = [0]\nnum_experts = 4\ntop_k = 1\n",
@@ -156,6 +164,14 @@ RUNS: dict[str, tuple[object, ...]] = {
     "check JSON": ("check", "s.npz", "--no-model", "--json"),
     "power": ("power", "s.npz", "--studies", 2, "--most", 6, "--figure", "p.svg"),
     "pool": ("pool", "s.npz", "other.npz", *SHORT),
+    "plot a result": ("plot", "batch.json", "--out", "."),
+    "a number that is none": ("analyze", "s.npz", "--seed", MODEL),
+    "a colour that there is not": ("info", "s.npz", "--color", MODEL),
+    "an engine that there is not": ("check", "--engine", MODEL, "--model", MODEL),
+    "a format that there is not": ("import", "s.npz", "--from", MODEL),
+    "a venue that there is not": ("plot", "s.npz", "--pca", "--width", MODEL),
+    "place for a server": ("place", "s.npz", "--devices", 2, "--for", "sglang", "--out", f"{MODEL[:40]}/x.json"),
+    "capture": ("capture", "--prompts", "evil.jsonl", "--model", "scale", "--max-new-tokens", 0, "--out", "new.npz"),
     "import": ("import", "bad.jsonl", "--from", "mapped", "--map", "study.toml"),
     "import of a bad field": ("import", "bad.jsonl", "--from", "mapped", "--map", "map.toml"),
     "info": ("info", "s.npz"),
@@ -178,7 +194,7 @@ RUNS: dict[str, tuple[object, ...]] = {
 }
 
 
-SLOW = {"ablate", "budget", "models", "plot", "power", "report"}
+SLOW = {"ablate", "budget", "capture", "models", "plot", "power", "report"}
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in RUNS])
@@ -255,13 +271,20 @@ def drawn(folder: Path) -> Iterator[tuple[str, Figure]]:
     results: dict[str, Any] = {
         "analysis": analyze(found, permutations=9, folds=2, specifications=True, trace=trace),
         "similarity_matrix": similarity_matrix(found),
+        "category_shares": category_shares(found),
+        "layer_coactivation": layer_coactivation(found, trace),
+        "batch": study_batches(trace, sizes=(1, 4)),
+        "cache": study_caches(trace),
+        "coverage": study_coverage(found),
+        "kinds": study_kinds(found, devices=2, permutations=9),
+        "place": place(found, devices=2, trace=trace),
+        "power": power_of_pilot(found, studies=2, most=6, seed=0),
     }
+    assert {entry.of for entry in FIGURES.values()} - set(results) <= {"ablate", "budget"}, "these two run a model"
     for name, entry in FIGURES.items():
-        axes = figure(name)(results[entry.of])
-        yield name, figure_of(axes[0] if isinstance(axes, tuple) else axes)
-    from moexray.views.figures.studies.power import power
-
-    yield "power", figure_of(power(power_of_pilot(found, studies=2, most=6, seed=0)))
+        if entry.of in results:
+            axes = figure(name)(results[entry.of])
+            yield name, figure_of(axes[0] if isinstance(axes, tuple) else axes)
 
 
 @pytest.mark.slow

@@ -37,6 +37,8 @@ def test_without_colours_the_expert_stands_beside_each_token(run: Run) -> None:
     assert "generated, 31 tokens\n⏎\n⏎\n" in finished.stdout
     assert "layer 8 of MoE layers 0 to 15" in finished.stdout
     assert "\x1b" not in finished.stdout
+    assert finished.stderr == "next: moexray show code-01 signatures.npz --layer 8 --expert 13\n"
+    assert run("show", "code-01", "--expert", 13).stderr == ""
 
 
 def test_on_a_terminal_leading_experts_have_colours_and_numbers_only_if_asked(run: Run, terminal: Console) -> None:
@@ -123,6 +125,7 @@ def test_json_has_every_token_and_layer(run: Run) -> None:
 
 def test_mistakes_are_one_sentence_with_the_cure(run: Run) -> None:
     example_files(Path(), every=20)
+    assert "signatures.npz has 4 prompts, such as code-01, factual-01, math-01, story-01" in run("show").stderr
     assert "there is no prompt 'code-1': there are such as 'code-01'" in run("show", "code-1").stderr
     assert (
         "--layer is 16, which has no experts: the MoE layers are 0-15" in run("show", "code-01", "--layer", 16).stderr

@@ -65,7 +65,7 @@ def explained(found: ShownPrompt) -> Iterator[str]:
             "A token is tinted by its first choice"
             if found.ranked
             else "A token is tinted by the one of its experts that most tokens select: their order is not known"
-        ) + "; one of no leading expert is grey."
+        ) + "; one of no leading expert is grey. Even: all experts used alike."
     elif found.weighted:
         greatest = number(found.greatest_weight, 3)
         yield (
