@@ -55,6 +55,10 @@ def bands(table: Table, width: int, measure: Measure) -> Iterator[Band]:
     """
     needs = [_needs(column, texts, width, measure) for column, texts in _columns(table)]
     keys = [place for place, column in enumerate(table.columns) if column.key] or [0]
+    if not _fits(needs, range(len(needs)), width):
+        for place in keys:  # no reason to squeeze what stands in every part
+            natural, least = needs[place].natural, needs[place].least
+            needs[place] = _Needs(natural, max(least, min(natural, width // 3 // len(keys))))
     some = list(keys)
     for group in _groups(table.columns, keys):
         if len(some) > len(keys) and not _fits(needs, [*some, *group], width):
