@@ -135,7 +135,8 @@ def test_all_figures_are_those_that_the_analysis_has_parts_for(run: Run) -> None
     document["pca"] = None
     Path("analysis.json").write_text(json.dumps(document), encoding="utf-8")
     finished = run("plot", "analysis.json", "--all")
-    assert (finished.returncode, finished.stdout) == (0, "wrote layerwise.png\nwrote load.png\nwrote distributions.png\n")
+    assert finished.returncode == 0
+    assert finished.stdout.split() == ["wrote", "layerwise.png", "wrote", "load.png", "wrote", "distributions.png"]
     assert "no figure pca" in finished.stderr
     assert run("plot", "analysis.json", "--pca").returncode == 1
 
