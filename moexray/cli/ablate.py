@@ -27,7 +27,7 @@ from moexray.cli.options import (
     TextColumnOption,
     TrustOption,
 )
-from moexray.cli.workloads import FigureOption, whole_numbers
+from moexray.cli.workloads import FigureOption, WidthOption, whole_numbers
 from moexray.files import check_writable
 
 _EXPERTS = "Experts"
@@ -149,6 +149,7 @@ def ablate(
         typer.Option(min=1, help="Tokens that run together; by default what memory holds.", rich_help_panel=MODEL),
     ] = None,
     figure: FigureOption = None,
+    width: WidthOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the result to this JSON file as well.", rich_help_panel=OUTPUT)
     ] = None,
@@ -173,10 +174,9 @@ def ablate(
         write=new_tokens > 0,
         seed=seed,
     )
-    for file in (figure, out):
-        if file is not None:
-            check_writable(file)
-    from moexray.cli.figure_file import draw_to
+    if out is not None:
+        check_writable(out)
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.progress import step_progress
     from moexray.cli.prompts import read_or_bundled
     from moexray.cli.render import print_page, print_result, say
@@ -184,6 +184,7 @@ def ablate(
     from moexray.interventions.ablation import measure_ablation
     from moexray.views.tables.ablation import ablation_page
 
+    check_figure(figure, width)
     read = read_or_bundled(
         prompts,
         text_column=text_column,
@@ -215,7 +216,7 @@ def ablate(
     if out is not None:
         found.save(out)
         say(f"wrote {out}", err=True)
-    draw_to(figure, "ablation", found)
+    draw_to(figure, "ablation", found, width=width)
     if json:
         print_result(found)
     else:

@@ -14,8 +14,7 @@ from moexray.cli.options import (
     SignaturesFile,
     TokensOption,
 )
-from moexray.cli.workloads import ExpertBytesOption, FigureOption, opened_trace, whole_numbers
-from moexray.files import check_writable
+from moexray.cli.workloads import ExpertBytesOption, FigureOption, WidthOption, opened_trace, whole_numbers
 
 
 def batch(
@@ -50,6 +49,7 @@ def batch(
     expert_bytes: ExpertBytesOption = None,
     seed: SeedOption = 0,
     figure: FigureOption = None,
+    width: WidthOption = None,
     json: JsonOption = False,
 ) -> None:
     """Count the distinct experts that a decoding step reads, by the size of the batch, from a trace.
@@ -57,14 +57,13 @@ def batch(
     Example: moexray batch --sizes 1,8,32
     """
     asked = whole_numbers(sizes, option="--sizes")
-    if figure is not None:
-        check_writable(figure)
-    from moexray.cli.figure_file import draw_to
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.next_command import suggest
     from moexray.cli.render import print_page, print_result
     from moexray.studies.batching import study_batches
     from moexray.views.tables.batching import batching_page
 
+    check_figure(figure, width)
     found = study_batches(
         opened_trace(file, trace),
         sizes=asked,
@@ -74,7 +73,7 @@ def batch(
         expert_bytes=expert_bytes,
         seed=seed,
     )
-    draw_to(figure, "batching", found)
+    draw_to(figure, "batching", found, width=width)
     if json:
         print_result(found)
     else:

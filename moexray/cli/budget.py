@@ -28,7 +28,7 @@ from moexray.cli.options import (
     TextColumnOption,
     TrustOption,
 )
-from moexray.cli.workloads import FigureOption, whole_numbers
+from moexray.cli.workloads import FigureOption, WidthOption, whole_numbers
 from moexray.files import check_writable
 
 _KEEP = "75,50,25"
@@ -127,6 +127,7 @@ def budget(
     ] = None,
     seed: SeedOption = 0,
     figure: FigureOption = None,
+    width: WidthOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the result to this JSON file as well.", rich_help_panel=OUTPUT)
     ] = None,
@@ -140,10 +141,9 @@ def budget(
     evenly = keep or ("" if by_kind else _KEEP)
     shares = [float(one) for one in whole_numbers(evenly, option="--keep")] if evenly else []
     sizes = () if batches.strip() == "none" else whole_numbers(batches, option="--batches")
-    for file in (figure, out):
-        if file is not None:
-            check_writable(file)
-    from moexray.cli.figure_file import draw_to
+    if out is not None:
+        check_writable(out)
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.progress import step_progress
     from moexray.cli.prompts import read_or_bundled
     from moexray.cli.render import print_page, print_result, say
@@ -151,6 +151,7 @@ def budget(
     from moexray.interventions.budget import BudgetOptions, measure_budget
     from moexray.views.tables.budget import budget_page
 
+    check_figure(figure, width)
     options = BudgetOptions(
         policies=[one.strip() for one in policy.split(",")],
         keep=shares,
@@ -183,7 +184,7 @@ def budget(
     if out is not None:
         found.save(out)
         say(f"wrote {out}", err=True)
-    draw_to(figure, "budget", found)
+    draw_to(figure, "budget", found, width=width)
     if json:
         print_result(found)
     else:

@@ -15,8 +15,7 @@ from moexray.cli.options import (
     SignaturesFile,
     TokensOption,
 )
-from moexray.cli.workloads import ExpertBytesOption, opened_trace, whole_numbers
-from moexray.files import check_writable
+from moexray.cli.workloads import ExpertBytesOption, WidthOption, opened_trace, whole_numbers
 
 
 def cache(
@@ -47,6 +46,7 @@ def cache(
         Path | None,
         typer.Option(help="Draw hit rates by capacity to this .png, .svg or .pdf file.", rich_help_panel=OUTPUT),
     ] = None,
+    width: WidthOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say how much expert memory buys how few misses, by capacity and policy of a cache, from a trace.
@@ -54,13 +54,12 @@ def cache(
     Example: moexray cache --capacity 8,16,32 --hit-rate 0.9
     """
     asked = None if capacities is None else whole_numbers(capacities, option="--capacity")
-    if figure is not None:
-        check_writable(figure)
-    from moexray.cli.figure_file import draw_to
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.render import print_page, print_result
     from moexray.studies.caching import study_caches
     from moexray.views.tables.caching import caching_page
 
+    check_figure(figure, width)
     found = study_caches(
         opened_trace(file, trace),
         tokens=tokens,
@@ -70,7 +69,7 @@ def cache(
         shared=shared,
         seed=seed,
     )
-    draw_to(figure, "caching", found)
+    draw_to(figure, "caching", found, width=width)
     if json:
         print_result(found)
     else:

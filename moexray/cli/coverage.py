@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from moexray.cli.options import ANALYSIS, DEFAULT_FILE, JsonOption, SeedOption, SignaturesFile, TokensOption
-from moexray.cli.workloads import FigureOption
-from moexray.files import check_writable
+from moexray.cli.workloads import FigureOption, WidthOption
 from moexray.signatures import Signatures
 
 
@@ -20,22 +19,22 @@ def coverage(
     tokens: TokensOption = "all",
     seed: SeedOption = 0,
     figure: FigureOption = None,
+    width: WidthOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find the experts that prompts seldom reach, and whether other prompts would rank experts alike.
 
     Example: moexray coverage --below 32 --tokens prompt
     """
-    if figure is not None:
-        check_writable(figure)
-    from moexray.cli.figure_file import draw_to
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.next_command import suggest
     from moexray.cli.render import print_page, print_result
     from moexray.studies.coverage import study_coverage
     from moexray.views.tables.coverage import coverage_page
 
+    check_figure(figure, width)
     found = study_coverage(Signatures.open(file), below=below, tokens=tokens, seed=seed)
-    draw_to(figure, "coverage", found)
+    draw_to(figure, "coverage", found, width=width)
     if json:
         print_result(found)
     else:

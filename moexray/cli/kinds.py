@@ -14,8 +14,7 @@ from moexray.cli.options import (
     SeedOption,
     SignaturesFile,
 )
-from moexray.cli.workloads import FigureOption
-from moexray.files import check_writable
+from moexray.cli.workloads import FigureOption, WidthOption
 from moexray.signatures import Signatures
 
 
@@ -45,19 +44,19 @@ def kinds(
     permutations: PermutationsOption = 10_000,
     seed: SeedOption = 0,
     figure: FigureOption = None,
+    width: WidthOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare the routing of two kinds of tokens, as text and image, or prompt and generated.
 
     Example: moexray kinds --kinds prompt,generated --figure kinds.png
     """
-    if figure is not None:
-        check_writable(figure)
-    from moexray.cli.figure_file import draw_to
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.render import print_page, print_result
     from moexray.studies.kinds import study_kinds
     from moexray.views.tables.kinds import kinds_page
 
+    check_figure(figure, width)
     found = study_kinds(
         Signatures.open(file),
         None if kinds is None else [name.strip() for name in kinds.split(",")],
@@ -66,7 +65,7 @@ def kinds(
         permutations=permutations,
         seed=seed,
     )
-    draw_to(figure, "kinds", found)
+    draw_to(figure, "kinds", found, width=width)
     if json:
         print_result(found)
     else:

@@ -17,7 +17,7 @@ from moexray.cli.options import (
     TokensOption,
     out_option,
 )
-from moexray.cli.workloads import FigureOption
+from moexray.cli.workloads import FigureOption, WidthOption
 from moexray.errors import AnalysisError
 from moexray.files import check_writable, find_companion, is_same
 from moexray.signatures import Signatures
@@ -95,6 +95,7 @@ def place(
         ),
     ] = None,
     figure: FigureOption = None,
+    width: WidthOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare placements of experts on devices, by load and by traffic, and write one for a server.
@@ -102,16 +103,16 @@ def place(
     Example: moexray place --devices 8 --redundant 16 --for sglang --out placement.json
     """
     _check_options(server, out, placement, decoder_layers, json=json)
-    for written in (out, figure):
-        if written is not None:
-            check_writable(written)
-    from moexray.cli.figure_file import draw_to
+    if out is not None:
+        check_writable(out)
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.render import print_page, print_result, say
     from moexray.studies.placement import place as study
     from moexray.studies.placement_files import check_file, write_file
     from moexray.studies.placement_files.task import file_task
     from moexray.views.tables.placement import placement_page
 
+    check_figure(figure, width)
     signatures = Signatures.open(file)
     path = trace or find_companion(file, "trace.parquet")
     _check_apart({"out": out, "figure": figure}, read=(file, path))
@@ -131,7 +132,7 @@ def place(
         placement=placement,
         seed=seed,
     )
-    draw_to(figure, "placement", found)
+    draw_to(figure, "placement", found, width=width)
     if server is not None and out is not None:
         task = file_task(signatures, devices=devices, decoder_layers=decoder_layers, study=found)
         advice = write_file(server.value, out, task)

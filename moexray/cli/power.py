@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from moexray.cli.options import ANALYSIS, OUTPUT, JsonOption, SeedOption, TokensOption, refuse_idle
-from moexray.files import check_writable
+from moexray.cli.workloads import WidthOption
 from moexray.signatures import Signatures
 
 
@@ -64,6 +64,7 @@ def power(
         Path | None,
         typer.Option(help="Draw the curve to this .png, .svg or .pdf file.", rich_help_panel=OUTPUT),
     ] = None,
+    width: WidthOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find how many prompts, groups or tokens a study needs to tell categories apart, by simulation.
@@ -80,14 +81,13 @@ def power(
         refuse_idle("goes with --effect: a pilot has categories of its own", categories=categories)
     else:
         refuse_idle("needs a pilot: an --effect is of no tokens", tokens=None if tokens == "all" else tokens)
-    if figure is not None:
-        check_writable(figure)
-    from moexray.cli.figure_file import draw_to
+    from moexray.cli.figure_file import check_figure, draw_to
     from moexray.cli.progress import step_progress
     from moexray.cli.render import print_page, print_result
     from moexray.studies.power import power_of_effect, power_of_pilot
     from moexray.views.tables.power import power_page
 
+    check_figure(figure, width)
     with step_progress() as on_step:
         if effect is not None:
             found = power_of_effect(
@@ -113,7 +113,7 @@ def power(
                 seed=seed,
                 on_step=on_step,
             )
-    draw_to(figure, "power", found)
+    draw_to(figure, "power", found, width=width)
     if json:
         print_result(found)
     else:

@@ -55,3 +55,13 @@ def test_every_figure_is_of_a_result_that_a_command_makes() -> None:
     assert {entry.of for entry in FIGURES.values() if entry.of_study} <= STUDIES.keys()
     assert all(figure(name).__name__ == name for name in FIGURES)
     assert figures_of("place") == ["placement", "placement_kinds"]
+
+
+def test_a_command_draws_its_figure_at_a_width_and_refuses_one_of_no_figure(run: Run) -> None:
+    asked = ("power", "--effect", "0.8", "--studies", "5", "--most", "6")
+    assert run(*asked, "--figure", "p.svg", "--width", "icml").returncode == 0
+    assert b'width="234pt"' in Path("p.svg").read_bytes()
+    refused = run(*asked, "--width", "icml")
+    assert refused.returncode == 2
+    assert "--width is that of a figure: give --figure, too" in refused.stderr
+    assert "'wide' is no width" in run(*asked, "--figure", "p.svg", "--width", "wide").stderr

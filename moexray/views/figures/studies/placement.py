@@ -58,7 +58,7 @@ def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
                 linestyle="none", label=shown_name(name.replace("_", " ")),
             )  # fmt: skip
         axes.set(xlabel="balancedness: mean load / busiest device's (1 is even)", ylabel="devices that a token touches")
-        note_above(axes, "bars: 95 % intervals, random: all draws; line: uniform routing")
+        note_above(axes, "bars: 95 % intervals, of random 95 % of draws; line: uniform")
         legend_below(axes, own_figure=ax is None)
         if ax is None:
             settle(figure_of(axes))

@@ -83,5 +83,5 @@ def draw_kinds(axes: Axes, result: PlacementStudy, *, own_figure: bool) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.set(xlabel="selections whose expert is off the home of their kind")
-    note_above(axes, "bars: 95 % intervals, random: all draws; line: uniform routing")
+    note_above(axes, "bars: 95 % intervals, of random 95 % of draws; line: uniform")
     legend_below(axes, own_figure=own_figure)
