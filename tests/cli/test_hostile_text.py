@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -18,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pyarrow import parquet
 
+from moexray.claims.check import check_claims
+from moexray.claims.study_file import shipped_study
 from moexray.cli import render
 from moexray.cli.main import COMMANDS
 from moexray.cli.progress import CaptureStatus
@@ -28,10 +31,13 @@ from moexray.studies.analysis import analyze
 from moexray.studies.batching import study_batches
 from moexray.studies.caching import study_caches
 from moexray.studies.category_shares import category_shares
+from moexray.studies.comparison import compare
 from moexray.studies.coverage import study_coverage
+from moexray.studies.experts import describe_experts
 from moexray.studies.kinds import study_kinds
 from moexray.studies.layer_coactivation import layer_coactivation
 from moexray.studies.placement import place
+from moexray.studies.pooling import pool
 from moexray.studies.power import power_of_pilot
 from moexray.studies.similarity_matrix import similarity_matrix
 from moexray.trace import Trace
@@ -268,16 +274,23 @@ def test_progress_makes_the_name_of_a_model_visible(capsys: pytest.CaptureFixtur
 def drawn(folder: Path) -> Iterator[tuple[str, Figure]]:
     found = Signatures.open(folder / "s.npz")
     trace = Trace.open(folder / "s.trace.parquet", found)
+    analysis = analyze(found, permutations=9, folds=2, specifications=True, trace=trace)
+    again = found.replace(meta={**found.meta, "seed": 1})
+    study = replace(shipped_study(), title=evil("study"))
     results: dict[str, Any] = {
-        "analysis": analyze(found, permutations=9, folds=2, specifications=True, trace=trace),
+        "analysis": analysis,
         "similarity_matrix": similarity_matrix(found),
         "category_shares": category_shares(found),
         "layer_coactivation": layer_coactivation(found, trace),
         "batch": study_batches(trace, sizes=(1, 4)),
         "cache": study_caches(trace),
+        "claims": check_claims(found, analysis, study),
+        "compare": compare(found, again, permutations=9),
         "coverage": study_coverage(found),
+        "experts": describe_experts(found, permutations=9),
         "kinds": study_kinds(found, devices=2, permutations=9),
         "place": place(found, devices=2, trace=trace),
+        "pool": pool([found, again], permutations=9),
         "power": power_of_pilot(found, studies=2, most=6, seed=0),
     }
     assert {entry.of for entry in FIGURES.values()} - set(results) <= {"ablate", "budget"}, "these two run a model"
