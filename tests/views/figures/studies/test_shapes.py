@@ -74,6 +74,12 @@ def test_a_hard_shape_is_readable_in_a_narrow_column(name: str, case: str) -> No
     assert_readable(drawn(name, case, WIDTHS["icml"]))
 
 
+def test_panels_side_by_side_stand_one_below_the_other_in_a_narrow_column() -> None:
+    upper, lower = drawn("coverage", "small", WIDTHS["icml"]).axes
+    assert lower.bbox.y1 < upper.bbox.y0
+    assert lower.bbox.x0 == pytest.approx(upper.bbox.x0, abs=1)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("width", [None, "icml", "neurips", "cvpr-page"])
 @pytest.mark.parametrize(("name", "case"), CASES)
