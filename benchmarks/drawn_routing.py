@@ -1,5 +1,6 @@
 """Signatures and a trace drawn at random for the geometry of a model, as fast as a file can be written."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,8 @@ class _Choices:
     weights: NDArray[np.float16]
 
 
-def drawn(folder: Path, prompts: int, *, layers: int, experts: int, k: int) -> tuple[Signatures, Trace]:
-    """Return signatures, and the trace of all of their tokens with gate weights.
+def drawn(prompts: int, *, layers: int, experts: int, k: int, folder: Path | None) -> tuple[Signatures, Trace | None]:
+    """Return signatures, and the trace of all of their tokens with gate weights if there is a folder for it.
 
     Experts differ in popularity, a little by category; a prompt has 130 tokens on average and a text of some 200
     letters.
@@ -57,8 +58,11 @@ def drawn(folder: Path, prompts: int, *, layers: int, experts: int, k: int) -> t
             )
 
     layout = RouterLayout(tuple(range(layers)), (experts,) * layers, (k,) * layers)
-    path = folder / "signatures.trace.parquet"
-    write_trace(path, sequences(), table.ids, layout, lambda token: f" word{token}")
+    path = None if folder is None else folder / "signatures.trace.parquet"
+    if path is None:
+        deque(sequences(), maxlen=0)  # which counts
+    else:
+        write_trace(path, sequences(), table.ids, layout, lambda token: f" word{token}")
     signatures = Signatures(
         counts=counts,
         tokens=tokens,
@@ -67,7 +71,7 @@ def drawn(folder: Path, prompts: int, *, layers: int, experts: int, k: int) -> t
         top_k=np.full(layers, k, dtype=np.int16),
         meta={"model": "drawn at random"},
     )
-    return signatures, Trace.open(path, signatures)
+    return signatures, None if path is None else Trace.open(path, signatures)
 
 
 def _choices(rng: np.random.Generator, layers: int, experts: int, k: int) -> _Choices:

@@ -39,7 +39,8 @@ LIMITS = {"megabytes": 3, "usable": 1000, "frame": 50}
 def written(geometry: str, prompts: int, *, most: float, tokens: bool, page: Path) -> dict[str, Any]:
     """Write a report and return its size, the time that it took and what it says that it leaves out."""
     layers, experts, k = GEOMETRIES[geometry]
-    signatures, trace = drawn(page.parent, prompts, layers=layers, experts=experts, k=k)
+    folder = page.parent if tokens else None
+    signatures, trace = drawn(prompts, layers=layers, experts=experts, k=k, folder=folder)
     analysis = analyze(signatures.take(range(min(ANALYZED, prompts))), permutations=9)
     about = replace(analysis.signatures, prompts=prompts, fingerprint=signatures.fingerprint)
     drawing = resident("VmHWM")
@@ -47,7 +48,7 @@ def written(geometry: str, prompts: int, *, most: float, tokens: bool, page: Pat
     found = report(
         replace(analysis, signatures=about),
         signatures,
-        trace=trace if tokens else None,
+        trace=trace,
         most_bytes=int(most * MEGABYTE),
     )
     seconds = time.perf_counter() - begun[0], time.process_time() - begun[1]
