@@ -4,6 +4,7 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,6 +25,8 @@ _NAMES = 0.36
 _GAP, _APART = 3, 3
 # Pixels at the edges of a figure that texts stay out of.
 _EDGE = 1
+# Of each text whose lines were broken, how it stands, and how it was written.
+_BROKEN: WeakKeyDictionary[Text, tuple[str, str]] = WeakKeyDictionary()
 # Ticks are uneven where one is so many times as far from the next as another.
 _UNEVEN = 1.5
 
@@ -127,13 +130,17 @@ def break_text(text: Text, across: tuple[float, float] | None = None) -> None:
     across
         Pixels from the left that it is kept between; by default the figure's own.
     """
-    written = text.get_text()
+    written, (broken, whole) = text.get_text(), _BROKEN.get(text, ("", ""))
+    if written == broken:  # at another size, which may have had less room
+        written = whole
+        text.set_text(written)
     lines = written.split("\n")
     longest = max(map(len, lines))
     while longest > _SHORTEST and not _inside(text, across):
         longest -= 1
-        broken = [textwrap.wrap(line, longest, break_on_hyphens=False) or [""] for line in lines]
-        text.set_text("\n".join(part for parts in broken for part in parts))
+        wrapped = [textwrap.wrap(line, longest, break_on_hyphens=False) or [""] for line in lines]
+        text.set_text("\n".join(part for parts in wrapped for part in parts))
+    _BROKEN[text] = (text.get_text(), written)
 
 
 def _inside(text: Text, across: tuple[float, float] | None) -> bool:

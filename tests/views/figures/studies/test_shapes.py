@@ -74,6 +74,13 @@ def test_a_hard_shape_is_readable_in_a_narrow_column(name: str, case: str) -> No
     assert_readable(drawn(name, case, WIDTHS["icml"]))
 
 
+def test_a_title_that_was_broken_is_whole_where_there_is_room() -> None:
+    axes = figure("experts")(SHAPES["experts"]["usual"]())
+    assert figure_of(axes).get_suptitle().count("\n") > 1
+    fit_width(axes, 12)
+    assert figure_of(axes).get_suptitle().count("\n") == 1
+
+
 def test_panels_side_by_side_stand_one_below_the_other_in_a_narrow_column() -> None:
     upper, lower = drawn("coverage", "small", WIDTHS["icml"]).axes
     assert lower.bbox.y1 < upper.bbox.y0
