@@ -15,8 +15,9 @@ _LEFT_OUT = ("metadata", "style", "title")
 _COLOURS = {
     "#000000": "var(--ink)",
     "#ffffff": "var(--paper)",
-    "#595959": "var(--faint)",
+    **dict.fromkeys(("#595959", "#666666"), "var(--faint)"),
     "#999999": "var(--rule-strong)",
+    **dict.fromkeys(("#b2b2b2", "#bfbfbf", "#cccccc", "#d9d9d9", "#e6e6e6", "#ededed"), "var(--rule)"),
     **{colour.lower(): f"var(--c{place})" for place, colour in enumerate(COLOURS[:6], start=1)},
 }
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")

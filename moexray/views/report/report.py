@@ -12,11 +12,13 @@ from moexray.recorded_images import RecordedImage
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
 from moexray.studies.category_selections import category_selections
+from moexray.studies.category_shares import category_shares
 from moexray.studies.explored_prompts import ExploredPrompts, explore_prompts
 from moexray.studies.explored_tokens import explore_tokens
 from moexray.studies.segment_selections import segment_selections
 from moexray.studies.similarity_matrix import SimilarityMatrix, similarity_matrix
 from moexray.trace import Trace
+from moexray.views.figures import ANALYSIS, MATRIX, SHARES
 from moexray.views.report.encoding import Block, array_block
 from moexray.views.report.facts import result_blocks
 from moexray.views.report.page import Contents, page, still_sections
@@ -100,7 +102,11 @@ def report(
         selections=selections,
         segments=segment_selections(signatures),
         file=file,
-        figures={"analysis": analysis, "similarity_matrix": _matrix(analysis, signatures, explored)},
+        figures={
+            ANALYSIS: analysis,
+            MATRIX: _matrix(analysis, signatures, explored),
+            SHARES: category_shares(signatures, tokens=about.phase),
+        },
         made=made or f"Analysis of {file}",
         studies=study_pages(studies, file=file, fingerprint=about.fingerprint),
     )

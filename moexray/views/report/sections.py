@@ -102,6 +102,7 @@ SECTIONS = (
         "A share above uniform says nothing by itself: an expert that is busy for every category is above uniform "
         "everywhere. Compare the rows. No cell has a test here; moexray experts tests each.",
         "experts {file}",
+        figure="categories",
         needs="categories",
     ),
     Section(
