@@ -100,11 +100,16 @@ def counts(path: Path) -> None:
     path.write_text("\n".join(lines).replace("\x00", ""), encoding="utf-8")
 
 
+def in_toml(text: str) -> str:
+    """Return a string of TOML: it has the escapes of JSON, but no pairs of surrogates, and needs one of DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def study(path: Path) -> None:
-    text = json.dumps(evil("claim"))  # TOML's strings have the escapes of JSON
+    text = in_toml(evil("claim"))
     path.write_text(
         f"[study]\ntitle = {text}\nsource = {text}\n[study.settings]\nmodel = {text}\n[[claims]]\nid = {text}\n"
-        f'name = {text}\ntext = {text}\npublished = {text}\nkind = "separation"\n',
+        f'name = {text}\ntext = {text}\npublished = {text}\nkind = "above_balance"\n',
         encoding="utf-8",
     )
 
@@ -120,7 +125,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     analyze(found, permutations=9, folds=2).save(folder / "analysis.json")
     study_batches(Trace.open(folder / "s.trace.parquet", found), sizes=(1, 4)).save(folder / "batch.json")
     (folder / "map.toml").write_text(
-        f'experts = {json.dumps(evil("field"))}\naxes = ["tokens", "layers", "k"]\ntokens_are = "prompt"\n'
+        f'experts = {in_toml(evil("field"))}\naxes = ["tokens", "layers", "k"]\ntokens_are = "prompt"\n'
         "layers = [0]\nnum_experts = 4\ntop_k = 1\n",
         encoding="utf-8",
     )
@@ -176,7 +181,18 @@ RUNS: dict[str, tuple[object, ...]] = {
     "an engine that there is not": ("check", "--engine", MODEL, "--model", MODEL),
     "a format that there is not": ("import", "s.npz", "--from", MODEL),
     "a venue that there is not": ("plot", "s.npz", "--pca", "--width", MODEL),
-    "place for a server": ("place", "s.npz", "--devices", 2, "--for", "sglang", "--out", f"{MODEL[:40]}/x.json"),
+    "place for a server": (
+        "place",
+        "s.npz",
+        "--devices",
+        2,
+        "--for",
+        "sglang",
+        "--decoder-layers",
+        9,
+        "--out",
+        "p.json",
+    ),
     "capture": ("capture", "--prompts", "evil.jsonl", "--model", "scale", "--max-new-tokens", 0, "--out", "new.npz"),
     "import": ("import", "bad.jsonl", "--from", "mapped", "--map", "study.toml"),
     "import of a bad field": ("import", "bad.jsonl", "--from", "mapped", "--map", "map.toml"),
@@ -200,6 +216,29 @@ RUNS: dict[str, tuple[object, ...]] = {
 }
 
 
+# What ends with an error, which says what it was given; all else prints its results.
+REFUSED = {
+    "analyze another's tokens",
+    "experts of no model",
+    "show no such prompt",
+    "a number that is none",
+    "a colour that there is not",
+    "an engine that there is not",
+    "a format that there is not",
+    "a venue that there is not",
+    "import",
+    "import of a bad field",
+    "merge what collides",
+    "models",
+    "ablate without a model",
+    "budget without a model",
+    "capture a bad header",
+    "capture a bad key",
+    "capture without a model",
+    "demo",
+    "an option that there is not",
+    "a command that there is not",
+}
 SLOW = {"ablate", "budget", "capture", "models", "plot", "power", "report"}
 
 
@@ -210,6 +249,7 @@ def test_no_command_prints_a_control_or_bidirectional_character(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(folder)
     finished = run(*RUNS[case])
+    assert (finished.returncode != 0) == (case in REFUSED), finished.stderr
     assert is_control(finished.stdout) == set()
     assert is_control(finished.stderr) == set()
     assert "Traceback" not in finished.stderr
