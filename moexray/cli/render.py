@@ -1,13 +1,15 @@
 """Tables and text on a terminal."""
 
 import json
+import shutil
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from moexray.cli.layout import bands, grid_widths
-from moexray.cli.screen import console, is_quiet
+from moexray.cli.screen import console, is_quiet, is_terminal
 from moexray.formats import visible, visible_json
 
 if TYPE_CHECKING:
@@ -140,8 +142,15 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def say_error(text: str) -> None:
-    """Print a line on standard error that ``--quiet`` leaves: why a command ended early."""
-    typer.echo(visible(text), err=True)
+    """Print a line on standard error that ``--quiet`` leaves: why a command ended early.
+
+    A terminal gets it in lines that end between words; elsewhere it is one line, to search for.
+    """
+    shown = visible(text)
+    if is_terminal(err=True):
+        width = shutil.get_terminal_size().columns
+        shown = textwrap.fill(shown, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    typer.echo(shown, err=True)
 
 
 def _headed(table: "Table", width: int) -> Iterator["RichTable"]:

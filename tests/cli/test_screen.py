@@ -79,6 +79,18 @@ def test_the_reason_of_an_early_end_is_no_remark(
     assert capsys.readouterr() == ("a result\n", "stopped\n")
 
 
+def test_an_error_ends_its_lines_between_words_on_a_terminal_and_is_one_line_elsewhere(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    whole = run("info", "no.npz").stderr
+    assert whole.count("\n") == 1
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    lines = run("info", "no.npz").stderr.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines) == whole.strip()
+
+
 # In each row: the option, NO_COLOR and FORCE_COLOR, whether it is a terminal; and whether there is colour.
 ORDER = [
     (None, ("", ""), True, True),
