@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +17,8 @@ from transformers import LlamaConfig, OlmoeConfig
 from moexray.cli.main import COMMANDS, function_of
 from moexray.signatures import Signatures
 from moexray.studies.analysis import analyze
+
+from ..full_disk import full_disk
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -335,17 +336,6 @@ WRITERS: dict[str, tuple[object, ...]] = {
     "merge": ("merge", "good.npz", "third.npz", "--out"),
     "place": ("place", "good.npz", "--devices", "2", "--for", "eplb", "--out"),
 }
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file can grow beyond `size` bytes: what a process meets is an OSError from write, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("command", WRITERS)

@@ -1,7 +1,6 @@
 """A capture that is killed, whenever, goes on and gives the very files of one that was not."""
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from moexray.prompts import Prompt
 from moexray.recording.capture import capture
 from moexray.signatures import Signatures
 
+from ..full_disk import full_disk
 from . import killing
 from .killing import PROMPTS, run
 
@@ -287,13 +287,8 @@ def test_a_disk_that_fills_up_keeps_what_is_done(
     tmp_path: Path, tiny_olmoe_folder: str, undisturbed: dict[str, bytes], size: int
 ) -> None:
     """No file can grow beyond some size, as on a full disk; then there is room again."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        with pytest.raises(MoexrayError, match="could not be written"):
-            run(tmp_path, tiny_olmoe_folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with full_disk(size), pytest.raises(MoexrayError, match="could not be written"):
+        run(tmp_path, tiny_olmoe_folder)
     assert "out.npz" not in contents(tmp_path)
     run(tmp_path, tiny_olmoe_folder)
     assert contents(tmp_path) == undisturbed
