@@ -49,6 +49,10 @@ class Seen:
         text: str = self.page.locator(f"#{section} .says").first.inner_text()
         return text
 
+    def wait_for(self, chosen: str) -> None:
+        """Wait until the address holds a choice: the browser tells of a new one later than the page writes it."""
+        self.page.wait_for_url(lambda address: chosen in f"{address}&", timeout=30_000)
+
     def press(self, selector: str, *keys: str) -> None:
         self.page.locator(selector).first.focus()
         for key in keys:
