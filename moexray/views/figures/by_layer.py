@@ -11,6 +11,7 @@ from moexray.formats import number, percent
 from moexray.studies.analysis import Analysis
 from moexray.views.figures.style import (
     COLOURS,
+    EFFECT_SIZE,
     Panels,
     figure_of,
     figure_style,
@@ -52,7 +53,7 @@ def layerwise(analysis: Analysis, ax: Panels | None = None) -> Panels:
             upper, index, effects, intervals=[layer.cohens_d_ci for layer in layers], colour=COLOURS[0], marker="o"
         )
         upper.axhline(0, color="0.6", linewidth=0.6)
-        upper.set(ylabel="effect size (Cohen's d)")
+        upper.set(ylabel=EFFECT_SIZE)
         note_above(upper, "shaded: 95 % intervals")
         _mark_peak(upper, index, effects, highest)
         accuracies = np.array([layer.accuracy for layer in layers], dtype=np.float64)

@@ -9,7 +9,17 @@ from moexray.formats import count, p_text
 from moexray.stats.pairs.summaries import Interval
 from moexray.studies.analysis import Analysis
 from moexray.studies.sections.phases import Phases
-from moexray.views.figures.style import COLOURS, Panels, figure_style, missing, note_above, set_title, shown_model
+from moexray.views.figures.style import (
+    COLOURS,
+    EFFECT_SIZE,
+    NO_BREAK,
+    Panels,
+    figure_style,
+    missing,
+    note_above,
+    set_title,
+    shown_model,
+)
 
 _PHASES = ("prompt", "generated")
 _BOTH = "prompt and\ngenerated"
@@ -69,7 +79,7 @@ def _similarities(axes: Axes, found: Phases) -> None:
             axes.plot(*zip(*known, strict=True), linestyle="", marker=marker, color=colour, markersize=5, label=name)
     _point(axes, found.own.mean, found.own.ci, 2, colour=COLOURS[2], marker="D", label="same prompt", fillstyle="none")
     axes.set_yticks(range(3), [*_PHASES, _BOTH])
-    p = "" if found.p_value is None else p_text(found.p_value).replace(" ", "\N{NO-BREAK SPACE}")
+    p = "" if found.p_value is None else p_text(found.p_value).replace(" ", NO_BREAK)
     axes.set(xlabel="mean cosine similarity" + (f" (same prompt: {p})" if p else ""))
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8, handletextpad=0.1, columnspacing=0.8,
                 borderaxespad=0)  # fmt: skip
@@ -82,7 +92,7 @@ def _effects(axes: Axes, found: Phases) -> None:
         if d is not None:
             _point(axes, d, ci, row, colour=COLOURS[0] if row < 2 else "black", marker="o" if row < 2 else "D")
     axes.set_yticks(range(3), [*_PHASES, "difference"])
-    axes.set(xlabel="effect size (Cohen's d)")
+    axes.set(xlabel=EFFECT_SIZE)
     if any(d is not None for d, _ in effects):
         note_above(axes, "lines: 95 % intervals")
     else:

@@ -10,17 +10,19 @@ from moexray.formats import number, percent
 from moexray.studies.analysis import Analysis
 from moexray.views.figures.style import (
     DISTINCT_MARKS,
+    NO_BREAK,
     category_marks,
     figure_style,
     missing,
     note_above,
     set_title,
-    shown_name,
+    shown_names,
     title_of,
 )
 
 # Names of more categories are smaller, so that all of them stand within the height of the figure.
 _MOST_NAMES = 12
+_LONGEST_NAME, _LONGEST_OF_MANY = 24, 20
 _SMALL: dict[str, Any] = {"fontsize": 7, "title_fontsize": 7, "labelspacing": 0.25}
 # Marks of up to so many prompts have this area, in square points, and a white edge.
 _MOST_LARGE, _LARGE, _SMALLEST = 200, 26.0, 4.0
@@ -49,12 +51,19 @@ def pca(analysis: Analysis, ax: Axes | None = None) -> Axes:
         coordinates, labels = np.array(found.coordinates), np.array(found.categories, dtype=object)
         area = float(np.clip(_LARGE * _MOST_LARGE / len(coordinates), _SMALLEST, _LARGE))
         edge = 0.4 if area == _LARGE else 0.0
-        for name, (colour, marker) in category_marks(found.categories).items():
+        marks = category_marks(found.categories)
+        shown = shown_names(list(marks), most=_LONGEST_NAME if len(marks) <= _MOST_NAMES else _LONGEST_OF_MANY)
+        for (name, (colour, marker)), label in zip(marks.items(), shown, strict=True):
             x, y = coordinates[labels == name].T
             axes.scatter(x, y, s=area, color=colour, marker=marker, linewidths=edge, edgecolors="white",
-                         label=shown_name(name))  # fmt: skip
+                         label=label)  # fmt: skip
         for place, share in enumerate(found.explained_variance_ratio, start=1):
-            axes.set(**{f"{'xy'[place - 1]}label": f"component {place} ({percent(share)} of the variance)"})
+            axes.set(
+                **{
+                    f"{'xy'[place - 1]}label": f"component {place} "
+                    + f"({percent(share)} of the variance)".replace(" ", NO_BREAK)
+                }
+            )
         silhouette = "" if found.silhouette is None else f"\n(silhouette {number(found.silhouette)})"
         names = len(set(found.categories))
         if names <= DISTINCT_MARKS:

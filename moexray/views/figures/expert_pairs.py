@@ -42,7 +42,7 @@ def coactivation(found: LayerCoactivation, ax: Panels | None = None) -> Panels:
         for axis in (left.xaxis, left.yaxis):
             axis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
         left.set(xlabel="expert", ylabel="expert")
-        label = f"odds of both, relative to loads alone\n(grey: fewer than {LEAST_EXPECTED} tokens expected)"
+        label = f"odds relative to loads alone\n(grey: < {LEAST_EXPECTED} tokens expected)"
         relative_bar(image, left, shown, label, location="bottom", aspect=35, pad=0.02)
         _strongest(right, found)
         return left, right

@@ -11,6 +11,7 @@ from moexray.studies.analysis import Analysis
 from moexray.studies.sections.same_token import SameToken
 from moexray.views.figures.style import (
     COLOURS,
+    NO_BREAK,
     Panels,
     figure_style,
     layers_below,
@@ -53,7 +54,7 @@ def token_identity(analysis: Analysis, ax: Panels | None = None) -> Panels:
         upper.set(ylabel="experts in common,\nwithin - across")
         if found.share is not None:
             _shares(lower, analysis.signatures.layers, found.share)
-        lower.set(ylabel="token identity, share of\nseparation, from - to")
+        lower.set(ylabel="token identity's share\nof separation")
         percent_beside(lower)
         layers_below(lower)
         return upper, lower
@@ -79,4 +80,4 @@ def _shares(axes: Axes, index: Sequence[int], found: TokenShare) -> None:
         axes.plot(index, high, marker="^", markersize=mark_size(len(index)), color=COLOURS[1])
         axes.axhline(found.high, color="0.35", linewidth=0.8, linestyle="--")
     ends = span((found.share, found.ci), (found.high, found.high_ci), write=percent)
-    note_above(axes, f"dashed: all layers, {ends}")
+    note_above(axes, f"dashed: all layers, {ends}".replace(" %", f"{NO_BREAK}%"))

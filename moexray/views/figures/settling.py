@@ -1,5 +1,6 @@
 """Texts of a figure brought inside of it: lines broken, ticks thinned, legends under their panels."""
 
+import math
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -19,10 +20,15 @@ from moexray.views.figures.style import figure_of, figure_style
 # Marks a legend that stands under its panel, where its entries have as many columns as there is room for.
 _BELOW = "_below"
 _SHORTEST = 8
+_NO_LAYOUT = "constrained_layout not applied"
+# A label beside a panel may be so much longer than it.
+_LONGER_THAN_PANEL = 1.15
 # Of a figure's width, what names beside a panel may take before they are broken into two lines.
 _NAMES = 0.36
 # Points between what is under a panel and its legend, and between the labels of two ticks.
 _GAP, _APART = 3, 3
+# The height of a name in two lines, with the space above and below it, for that of one line.
+_TWO_LINES = 2.2
 # Pixels at the edges of a figure that texts stay out of.
 _EDGE = 1
 # Of each text whose lines were broken, how it stands, and how it was written.
@@ -85,6 +91,18 @@ def _break_labels(panels: Sequence[Axes]) -> bool:
     return before != [text.get_text() for axes in panels for text in (axes.xaxis.label, axes.yaxis.label, *axes.texts)]
 
 
+def break_beside(figure: Figure) -> None:
+    """Break the labels that are longer than the panel that they stand beside, in a figure that is settled."""
+    with figure_style(), fonts_for(figure):
+        before = [axes.yaxis.label.get_text() for axes in figure.axes]
+        for axes in figure.axes:
+            break_text(axes.yaxis.label, most_high=_LONGER_THAN_PANEL * axes.bbox.height)
+        if before != [axes.yaxis.label.get_text() for axes in figure.axes]:
+            lay_out(figure)
+            if _thin_all(figure.axes):
+                lay_out(figure)
+
+
 def _lay_out_panels(figure: Figure) -> None:
     """Place panels as if they had neither notes, which are too long as yet, nor legends, whose room is added."""
     passed = [*(text for axes in figure.axes for text in axes.texts if text.get_in_layout())]
@@ -92,7 +110,7 @@ def _lay_out_panels(figure: Figure) -> None:
     for one in (*passed, *legends):
         one.set_in_layout(False)
     with fonts_for(figure):
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        warnings.filterwarnings("ignore", message=_NO_LAYOUT)
         figure.draw_without_rendering()
     for one in (*passed, *legends):
         one.set_in_layout(True)
@@ -109,18 +127,29 @@ def legends_high(figure: Figure) -> float:
     return sum(rows.values())
 
 
+def legend_leaves(axes: Axes) -> bool:
+    """Whether the legend of a panel is higher than its figure has room for."""
+    legend = axes.get_legend()
+    if legend is None or legend.get_label() == _BELOW:
+        return False
+    box = legend.get_window_extent()
+    return bool(box.y0 < 0 or box.y1 > figure_of(axes).bbox.y1)
+
+
 def lay_out(figure: Figure) -> None:
     """Place what a figure holds, or say that there is no room for it."""
     with fonts_for(figure):
-        warnings.filterwarnings("error", message="constrained_layout not applied")
+        warnings.filterwarnings("error", message=_NO_LAYOUT)
         try:
             figure.draw_without_rendering()
-        except UserWarning:
+        except UserWarning as warning:
+            if not str(warning).startswith(_NO_LAYOUT):
+                raise
             message = f"this figure has no room for its names at {figure.get_figwidth():g} inches: give a greater width"
             raise FigureError(message) from None
 
 
-def break_text(text: Text, across: tuple[float, float] | None = None) -> None:
+def break_text(text: Text, across: tuple[float, float] | None = None, *, most_high: float = math.inf) -> None:
     """Break the lines of a text until it is inside of its figure, or its lines are as short as words.
 
     Parameters
@@ -129,6 +158,9 @@ def break_text(text: Text, across: tuple[float, float] | None = None) -> None:
         What is broken.
     across
         Pixels from the left that it is kept between; by default the figure's own.
+    most_high
+        Pixels that an upright text is long at most; where they are given, nothing else is asked, since more lines leave
+        the figure until it is laid out anew.
     """
     written, (broken, whole) = text.get_text(), _BROKEN.get(text, ("", ""))
     if written == broken:  # at another size, which may have had less room
@@ -136,24 +168,31 @@ def break_text(text: Text, across: tuple[float, float] | None = None) -> None:
         text.set_text(written)
     lines = written.split("\n")
     longest = max(map(len, lines))
-    while longest > _SHORTEST and not _inside(text, across):
+    while longest > _SHORTEST and not _inside(text, across, most_high):
         longest -= 1
         wrapped = [textwrap.wrap(line, longest, break_on_hyphens=False) or [""] for line in lines]
         text.set_text("\n".join(part for parts in wrapped for part in parts))
     _BROKEN[text] = (text.get_text(), written)
 
 
-def _inside(text: Text, across: tuple[float, float] | None) -> bool:
+def _inside(text: Text, across: tuple[float, float] | None, most_high: float) -> bool:
     box, figure = Text.get_window_extent(text), text.get_figure(root=True)
     assert figure is not None
+    if most_high < math.inf:
+        return bool(box.height <= most_high)
     low, high = across or (_EDGE, figure.bbox.width - _EDGE)
     upright = text.get_rotation() != 0
     return bool(box.x0 >= low and box.x1 <= high and (not upright or (box.y0 >= 0 and box.y1 <= figure.bbox.height)))
 
 
 def _room_of(axes: Axes) -> tuple[float, float] | None:
-    """Return the pixels that the label below a panel has where another panel is beside it; None for all there are."""
-    place = axes.get_subplotspec()
+    """Return the pixels that the label below a panel has; None for all there are.
+
+    They are fewer where another panel, or a legend, is beside it.
+    """
+    place, legend = axes.get_subplotspec(), axes.get_legend()
+    if legend is not None and (left := legend.get_window_extent().x0) >= axes.bbox.x1:
+        return 0.0, left
     if place is None or len(place.colspan) == place.get_gridspec().ncols:
         return None
     margin = 0.03 * figure_of(axes).bbox.width
@@ -164,6 +203,8 @@ def _break_names(axes: Axes, pixels: float) -> None:
     """Break the names beside a panel that take too much of the width into two lines."""
     for one in (axes, *axes.child_axes):
         names = [label for label in one.get_yticklabels() if label.get_text() and label.get_visible()]
+        if sum(_TWO_LINES * label.get_window_extent().height for label in names) > one.bbox.height:
+            continue  # lines of neighbours would cover each other
         if not any(label.get_window_extent().width > _NAMES * pixels for label in names):
             continue
         broken = []

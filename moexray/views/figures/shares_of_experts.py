@@ -18,7 +18,7 @@ from moexray.views.figures.style import (
     figure_style,
     note_above,
     set_title,
-    shown_name,
+    shown_names,
     title_of,
 )
 
@@ -26,8 +26,8 @@ from moexray.views.figures.style import (
 _MOST_POINTS, _MOST_COLOURS = 128, len(COLOURS)
 _EVERY = "all prompts"
 _INCHES_OF_POINTS, _INCHES_OF_ROW, _INCHES_AROUND = 1.3, 0.125, 0.6
-# Beside a map there is room for names of so many characters.
-_LONGEST_NAME = 28
+# Beside panels there is room for names of so many characters.
+_LONGEST_NAME = 24
 # Above this share, ticks need no decimals.
 _LARGE = 0.08
 
@@ -80,11 +80,12 @@ def _points(axes: Axes, names: Sequence[str], layer: LayerShares) -> None:
     axes.axhline(layer.uniform, color="black", linewidth=0.8, linestyle="--")
     step = 0.8 / len(names)
     size = float(np.clip(60 / (len(experts) * len(names)) ** 0.5, 2.5, 5))
-    for number, (name, (colour, marker)) in enumerate(category_marks(names).items()):
+    shown = shown_names(names, most=_LONGEST_NAME)
+    for number, (colour, marker) in enumerate(category_marks(names).values()):
         places = experts + step * (number - (len(names) - 1) / 2)
         axes.vlines(places, layer.low[number], layer.high[number], color=colour, linewidth=0.9)
         axes.plot(places, layer.shares[number], linestyle="", color=colour, marker=marker, markersize=size,
-                  markeredgecolor="white", markeredgewidth=0.3, label=shown_name(name))  # fmt: skip
+                  markeredgecolor="white", markeredgewidth=0.3, label=shown[number])  # fmt: skip
     axes.set_xlim(-0.6, len(experts) - 0.4)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"layer {layer.layer}")
@@ -97,7 +98,7 @@ def _points(axes: Axes, names: Sequence[str], layer: LayerShares) -> None:
 
 
 def _maps(panels: Sequence[Axes], found: CategoryShares) -> None:
-    names = [_EVERY, *(shown_name(name, most=_LONGEST_NAME) for name in found.categories)]
+    names = [_EVERY, *shown_names(found.categories, most=_LONGEST_NAME)]
     relative = [_relative(layer) for layer in found.layers]
     every = np.concatenate([one.ravel() for one in relative])
     for axes, layer, shares in zip(panels, found.layers, relative, strict=True):

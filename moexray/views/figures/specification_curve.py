@@ -14,15 +14,19 @@ from moexray.studies.limits import LEVEL
 from moexray.studies.sections.alternatives import CHOICES
 from moexray.views.figures.style import (
     COLOURS,
+    EFFECT_SIZE,
     Panels,
     figure_style,
     missing,
     note_above,
     set_title,
-    shown_name,
+    shown_names,
     title_of,
 )
 from moexray.views.wording import choice_text
+
+# Beside the marks there is room for names of so many characters.
+_LONGEST_NAME = 22
 
 
 def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
@@ -62,10 +66,15 @@ def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
         for row, (choice, value) in enumerate(rows):
             chosen = [i for i, one in enumerate(known) if getattr(one, choice) == value]
             lower.plot(chosen, [row] * len(chosen), "|", markersize=5, color="black", markeredgewidth=0.7)
-        lower.set_yticks(range(len(rows)), [shown_name(choice_text(*row)) for row in rows], fontsize=7)
+        lower.set_yticks(range(len(rows)), _names(rows), fontsize=7)
         lower.set(xlabel="specifications, by effect size", ylim=(len(rows) - 0.5, -0.5))
         lower.tick_params(axis="y", length=0)
         return upper, lower
+
+
+def _names(rows: Sequence[tuple[str, str]]) -> list[str]:
+    shown = shown_names([value for _, value in rows], most=_LONGEST_NAME)
+    return [choice_text(choice, name) for (choice, _), name in zip(rows, shown, strict=True)]
 
 
 def _panels(rows: int) -> Panels:
@@ -82,5 +91,5 @@ def _effects(axes: Axes, known: Sequence[Specification]) -> None:
         if chosen.any():
             axes.scatter(place[chosen], effects[chosen], s=9, facecolor=fill, edgecolor=COLOURS[0], label=label)
     axes.axhline(0, color="0.6", linewidth=0.6)
-    axes.set(ylabel="effect size (Cohen's d)")
-    axes.legend(loc="upper left")
+    axes.set(ylabel=EFFECT_SIZE)
+    axes.legend(loc="upper left", fontsize=8, handlelength=0.8, handletextpad=0.3, borderaxespad=0.2)

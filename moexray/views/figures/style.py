@@ -23,6 +23,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 # Categories that have a colour and a marker of their own.
 DISTINCT_MARKS = 24
 MATRIX_COLOURS = "cividis"
+# Labels are not broken here.
+NO_BREAK = "\N{NO-BREAK SPACE}"
+EFFECT_SIZE = f"effect size (Cohen's{NO_BREAK}d)"
 # An upper and a lower panel.
 Panels = tuple[Axes, Axes]
 
@@ -116,6 +119,25 @@ def shown_name(name: str, *, most: int = 40) -> str:
     shown = visible(name)
     start = int(_LABEL_START * most)
     return shown if len(shown) <= most else f"{shown[:start]}…{shown[1 + start - most :]}"
+
+
+def shown_names(names: Sequence[str], *, most: int = 40) -> list[str]:
+    """Return names as `shown_name` does; of those that would look the same, what differs and what stands around it.
+
+    Examples
+    --------
+    >>> shown_names(["story", "chapter one of the book", "chapter two of the book"], most=12)
+    ['story', '…ter one of…', '…ter two of…']
+    """
+    shown = [shown_name(name, most=most) for name in names]
+    for short in {name for name in shown if shown.count(name) > 1}:
+        alike = [place for place, name in enumerate(shown) if name == short]
+        whole = [visible(names[place]) for place in alike]
+        differs = next((i for i, letters in enumerate(zip(*whole, strict=False)) if len(set(letters)) > 1), 0)
+        start = max(0, differs - most // 3)
+        for place, name in zip(alike, whole, strict=True):
+            shown[place] = "…" * (start > 0) + name[start : start + most - 2] + "…" * (start + most - 2 < len(name))
+    return shown
 
 
 def set_title(axes: Axes, title: str, *, own_figure: bool) -> None:

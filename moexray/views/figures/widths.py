@@ -12,7 +12,8 @@ from matplotlib.text import Text
 
 from moexray.errors import FigureError
 from moexray.formats import visible
-from moexray.views.figures.settling import legends_high, settle
+from moexray.views.figures.fonts import fonts_for
+from moexray.views.figures.settling import break_beside, legend_leaves, legends_high, settle
 from moexray.views.figures.style import figure_of, figure_style
 
 # Inches of a column, and of a page of two columns, by the authors' styles of these venues.
@@ -69,9 +70,10 @@ def inches(width: str) -> float:
 def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
     """Give a figure of ours a width, in inches, with text of 8 points, and of 7 at ticks, in legends and notes.
 
-    The height follows the width wholly where axes have a fixed aspect, and otherwise as far as its square root, or not
-    at all where names of rows would then cover each other. Two panels side by side stand one below the other in a
-    narrow column. Texts are brought inside of the figure: see `moexray.views.figures.settling.settle`.
+    The height follows the width wholly where axes have a fixed aspect, and otherwise as far as its square root; less
+    far, by a square root, where names of rows would then cover each other, or a legend had no room. Two panels side by
+    side stand one below the other in a narrow column. Texts are brought inside of the figure: see
+    `moexray.views.figures.settling.settle`.
 
     Raises
     ------
@@ -79,11 +81,12 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
         If there is no room for the names beside the panels.
     """
     figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
-    with figure_style():
+    with figure_style(), fonts_for(figure):
         if width < _STACKED:
             _stack(figure)
-        height = figure.get_figheight() - legends_high(figure)
-        figure.set_size_inches(width, height * (width / figure.get_figwidth()) ** _power(figure.axes))
+        height, change = figure.get_figheight() - legends_high(figure), width / figure.get_figwidth()
+        power = _power(figure.axes)
+        figure.set_size_inches(width, height * change**power)
         for one in figure.axes:
             for part in (one, *one.child_axes):
                 if isinstance(part, Axes):
@@ -93,10 +96,19 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
         figure.suptitle(
             figure.get_suptitle(), x=0.01, horizontalalignment="left", fontsize=_LABEL
         )  # sets the same title anew
-        settle(figure)
-        if any(_rows_overlap(one) for one in figure.axes if one.get_aspect() == "auto"):
-            figure.set_size_inches(width, height)
+        if not _has_room(figure):
+            figure.set_size_inches(width, height * change ** (power - 0.5 * (change < 1)))
             settle(figure)
+        break_beside(figure)
+
+
+def _has_room(figure: Figure) -> bool:
+    """Settle a figure, and say whether its height has room for all names."""
+    try:
+        settle(figure)
+    except FigureError:  # the height may be too small, which is tried next
+        return False
+    return not any(_rows_overlap(one) or legend_leaves(one) for one in figure.axes)
 
 
 def _stack(figure: Figure) -> None:
