@@ -55,7 +55,7 @@ def picture_axes(
     from moexray.views.figures.picture import picture
 
     if file.suffix == ".json":
-        message = f"--picture needs signatures and a trace, and {file} is an analysis: name the signatures instead"
+        message = f"--picture needs signatures and a trace, and {file} is a result: name the signatures instead"
         raise FigureError(message)
     found = study_picture(opened_trace(file, trace), prompt, image=image, layers=layers or None)
     folders = [folder] if folder is not None else [Path(), file.parent]

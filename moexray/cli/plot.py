@@ -117,7 +117,11 @@ def plot(
     from moexray.views.figures.widths import fit_width, inches
 
     wide = None if width is None else inches(width)
-    if trace is None and ("token_identity" in names or ("coactivation" in names and pairs_beside(file) is None)):
+    if (
+        trace is None
+        and not is_result(file)
+        and (every or "token_identity" in names or ("coactivation" in names and pairs_beside(file) is None))
+    ):
         trace = find_companion(file, TRACE.suffix)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
     inputs: AnalysisInputs | StudyInputs | None = None
@@ -195,6 +199,9 @@ def _drawn(chosen: Sequence[str], inputs: AnalysisInputs | StudyInputs, *, neede
             raise FigureError(message)
     possible = [name for name in chosen if obstacles[name] is None]
     results = inputs.results([FIGURES[name] for name in possible])
+    for name, obstacle in obstacles.items():
+        if obstacle is not None:
+            say(f"no figure {name}: {obstacle}", err=True)
     drawn = {}
     for name in possible:
         try:
@@ -203,6 +210,14 @@ def _drawn(chosen: Sequence[str], inputs: AnalysisInputs | StudyInputs, *, neede
             if name in needed:
                 raise
             say(str(error), err=True)
+        except (LookupError, TypeError, ValueError) as error:
+            if not isinstance(inputs, StudyInputs):
+                raise
+            message = (
+                f"no figure {name}: parts of {inputs.file} are missing or do not fit together; "
+                f"`moexray {inputs.kind} --json` makes another"
+            )
+            raise FigureError(message) from error
     return drawn
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from moexray.signatures import Signatures
 from moexray.stats.experts.specialisation import domain_specialisation
+from moexray.stats.inference.intervals import LEVEL
 from moexray.stats.inference.jackknife import LEAST_UNITS
 from moexray.stats.inference.ratios import jackknife_intervals
 from moexray.stats.inference.units import units_of
@@ -71,7 +72,9 @@ def category_shares(
     """Return the share of each category's tokens that every expert gets: ``N(expert, category) / N(category)``.
 
     The shares are those of `moexray.studies.experts.describe_experts` (section 5.3 of arXiv:2409.02060). Intervals are
-    of the jackknife over prompts or groups of the category, or over blocks of them where there are more than 24.
+    of the jackknife over prompts or groups of the category, or over blocks of them where there are more than 24. A
+    share of none or all of the tokens does not vary: its interval is the exact one of as many independent tokens (C.
+    Clopper and E. Pearson, Biometrika 26, 1934), which is too narrow where the tokens of a prompt are alike.
 
     Parameters
     ----------
@@ -139,5 +142,8 @@ def _ends(
     if len(parts) < LEAST_UNITS:
         return np.full((len(shares), 2), np.nan)
     left_out = (parts.sum(axis=0) - parts) / (wholes.sum(axis=0) - wholes)
-    ends = jackknife_intervals(shares, left_out, np.zeros(len(parts), dtype=np.int64))
-    return np.clip(ends, 0, 1)
+    ends = np.clip(jackknife_intervals(shares, left_out, np.zeros(len(parts), dtype=np.int64)), 0, 1)
+    least = ((1 - LEVEL) / 2) ** (1 / wholes.sum())
+    ends[(parts == 0).all(axis=0), 1] = 1 - least
+    ends[(parts == wholes).all(axis=0), 0] = least
+    return np.asarray(ends)

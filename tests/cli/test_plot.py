@@ -29,6 +29,12 @@ SIGNS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 OF_PROMPTS = [
     name for name in figures_of(*OF_SIGNATURES) if FIGURES[name].needs != "trace" and name not in {"segments"}
 ]
+_TRACE = "`moexray capture --record"
+NO_PAIRS = (
+    "no figure coactivation: it needs --trace, or signatures.coselection.npz beside the signatures: "
+    f"{_TRACE} coselection` writes it\n"
+)
+NO_IDENTITY = f"no figure token_identity: it needs --trace: {_TRACE} trace` writes signatures.trace.parquet\n"
 NO_PHASES = "no figure segments: no token generated was recorded, so there is one phase only\n"
 
 
@@ -57,7 +63,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_all_draws_every_figure_into_a_folder(run: Run, analyzed: Signatures, tmp_path: Path, format: str) -> None:
     (tmp_path / "figures").mkdir()
     finished = run("plot", "--all", "--out", "figures", "--format", format)
-    assert (finished.returncode, finished.stderr) == (0, f"read analysis.json\n{NO_PHASES}")
+    assert (finished.returncode, finished.stderr) == (0, f"read analysis.json\n{NO_PAIRS}{NO_IDENTITY}{NO_PHASES}")
     written = {path.name: path.read_bytes()[:5] for path in (tmp_path / "figures").iterdir()}
     assert set(written) == {f"{name}.{format}" for name in OF_PROMPTS}
     assert all(head.startswith(SIGNS[format]) for head in written.values())
@@ -172,6 +178,12 @@ def test_token_identity_is_drawn_where_there_is_a_trace(run: Run, write_trace: C
 def test_a_trace_beside_the_signatures_is_found(run: Run, write_trace: Callable[..., Signatures]) -> None:
     write_trace(Path("signatures.trace.parquet"), prompts=40).save("signatures.npz")
     assert run("plot", "--token-identity", "--permutations", 9).stdout == "wrote token_identity.png\n"
+    drawn = run("plot", "--all", "--permutations", 9).stdout
+    assert {"wrote token_identity.png", "wrote coactivation.png"} <= set(drawn.splitlines())
+    Path("signatures.trace.parquet").rename("analysis.trace.parquet")
+    run("analyze", "--permutations", 9)
+    refused = run("plot", "analysis.json", "--token-identity")
+    assert refused.stderr.endswith(NO_IDENTITY)
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ from moexray.studies.power import power_of_effect
 from moexray.views.figures import FIGURES, figure, figures_of
 from moexray.views.studies import STUDIES
 
+from ..views.figures.studies.shapes import SHAPES
+
 Run = Callable[..., CompletedProcess[str]]
 
 
@@ -49,6 +51,17 @@ def test_a_figure_of_another_result_is_refused_in_a_sentence(run: Run, result: P
     finished = run("plot", "other.json")
     assert finished.returncode == 1
     assert "other.json" in finished.stderr
+
+
+def test_a_result_whose_parts_do_not_fit_is_refused(run: Run) -> None:
+    damaged = SHAPES["caching"]["usual"]()
+    del damaged.together.hit_rate["lru"]
+    damaged.save("cache.json")
+    finished = run("plot", "cache.json")
+    assert finished.returncode == 1
+    assert "parts of cache.json are missing or do not fit together; `moexray cache --json` makes another" in (
+        finished.stderr
+    )
 
 
 def test_every_figure_is_of_a_result_that_a_command_makes() -> None:

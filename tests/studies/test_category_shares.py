@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import t
 
 from moexray.errors import AnalysisError
+from moexray.segments import PLAIN
 from moexray.signatures import Signatures
 from moexray.studies.category_shares import category_shares
 from moexray.studies.experts import describe_experts
@@ -36,6 +37,18 @@ def test_an_interval_is_the_jackknife_over_units_of_the_category(groups: list[st
     half = t.ppf(0.975, len(left) - 1) * np.sqrt((len(left) - 1) / len(left) * ((left - left.mean(axis=0)) ** 2).sum(0))
     np.testing.assert_allclose(layer.low[1], np.clip(layer.shares[1] - half, 0, 1))
     np.testing.assert_allclose(layer.high[1], np.clip(layer.shares[1] + half, 0, 1))
+
+
+def test_a_share_of_none_or_all_has_the_exact_interval_of_its_tokens() -> None:
+    """Of 4 prompts of 10 tokens, 0 of 40: up to 1 - 0.025^(1/40) = 8.8 %, which does not vary between prompts."""
+    counts = np.tile(np.array([[10, 0, 10], [5, 5, 10]], dtype=np.uint16), (4, 1)).reshape(8, 1, 1, 3)
+    found = made.signatures(counts=counts, segments=PLAIN[:1], layers=(0,))
+    (layer,) = category_shares(found).layers
+    least = 0.025 ** (1 / 40)
+    np.testing.assert_allclose(layer.shares[0], [1, 0, 1])
+    np.testing.assert_allclose(layer.low[0], [least, 0, least])
+    np.testing.assert_allclose(layer.high[0], [1, 1 - least, 1])
+    np.testing.assert_allclose((layer.low[1, :2], layer.high[1, :2]), 0.5)
 
 
 def test_many_prompts_are_left_out_in_blocks_and_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,9 @@ from moexray.views.figures.style import (
     missing,
     note_above,
     percent_beside,
+    say_not_computed,
     set_title,
+    shade,
     title_of,
     two_panels,
 )
@@ -54,7 +56,8 @@ def layerwise(analysis: Analysis, ax: Panels | None = None) -> Panels:
         )
         upper.axhline(0, color="0.6", linewidth=0.6)
         upper.set(ylabel=EFFECT_SIZE)
-        note_above(upper, "shaded: 95 % intervals")
+        if any(one.cohens_d_ci is not None or one.accuracy_ci is not None for one in layers):
+            note_above(upper, "shaded: 95 % intervals")
         _mark_peak(upper, index, effects, highest)
         accuracies = np.array([layer.accuracy for layer in layers], dtype=np.float64)
         _line(
@@ -79,11 +82,12 @@ def _line(
     marker: str,
 ) -> float:
     """Draw values and their intervals, and return the highest of all."""
-    ends = np.array([(np.nan, np.nan) if interval is None else interval for interval in intervals])
-    axes.fill_between(index, ends[:, 0], ends[:, 1], color=colour, alpha=0.18, linewidth=0)
+    shade(axes, index, intervals, colour=colour, alpha=0.18)
     axes.plot(index, values, marker=marker, markersize=mark_size(len(index)), color=colour)
-    drawn = np.concatenate([values, ends[:, 1]])
-    return float(np.nanmax(drawn)) if not np.isnan(drawn).all() else 0.0
+    if np.isnan(values).all():
+        say_not_computed(axes)
+    drawn = [*values[~np.isnan(values)], *(interval[1] for interval in intervals if interval is not None)]
+    return float(max(drawn, default=0.0))
 
 
 def _mark_peak(axes: Axes, index: Sequence[int], effects: NDArray[np.float64], highest: float) -> None:

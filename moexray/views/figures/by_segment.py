@@ -17,6 +17,7 @@ from moexray.views.figures.style import (
     figure_style,
     missing,
     note_above,
+    say_not_computed,
     set_title,
     shown_model,
 )
@@ -97,7 +98,7 @@ def _effects(axes: Axes, found: Phases) -> None:
         note_above(axes, "lines: 95 % intervals")
     else:
         axes.set_xticks([0])
-        axes.annotate("not computed", (0.55, 0.5), xycoords="axes fraction", ha="left", va="center", color="0.35")
+        say_not_computed(axes, (0.55, 0.5), align="left")
 
 
 def _point(axes: Axes, value: float, ci: Interval | None, row: int, *, colour: str, marker: str, **more: Any) -> None:

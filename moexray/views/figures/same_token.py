@@ -20,6 +20,7 @@ from moexray.views.figures.style import (
     note_above,
     percent_beside,
     set_title,
+    shade,
     title_of,
     two_panels,
 )
@@ -62,8 +63,7 @@ def token_identity(analysis: Analysis, ax: Panels | None = None) -> Panels:
 
 def _gains(axes: Axes, found: SameToken) -> None:
     index = [one.layer for one in found.by_layer]
-    low, high = np.array([one.null_ci for one in found.by_layer]).T
-    axes.fill_between(index, low, high, color="0.75", linewidth=0)
+    shade(axes, index, [one.null_ci for one in found.by_layer], colour="0.75")
     gains = [one.gain for one in found.by_layer]
     axes.plot(index, gains, marker="o", markersize=mark_size(len(index)), color=COLOURS[0])
     note_above(axes, "shaded: 95 % of permuted labels")
@@ -76,7 +76,7 @@ def _shares(axes: Axes, index: Sequence[int], found: TokenShare) -> None:
     axes.axhline(found.share, color="0.35", linewidth=0.8, linestyle="--")
     if found.high is not None and found.high_by_layer is not None:
         high = np.array(found.high_by_layer, dtype=np.float64)
-        axes.fill_between(index, low, high, color=COLOURS[1], alpha=0.25, linewidth=0)
+        shade(axes, index, np.stack([low, high], axis=1).tolist(), colour=COLOURS[1], alpha=0.25)
         axes.plot(index, high, marker="^", markersize=mark_size(len(index)), color=COLOURS[1])
         axes.axhline(found.high, color="0.35", linewidth=0.8, linestyle="--")
     ends = span((found.share, found.ci), (found.high, found.high_ci), write=percent)

@@ -38,7 +38,8 @@ def categories(found: CategoryShares, ax: Axes | Sequence[Axes] | None = None) -
     Up to eight categories and 128 shares a layer are drawn as points with 95 % intervals, over grey bars of all prompts
     together, and a line at the share of uniform routing, k over the number of experts. More are drawn as maps, in
     colours of the share over that of uniform routing, which is white. So is a share whose interval holds the uniform
-    one: of many such intervals one in twenty does not, by chance, and `moexray experts` tests them together.
+    one: of many such intervals about one in twenty does not, by chance, more of experts that few tokens or prompts
+    select, and `moexray experts` tests them together. A category of too few prompts for intervals has an asterisk.
 
     Parameters
     ----------
@@ -98,17 +99,21 @@ def _points(axes: Axes, names: Sequence[str], layer: LayerShares) -> None:
 
 
 def _maps(panels: Sequence[Axes], found: CategoryShares) -> None:
-    names = [_EVERY, *shown_names(found.categories, most=_LONGEST_NAME)]
+    names = shown_names(found.categories, most=_LONGEST_NAME)
     relative = [_relative(layer) for layer in found.layers]
     every = np.concatenate([one.ravel() for one in relative])
     for axes, layer, shares in zip(panels, found.layers, relative, strict=True):
         image = relative_image(axes, shares, reach=every, aspect="auto")
         axes.axhline(0.5, color="black", linewidth=0.8)
-        axes.set_yticks(range(len(names)), names, fontsize=7)
+        known = np.asarray(np.isfinite(layer.low).all(axis=1)).tolist()
+        rows = [_EVERY, *(name if there else f"{name} *" for name, there in zip(names, known, strict=True))]
+        axes.set_yticks(range(len(rows)), rows, fontsize=7)
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
         note_above(axes, f"layer {layer.layer}, uniform {percent(layer.uniform)}")
-    label = "share of tokens relative to uniform routing\n(white: its interval holds that)"
+    unknown = any(np.isnan(layer.low).any() for layer in found.layers)
+    white = "white: its interval holds that" + "; *: too few prompts for one" * unknown
+    label = f"share of tokens relative to uniform routing\n({white})"
     relative_bar(image, panels, every, label, location="bottom", aspect=50, pad=0.02)
 
 

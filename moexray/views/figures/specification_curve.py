@@ -32,7 +32,8 @@ _LONGEST_NAME = 22
 def specifications(analysis: Analysis, ax: Panels | None = None) -> Panels:
     """Draw Cohen's d of every specification, the smallest first, over marks that say what was chosen.
 
-    Filled circles have p < 0.05, open ones have not; the p of all specifications together stands above them.
+    Filled circles have p < 0.05, open ones have not, and crosses have no p; that of all specifications together stands
+    above them.
     (U. Simonsohn, J. Simmons and L. Nelson, Nature Human Behaviour 4, 2020.)
 
     Parameters
@@ -87,9 +88,12 @@ def _effects(axes: Axes, known: Sequence[Specification]) -> None:
     place = np.arange(len(known))
     effects = np.array([one.cohens_d for one in known], dtype=np.float64)
     below = np.array([one.p_value is not None and one.p_value < LEVEL for one in known])
-    for chosen, fill, label in ((below, COLOURS[0], f"p < {LEVEL}"), (~below, "none", f"p ≥ {LEVEL}")):
+    none = np.array([one.p_value is None for one in known])
+    for chosen, fill, label in ((below, COLOURS[0], f"p < {LEVEL}"), (~below & ~none, "none", f"p ≥ {LEVEL}")):
         if chosen.any():
             axes.scatter(place[chosen], effects[chosen], s=9, facecolor=fill, edgecolor=COLOURS[0], label=label)
+    if none.any():
+        axes.scatter(place[none], effects[none], s=12, marker="x", color=COLOURS[0], linewidths=0.8, label="no p")
     axes.axhline(0, color="0.6", linewidth=0.6)
     axes.set(ylabel=EFFECT_SIZE)
     axes.legend(loc="upper left", fontsize=8, handlelength=0.8, handletextpad=0.3, borderaxespad=0.2)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -164,6 +165,36 @@ def layers_below(axes: Axes) -> None:
     """Let the axis below be the layers of a model."""
     axes.set(xlabel="MoE layer (index in the model)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, min_n_ticks=1))
+
+
+def shade(
+    axes: Axes, index: Sequence[float], ends: Sequence[Sequence[float] | None], *, colour: str, **how: Any
+) -> None:
+    """Shade intervals along an axis; one without a neighbour, of which a shade has no width, is a line.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    index
+        Where the intervals stand.
+    ends
+        The two ends of each; None, or two that are not numbers, where there is none.
+    colour, how
+        Of the shade.
+    """
+    low, high = np.array([(np.nan, np.nan) if one is None else one for one in ends], dtype=np.float64).reshape(-1, 2).T
+    axes.fill_between(index, low, high, color=colour, linewidth=0, **how)
+    there = np.isfinite(low) & np.isfinite(high)
+    beside = np.pad(there, 1)
+    alone = there & ~beside[:-2] & ~beside[2:]
+    if alone.any():
+        axes.vlines(np.asarray(index)[alone], low[alone], high[alone], color=colour, linewidth=1.2)
+
+
+def say_not_computed(axes: Axes, place: tuple[float, float] = (0.5, 0.5), *, align: str = "center") -> None:
+    """Say in a panel that what it would show is not there."""
+    axes.annotate("not computed", place, xycoords="axes fraction", ha=align, va="center", color="0.35")
 
 
 def mark_size(layers: int) -> float:

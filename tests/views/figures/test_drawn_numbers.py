@@ -49,6 +49,31 @@ def test_layerwise_leaves_a_gap_where_a_layer_has_no_number(analysis: Analysis) 
     assert np.isnan(lower.lines[0].get_ydata()[0])
 
 
+def test_an_interval_without_a_neighbour_is_a_line(analysis: Analysis) -> None:
+    one, other, last = analysis.layers
+    gap = replace(other, cohens_d=None, cohens_d_ci=None)
+    for layers in ((one,), (one, gap, last)):
+        upper, _ = figures.layerwise(replace(analysis, layers=layers))
+        _, lines = upper.collections
+        ends = [[(of.layer, end) for end in of.cohens_d_ci] for of in layers if of is not gap]
+        np.testing.assert_array_equal(lines.get_segments(), ends)
+
+
+def test_layerwise_says_what_was_not_computed(analysis: Analysis) -> None:
+    without = [replace(one, cohens_d_ci=None, accuracy=None, accuracy_ci=None) for one in analysis.layers]
+    upper, lower = figures.layerwise(replace(analysis, layers=tuple(without), classifier=None))
+    assert [text.get_text() for text in lower.texts] == ["not computed"]
+    assert not any("shaded" in text.get_text() for text in upper.texts)
+
+
+def test_a_specification_without_p_is_a_cross(analysis: Analysis) -> None:
+    first, *others = analysis.specifications
+    upper, _ = figures.specifications(replace(analysis, specifications=(replace(first, p_value=None), *others)))
+    clouds = {str(cloud.get_label()): cloud.get_offsets()[:, 1].tolist() for cloud in upper.collections}
+    assert clouds.pop("no p") == [first.cohens_d]
+    assert sum(map(len, clouds.values())) == len(others)
+
+
 def test_layerwise_names_the_peak_above_the_band(analysis: Analysis) -> None:
     upper, _ = figures.layerwise(analysis)
     upper.figure.draw_without_rendering()

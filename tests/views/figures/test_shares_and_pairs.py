@@ -56,6 +56,9 @@ def test_nine_categories_are_a_map_however_few_the_experts() -> None:
     (axes,) = figures.categories(found)
     assert axes.images
     assert np.isfinite(np.asarray(axes.images[0].get_array())).all()  # two prompts a category, and no interval
+    assert [label.get_text() for label in axes.get_yticklabels()][1:] == [f"c{i} *" for i in range(9)]
+    bar = figure_of(axes).axes[-1]
+    assert bar.get_xlabel().endswith("(white: its interval holds that; *: too few prompts for one)")
 
 
 def test_pairs_are_drawn_by_their_odds_and_grey_where_they_are_rare(pairs: LayerCoactivation) -> None:

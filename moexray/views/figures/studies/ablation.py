@@ -16,6 +16,7 @@ from moexray.views.figures.style import (
     mark_size,
     note_above,
     set_title,
+    shade,
     shown_name,
 )
 
@@ -75,11 +76,7 @@ def _active(axes: Axes, result: Ablation, *, own_figure: bool) -> None:
             [one.layer for one in some], [one.added for one in some],
             color=colour, marker=marker, markersize=size, linewidth=1.1, label=f"without {number}",
         )  # fmt: skip
-        ends = [(one.layer, *one.added_ci) for one in some if one.added_ci is not None]
-        axes.fill_between(
-            [one[0] for one in ends], [one[1] for one in ends], [one[2] for one in ends],
-            color=colour, alpha=0.12, linewidth=0,
-        )  # fmt: skip
+        shade(axes, [one.layer for one in some], [one.added_ci for one in some], colour=colour, alpha=0.12)
         axes.plot(
             [one.layer for one in some], [one.random for one in some],
             color=colour, linestyle=":", linewidth=0.9,

@@ -10,7 +10,7 @@ from moexray.studies.batch_curves import MeanCurve, Values
 from moexray.studies.batch_groups import Grouped, Grouping
 from moexray.studies.batch_report import Batching
 from moexray.views.figures.settling import legend_below, settle
-from moexray.views.figures.style import COLOURS, Panels, figure_of, figure_style, set_title, shown_name
+from moexray.views.figures.style import COLOURS, Panels, figure_of, figure_style, set_title, shade, shown_name
 
 
 def batching(result: Batching, ax: Panels | None = None) -> Panels:
@@ -43,9 +43,7 @@ def batching(result: Batching, ax: Panels | None = None) -> Panels:
         for label, mean, colour, marker in curves:
             sizes, observed = _known(mean.sizes, mean.observed)
             ends = [ci for ci, value in zip(mean.observed_ci, mean.observed, strict=True) if value is not None]
-            inside = [(size, *ci) for size, ci in zip(sizes, ends, strict=True) if ci is not None]
-            low, high = [ci[1] for ci in inside], [ci[2] for ci in inside]
-            left.fill_between([ci[0] for ci in inside], low, high, color=colour, alpha=0.2, linewidth=0)
+            shade(left, sizes, ends, colour=colour, alpha=0.2)
             left.plot(sizes, observed, color=colour, marker=marker, markersize=3, label=label)
         closed = result.mean if any(value is not None for value in result.mean.observed) else curves[0][1]
         for label, values, style in (("load alone", closed.load_matched, "--"), ("even load", closed.uniform, ":")):

@@ -1,5 +1,6 @@
 """What fewer experts cost: the loss that each policy adds, against the experts that a token has."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -19,6 +20,8 @@ _BY_KIND = ", by kind"
 
 def budget(result: Budget, ax: Axes | None = None) -> Axes:
     """Draw the loss that each policy adds against the mean number of experts, on logarithmic loss.
+
+    An interval that holds 0 reaches the axis below; policies that add nothing are counted beside the title.
 
     Parameters
     ----------
@@ -46,6 +49,7 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
         axes = ax or Figure(figsize=(5.2, 3.4), layout="constrained").subplots()
         model = shown_name(result.model or "unknown model")
         set_title(axes, f"What fewer experts cost\n{model}, {count(result.scored, 'prompt')}", own_figure=ax is None)
+        bars: list[tuple[float, float, float, str]] = []
         for name in names:
             if not points[name]:
                 continue
@@ -65,21 +69,34 @@ def budget(result: Budget, ax: Axes | None = None) -> Axes:
                 label="" if name != policy and points.get(policy) else name,  # one entry for both
                 **how,
             )
-            for mean_k, _, ci in points[name]:
-                if ci is not None and ci[0] > 0:
-                    axes.plot([mean_k, mean_k], ci, color=colour, linewidth=0.8)
+            bars += [(mean_k, *ci, colour) for mean_k, _, ci in points[name] if ci is not None]
         axes.set_yscale("log")
+        _draw_bars(axes, bars)
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set(xlabel="mean experts of a token", ylabel="loss added, nats a token")
         axes.axvline(result.full.mean_k, color="0.6", linewidth=0.6)
         by_kind = any(name not in policies and points[name] for name in names)
         hollow = "hollow: shares by kind of token; " if by_kind else ""
-        note_above(axes, f"{hollow}line: full routing, {number(result.full.mean_k)} experts")
+        nothing = len(result.policies) - sum(map(len, points.values()))
+        not_drawn = f"not drawn: {nothing} that {'adds' if nothing == 1 else 'add'} no loss; " if nothing else ""
+        note_above(axes, f"{not_drawn}{hollow}line: full routing, {number(result.full.mean_k)} experts")
         legend_below(axes, own_figure=ax is None)
         if ax is None:
             settle(figure_of(axes))
         return axes
+
+
+def _draw_bars(axes: Axes, bars: Sequence[tuple[float, float, float, str]]) -> None:
+    """Draw intervals; the lower end of one that holds 0, which a logarithm does not show, is below the panel."""
+    ends = [end for _, low, high, _ in bars for end in (low, high) if end > 0]
+    if ends:
+        axes.update_datalim([(bars[0][0], min(ends)), (bars[0][0], max(ends))])
+        axes.autoscale_view()
+    bottom = axes.get_ylim()[0]
+    for mean_k, low, high, colour in bars:
+        axes.plot([mean_k, mean_k], [low if low > 0 else bottom, max(high, bottom)], color=colour, linewidth=0.8)
+    axes.set_ylim(bottom=bottom)
 
 
 def _series(one: PolicyCost) -> str:

@@ -14,6 +14,7 @@ from moexray.views.figures.style import (
     note_above,
     percent_beside,
     set_title,
+    shade,
     shown_name,
 )
 from moexray.views.tables.caching import policy_name
@@ -44,12 +45,7 @@ def caching(result: CacheReport, ax: Axes | None = None) -> Axes:
             colour, ends = COLOURS[place], total.ci[name]
             axes.plot(total.share, total.hit_rate[name], color=colour, marker=MARKERS[place], markersize=3.5,
                       linewidth=1.1, label=policy_name(name))  # fmt: skip
-            known = [(x, *ci) for x, ci in zip(total.share, ends, strict=True) if ci is not None]
-            if known:
-                where, low, high = map(list, zip(*known, strict=True))
-                axes.fill_between(where, low, high, color=colour, alpha=0.15, linewidth=0)
-                if len(where) == 1:  # a shade of one size has no width
-                    axes.plot(where * 2, [low[0], high[0]], color=colour, linewidth=0.8)
+            shade(axes, total.share, ends, colour=colour, alpha=0.15)
         alone = len(total.share) == 1
         axes.plot(total.share, total.hit_rate["chance"], color="0.5", linestyle="--", linewidth=0.9,
                   marker="_" if alone else "", label="chance")  # fmt: skip

@@ -21,6 +21,7 @@ from moexray.views.figures.style import (
     mark_size,
     note_above,
     set_title,
+    shade,
     shown_name,
     two_panels,
 )
@@ -113,12 +114,9 @@ def _line(
     axes: Axes, index: Sequence[int], values: Sequence[float | None], ends: Sequence[Interval | None], *, place: int
 ) -> None:
     """Draw values with their intervals in the colour and with the mark of a place in the list."""
-    low, high = np.array([(np.nan, np.nan) if one is None else one for one in ends], dtype=np.float64).T
     colour = COLOURS[place]
     axes.plot(index, _numbers(values), color=colour, marker=MARKERS[place], markersize=mark_size(len(index)))
-    axes.fill_between(index, low, high, color=colour, alpha=0.18, linewidth=0)
-    if len(index) == 1:  # a shade of one layer has no width
-        axes.plot([index[0]] * 2, [low[0], high[0]], color=colour, linewidth=1.2)
+    shade(axes, index, ends, colour=colour, alpha=0.18)
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

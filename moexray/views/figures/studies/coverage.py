@@ -17,6 +17,7 @@ from moexray.views.figures.style import (
     mark_size,
     percent_beside,
     set_title,
+    shade,
     shown_name,
 )
 
@@ -45,9 +46,7 @@ def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
         left, right = ax or Figure(figsize=(7.6, 3.3), layout="constrained").subplots(1, 2)
         title = f"Coverage of experts\n{shown_name(result.model or 'unknown model')}, {count(result.prompts, 'prompt')}"
         set_title(left, title, own_figure=ax is None)
-        inside = [(size, *ci) for size, ci in zip(used.numbers, used.ci, strict=True) if ci is not None]
-        low, high = [ci[1] for ci in inside], [ci[2] for ci in inside]
-        left.fill_between([ci[0] for ci in inside], low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
+        shade(left, used.numbers, used.ci, colour=COLOURS[0], alpha=0.2)
         left.plot(used.numbers, used.share, color=COLOURS[0], marker="o", markersize=3, label="other half of prompts")
         left.plot(used.numbers, used.same_prompts, color=COLOURS[1], linestyle="--", linewidth=0.9, label="same half")
         left.plot(used.numbers, used.even, color="0.35", linestyle=":", linewidth=0.9, label="even load")
@@ -58,10 +57,7 @@ def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
         left.set(xlabel="most used experts of a layer", ylabel="share of selections")
         legend_below(left, own_figure=ax is None)
         layers = [one.layer for one in stable.layers]
-        right.fill_between(
-            layers, [one.chance_range[0] for one in stable.layers], [one.chance_range[1] for one in stable.layers],
-            color="0.85", linewidth=0, label="chance, 95 %",
-        )  # fmt: skip
+        shade(right, layers, [one.chance_range for one in stable.layers], colour="0.85", label="chance, 95 %")
         for label, values, colour, marker in (
             ("halves of the prompts", [one.halves for one in stable.layers], COLOURS[0], "o"),
             ("halves of a category", [one.same_category for one in stable.layers], COLOURS[2], "^"),

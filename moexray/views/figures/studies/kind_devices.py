@@ -8,7 +8,7 @@ from moexray.errors import FigureError
 from moexray.formats import count
 from moexray.studies.kinds_result import KindDevices, Kinds
 from moexray.views.figures.settling import legend_below, settle
-from moexray.views.figures.style import COLOURS, figure_of, figure_style, note_above, set_title, shown_name
+from moexray.views.figures.style import COLOURS, figure_of, figure_style, note_above, set_title, shade, shown_name
 
 
 def kind_devices(result: Kinds, ax: Axes | None = None) -> Axes:
@@ -46,10 +46,8 @@ def draw_devices(axes: Axes, result: Kinds, found: KindDevices, *, own_figure: b
     shares = [one.share for one in found.mixed]
     loads = [one.busiest for one in found.mixed]
     axes.plot(shares, loads, color=COLOURS[6], marker="o", markersize=3, linewidth=0.9, label="these prompts")
-    ends = [one.ci for one in found.mixed]
-    if all(end is not None for end in ends):
-        low, high = zip(*(end for end in ends if end is not None), strict=True)
-        axes.fill_between(shares, low, high, color=COLOURS[6], alpha=0.15, linewidth=0)
+    if any(one.ci is not None for one in found.mixed):
+        shade(axes, shares, [one.ci for one in found.mixed], colour=COLOURS[6], alpha=0.15)
         note_above(axes, "shaded: 95 % intervals")
     for name, colour, style in (("matched", COLOURS[2], "--"), ("even", COLOURS[0], ":")):
         label = "by the load of both kinds" if name == "matched" else "uniform routing"

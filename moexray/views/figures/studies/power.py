@@ -14,6 +14,7 @@ from moexray.views.figures.style import (
     note_above,
     percent_beside,
     set_title,
+    shade,
     shown_name,
 )
 
@@ -39,14 +40,8 @@ def power(result: Power, ax: Axes | None = None) -> Axes:
             axes, f"Power by number of {result.varied}\n{source}, {result.categories} categories", own_figure=ax is None
         )
         numbers = [one.number for one in result.curve]
-        axes.fill_between(
-            numbers, [one.ci[0] for one in result.curve], [one.ci[1] for one in result.curve],
-            color=COLOURS[0], alpha=0.2, linewidth=0,
-        )  # fmt: skip
+        shade(axes, numbers, [one.ci for one in result.curve], colour=COLOURS[0], alpha=0.2)
         axes.plot(numbers, [one.power for one in result.curve], color=COLOURS[0], marker="o", markersize=3)
-        if len(numbers) == 1:  # a shade of one size has no width
-            axes.collections[-1].set(alpha=1, linewidth=1.2)
-            axes.collections[-1].set_edgecolor(COLOURS[0])
         axes.axhline(result.target, color="0.6", linewidth=0.6)
         if result.needed.number is not None:
             axes.plot([result.needed.number] * 2, [0, result.target], color=COLOURS[1], linestyle="--", linewidth=0.9)
