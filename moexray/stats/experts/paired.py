@@ -4,7 +4,7 @@ Under the null hypothesis that both are the same router up to chance, the two ca
 prompts of one group) are exchangeable. Exchanging them turns the sign of the unit's difference and leaves its square.
 So over the exchanges the mean difference divided by its standard error grows with the mean difference alone: the
 studentised test is the same test, and it holds, to first order, where only the mean difference over units is zero, even
-if units differ in spread (J. Romano, Ann. Stat. 18, 1990, on sign changes).
+if units differ in spread (J. Romano, J. Am. Stat. Assoc. 85, 1990, on sign changes).
 """
 
 from collections.abc import Sequence

@@ -12,11 +12,11 @@ it is. Two different questions follow.
 could be exchanged, with their lengths and bunching. Both are above zero by chance, and higher for fewer units.
 
 *The test* asks less: whether the mean difference over units is zero. Its statistic is the squared length of that mean.
-It is valid, to first order, whatever the lengths and the spread of the two kinds (J. Romano, Ann. Stat. 18, 1990). MSI
-and the divergence divide by the load of each expert, so the experts that few units reach decide. If all tokens of an
-image go to one expert, no exchange imitates these experts. In 200 simulated studies each of 8, 20 and 60 prompts, whose
-kinds had equal mean loads, p of MSI would be ≤ 0.05 in 95 to 100 %, p of the divergence in 56 to 81 %, and p of the
-squared length was in 1.5 to 4 %. So the floor is then too low, and the test decides.
+It is valid, to first order, whatever the lengths and the spread of the two kinds (J. Romano, J. Am. Stat. Assoc. 85,
+1990). MSI and the divergence divide by the load of each expert, so the experts that few units reach decide. If all
+tokens of an image go to one expert, no exchange imitates these experts. In 200 simulated studies each of 8, 20 and 60
+prompts, whose kinds had equal mean loads, p of MSI would be ≤ 0.05 in 95 to 100 %, p of the divergence in 56 to 81 %,
+and p of the squared length was in 1.5 to 4 %. So the floor is then too low, and the test decides.
 """
 
 from dataclasses import dataclass
