@@ -16,7 +16,7 @@ from moexray.studies.results import Result
 from moexray.views.figures import FIGURES
 from moexray.views.studies import STUDIES
 
-from .shown import DOCS, README, blocks
+from .shown import DOCS, README, ROOT, blocks
 
 PAGES = sorted(DOCS.glob("*.md"))
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -167,3 +167,14 @@ def test_every_public_name_is_in_the_python_reference() -> None:
     listed = set(re.findall(r"^\.\. auto(?:function|class):: (\w+|moexray\.[\w.]+)$", page, re.MULTILINE))
     for public in set(mx.__all__) - {"__version__", "figures", "Analysis"}:  # the last two have pages of their own
         assert {public, f"{getattr(mx, public).__module__}.{public}"} & listed, public
+
+
+def test_sources_of_formulas_are_those_that_the_code_names() -> None:
+    page = (DOCS / "statistics.md").read_text(encoding="utf-8")
+    code = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in (ROOT / "moexray").rglob("*.py"))
+    # A first author, and behind it a volume and a year.
+    sources = re.findall(r"[A-Z]\. ([A-Z][\w-]+)[^;()*]*? (\d+), (\d{4})\b", page)
+    assert len(sources) > 30
+    for author, volume, year in sources:
+        named = rf"\b{author}\b[^;]{{0,200}}?\b{volume}\b\D{{0,3}}{year}"
+        assert re.search(named, code), (author, volume, year)
