@@ -44,6 +44,11 @@ class AnalysisInputs:
     layers: Sequence[int] | None = None
     kinds = OF_SIGNATURES
 
+    @property
+    def damage(self) -> str | None:
+        """What is at fault where a figure cannot read its result, and what makes another; None if it is no file."""
+        return "the saved analysis; `moexray analyze` makes another" if self.signatures is None else None
+
     def obstacle(self, entry: Entry) -> str | None:
         """Say why a figure cannot be drawn; None if nothing is in its way."""
         analysis, alone = self.saved.analysis, self.signatures is None
@@ -146,6 +151,11 @@ class StudyInputs:
     def kinds(self) -> tuple[str, ...]:
         """What its figures are of."""
         return (self.kind,)
+
+    @property
+    def damage(self) -> str:
+        """What is at fault where a figure cannot read its result, and what makes another."""
+        return f"{self.file}; `moexray {self.kind} --json` makes another"
 
     def obstacle(self, entry: Entry) -> str | None:
         """Say why a figure cannot be drawn; None if nothing is in its way."""

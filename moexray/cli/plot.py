@@ -211,12 +211,9 @@ def _drawn(chosen: Sequence[str], inputs: AnalysisInputs | StudyInputs, *, neede
                 raise
             say(str(error), err=True)
         except (LookupError, TypeError, ValueError) as error:
-            if not isinstance(inputs, StudyInputs):
+            if inputs.damage is None:
                 raise
-            message = (
-                f"no figure {name}: parts of {inputs.file} are missing or do not fit together; "
-                f"`moexray {inputs.kind} --json` makes another"
-            )
+            message = f"no figure {name}: parts are missing or do not fit together in {inputs.damage}"
             raise FigureError(message) from error
     return drawn
 

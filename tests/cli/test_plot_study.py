@@ -11,7 +11,7 @@ from moexray.studies.power import power_of_effect
 from moexray.views.figures import FIGURES, figure, figures_of
 from moexray.views.studies import STUDIES
 
-from ..views.figures.studies.shapes import SHAPES
+from ..views.figures.studies.shapes import caching
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -54,12 +54,13 @@ def test_a_figure_of_another_result_is_refused_in_a_sentence(run: Run, result: P
 
 
 def test_a_result_whose_parts_do_not_fit_is_refused(run: Run) -> None:
-    damaged = SHAPES["caching"]["usual"]()
-    del damaged.together.hit_rate["lru"]
-    damaged.save("cache.json")
+    caching(2, 8, [4]).save("cache.json")
+    document = json.loads(Path("cache.json").read_text(encoding="utf-8"))
+    del document["together"]["hit_rate"]["lru"]
+    Path("cache.json").write_text(json.dumps(document), encoding="utf-8")
     finished = run("plot", "cache.json")
     assert finished.returncode == 1
-    assert "parts of cache.json are missing or do not fit together; `moexray cache --json` makes another" in (
+    assert "parts are missing or do not fit together in cache.json; `moexray cache --json` makes another" in (
         finished.stderr
     )
 

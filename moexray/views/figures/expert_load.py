@@ -72,7 +72,7 @@ def _relative(selections: Sequence[Sequence[int]], width: int) -> NDArray[np.flo
     """Return loads over their layer's mean; NaN where a layer has no such expert."""
     relative = np.full((len(selections), width), np.nan)
     for row, of_layer in zip(relative, selections, strict=True):
-        row[: len(of_layer)] = np.array(of_layer) / np.mean(of_layer)
+        row[: len(of_layer)] = np.array(of_layer) / (np.mean(of_layer) or 1)  # a layer may have no selection
     return relative
 
 

@@ -49,6 +49,15 @@ def test_layerwise_leaves_a_gap_where_a_layer_has_no_number(analysis: Analysis) 
     assert np.isnan(lower.lines[0].get_ydata()[0])
 
 
+def test_load_crosses_out_every_expert_of_a_layer_that_nothing_selects(analysis: Analysis) -> None:
+    one, *others = analysis.loads
+    nothing = replace(one, selections=(0,) * len(one.selections))
+    left, _ = figures.load(replace(analysis, loads=(nothing, *others)))
+    crosses = left.collections[0].get_offsets().tolist()
+    assert [place for place in crosses if place[1] == 0] == [[expert, 0] for expert in range(len(one.selections))]
+    assert "no such expert" not in left.figure.axes[-1].get_xlabel()
+
+
 def test_an_interval_without_a_neighbour_is_a_line(analysis: Analysis) -> None:
     one, other, last = analysis.layers
     gap = replace(other, cohens_d=None, cohens_d_ci=None)

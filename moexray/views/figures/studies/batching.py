@@ -10,7 +10,16 @@ from moexray.studies.batch_curves import MeanCurve, Values
 from moexray.studies.batch_groups import Grouped, Grouping
 from moexray.studies.batch_report import Batching
 from moexray.views.figures.settling import legend_below, settle
-from moexray.views.figures.style import COLOURS, Panels, figure_of, figure_style, set_title, shade, shown_name
+from moexray.views.figures.style import (
+    COLOURS,
+    Panels,
+    figure_of,
+    figure_style,
+    note_above,
+    set_title,
+    shade,
+    shown_name,
+)
 
 
 def batching(result: Batching, ax: Panels | None = None) -> Panels:
@@ -56,6 +65,8 @@ def batching(result: Batching, ax: Panels | None = None) -> Panels:
         left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         left.set(xlabel="prompts of a batch, or tokens in a row", ylabel="distinct experts, mean of layers")
         left.set_ylim(bottom=0)
+        if any(ci is not None for _, mean, _, _ in curves for ci in mean.observed_ci):
+            note_above(left, "shaded: 95 % intervals")
         legend_below(left, own_figure=ax is None)
         if result.grouping is None:
             right.set_axis_off()
@@ -100,6 +111,8 @@ def _bars(axes: Axes, found: Grouping) -> None:
     axes.set_yticks(range(len(there)), [name for name, _ in there])
     axes.invert_yaxis()
     axes.set(xlabel=f"distinct experts, batches of {found.size}")
+    if any(part.ci is not None for _, part in there):
+        note_above(axes, "lines: 95 % intervals")
 
 
 def _known(sizes: tuple[int, ...], values: Values) -> tuple[list[int], list[float]]:

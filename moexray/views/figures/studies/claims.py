@@ -28,9 +28,10 @@ _FARTHEST = 6.0
 def claims(result: ClaimsReport, ax: Axes | None = None) -> Axes:
     """Draw each value here minus the published one over the claim's margin, with its intervals, beside the verdict.
 
-    Thin bars are 95 % intervals: a value whose bar excludes 0 is different. Thick ones are those of equivalence: a
-    value whose bar lies inside of ±1 is consistent. A claim of several values has a mark for each. One that compares
-    with no published value, or has no margin, has its verdict alone.
+    Thick bars are the intervals of equivalence: a value whose bar lies inside of ±1 is consistent. Thin ones are 95 %
+    intervals: any other value whose bar excludes 0 is different, or has the published direction only. A claim of
+    several values has a mark for each. One that compares with no published value, or has no margin, has its verdict
+    alone.
 
     Parameters
     ----------

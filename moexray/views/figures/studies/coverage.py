@@ -15,6 +15,7 @@ from moexray.views.figures.style import (
     figure_style,
     layers_below,
     mark_size,
+    note_above,
     percent_beside,
     set_title,
     shade,
@@ -55,6 +56,8 @@ def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
         left.xaxis.set_minor_locator(NullLocator())
         left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         left.set(xlabel="most used experts of a layer", ylabel="share of selections")
+        if any(ci is not None for ci in used.ci):
+            note_above(left, "shaded: 95 % intervals")
         legend_below(left, own_figure=ax is None)
         layers = [one.layer for one in stable.layers]
         shade(right, layers, [one.chance_range for one in stable.layers], colour="0.85", label="chance, 95 %")
@@ -63,7 +66,7 @@ def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
             ("halves of a category", [one.same_category for one in stable.layers], COLOURS[2], "^"),
             ("two categories", [one.other_category for one in stable.layers], COLOURS[1], "s"),
         ):
-            if None not in values:
+            if any(value is not None for value in values):
                 right.plot(
                     layers,
                     np.array(values, dtype=np.float64),
