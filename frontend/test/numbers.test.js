@@ -123,6 +123,8 @@ test("cells are sorted by their first number, with its unit, and what is none co
   assert.deepEqual(sorted(shown, true, false), ["999 B", "1.2 kB", "12.6 MB", "–"]);
   assert.deepEqual(sorted(shown, true, true), ["12.6 MB", "1.2 kB", "999 B", "–"]);
   assert.deepEqual(sorted(["0.78 [0.1, 0.9]", "-1", "< 0.001", "1,024"], true, false), ["-1", "< 0.001", "0.78 [0.1, 0.9]", "1,024"]);
+  // A column of intervals is sorted by their lower ends.
+  assert.deepEqual(sorted(["[0.58, 0.92]", "–", "[-3.1, -0.9]", "[3.4 %, 3.9 %]"], true, false), ["[-3.1, -0.9]", "[0.58, 0.92]", "[3.4 %, 3.9 %]", "–"]);
   assert.deepEqual(sorted(["p10", "p9", "a"], false, false), ["a", "p9", "p10"]);
 });
 

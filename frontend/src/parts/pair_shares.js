@@ -22,7 +22,8 @@ export function PairShares({ data, names, shares, ids, unit }) {
   const experts = facts.experts[layer.value];
   const uniform = 1 / experts;
   const x = scaleBand(Array.from({ length: experts }, (_, e) => e), [LEFT, Math.max(width - 4, LEFT + 1)]).paddingInner(experts > 100 ? 0 : 0.2);
-  const most = Math.max(uniform, ...shares.flatMap((one) => [...one]));
+  // In a layer where a prompt selected nothing, it has no share.
+  const most = Math.max(uniform, ...shares.flatMap((one) => [...one].filter((value) => !Number.isNaN(value))));
   const y = scaleLinear([-most * 1.05, most * 1.05], [2 * tall, 0]);
   const ticks = y.ticks(5);
   const digits = digitsOf(ticks.map((one) => 100 * one));

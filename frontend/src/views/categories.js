@@ -59,7 +59,7 @@ export function CategoriesAndExperts({ data }) {
           expert.value = c;
         }}
         x=${left} y=${0} width=${wide} height=${names.length * high} total=${width} below=${22} more=${more} />`}
-    <${Scale} colours=${diverging} low=${`1/${MOST}`} high=${`${MOST}`} middle="share of the selections, times uniform; the middle is 1" />
+    <${Scale} colours=${diverging} low=${`≤ 1/${MOST}`} high=${`≥ ${MOST}`} middle="share of the selections, times uniform; the middle is 1" />
     <h3>Shares of ${names[chosen]}</h3>
       <svg class="chart" height=${tall + 24} role="img" aria-label=${`Shares of the experts of layer ${facts.layers[layer.value]} for ${names[chosen]}, beside uniform and all prompts`}>
         ${y.ticks(3).map((tick) => html`<line class="tick" x1=${left} x2=${left + wide} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${left - 6} y=${y(tick) + 4} text-anchor="end">${percent(tick, digitsOf(y.ticks(3).map((one) => 100 * one)))}</text>`)}

@@ -128,7 +128,7 @@ export function Experts({ data, counts, sums, marks, of = "the prompt", mass = d
           expert.value = Math.min(e, facts.experts[l] - 1);
         }}
         x=${left} y=${0} width=${wide} height=${high} total=${width} below=${22} more=${more} />`}
-    <${Scale} colours=${rising} low="0" high=${`${MOST}`} middle=${`share ${unit}, times uniform; down: layers, across: experts${marks.length ? "; framed: the chosen token" : ""}`} />
+    <${Scale} colours=${rising} low="0" high=${`≥ ${MOST}`} middle=${`share ${unit}, times uniform; down: layers, across: experts${marks.length ? "; framed: the chosen token" : ""}`} />
     </div>
     <p class="says" aria-live="polite">${says}</p>
     <${Saving} name=${file} of=${`the experts of ${of}`} target=${picture} numbers=${() => ({
