@@ -73,8 +73,8 @@ STUDIES: Mapping[str, Study] = {
         "moexray.studies.cache_report:CacheReport",
         "caching:caching_page",
         "Caches of experts",
-        "The share of selections that a cache of some experts serves, by its size and rule, between chance and the "
-        "best that any cache could do (Belady).",
+        "The share of selections that a cache of some experts serves, by its size and rule, beside chance and the best "
+        "that a cache could do that starts empty (Belady); those that do not, as pinned and warm LRU, may serve more.",
         "Recorded routing is replayed: transfers, prefetching and time are not in it.",
     ),
     "check": Study(

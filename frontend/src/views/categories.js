@@ -59,12 +59,12 @@ export function CategoriesAndExperts({ data }) {
           expert.value = c;
         }}
         x=${left} y=${0} width=${wide} height=${names.length * high} total=${width} below=${22} more=${more} />`}
-    <${Scale} colours=${diverging} low=${`≤ 1/${MOST}`} high=${`≥ ${MOST}`} middle="share of the selections, times uniform; the middle is 1" />
+    <${Scale} colours=${diverging} low=${`≤ 1/${MOST}`} high=${`≥ ${MOST}`} middle=${`share of the selections, times uniform; the middle is 1${shares.some((row) => Number.isNaN(row[0])) ? "; blank: nothing selected" : ""}`} />
     <h3>Shares of ${names[chosen]}</h3>
       <svg class="chart" height=${tall + 24} role="img" aria-label=${`Shares of the experts of layer ${facts.layers[layer.value]} for ${names[chosen]}, beside uniform and all prompts`}>
         ${y.ticks(3).map((tick) => html`<line class="tick" x1=${left} x2=${left + wide} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${left - 6} y=${y(tick) + 4} text-anchor="end">${percent(tick, digitsOf(y.ticks(3).map((one) => 100 * one)))}</text>`)}
         ${[...shares[chosen]].map((value, e) => html`<rect class=${e === expert.value ? "k2" : "k1"} x=${x(e)} y=${y(value || 0)} width=${x.bandwidth()} height=${tall - y(value || 0)} />`)}
-        ${[...all].map((value, e) => html`<line class="here" x1=${x(e)} x2=${(x(e) ?? 0) + x.bandwidth()} y1=${y(value || 0)} y2=${y(value || 0)} />`)}
+        ${[...all].map((value, e) => !Number.isNaN(value) && html`<line class="here" x1=${x(e)} x2=${(x(e) ?? 0) + x.bandwidth()} y1=${y(value)} y2=${y(value)} />`)}
         <line class="dash" x1=${left} x2=${left + wide} y1=${y(uniform)} y2=${y(uniform)} />
         <text class="faint" x=${left + wide} y=${tall + 18} text-anchor="end">dashed: uniform, ${percent(uniform, 2)}; short lines: all prompts</text>
       </svg>

@@ -68,7 +68,7 @@ function AllLayers({ data, loads }) {
   const says =
     `Layer ${here.layer}: its busiest expert has ${number(here.max_over_mean)} times the mean; ` +
     `${here.dead_experts ? `${count(here.dead_experts, "expert")} never selected` : "every expert is selected"}; ` +
-    `Gini ${number(here.gini, 3)}, entropy ${number(here.entropy, 3)}.` +
+    `Gini ${number(here.gini, 3)}, entropy ${number(here.entropy, 3)} of its maximum.` +
     (chosen === null ? " Choose a cell." : ` Expert ${expert.value}: ${saysOf(data, layer.value, expert.value ?? 0, chosen)}.`);
   return html`<div>
     <div ref=${holder}></div>

@@ -105,6 +105,11 @@ export function Experts({ data, counts, sums, marks, of = "the prompt", mass = d
   const chosen = expert.value;
   const value = chosen === null ? null : counts[layer.value * most + chosen];
   const unit = mass ? "of the gate weight" : "of the selections";
+  const blank = [
+    ...(facts.experts.some((size) => size < most) ? ["no such expert"] : []),
+    ...(sums.some((sum) => !sum) ? ["a layer without a selection"] : []),
+    ...(counts.some((one) => Number.isNaN(one)) ? ["not held by the page"] : []),
+  ].join(", or ");
   const says =
     chosen === null || value === null
       ? `Layer ${facts.layers[layer.value]}. Choose a cell.`
@@ -128,7 +133,7 @@ export function Experts({ data, counts, sums, marks, of = "the prompt", mass = d
           expert.value = Math.min(e, facts.experts[l] - 1);
         }}
         x=${left} y=${0} width=${wide} height=${high} total=${width} below=${22} more=${more} />`}
-    <${Scale} colours=${rising} low="0" high=${`≥ ${MOST}`} middle=${`share ${unit}, times uniform; down: layers, across: experts${marks.length ? "; framed: the chosen token" : ""}`} />
+    <${Scale} colours=${rising} low="0" high=${`≥ ${MOST}`} middle=${`share ${unit}, times uniform; down: layers, across: experts${blank && `; blank: ${blank}`}${marks.length ? "; framed: the chosen token" : ""}`} />
     </div>
     <p class="says" aria-live="polite">${says}</p>
     <${Saving} name=${file} of=${`the experts of ${of}`} target=${picture} numbers=${() => ({

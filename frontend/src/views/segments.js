@@ -135,7 +135,7 @@ function ByExpert({ data, found }) {
           expert.value = e;
         }}
         x=${left} y=${0} width=${wide} height=${high} total=${width} below=${22} more=${more} />`}
-      <${Scale} colours=${diverging} low=${`≤ 1/${MOST}`} high=${`≥ ${MOST}`} middle="share of the selections, times uniform; the middle is 1" />
+      <${Scale} colours=${diverging} low=${`≤ 1/${MOST}`} high=${`≥ ${MOST}`} middle=${`share of the selections, times uniform; the middle is 1${shares.some((row) => Number.isNaN(row[0])) ? "; blank: nothing selected" : ""}`} />
     </div>
     <p class="says" aria-live="polite">${says}</p>
     <${Saving} name="segments-experts" of="experts by segment" target=${picture} numbers=${() => ({

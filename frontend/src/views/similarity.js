@@ -69,7 +69,7 @@ export function SimilarityOfPrompts({ data }) {
           other.value = matrix[c];
         }}
         x=${LEFT} y=${0} width=${side} height=${side} total=${width} below=${below} more=${more} />`}
-      <${Scale} colours=${() => sequential} low=${number(found.low, 2)} high=${number(found.high, 2)} middle=${`cosine similarity, ${name}`} />
+      <${Scale} colours=${() => sequential} low=${number(found.low, 2)} high=${number(found.high, 2)} middle=${`cosine similarity, ${name}${found.lacking ? "; blank: a prompt selected nothing there" : ""}`} />
     </div>
     <p class="says" aria-live="polite">${says}</p>
     ${row !== null && column !== null && row !== column && html`<div class="pair">
@@ -100,7 +100,7 @@ export function Text({ data, prompt: which }) {
 /**
  * @param {import("../data.js").Data} data
  * @param {number | null} at
- * @returns {{values: Float64Array, low: number, high: number}}
+ * @returns {{values: Float64Array, low: number, high: number, lacking: boolean}} `lacking` where a pair has none
  */
 function matrixOf(data, at) {
   const { values, shape } = data.blocks.counts;
@@ -113,14 +113,16 @@ function matrixOf(data, at) {
   const { rows, width } = unitRows(counts, [data.matrix.length, shape[1], shape[2]], at);
   const found = similarities(rows, width);
   let [low, high] = [Infinity, -Infinity];
+  let lacking = false;
   for (let p = 0; p < data.matrix.length; p++) {
     for (let q = 0; q < p; q++) {
       const value = found[p * data.matrix.length + q];
+      if (Number.isNaN(value)) lacking = true;
       if (value < low) low = value;
       if (value > high) high = value;
     }
   }
-  return high >= low ? { values: found, low, high } : { values: found, low: 0, high: 1 };
+  return high >= low ? { values: found, low, high, lacking } : { values: found, low: 0, high: 1, lacking };
 }
 
 /** @param {import("../data.js").Data} data @returns {{name: string, start: number, size: number}[]} */

@@ -34,6 +34,8 @@ class Section:
         Whether the script draws a view of it.
     needs
         What it needs of the data; without it the section is left out.
+    live_reading
+        How what only the view shows is read; it is not said where the view is not.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Section:
     figure: str | None = None
     live: bool = True
     needs: Needs = "prompts"
+    live_reading: str = ""
 
 
 SECTIONS = (
@@ -61,14 +64,14 @@ SECTIONS = (
     Section(
         "similarity",
         "Similarity of prompts",
-        "A cell is the cosine similarity of the signatures of two prompts, of all layers or of the chosen one; prompts "
-        "stand in the order of their categories. Blocks along the diagonal that are lighter than the rest are "
-        "categories that are routed alike.",
+        "A cell is the cosine similarity of the signatures of two prompts, which stand in the order of their "
+        "categories. Blocks along the diagonal that are lighter than the rest are categories that are routed alike.",
         "It has no test: the table above has. The diagonal, a prompt with itself, is left out. Short prompts have "
         "noisier signatures, and are less similar to all others for that alone.",
         "plot {file} --similarity",
         figure="similarity",
         needs="pairs",
+        live_reading="Signatures are of all layers, or of the chosen one.",
     ),
     Section(
         "distributions",
@@ -96,33 +99,33 @@ SECTIONS = (
     Section(
         "categories",
         "Categories and experts",
-        "A cell compares an expert's share of the selections of a category, in the chosen layer, with the uniform "
-        "share: 1 means that the expert gets as much as each would if all were used alike. Below, the shares of one "
-        "category beside those of all prompts.",
+        "How often each category selects each expert of a layer, beside an even spread over the experts.",
         "A share above uniform says nothing by itself: an expert that is busy for every category is above uniform "
         "everywhere. Compare the rows. No cell has a test here; moexray experts tests each.",
         "experts {file}",
         figure="categories",
         needs="categories",
+        live_reading="A cell is a share of the selections in the chosen layer: 1 means that the expert gets as much as "
+        "each would if all were used alike. Below, the shares of one category beside those of all prompts.",
     ),
     Section(
         "load",
         "Load of experts",
         "A cell is the load of an expert over all prompts, relative to an even spread over its layer: 1 is balance, "
-        "and colours go by doublings. On the right, the busiest expert of each layer; below, every expert of the "
-        "chosen one. Dashed lines are balance.",
+        "and colours go by doublings. On the right, the busiest expert of each layer; a dashed line is balance.",
         "It is the load of these prompts: others may use the experts that these leave idle. An uneven load is no fault "
         "by itself, and no cell has a test.",
         "plot {file} --load",
         figure="load",
         needs="loads",
+        live_reading="Below, every expert of the chosen layer.",
     ),
     Section(
         "controls",
         "What words, characters and length explain",
-        "Each point is an estimate with its 95 % interval: classifiers that read one thing alone, beside that of "
-        "signatures and chance; then what signatures gain over each, and what token ids explain. A gain whose interval "
-        "lies above zero is more than that control explains.",
+        "Estimates, with 95 % intervals where there are some: classifiers that read one thing alone, beside that of "
+        "signatures and chance; then what signatures gain over each and, where the analysis had a trace, what token "
+        "ids explain. A gain whose interval lies above zero is more than that control explains.",
         "A control rules out what it reads and nothing else: topic, template and language reach routing by other ways. "
         "That words do as well does not say that routing follows words.",
         "analyze {file}",
@@ -144,23 +147,24 @@ SECTIONS = (
         "phases",
         "Prompt and generated tokens",
         "The same prompts, once by the tokens that were given and once by those that the model wrote: the effect size "
-        "and the accuracy of each, and how similar a prompt's signature is to that of what was written to it. Bars are "
-        "95 % intervals.",
+        "of each, and how similar a prompt's signature is to that of what was written to it. Bars are 95 % intervals.",
         "The two differ in length and in position, too, so a difference does not say that writing is routed otherwise. "
         "Who wrote the tokens and what they say are not told apart.",
         "plot {file} --segments",
         figure="segments",
         needs="phases",
+        live_reading="Accuracies are to be compared with chance, the share of the largest category.",
     ),
     Section(
         "segments",
         "Tokens by segment",
-        "Above, how many tokens, or selections, each category has of every segment that was counted apart. Below, an "
-        "expert's share of the selections of a segment in the chosen layer, times the uniform share.",
+        "How many tokens, or selections, each category has of every segment that was counted apart.",
         "Segments have unlike tokens in unlike numbers, so an expert that one of them prefers may follow the tokens. "
         "No cell has a test here; it is of all recorded tokens, whichever the analysis is of.",
         "info {file}",
         needs="segments",
+        live_reading="Below, an expert's share of the selections of a segment in the chosen layer, times the uniform "
+        "share.",
     ),
     Section(
         "specifications",

@@ -11,7 +11,8 @@ from moexray.studies.segment_selections import segment_selections
 from moexray.views.report.forest import Forest, control_forests, phase_forests
 from moexray.views.wording import choice_text
 
-from .conftest import Opened
+from ... import made
+from .conftest import Opened, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -111,7 +112,7 @@ def test_a_cell_of_the_load_sets_layer_and_expert(see: Any, traced: Opened) -> N
     dead = count(one.dead_experts, "expert") + " never selected" if one.dead_experts else "every expert is selected"
     assert seen.says("load") == (
         f"Layer {one.layer}: its busiest expert has {number(one.max_over_mean)} times the mean; {dead}; "
-        f"Gini {number(one.gini, 3)}, entropy {number(one.entropy, 3)}. "
+        f"Gini {number(one.gini, 3)}, entropy {number(one.entropy, 3)} of its maximum. "
         f"Expert 2: {one.selections[2]} selections, {number(times)} times balance."
     )
     seen.wait_for(f"layer={one.layer}&expert=2&")
@@ -250,3 +251,23 @@ def test_scripts_off_the_tables_and_links_are_there(see: Any, traced: Opened) ->
     cells = seen.page.locator("#controls table td").all_inner_texts()
     assert percent(traced.analysis.classifier.accuracy.mean) in cells
     assert seen.page.locator("nav.contents a").first.is_visible()
+
+
+def test_what_was_selected_nowhere_in_a_layer_is_missing_and_not_zero(see: Any) -> None:
+    counts = made.signatures(8, drops=True).counts.copy()
+    counts[:, :, 1] = 0  # nothing in the second layer, and of one prompt nothing in the first
+    counts[3, :, 0] = 0
+    seen = see(opened(made.signatures(counts=counts, tokens=20, drops=True)), "#layer=2&prompt=p1&other=p2", **STILL)
+    assert [row["share"] for row in seen.table("categories") if row["layer"] == "2"] == [""] * 16
+    assert seen.page.locator("#categories svg.chart line.here").count() == 0
+    for section in ("categories", "segments"):
+        assert "blank: nothing selected" in " ".join(seen.page.locator(f"#{section} .scale").all_inner_texts())
+    assert "blank: a layer without a selection" in seen.page.locator("#prompt .scale").first.inner_text()
+    # Shares of one prompt are not known: the other is drawn all the same, and the axis is one of numbers.
+    seen.page.evaluate("() => { location.hash = '#layer=1&prompt=p3&other=p2' }")
+    seen.says("prompt")
+    chart = seen.page.locator("#prompt svg[aria-label^='Expert, with its shares']")
+    heights = chart.locator("rect.k2").evaluate_all("all => all.map((one) => Number(one.getAttribute('height')))")
+    assert max(heights) > 50
+    seen.page.locator("#similarity button:has-text('Layer 1')").click()
+    assert "blank: a prompt selected nothing there" in seen.page.locator("#similarity .scale").inner_text()

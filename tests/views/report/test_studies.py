@@ -16,6 +16,7 @@ from moexray.formats import visible
 from moexray.studies.experts import describe_experts
 from moexray.studies.results import Result
 from moexray.views.report.alone import REMARK, report_alone
+from moexray.views.report.sections import SECTIONS
 from moexray.views.report.studies import Given, read_studies, study_pages
 from moexray.views.report.tables import MOST_ROWS, still_table
 from moexray.views.studies import STUDIES, page_of
@@ -147,6 +148,7 @@ def test_an_analysis_alone_has_its_figures_and_says_what_needs_signatures(html: 
         assert f'id="{name}"' not in html
     (facts,) = re.findall(r'id="facts">(.*?)</script>', html)
     assert json.loads(facts)["alone"]
+    assert not any(one.live_reading in html for one in SECTIONS if one.live_reading)  # of views, which it has not
     assert hostile.analysis.signatures.fingerprint in html
 
 
