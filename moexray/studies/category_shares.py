@@ -29,7 +29,8 @@ class LayerShares:
     layer
         Its index in the model.
     uniform
-        The share of tokens that an expert gets under uniform routing: k over the number of experts.
+        The share of tokens that an expert gets under uniform routing: k over the number of experts, or the selections
+        that a router keeps of a token, on average, where it drops some.
     shares
         Share of each category's tokens that each expert gets ``(categories, experts)``.
     low, high
@@ -103,7 +104,8 @@ def category_shares(
         ends = np.stack([_ends(*of_category) for of_category in zip(shares, counts, lengths, strict=True)])
         low, high = np.moveaxis(ends, 2, 0)
         every = counts.sum(axis=(0, 1)) / lengths.sum()
-        uniform = int(signatures.top_k[place]) / width
+        kept, asked = int(counts.sum()), int(signatures.top_k[place]) * int(lengths.sum())
+        uniform = (kept or asked) / (int(lengths.sum()) * width)
         found.append(LayerShares(known[place], uniform, shares, low, high, every))
     return CategoryShares(header, tuple(header.categories), tuple(found))
 

@@ -51,6 +51,13 @@ def test_a_share_of_none_or_all_has_the_exact_interval_of_its_tokens() -> None:
     np.testing.assert_allclose((layer.low[1, :2], layer.high[1, :2]), 0.5)
 
 
+def test_uniform_routing_drops_as_many_selections() -> None:
+    signatures = made.signatures(24, drops=True)
+    for layer in category_shares(signatures).layers:
+        assert layer.uniform == pytest.approx(layer.every.mean())
+        assert layer.uniform < 2 / 8
+
+
 def test_many_prompts_are_left_out_in_blocks_and_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intervals of 24 blocks of prompts are about as wide as those of 300 prompts."""
     signatures = made.signatures(600, layers=(0,), length=(5, 6))

@@ -22,7 +22,8 @@ class Coactivation:
         The same, under a router that depends on loads alone.
     odds_ratio
         Odds that a token selects both, divided by those under loads alone; above one for partners. Zero for a pair that
-        never occurs together, not finite where one of the two was never selected.
+        never occurs together, one for a pair that every token selects, not finite where one of the two was never
+        selected.
     """
 
     shares: NDArray[np.float64]
@@ -57,10 +58,11 @@ def coactivation(pairs: NDArray[np.integer], tokens: int) -> Coactivation:
         raise NotComputable(message)
     together = pairs / tokens
     expected = pair_probabilities(loads / loads.sum() * k, k)
-    diagonal = np.eye(len(loads), dtype=bool)
+    diagonal, always = np.eye(len(loads), dtype=bool), (pairs == tokens)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = together / (1 - together) / (expected / (1 - expected))
         shares, by_load = pairs / loads[:, None], expected / (loads / tokens)[:, None]
+    ratio[always] = 1
     for matrix in (shares, by_load, ratio):
         matrix[diagonal] = np.nan
     return Coactivation(shares, by_load, ratio)

@@ -51,6 +51,9 @@ def segments(analysis: Analysis, ax: Panels | None = None) -> Panels:
         upper, lower = ax or Figure(figsize=(5.2, 3.6), layout="constrained").subplots(2, 1)
         title = "Category structure, prompt and generated tokens"
         about = f"{shown_model(analysis.signatures.model)}, {count(found.prompts, 'prompt')} with both"
+        sample, prompts = analysis.signatures.sample, analysis.signatures.prompts
+        if sample is not None and sample < prompts:
+            about += f", of {sample:,} of {prompts:,} drawn at random"
         set_title(upper, f"{title}\n{about}", own_figure=ax is None)
         _similarities(upper, found)
         _effects(lower, found)

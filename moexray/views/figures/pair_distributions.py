@@ -32,8 +32,9 @@ class _Row:
 def distributions(analysis: Analysis, ax: Axes | None = None) -> Axes:
     """Draw the similarity of pairs within and across categories, over that of pairs under load balancing alone.
 
-    The densities of pairs within and across have one scale, and those of each null their own. The mean of a row is
-    its vertical line; those of the pairs within and across run through all rows.
+    Of many prompts, the histograms are those of a sample, and those of the nulls of a smaller one; the means within and
+    across are of all prompts. The densities of pairs within and across have one scale, and those of each null their
+    own. The mean of a row is its vertical line; those of the pairs within and across run through all rows.
 
     Parameters
     ----------
@@ -68,11 +69,21 @@ def distributions(analysis: Analysis, ax: Axes | None = None) -> Axes:
         axes.set_yticks(bases + 0.4, [row.name for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set(xlabel="cosine similarity of two signatures", ylim=(-0.05, len(rows)))
+        axes.set(xlabel=_below(analysis), ylim=(-0.05, len(rows)))
         axes.locator_params(axis="x", nbins=6)
         axes.annotate("mean", (1, 1), xycoords="axes fraction", xytext=(4, 2), textcoords="offset points", fontsize=8,
                       color="0.35")  # fmt: skip
         return axes
+
+
+def _below(analysis: Analysis) -> str:
+    """Return the label below, which says what is of other prompts than the title names."""
+    header, lines = analysis.signatures, ["cosine similarity of two signatures"]
+    if header.sample is not None and header.sample < header.prompts:
+        lines.append("means within and across: of all prompts")
+    if analysis.balance is not None and "balance" in analysis.notes:
+        lines.append(f"same load, balanced: {analysis.notes['balance']}")
+    return "\n".join(lines)
 
 
 def _rows(analysis: Analysis) -> Iterator[_Row]:

@@ -36,10 +36,10 @@ def categories(found: CategoryShares, ax: Axes | Sequence[Axes] | None = None) -
     """Draw shares by category, one panel a layer, with uniform routing as a line, or as white.
 
     Up to eight categories and 128 shares a layer are drawn as points with 95 % intervals, over grey bars of all prompts
-    together, and a line at the share of uniform routing, k over the number of experts. More are drawn as maps, in
-    colours of the share over that of uniform routing, which is white. So is a share whose interval holds the uniform
-    one: of many such intervals about one in twenty does not, by chance, more of experts that few tokens or prompts
-    select, and `moexray experts` tests them together. A category of too few prompts for intervals has an asterisk.
+    together, and a line at the share of uniform routing. More are drawn as maps, in colours of the share over that of
+    uniform routing, which is white. So is a share whose interval holds the uniform one: of many such intervals about
+    one in twenty does not, by chance, more of experts that few tokens or prompts select, and `moexray experts` tests
+    them together. A category of too few prompts for intervals has an asterisk.
 
     Parameters
     ----------

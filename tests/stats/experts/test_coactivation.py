@@ -60,3 +60,11 @@ def test_two_that_always_run_together_are_partners() -> None:
 def test_one_expert_a_token_makes_no_pairs() -> None:
     with pytest.raises(NotComputable, match="no pairs"):
         coactivation(np.diag([3, 4]), 7)
+
+
+def test_two_that_every_token_selects_are_explained_by_their_loads() -> None:
+    """Of 12 tokens of k = 3, all select experts 0 and 1, and a third of them each other expert."""
+    marks = np.hstack([np.ones((12, 2), dtype=np.int64), np.tile(np.eye(3, dtype=np.int64), (4, 1))])
+    found = coactivation(marks.T @ marks, 12)
+    assert found.odds_ratio[0, 1] == found.odds_ratio[1, 0] == 1
+    assert np.isnan(found.odds_ratio.diagonal()).all()

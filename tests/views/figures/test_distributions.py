@@ -10,6 +10,7 @@ from matplotlib.patches import StepPatch
 from moexray.errors import FigureError
 from moexray.studies.analysis import Analysis
 from moexray.views import figures
+from moexray.views.figures.style import figure_of
 
 
 def rows(axes: Axes) -> dict[str, StepPatch]:
@@ -43,6 +44,19 @@ def test_distributions_draws_every_histogram_with_its_mean(traced: Analysis) -> 
         np.testing.assert_allclose((heights - base) / (heights - base).max(), density / density.max())
         tallest[name] = (heights - base).max() / density.max()
     assert tallest["within categories"] == pytest.approx(tallest["across categories"])
+
+
+def test_figures_of_a_sample_say_so(traced: Analysis) -> None:
+    header = replace(traced.signatures, prompts=10_000, sample=2_000)
+    note = "of 500 of the 10,000 prompts, drawn at random"
+    of_many = replace(traced, signatures=header, notes={**traced.notes, "balance": note})
+    axes = figures.distributions(of_many)
+    assert axes.get_xlabel().splitlines()[1:] == [
+        "means within and across: of all prompts", f"same load, balanced: {note}"
+    ]  # fmt: skip
+    assert "2,000 of 10,000 prompts, drawn at random" in figure_of(axes).get_suptitle()
+    upper, _ = figures.segments(of_many)
+    assert figure_of(upper).get_suptitle().endswith("prompts with both, of 2,000 of 10,000 drawn at random")
 
 
 def test_distributions_without_nulls_draws_the_pairs_alone(analysis: Analysis) -> None:
