@@ -68,7 +68,9 @@ def layerwise(analysis: Analysis, ax: Panels | None = None) -> Panels:
             note_above(lower, f"dashed: chance, {percent(analysis.classifier.chance)}")
         lower.set(ylabel="classifier accuracy", ylim=(0, 1.04))
         percent_beside(lower)
-        layers_below(lower)
+        sample, prompts = analysis.signatures.sample, analysis.signatures.prompts
+        some = sample is not None and sample < prompts
+        layers_below(lower, f"accuracy: of {sample:,} of the {prompts:,} prompts, drawn at random" if some else "")
         return upper, lower
 
 

@@ -47,7 +47,7 @@ def token_identity(analysis: Analysis, ax: Panels | None = None) -> Panels:
         raise missing(analysis, figure="token_identity", part=part if found is None else f"{part}.same_token")
     with figure_style():
         upper, lower = ax or two_panels()
-        title = title_of("Token identity by layer", analysis.signatures, sample=analysis.signatures.sample)
+        title = title_of("Token identity by layer", analysis.signatures)
         set_title(upper, title, own_figure=ax is None)
         if found.same_token is not None:
             _gains(upper, found.same_token)
@@ -57,7 +57,8 @@ def token_identity(analysis: Analysis, ax: Panels | None = None) -> Panels:
             _shares(lower, analysis.signatures.layers, found.share)
         lower.set(ylabel="token identity's share\nof separation")
         percent_beside(lower)
-        layers_below(lower)
+        sampled = analysis.notes.get("controls.token_identity")
+        layers_below(lower, f"share: {sampled}" if sampled and found.share is not None else "")
         return upper, lower
 
 

@@ -161,9 +161,9 @@ def note_above(axes: Axes, text: str) -> None:
                   va="bottom", color="0.35", fontsize=8)  # fmt: skip
 
 
-def layers_below(axes: Axes) -> None:
-    """Let the axis below be the layers of a model."""
-    axes.set(xlabel="MoE layer (index in the model)")
+def layers_below(axes: Axes, remark: str = "") -> None:
+    """Let the axis below be the layers of a model, with a remark under its name."""
+    axes.set(xlabel="MoE layer (index in the model)" + (f"\n{remark}" if remark else ""))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, min_n_ticks=1))
 
 

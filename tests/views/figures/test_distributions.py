@@ -49,7 +49,9 @@ def test_distributions_draws_every_histogram_with_its_mean(traced: Analysis) -> 
 def test_figures_of_a_sample_say_so(traced: Analysis) -> None:
     header = replace(traced.signatures, prompts=10_000, sample=2_000)
     note = "of 500 of the 10,000 prompts, drawn at random"
-    of_many = replace(traced, signatures=header, notes={**traced.notes, "balance": note})
+    of_many = replace(
+        traced, signatures=header, notes={**traced.notes, "balance": note, "controls.token_identity": note}
+    )
     axes = figures.distributions(of_many)
     assert axes.get_xlabel().splitlines()[1:] == [
         "means within and across: of all prompts", f"same load, balanced: {note}"
@@ -57,6 +59,11 @@ def test_figures_of_a_sample_say_so(traced: Analysis) -> None:
     assert "2,000 of 10,000 prompts, drawn at random" in figure_of(axes).get_suptitle()
     upper, _ = figures.segments(of_many)
     assert figure_of(upper).get_suptitle().endswith("prompts with both, of 2,000 of 10,000 drawn at random")
+    _, lower = figures.token_identity(of_many)
+    assert lower.get_xlabel().splitlines()[1:] == [f"share: {note}"]
+    assert figure_of(lower).get_suptitle().endswith(", 10,000 prompts")
+    _, lower = figures.layerwise(of_many)
+    assert lower.get_xlabel().splitlines()[1:] == ["accuracy: of 2,000 of the 10,000 prompts, drawn at random"]
 
 
 def test_distributions_without_nulls_draws_the_pairs_alone(analysis: Analysis) -> None:
