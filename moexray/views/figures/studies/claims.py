@@ -23,6 +23,7 @@ _LOOKS: Mapping[Verdict, tuple[str, str, bool]] = {
 }
 # Differences of more margins are drawn at the end of the axis.
 _FARTHEST = 6.0
+_LAST = 0.97 * _FARTHEST
 
 
 def claims(result: ClaimsReport, ax: Axes | None = None) -> Axes:
@@ -77,9 +78,9 @@ def _row(axes: Axes, row: int, claim: CheckedClaim) -> float:
         value, ends, inner = difference
         axes.plot(ends, [level, level], color=colour, linewidth=0.9)
         axes.plot(inner, [level, level], color=colour, linewidth=2.4, solid_capstyle="butt", alpha=0.6)
-        beyond = "<" if value < -_FARTHEST else ">" if value > _FARTHEST else None
+        beyond = "<" if value < -_LAST else ">" if value > _LAST else None
         axes.plot(
-            min(max(value, -0.97 * _FARTHEST), 0.97 * _FARTHEST) if beyond else value, level, color=colour,
+            min(max(value, -_LAST), _LAST), level, color=colour,
             marker=beyond or marker, markersize=5 if len(found) == 1 else 3, linestyle="none",
             markerfacecolor=colour if filled else "white",
         )  # fmt: skip
