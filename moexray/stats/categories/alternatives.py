@@ -29,7 +29,7 @@ class Specification:
     phase
         The tokens that were counted: ``all``, or those of a segment.
     left_out
-        The category that was left out, or ``none``.
+        The category that was left out, or ``none``; a category of that name stands in quotation marks.
     cohens_d, auc, p_value
         Effect size, AUC, and the p-value from permuting the labels of the prompts that it looks at, not adjusted.
     """
@@ -83,15 +83,25 @@ def specifications(
         names = np.asarray(labels, dtype=object)[present]
         of_groups = None if groups is None else [groups[row] for row in present.tolist()]
         measured = list(representations(counts[present], None if masses is None else masses[tokens][present]))
-        for left_out in (EVERY, *sorted(set(labels))):
-            chosen = np.flatnonzero(names != left_out) if left_out != EVERY else np.arange(len(names))
+        for left_out, name in ((None, EVERY), *_named(labels)):
+            chosen = np.arange(len(names)) if left_out is None else np.flatnonzero(names != left_out)
             if len(set(names[chosen])) < 2:
                 continue
             some = None if of_groups is None else [of_groups[row] for row in chosen.tolist()]
             for measure, layers, vectors in measured:
                 answer = _answer(vectors[chosen], names[chosen].tolist(), some, permutations=permutations, seed=seed)
-                found.append(Specification(measure, layers, tokens, left_out, *answer))
+                found.append(Specification(measure, layers, tokens, name, *answer))
     return found
+
+
+def _named(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each category, and how it is written where it is left out: no category may be taken for `EVERY`."""
+    every = sorted(set(labels))
+    for label in every:
+        name = label
+        while name == EVERY or (name != label and name in every):
+            name = f"'{name}'"
+        yield label, name
 
 
 def representations(

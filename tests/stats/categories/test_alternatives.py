@@ -69,6 +69,19 @@ def test_the_headline_is_among_them_and_every_category_is_left_out_in_turn() -> 
     assert without.auc == pytest.approx(rest.auc.value)
 
 
+def test_a_category_called_none_is_left_out_as_any_other() -> None:
+    names = {"a": "none", "b": "b", "c": "c"}
+    plain, renamed = (
+        specifications({"all": loads()}, labels, permutations=19, rng=0)
+        for labels in (LABELS, [names[label] for label in LABELS])
+    )
+    assert {one.left_out for one in renamed} == {EVERY, "'none'", "b", "c"}
+    found = {(one.measure, one.layers, one.left_out): (one.cohens_d, one.auc) for one in renamed}
+    for one in plain:
+        written = "'none'" if one.left_out == "a" else one.left_out
+        assert found[one.measure, one.layers, written] == pytest.approx((one.cohens_d, one.auc))
+
+
 def test_prompts_without_a_token_in_a_phase_are_left_out_of_it() -> None:
     counts = loads()
     silent = counts.copy()
