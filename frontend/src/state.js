@@ -2,6 +2,7 @@
 /** The one selection that all views share, kept in the address. */
 import { batch, effect, signal } from "@preact/signals";
 import { format, parse } from "./fragment.js";
+import { visible } from "./visible.js";
 
 /** The place of the chosen prompt in the page. */
 export const prompt = signal(0);
@@ -17,6 +18,8 @@ export const category = signal(/** @type {number | null} */ (null));
 const token = signal({ prompt: -1, at: 0 });
 /** Counts changes of colours, for what is drawn by number. */
 export const theme = signal(0);
+/** What the address asks for and the page does not hold. @type {import("@preact/signals").Signal<string[]>} */
+export const unknown = signal(/** @type {string[]} */ ([]));
 /** The name of the section that fills the window. */
 export const large = signal("");
 /** How wide paper is while the page is on it, in pixels; 0 on a screen. */
@@ -43,6 +46,7 @@ export function chooseToken(at) {
  * @param {import("./data.js").Data} data
  */
 export function keepInAddress({ facts, prompts }) {
+  let asked = "";
   const read = () => {
     // The anchor of a section is a place to go to, and no selection.
     if (started && isAnchor(location.hash)) return keep(format(chosen()));
@@ -54,13 +58,20 @@ export function keepInAddress({ facts, prompts }) {
     );
     const at = facts.layers.indexOf(found.layer ?? -1);
     const named = facts.categories.names.indexOf(found.category ?? "");
+    const lacking = [
+      ...[found.prompt, found.other].filter((id) => id !== undefined && !places.has(id)).map((id) => `prompt ${visible(id ?? "")}`),
+      ...(found.layer !== undefined && at < 0 ? [`layer ${found.layer}`] : []),
+      ...(found.category !== undefined && named < 0 ? [`category ${visible(found.category)}`] : []),
+    ];
     batch(() => {
+      unknown.value = lacking;
       prompt.value = places.get(found.prompt ?? "") ?? 0;
       other.value = places.get(found.other ?? "") ?? null;
       layer.value = at < 0 ? peak : at;
       category.value = found.category === undefined || named < 0 ? null : named;
       expert.value = found.expert !== undefined && found.expert < facts.experts[layer.value] ? found.expert : null;
       chooseToken(found.token ?? 0);
+      asked = format(chosen());
     });
   };
   const chosen = () => ({
@@ -75,6 +86,8 @@ export function keepInAddress({ facts, prompts }) {
   addEventListener("hashchange", read);
   effect(() => {
     const wanted = format(chosen());
+    // Once something else is chosen, what the link asked for is past.
+    if (wanted !== asked) unknown.value = [];
     // An address without a selection stays as it is until something is chosen.
     if (started || (location.hash && !isAnchor(location.hash))) keep(wanted);
     started = true;

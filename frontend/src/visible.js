@@ -45,6 +45,29 @@ export function shortened(name, most) {
   return `${letters.slice(0, most - 1 - end).join("")}\u2026${letters.slice(letters.length - end).join("")}`;
 }
 
+/**
+ * Return names that are shortened; of those that would look the same, what differs and what stands around it.
+ *
+ * @param {readonly string[]} names
+ * @param {number} most
+ * @returns {string[]}
+ */
+export function shortenedAll(names, most) {
+  const shown = names.map((name) => shortened(name, most));
+  for (const short of new Set(shown.filter((name, i) => shown.indexOf(name) < i))) {
+    const alike = shown.flatMap((name, i) => (name === short ? [i] : []));
+    const every = alike.map((i) => [...names[i]]);
+    let differs = 0;
+    while (every.every((one) => one[differs] === every[0][differs]) && differs < every[0].length) differs++;
+    const start = Math.max(0, differs - Math.floor(most / 3));
+    alike.forEach((i, place) => {
+      const rest = every[place].slice(start);
+      shown[i] = `${start ? "\u2026" : ""}${rest.slice(0, most - 2).join("")}${rest.length > most - 2 ? "\u2026" : ""}`;
+    });
+  }
+  return shown;
+}
+
 /** @param {string} before @param {string} letter @returns {boolean} */
 function isInvisible(before, letter) {
   if (JOINERS.includes(letter)) return before.charCodeAt(0) < 128 || INVISIBLE.test(before);

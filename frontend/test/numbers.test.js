@@ -7,7 +7,7 @@ import { format, parse } from "../src/fragment.js";
 import { affinity, categoryShares, leadingExperts, nearest, search, sharesWithout, similarities, unitRows } from "../src/numbers.js";
 import { compared } from "../src/sorting.js";
 import { byCategory, byExpert, byLeading, countInLayer, countTokens, takes, tokensOfImages } from "../src/tinting.js";
-import { shortened, tokenText, visible } from "../src/visible.js";
+import { shortened, shortenedAll, tokenText, visible } from "../src/visible.js";
 
 const near = (found, expected) =>
   assert.ok(Math.abs(found - expected) < 1e-12, `${found} is not ${expected}`);
@@ -184,6 +184,9 @@ test("ticks have as many decimals as tell them apart", () => {
 test("a long name keeps its start and its end", () => {
   assert.equal(shortened("category number 12", 12), "categor\u2026r 12");
   assert.equal(shortened("short", 12), "short");
+  // What would look the same differs by what is shown of it.
+  const alike = ["story", "chapter one of the book", "chapter two of the book", "chapter"];
+  assert.deepEqual(shortenedAll(alike, 12), ["story", "\u2026ter one of\u2026", "\u2026ter two of\u2026", "chapter"]);
   assert.equal([...shortened("\u{1f600}".repeat(30), 10)].length, 10);
 });
 

@@ -2,7 +2,7 @@
 /** The bar in which prompt, layer, expert and category are chosen, and prompts searched. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
-import { category, expert, layer, prompt, theme, within } from "../state.js";
+import { category, expert, layer, prompt, theme, unknown, within } from "../state.js";
 import { visible } from "../visible.js";
 import { forget } from "./colours.js";
 import { Help } from "./help.js";
@@ -70,6 +70,7 @@ export function Choice({ data }) {
       </select>
     </div>
     <${Search} data=${data} />
+    ${unknown.value.length > 0 && html`<p class="notice" role="status">The link asks for what this page does not hold: <bdi>${unknown.value.join(", ")}</bdi>.</p>`}
     <span class="spacer"></span>
     <div class="row"><${Theme} /><${Help} /></div>
   </div>`;

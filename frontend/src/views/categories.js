@@ -11,7 +11,7 @@ import { useHeight, useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { category, expert, layer } from "../state.js";
-import { shortened, visible } from "../visible.js";
+import { shortenedAll, visible } from "../visible.js";
 
 // A share of so many times uniform, or of uniform through as many, has the strongest colour.
 const MOST = 4;
@@ -39,8 +39,8 @@ export function CategoriesAndExperts({ data }) {
       ? `Layer ${facts.layers[layer.value]}: an even spread gives each of ${experts} experts ${percent(uniform, 2)}. Choose a cell.`
       : `${names[chosen]}, expert ${expert.value} of layer ${facts.layers[layer.value]}: ${percent(share, 2)} of the selections, ` +
         `${number(share / uniform)} times uniform (${percent(uniform, 2)}); ${percent(all[expert.value], 2)} of those of all prompts.`;
-  const more = html`<g>${names.map(
-    (name, i) => html`<text x=${left - 8} y=${i * high + high / 2 + 4} text-anchor="end">${shortened(name, 17)}</text>`,
+  const more = html`<g>${shortenedAll(names, 17).map(
+    (name, i) => html`<text x=${left - 8} y=${i * high + high / 2 + 4} text-anchor="end">${name}</text>`,
   )}${[0, Math.floor(experts / 2), experts - 1].map(
     (e) => html`<text class="faint" x=${left + ((e + 0.5) / experts) * wide} y=${names.length * high + 16} text-anchor=${e > 99 && e === experts - 1 ? "end" : "middle"}>${e}</text>`,
   )}</g>`;

@@ -10,7 +10,7 @@ import { useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { category, expert, layer, within } from "../state.js";
-import { shortened, visible } from "../visible.js";
+import { shortenedAll, visible } from "../visible.js";
 
 const MOST = 4;
 const BAR = 11;
@@ -80,10 +80,10 @@ function ByCategory({ data, found }) {
         aria-valuemax=${names.length} aria-valuenow=${here + 1} aria-valuetext=${says} aria-orientation="vertical"
         onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
       >
-        ${names.map((name, c) => {
+        ${shortenedAll(names, 18).map((name, c) => {
           const top = TOP + c * row;
           return html`${c === here && html`<rect class="row" x="0" y=${top - GAP / 2} width=${width} height=${row} />`}
-            <text class=${c === here ? "bold" : ""} x=${left - 8} y=${top + (row - GAP) / 2 + 4} text-anchor="end">${shortened(name, 18)}</text>
+            <text class=${c === here ? "bold" : ""} x=${left - 8} y=${top + (row - GAP) / 2 + 4} text-anchor="end">${name}</text>
             ${values[c].map((value, s) => html`<rect class=${`k${s + 1}`} x=${left} y=${top + s * BAR + 1} width=${x(value) - left} height=${BAR - 2} />
               <text class="faint small" x=${x(value) + 5} y=${top + s * BAR + BAR - 2}>${whole(value)}</text>`)}`;
         })}
@@ -120,7 +120,7 @@ function ByExpert({ data, found }) {
           .map((name, s) => `${percent(shares[s][at], 2)} of the selections of ${name} (${number(shares[s][at] * experts)} times uniform)`)
           .join(", ")}.`;
   const more = html`<g>
-    ${names.map((name, s) => html`<text x=${left - 8} y=${s * 30 + 19} text-anchor="end">${shortened(name, 17)}</text>`)}
+    ${shortenedAll(names, 17).map((name, s) => html`<text x=${left - 8} y=${s * 30 + 19} text-anchor="end">${name}</text>`)}
     ${[0, Math.floor(experts / 2), experts - 1].map((e) => html`<text class="faint" x=${left + ((e + 0.5) / experts) * wide} y=${high + 16} text-anchor=${e > 99 && e === experts - 1 ? "end" : "middle"}>${e}</text>`)}
   </g>`;
   return html`<div>

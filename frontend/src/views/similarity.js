@@ -9,7 +9,7 @@ import { useHeight, useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
 import { layer, other, prompt } from "../state.js";
-import { shortened, visible } from "../visible.js";
+import { shortenedAll, visible } from "../visible.js";
 
 const LEFT = 12;
 const MOST = 620;
@@ -129,11 +129,12 @@ function matrixOf(data, at) {
 function runsOf(data) {
   /** @type {{name: string, start: number, size: number}[]} */
   const runs = [];
+  const names = shortenedAll(data.facts.categories.names.map((name) => visible(name)), 24);
   let before = -2;
   data.matrix.forEach((prompt, i) => {
     const category = data.categoryOf[prompt];
     if (category !== before) {
-      runs.push({ name: shortened(visible(data.prompts.categories[prompt]), 24), start: i, size: 0 });
+      runs.push({ name: names[category], start: i, size: 0 });
     }
     runs[runs.length - 1].size += 1;
     before = category;

@@ -8,7 +8,7 @@ import { html } from "../html.js";
 import { useHeight, useWidth } from "../parts/hooks.js";
 import { Saving } from "../parts/saving.js";
 import { category, within } from "../state.js";
-import { shortened } from "../visible.js";
+import { shortenedAll } from "../visible.js";
 
 const TOP = 20;
 const GAP = 16;
@@ -38,6 +38,7 @@ function Curve({ data, found }) {
   const [least, most] = extent(known, (one) => one.cohens_d ?? 0);
   const y = scaleLinear([Math.min(0, least ?? 0), Math.max(0.1, most ?? 0)], [TOP + high, TOP]).nice(4);
   const ticks = y.ticks(4);
+  const names = shortenedAll(rows.map((one) => one.name), Math.floor((left - 10) / 7.5));
   const start = TOP + high + GAP;
   const bottom = start + (rows[rows.length - 1].place + 1) * ROW;
   const here = known[at];
@@ -83,13 +84,13 @@ function Curve({ data, found }) {
             class=${one.p_value !== null && one.p_value < level ? "k1" : "open s1"} cx=${x(i)} cy=${y(one.cohens_d ?? 0)} r=${Math.max(2, half)} />`),
           [known, width, high],
         )}
-        ${rows.map(({ choice, value, name, group, place }) => {
+        ${rows.map(({ choice, value, group, place }, i) => {
           const middle = start + (place + 0.5) * ROW;
           const chosen = here[choice] === value;
           return html`${group && html`<text class="faint" x="0" y=${middle - ROW + 4}>${group}</text>
               <line class="tick" x1="0" x2=${right} y1=${middle - ROW / 2} y2=${middle - ROW / 2} />`}
             <text class=${chosen ? "bold" : "faint"} x=${left - 7} y=${middle + 4} text-anchor="end"
-              text-decoration=${choice === "left_out" && value === leftOut ? "underline" : undefined}>${shortened(name, Math.floor((left - 10) / 7.5))}</text>`;
+              text-decoration=${choice === "left_out" && value === leftOut ? "underline" : undefined}>${names[i]}</text>`;
         })}
         ${useMemo(
           () => rows.map(({ choice, value, place }) => html`<path class="choices" stroke-width=${Math.max(0.5, Math.min(1.2, gap * 0.6))} d=${known

@@ -266,3 +266,11 @@ def test_views_are_saved_as_pictures_that_stand_alone(see: Any, plain: Opened) -
     saved = Image.open(download.value.path())
     assert saved.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
     assert seen.page.evaluate("() => getComputedStyle(document.body).color") == "rgb(235, 232, 225)"  # dark again
+
+
+def test_a_link_to_what_the_page_does_not_hold_says_so(see: Any, plain: Opened) -> None:
+    seen = see(plain, "#prompt=p%3Cb%3E&layer=3&category=none&other=p2", reduced_motion="reduce")
+    notice = seen.page.locator(".choice .notice")
+    assert notice.inner_text() == "The link asks for what this page does not hold: prompt p<b>, layer 3, category none."
+    seen.page.locator("#choice-expert").fill("1")
+    notice.wait_for(state="detached")
