@@ -49,7 +49,7 @@ def color() -> Color:
 def is_terminal(*, err: bool = False) -> bool:
     """Whether an output is a terminal: colours that are forced make none of a file. TTY_COMPATIBLE decides if set."""
     stream = sys.stderr if err else sys.stdout
-    return {"0": False, "1": True}.get(os.environ.get("TTY_COMPATIBLE", ""), stream.isatty())
+    return {"0": False, "1": True}.get(os.environ.get("TTY_COMPATIBLE", ""), stream is not None and stream.isatty())
 
 
 def console(*, err: bool = False) -> "Console":

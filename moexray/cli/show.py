@@ -95,7 +95,9 @@ def show(
         print_prompt(found, most=limit, numbers=numbers, play=play)
         if expert is None and found.leading:
             named = () if trace is None else ("--trace", trace)
-            suggest("show", prompt, file, *named, "--layer", found.layer, "--expert", found.leading[0].expert)
+            options = (*named, "--layer", found.layer, "--expert", found.leading[0].expert)
+            dashed = prompt.startswith("-")  # an id, which only stands behind -- then
+            suggest("show", *((*options, "--", prompt, file) if dashed else (prompt, file, *options)))
 
 
 def _ids(file: Path) -> str:

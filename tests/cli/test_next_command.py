@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from moexray.cli.next_command import after_analysis, after_shard, suggest
 from moexray.shards import Shard
 from moexray.signatures import Signatures
+
+from .. import made
 
 Run = Callable[..., CompletedProcess[str]]
 Captured = pytest.CaptureFixture[str]
@@ -32,6 +36,19 @@ def test_a_line_that_is_suggested_runs(run: Run, made_up: Callable[..., Signatur
     assert plot == ["moexray", "plot", "both of them.npz", "--all", "--analysis", "an analysis.json"]
     drawn = run(*(word if word != "--all" else "--pca" for word in plot[1:]))
     assert (drawn.returncode, drawn.stdout) == (0, "wrote pca.png\n")
+
+
+@pytest.mark.parametrize("prompt", ["--quiet", "it's $(a prompt)"])
+def test_a_prompt_of_any_name_is_shown_by_the_line_that_is_suggested(run: Run, prompt: str) -> None:
+    plain = made.trace(Path("plain.parquet"), prompts=4)
+    plain.replace(ids=(prompt, *plain.prompts.ids[1:])).save("s.npz")
+    columns = parquet.read_table("plain.parquet").to_pydict()
+    columns["prompt"] = [prompt if one == plain.prompts.ids[0] else one for one in columns["prompt"]]
+    parquet.write_table(pa.table(columns), "s.trace.parquet")
+    (line,) = suggested(run("show", "--", prompt, "s.npz").stderr)
+    shown = run(*line[1:])
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"prompt {prompt} " in shown.stdout
 
 
 def test_nothing_is_suggested_beside_json(run: Run, made_up: Callable[..., Signatures]) -> None:

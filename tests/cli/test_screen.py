@@ -52,6 +52,15 @@ def test_quiet_leaves_errors(run: Run) -> None:
     assert run("info", "no.npz", "--quiet", "--no").stderr.startswith("error: No such option")
 
 
+def test_an_output_that_is_closed_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)  # what Python makes of ``>&-``
+    assert not screen.is_terminal()
+    assert not screen.is_terminal(err=True)
+    screen.console().print("nothing")
+    say_error("nobody hears")
+
+
 def test_quiet_is_forgotten_by_the_next_command_line(run: Run, made_up: Callable[..., Signatures]) -> None:
     made_up().save("signatures.npz")
     assert run("--quiet", "--color", "always", *SHORT).stderr == ""
