@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from moexray.cli import screen
+from moexray.cli.encoded import spell_out
 from moexray.cli.render import say_error
 from moexray.cli.screen import ColorOption, QuietOption
 from moexray.errors import MoexrayError
@@ -133,12 +134,14 @@ def describe(
 def main() -> None:
     """Run the command line; a user's mistake is one line on standard error, and exit status 1, or 2 for wrong usage."""
     screen.forget()
+    spell_out()
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name="moexray", standalone_mode=False))
     except MoexrayError as error:
         _fail(_with_options(str(error)), status=1)
     except typer.TyperException as error:
-        _fail(f"{error.format_message()} (--help says what there is)", status=error.exit_code)
+        said = error.format_message().replace(": Value error, ", ": ", 1)  # a word of the library that read the value
+        _fail(f"{said} (--help says what there is)", status=error.exit_code)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

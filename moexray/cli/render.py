@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from moexray.cli.encoded import in_json
 from moexray.cli.layout import bands, grid_widths
 from moexray.cli.screen import console, is_quiet, is_terminal
 from moexray.formats import visible, visible_json
@@ -119,12 +120,12 @@ def print_text(text: "Text | str" = "") -> None:
 
 def print_json(values: Any) -> None:
     """Print JSON values; what no terminal should meet is written as escapes, which are the same values."""
-    typer.echo(visible_json(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)))
+    typer.echo(in_json(visible_json(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False))))
 
 
 def print_result(result: "Result") -> None:
     """Print the JSON file of a result, with escapes as `print_json` writes them."""
-    typer.echo(visible_json(result.to_json()), nl=False)
+    typer.echo(in_json(visible_json(result.to_json())), nl=False)
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+# A narrower screen has cells without room for a letter, which would not be printed: it breaks longer lines itself.
+_LEAST_WIDTH = 20
+# Where COLUMNS is 0, as a terminal says that does not know.
+_UNKNOWN_WIDTH = 80
+
+
 class Color(StrEnum):
     """When colours are printed."""
 
@@ -59,11 +65,15 @@ def console(*, err: bool = False) -> "Console":
     made = partial(Console, stderr=err, highlight=False, markup=False, emoji=False)
     wanted, terminal = color(), is_terminal(err=err)
     if wanted is Color.never:
-        return made(color_system=None, force_terminal=terminal)
-    if wanted is Color.auto:
-        return made(force_terminal=terminal)
-    found = made(no_color=False, force_terminal=True).color_system
-    return made(no_color=False, force_terminal=terminal, color_system="truecolor" if found == "truecolor" else "256")
+        shown = made(color_system=None, force_terminal=terminal)
+    elif wanted is Color.auto:
+        shown = made(force_terminal=terminal)
+    else:
+        many = made(no_color=False, force_terminal=True).color_system == "truecolor"
+        shown = made(no_color=False, force_terminal=terminal, color_system="truecolor" if many else "256")
+    if shown.width < _LEAST_WIDTH:
+        shown.width = _LEAST_WIDTH if shown.width else _UNKNOWN_WIDTH
+    return shown
 
 
 def _be_quiet(wanted: bool | None) -> None:  # noqa: FBT001  # typer calls it so

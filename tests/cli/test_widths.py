@@ -103,6 +103,16 @@ def test_all_of_a_wide_table_is_there_in_parts_under_the_same_first_columns(
     assert sorted(re.findall(r"\d{7,}", printed)) == sorted(cell for row in rows for cell in row[1:])
 
 
+@pytest.mark.parametrize("columns", ["0", "1", "5", "20"])
+def test_no_screen_is_too_narrow_for_a_result(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    print_table(Table("", ["", ""], [["prompts", "1,234"]]))
+    print_table(Table("", [Column("d", numeric=True), Column("p", numeric=True)], [["-0.41", "0.003"]]))
+    assert {"prompts", "1,234", "-0.41", "0.003"} <= set(capsys.readouterr().out.split())
+
+
 def test_an_interval_stays_beside_its_value_and_keys_come_again() -> None:
     names = ("layer", "kind", "d", "95 %", "load", "even", "both")
     columns = [Column(name, numeric=True, key=name in names[:2], beside=name in names[5:]) for name in names]
