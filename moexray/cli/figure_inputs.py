@@ -11,7 +11,7 @@ from moexray.cli.options import refuse_idle
 from moexray.cli.render import say
 from moexray.cli.saved_analysis import Saved, find_saved, mismatch, saved_or_new
 from moexray.coselection_file import SUFFIX
-from moexray.errors import AnalysisError
+from moexray.errors import AnalysisError, MoexrayError
 from moexray.files import find_companion
 from moexray.signatures import Signatures
 from moexray.studies.analysis import Analysis
@@ -186,6 +186,7 @@ def open_signatures(
     trace: Path | None,
     options: Mapping[str, Any],
     layers: Sequence[int] | None = None,
+    spare: bool = False,
 ) -> AnalysisInputs:
     """Open signatures that figures are drawn of, and what goes with them.
 
@@ -199,9 +200,17 @@ def open_signatures(
         Of `moexray.analyze`, which a saved analysis must have been made with.
     layers
         For figures of some layers.
+    spare
+        Whether the trace was found, not named, for figures that can be left out: one that cannot be read is said.
     """
     signatures = Signatures.open(file)
-    opened = None if trace is None else Trace.open(trace, signatures)
+    try:
+        opened = None if trace is None else Trace.open(trace, signatures)
+    except MoexrayError as error:
+        if not spare:
+            raise
+        say(f"drawn without a trace: {error}", err=True)
+        opened = None
     saved = find_saved(file, signatures, named=analysis, given=options)
     return AnalysisInputs(signatures, saved, opened, options, pairs_beside(file), layers)
 

@@ -117,11 +117,9 @@ def plot(
     from moexray.views.figures.widths import fit_width, inches
 
     wide = None if width is None else inches(width)
-    if (
-        trace is None
-        and not is_result(file)
-        and (every or "token_identity" in names or ("coactivation" in names and pairs_beside(file) is None))
-    ):
+    needs_trace = "token_identity" in names or ("coactivation" in names and pairs_beside(file) is None)
+    spare = trace is None and not needs_trace
+    if trace is None and not is_result(file) and (every or needs_trace):
         trace = find_companion(file, TRACE.suffix)
     options = given(tokens=tokens, weighting=by, permutations=permutations, folds=folds, seed=seed)
     inputs: AnalysisInputs | StudyInputs | None = None
@@ -134,7 +132,9 @@ def plot(
     for path in paths.values():
         check_writable(path)
     if chosen and inputs is None:
-        inputs = open_signatures(file, analysis=analysis, trace=trace, options=options, layers=layer or None)
+        inputs = open_signatures(
+            file, analysis=analysis, trace=trace, options=options, layers=layer or None, spare=spare
+        )
     drawn = {}
     if picture is not None:
         drawn[PICTURE] = picture_axes(file, picture, trace=trace, image=image or 1, layers=layer, folder=images)

@@ -181,6 +181,12 @@ def test_a_trace_beside_the_signatures_is_found(run: Run, write_trace: Callable[
     drawn = run("plot", "--all", "--permutations", 9).stdout
     assert {"wrote token_identity.png", "wrote coactivation.png"} <= set(drawn.splitlines())
     Path("signatures.trace.parquet").rename("analysis.trace.parquet")
+    Path("signatures.trace.parquet").write_bytes(b"PAR1")
+    without = run("plot", "--all", "--permutations", 9)
+    assert (without.returncode, "coactivation" in without.stdout) == (0, False)
+    assert "drawn without a trace: signatures.trace.parquet" in without.stderr
+    assert run("plot", "--token-identity", "--permutations", 9).returncode == 1
+    Path("signatures.trace.parquet").unlink()
     run("analyze", "--permutations", 9)
     refused = run("plot", "analysis.json", "--token-identity")
     assert refused.stderr.endswith(NO_IDENTITY)
