@@ -4,8 +4,8 @@ from moexray.errors import AnalysisError
 from moexray.signatures import Signatures
 
 UNKNOWN = (
-    "the signatures do not say how large an expert is, as those of an earlier moexray: give `expert_bytes`, or capture "
-    "anew"
+    "the signatures do not say how large an expert is, as those of an earlier moexray: give `expert_bytes` "
+    "(--expert-bytes), or capture anew"
 )
 # One expert of a pebibyte: the bytes of all experts of any model are then whole numbers of 64 bits.
 _MOST = 2**50
@@ -38,7 +38,7 @@ def expert_bytes_of(signatures: Signatures, given: int | None = None) -> tuple[i
     if len(numbers) != len(signatures.layers) or not all(type(one) is int and 0 < one <= _MOST for one in numbers):
         message = (
             f"meta.expert_bytes of the signatures is {found!r}, which is no number of bytes for each of their "
-            f"{len(signatures.layers)} layers: give `expert_bytes`, or capture anew"
+            f"{len(signatures.layers)} layers: give `expert_bytes` (--expert-bytes), or capture anew"
         )
         raise AnalysisError(message)
     return tuple(numbers)

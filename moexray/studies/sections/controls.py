@@ -96,7 +96,7 @@ def token_ids_alone(cohort: Cohort) -> Control:
         If there is no trace.
     """
     if cohort.trace is None:
-        message = "it needs a trace: moexray analyze --trace signatures.trace.parquet"
+        message = "it needs a trace: moexray analyze SIGNATURES --trace TRACE"
         raise NotComputable(message)
     places = cohort.trace.signatures.prompts.place_of()
     rows: NDArray[np.integer] = np.array([places[name] for name in cohort.signatures.prompts.ids])

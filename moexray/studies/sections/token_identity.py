@@ -89,9 +89,7 @@ def token_identity(cohort: Cohort, notes: Notes) -> TokenIdentity:
     """
     trace = cohort.trace
     if trace is None:
-        message = (
-            "it needs a trace: moexray capture --record trace, then moexray analyze --trace signatures.trace.parquet"
-        )
+        message = "it needs a trace: moexray capture --record trace, then moexray analyze SIGNATURES --trace TRACE"
         raise NotComputable(message)
     cohort = _with_words(cohort, notes)
     some = cohort.sample(cohort.limits.token_prompts, "controls.token_identity")
