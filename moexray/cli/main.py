@@ -48,6 +48,12 @@ COMMANDS = {
 _ALIASES = {"--phase": "--tokens"}
 
 
+class _Command(TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        screen.prepare_help()
+        super().format_help(ctx, formatter)
+
+
 class _LazyGroup(TyperGroup):
     """The commands by name: a module is imported when its command is run, or asked for its own help."""
 
@@ -56,6 +62,11 @@ class _LazyGroup(TyperGroup):
         self.commands = {
             name: TyperCommand(name, help=summary, short_help=summary) for name, summary in COMMANDS.items()
         }
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        screen.prepare_help()
+        super().format_help(ctx, formatter)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options; those that are used once stand apart in the help."""
@@ -92,7 +103,7 @@ def _command(name: str) -> Any:
 
 def _alone(function: Any, name: str) -> Any:
     app = typer.Typer(add_completion=False)
-    app.command(name)(function)
+    app.command(name, cls=_Command)(function)
     return typer.main.get_command(app)
 
 

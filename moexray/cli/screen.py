@@ -82,12 +82,15 @@ def _be_quiet(wanted: bool | None) -> None:  # noqa: FBT001  # typer calls it so
 
 
 def _take_color(wanted: Color | None) -> None:
-    if wanted is None:
-        return
-    _Asked.color = wanted
+    if wanted is not None:
+        _Asked.color = wanted
+
+
+def prepare_help() -> None:
+    """Let help texts have colours as all else has: their console is made of two names of typer's."""
     from typer import rich_utils
 
-    # The console of help texts is made of these two.
+    wanted = color()
     rich_utils.COLOR_SYSTEM = None if wanted is Color.never else "auto"
     rich_utils.FORCE_TERMINAL = True if wanted is Color.always else None
 

@@ -141,6 +141,16 @@ def test_help_follows_the_option_before_it(run: Run) -> None:
     assert "\x1b[" not in run("--color", "never", "--help").stdout
 
 
+@pytest.mark.parametrize("command", [("--help",), ("info", "--help")])
+def test_help_follows_the_variables_in_their_order(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in run(*command).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in run(*command).stdout
+
+
 def test_colours_that_are_forced_stay_out_of_json(run: Run, made_up: Callable[..., Signatures], tmp_path: Path) -> None:
     made_up().save(tmp_path / "signatures.npz")
     json.loads(run("info", "signatures.npz", "--json", "--color", "always").stdout)
