@@ -37,6 +37,7 @@ def demo(
 
     Example: moexray demo --open
     """
+    from moexray.cli.next_command import after_signatures
     from moexray.cli.saved_analysis import analyze_with_progress
     from moexray.studies.category_shares import category_shares
     from moexray.studies.similarity_matrix import similarity_matrix
@@ -78,7 +79,8 @@ def demo(
         for line in textwrap.wrap(sentence, width=80, initial_indent="- ", subsequent_indent="  "):
             say(line)
     say("")
-    say(f"Everything is in {out}/: open {page} in a browser. Next: moexray analyze {file}")
+    say(f"Everything is in {out}/: open {page} in a browser.")
+    after_signatures(file, signatures, trace=trace)
     if open:
         open_page(page)
 

@@ -32,7 +32,8 @@ def test_the_demo_leaves_signatures_analysis_and_figures_and_says_what_the_readm
     for sentence in summarize(analysis):
         assert " ".join(sentence.split()) in told
     assert "say nothing about OLMoE" in told
-    assert "Everything is in found/: open found/report.html in a browser" in told
+    assert "Everything is in found/: open found/report.html in a browser." in told
+    assert "moexray analyze" not in told, "the next command is a remark, which --quiet leaves out"
     (install, nothing), (demo, shown) = sessions(README)
     assert (install, nothing, demo) == ("pip install .", "", "moexray demo")
     assert_shown(shown, finished.stdout)
