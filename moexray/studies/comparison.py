@@ -78,6 +78,8 @@ class Comparison(Result):
     prompts, units, phase, permutations, seed
         Prompts that are in both, groups of them and prompts without one, which tokens, and the tests; None for tables
         of counts.
+    common
+        True where prompts and layers that only one of them has were to be left out; else None.
     layers
         Layer by layer; for tables of counts, corpus by corpus in each layer.
     fingerprints
@@ -92,6 +94,7 @@ class Comparison(Result):
 
     models: tuple[str | None, str | None]
     prompts: int | None = optional()
+    common: bool | None = optional()
     units: int | None = optional()
     phase: str | None = optional()
     layers: tuple[ComparedLayer, ...]
@@ -172,6 +175,7 @@ def compare(
     return Comparison(
         models=(_model(first), _model(second)),
         prompts=len(there),
+        common=True if common else None,
         units=units,
         phase=tokens,
         layers=tuple(layers),

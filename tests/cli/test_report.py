@@ -128,3 +128,15 @@ def test_the_command_of_a_page_prints_the_very_result(run: Run, tmp_path: Path, 
     line = command_line(*read_result(tmp_path / "result.json"), "signatures.npz", own)
     assert line.startswith(f"moexray {name} signatures.npz --")
     assert run(*line.split()[1:]).stdout == printed
+
+
+def test_the_command_of_a_comparison_leaves_out_again_what_only_one_has(run: Run, tmp_path: Path) -> None:
+    made.signatures(12).save("before.npz")
+    made.signatures(10, seed=1).save("after.npz")
+    printed = run("compare", "before.npz", "after.npz", "--common", "--permutations", "19", "--json").stdout
+    (tmp_path / "result.json").write_text(printed, encoding="utf-8")
+    own = Signatures.open("before.npz").fingerprint
+    line = command_line(*read_result(tmp_path / "result.json"), "before.npz", own)
+    assert " --common " in line
+    assert run(*line.replace("OTHER.npz", "after.npz").split()[1:]).stdout == printed
+    assert "10 prompts in both" in run("compare", "before.npz", "after.npz", "--common", "--permutations", "19").stdout

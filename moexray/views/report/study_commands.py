@@ -173,6 +173,7 @@ def _compare(found: Any) -> list[Setting]:
     traced = any(one.agreement is not None for one in found.layers)
     return [
         *[Setting("trace", one) for one in ("FIRST.trace.parquet", "SECOND.trace.parquet") if traced],
+        *_flag("common", given=found.common is True),
         *_setting("tokens", found.phase, "all"),
         *_setting("permutations", found.permutations, _PERMUTATIONS),
         *_setting("seed", found.seed, 0),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from moexray.formats import MISSING, number, p_value, tokens_text
+from moexray.formats import MISSING, count, number, p_value, tokens_text
 from moexray.studies.comparison import ComparedLayer, Comparison
 from moexray.views.tables.table import Column, Page, Table
 from moexray.views.wording import note_lines
@@ -13,8 +13,11 @@ _MOST_NAMED = 3
 def comparison_page(comparison: Comparison) -> Page:
     """Return the two models, the table of layers, and the notes."""
     first, second = (model or "unknown model" for model in comparison.models)
+    prompts = "" if comparison.prompts is None else f", {count(comparison.prompts, 'prompt')}"
+    if comparison.common:
+        prompts += " in both"
     of = "" if comparison.phase in (None, "all") else f", {tokens_text(comparison.phase)}"
-    return Page(f"{first} and {second}{of}", comparison_table(comparison), *note_lines(comparison.notes or {}))
+    return Page(f"{first} and {second}{prompts}{of}", comparison_table(comparison), *note_lines(comparison.notes or {}))
 
 
 def comparison_table(comparison: Comparison) -> Table:

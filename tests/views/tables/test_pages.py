@@ -146,7 +146,7 @@ def test_a_part_without_a_table_of_its_own_is_shown_whole() -> None:
 def test_a_comparison_shows_agreement_and_tests_only_where_there_are_some() -> None:
     first, second = made.signatures(12, seed=1), made.signatures(12, seed=2, meta={"model": "other"})
     page = comparison_page(compare(first, second, permutations=19))
-    assert page.title == "made-up and other"
+    assert page.title == "made-up and other, 12 prompts"
     (table,) = tables(page)
     names = ["layer", "cosine", "JS (bits)", "by chance", "p", "experts that moved"]
     assert [column.name for column in table.columns] == names
