@@ -16,7 +16,7 @@ from moexray.studies.results import Result
 from moexray.views.figures import FIGURES
 from moexray.views.studies import STUDIES
 
-from .shown import DOCS, README, ROOT, assert_shown, blocks, example_files, run
+from .shown import DOCS, README, assert_shown, blocks, example_files, run
 
 PAGES = sorted(DOCS.glob("*.md"))
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -186,7 +186,8 @@ def test_every_public_name_is_in_the_python_reference() -> None:
 
 def test_sources_of_formulas_are_those_that_the_code_names() -> None:
     page = (DOCS / "statistics.md").read_text(encoding="utf-8")
-    code = " ".join(" ".join(path.read_text(encoding="utf-8").split()) for path in (ROOT / "moexray").rglob("*.py"))
+    files = Path(mx.__file__).parent.rglob("*.py")
+    code = " ".join(" ".join(file.read_text(encoding="utf-8").split()) for file in files)
     # A first author, and behind it a volume and a year.
     sources = re.findall(r"[A-Z]\. ([A-Z][\w-]+)[^;()*]*? (\d+), (\d{4})\b", page)
     assert len(sources) > 30
