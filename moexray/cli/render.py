@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from moexray.cli.encoded import in_json
-from moexray.cli.layout import bands, grid_widths
 from moexray.cli.screen import console, is_quiet, is_terminal
 from moexray.formats import visible, visible_json
 
@@ -160,6 +159,8 @@ def _headed(table: "Table", width: int) -> Iterator["RichTable"]:
     from rich.cells import cell_len
     from rich.table import Table as RichTable
 
+    from moexray.cli.layout import bands
+
     for band in bands(table, width, cell_len):
         shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, int(not band.close), 0, 0), pad_edge=False)
         columns = [table.columns[place] for place in band.places]
@@ -173,6 +174,8 @@ def _headed(table: "Table", width: int) -> Iterator["RichTable"]:
 def _grid(table: "Table", width: int) -> "RichTable":
     from rich.cells import cell_len
     from rich.table import Table as RichTable
+
+    from moexray.cli.layout import grid_widths
 
     shown = RichTable.grid(padding=(0, _GAP, 0, 0))
     for wide in grid_widths(table, width, _GAP, cell_len):
