@@ -10,7 +10,7 @@ from moexray.signatures import Signatures
 from moexray.stats.experts.specialisation import domain_specialisation
 from moexray.stats.inference.intervals import LEVEL
 from moexray.stats.inference.jackknife import LEAST_UNITS
-from moexray.stats.inference.ratios import jackknife_intervals
+from moexray.stats.inference.ratios import ratio_intervals
 from moexray.stats.inference.units import units_of
 from moexray.studies.chosen_layers import chosen_layers
 from moexray.studies.cohort import Cohort
@@ -101,7 +101,7 @@ def category_shares(
         width = int(signatures.experts[place])
         counts = selections[:, :, number, :width]
         shares = domain_specialisation(counts.sum(axis=1), lengths.sum(axis=1))
-        ends = np.stack([_ends(*of_category) for of_category in zip(shares, counts, lengths, strict=True)])
+        ends = np.stack([_ends(*of_category) for of_category in zip(counts, lengths, strict=True)])
         low, high = np.moveaxis(ends, 2, 0)
         every = counts.sum(axis=(0, 1)) / lengths.sum()
         kept, asked = int(counts.sum()), int(signatures.top_k[place]) * int(lengths.sum())
@@ -135,17 +135,14 @@ def _sums(
     return selections, lengths
 
 
-def _ends(
-    shares: NDArray[np.float64], counts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.float64]:  # (experts, 2)
-    """Return the intervals of a category's shares ``(experts,)`` from the sums of its blocks."""
+def _ends(counts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:  # (experts, 2)
+    """Return the intervals of a category's shares from the sums of its blocks."""
     there = lengths > 0
     parts, wholes = counts[there], lengths[there, None]
     if len(parts) < LEAST_UNITS:
-        return np.full((len(shares), 2), np.nan)
-    left_out = (parts.sum(axis=0) - parts) / (wholes.sum(axis=0) - wholes)
-    ends = np.clip(jackknife_intervals(shares, left_out, np.zeros(len(parts), dtype=np.int64)), 0, 1)
+        return np.full((counts.shape[1], 2), np.nan)
+    _, ends = ratio_intervals(parts, wholes, np.zeros(len(parts), dtype=np.int64))
     least = ((1 - LEVEL) / 2) ** (1 / wholes.sum())
     ends[(parts == 0).all(axis=0), 1] = 1 - least
     ends[(parts == wholes).all(axis=0), 0] = least
-    return np.asarray(ends)
+    return ends
