@@ -76,11 +76,6 @@ def shows_colours(screen: "Console") -> bool:
     return screen.color_system in ("256", "truecolor") and not screen.no_color
 
 
-def shows_blocks(screen: "Console") -> bool:
-    """Whether the output's encoding has blocks, arrows and superscripts."""
-    return screen.encoding.lower().startswith("utf")
-
-
 def tinted(runs: Iterable["Run"], *, numbers: bool, plain: bool) -> "Text":
     """Return tinted text.
 

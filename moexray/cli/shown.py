@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from moexray.cli.render import print_page, print_text, say, shows_blocks, shows_colours, tinted
+from moexray.cli.encoded import holds_all
+from moexray.cli.render import print_page, print_text, say, shows_colours, tinted
 from moexray.cli.screen import console
 from moexray.formats import visible
 from moexray.studies.shown_report import ShownPrompt
@@ -35,7 +36,7 @@ def print_prompt(found: ShownPrompt, *, most: int, numbers: bool, play: bool) ->
         Whether the generated part appears token by token first; elsewhere than on a terminal it does not.
     """
     screen = console()
-    plain, numbers = not shows_blocks(screen), numbers or not shows_colours(screen)
+    plain, numbers = not holds_all(), numbers or not shows_colours(screen)
     parts = list(parts_of(found, most=most))
     if play and not any(run.written for _, runs in parts for run in runs):
         say(f"there is nothing to play: no generated token of prompt {found.prompt} is shown", err=True)
