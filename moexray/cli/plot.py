@@ -145,11 +145,7 @@ def plot(
             fit_width(axes, wide)
         save_figure(axes, paths[name])
         say(f"wrote {paths[name]}")
-        letters = (
-            ""
-            if paths[name].suffix.lower() == ".svg"
-            else letters_without_font(figure_of(axes[0] if isinstance(axes, tuple) else axes))
-        )
+        letters = "" if paths[name].suffix.lower() == ".svg" else letters_without_font(figure_of(axes))
         if letters:
             say(f"no font here has {letters}: boxes stand for them. Install one, or write an SVG", err=True)
 

@@ -69,9 +69,9 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def figure_of(axes: Axes) -> Figure:
-    """Return the figure that `axes` are part of."""
-    figure = axes.get_figure(root=True)
+def figure_of(axes: Axes | tuple[Axes, ...]) -> Figure:
+    """Return the figure that `axes`, of one panel or of several, are part of."""
+    figure = (axes[0] if isinstance(axes, tuple) else axes).get_figure(root=True)
     if figure is None:
         message = "these axes belong to no figure"
         raise ValueError(message)
@@ -234,6 +234,6 @@ def save_figure(axes: Axes | tuple[Axes, ...], path: Path) -> None:
     if suffix not in SUFFIXES:
         message = f"{path} has no suffix of a figure: end it with {', '.join(SUFFIXES)}"
         raise FigureError(message)
-    figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
+    figure = figure_of(axes)
     with figure_style(), fonts_for(figure), whole_file(path) as partial:
         figure.savefig(partial, format=suffix[1:], metadata=_NO_DATES[suffix])

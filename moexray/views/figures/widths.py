@@ -80,7 +80,7 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
     FigureError
         If there is no room for the names beside the panels.
     """
-    figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
+    figure = figure_of(axes)
     with figure_style(), fonts_for(figure):
         if width < _STACKED:
             _stack(figure)

@@ -35,7 +35,7 @@ def drawing(axes: Axes | tuple[Axes, ...], name: str, label: str) -> str:
     label
         What it shows, for those who do not see it.
     """
-    figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
+    figure = figure_of(axes)
     written = io.StringIO()
     with figure_style(), warnings.catch_warnings():
         # Texts stay texts, for which the browser has a font even where matplotlib has none.
