@@ -5,12 +5,10 @@ from dataclasses import MISSING, fields
 from importlib import import_module
 from pathlib import Path
 
-from moexray import strict_json
 from moexray.errors import AnalysisError
-from moexray.files import LFS_CURE, check_ordinary, is_lfs_pointer
 from moexray.formats import visible
 from moexray.studies.codec import key_of
-from moexray.studies.results import Result
+from moexray.studies.results import Result, read_values
 
 
 def read_kind(path: Path, kinds: Mapping[str, str], *, wanted: str) -> tuple[str, Result]:
@@ -89,16 +87,7 @@ def foreign(result: Result, *, fingerprint: str | None, model: str | None, weigh
 
 
 def _keys_of(path: Path) -> frozenset[str]:
-    check_ordinary(path, error=AnalysisError)
-    try:
-        document = strict_json.loads(path.read_bytes())
-    except OSError as error:
-        message = f"{path} could not be read: {error.strerror}"
-        raise AnalysisError(message) from error
-    except ValueError as error:
-        cure = LFS_CURE if is_lfs_pointer(path) else f"could not be read as a result: {error}"
-        message = f"{path} {cure}"
-        raise AnalysisError(message) from error
+    document = read_values(path, "could not be read as a result: {}")
     return frozenset(document) if isinstance(document, dict) else frozenset()
 
 

@@ -62,20 +62,8 @@ class Result:
         AnalysisError
             If the file is missing, damaged, of another kind or of a newer schema.
         """
-        check_ordinary(Path(path), error=AnalysisError)
-        try:
-            document = strict_json.loads(Path(path).read_bytes(), parse_float=_finite, finite=True)
-        except OSError as error:
-            message = f"{path} could not be read: {error.strerror}"
-            raise AnalysisError(message) from error
-        except ValueError as error:
-            if is_lfs_pointer(Path(path)):
-                message = f"{path} {LFS_CURE}"
-                raise AnalysisError(message) from error
-            message = (
-                f"{path} is not {cls.WHAT}: not JSON, or with a key twice or a number that is not finite ({error})"
-            )
-            raise AnalysisError(message) from error
+        otherwise = f"is not {cls.WHAT}: not JSON, or with a key twice or a number that is not finite"
+        document = read_values(path, f"{otherwise} ({{}})", parse_float=_finite, finite=True)
         if not isinstance(document, dict) or cls.MARK not in document or "schema" not in document:
             message = f"{path} is not {cls.WHAT}: `{cls.MADE_BY}` makes one"
             raise AnalysisError(message)
@@ -183,6 +171,35 @@ class Result:
         first, *more = (html.escape(visible(line)) for line in self.headline())
         items = "".join(f"<li>{line}</li>" for line in more)
         return f"<div><strong>{type(self).__name__}</strong>: {first}<ul>{items}</ul></div>"
+
+
+def read_values(path: str | Path, otherwise: str, **options: Any) -> Any:
+    """Return the values of a JSON file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    otherwise
+        What is said of a file that is no JSON, with ``{}`` where the reason stands.
+    options
+        Of `moexray.strict_json.loads`.
+
+    Raises
+    ------
+    AnalysisError
+        If the file is missing, no ordinary file, or no JSON.
+    """
+    check_ordinary(Path(path), error=AnalysisError)
+    try:
+        return strict_json.loads(Path(path).read_bytes(), **options)
+    except OSError as error:
+        message = f"{path} could not be read: {error.strerror}"
+        raise AnalysisError(message) from error
+    except ValueError as error:
+        problem = LFS_CURE if is_lfs_pointer(Path(path)) else otherwise.format(error)
+        message = f"{path} {problem}"
+        raise AnalysisError(message) from error
 
 
 def rows_of(part: Any) -> list[dict[str, Any]]:
