@@ -33,14 +33,13 @@ def read_given(paths: Sequence[Path], signatures: Signatures) -> dict[str, Resul
         If a file is of no such command, two are of the same one, or one is of other signatures or another model.
     """
     found: dict[str, Result] = {}
+    model, weights = signatures.meta.get("model"), weights_of(signatures.meta)
     for path in paths:
         command, result = read_kind(path, GIVEN, wanted="a result that claims can be about")
         if command in found:
             message = f"{path} is a second result of `moexray {command}`: give one of each"
             raise AnalysisError(message)
-        meta = signatures.meta
-        of_model = {"model": meta.get("model"), "weights": weights_of(meta)}
-        problem = foreign(result, fingerprint=signatures.fingerprint, **of_model)
+        problem = foreign(result, fingerprint=signatures.fingerprint, model=model, weights=weights)
         if problem is not None:
             message = f"{path} {problem}"
             raise AnalysisError(message)
