@@ -5,10 +5,10 @@ import { scaleLinear } from "d3-scale";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { digitsOf, estimate, number, pText, percent } from "../format.js";
 import { html } from "../html.js";
-import { within } from "../state.js";
 import { useWidth } from "./hooks.js";
 import { LINE, Lines, linesOf } from "./lines.js";
 import { Saving } from "./saving.js";
+import { slider } from "./slider.js";
 
 const ROW = 22;
 const HEAD = 46;
@@ -39,28 +39,16 @@ export function Forest({ forests, name, label }) {
   const chosen = rows[at];
   const left = narrow ? 14 : Math.min(270, Math.round(width * 0.4));
   const says = saysOf(chosen.one, chosen.panel.forest);
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    const y = event.clientY - box.y;
-    setAt(rows.reduce((best, one, i) => (Math.abs(one.y - y) < Math.abs(rows[best].y - y) ? i : best), 0));
-  };
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    /** @type {Record<string, number>} */
-    const moves = { ArrowUp: at - 1, ArrowLeft: at - 1, ArrowDown: at + 1, ArrowRight: at + 1, Home: 0, End: rows.length - 1 };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    setAt(within(moves[event.key], 0, rows.length - 1));
-  };
   return html`<div>
     <div ref=${holder}></div>
     <div ref=${picture}>
       <svg
-        class="chart" height=${placed.height} tabindex="0" role="slider" aria-label=${label} aria-valuemin="1"
-        aria-valuemax=${rows.length} aria-valuenow=${at + 1} aria-valuetext=${says} aria-orientation="vertical"
-        onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+        class="chart" height=${placed.height}
+        ...${slider({
+          ...{ label, says, values: [1, rows.length, at + 1], at, last: rows.length - 1, vertical: true },
+          find: (_, down) => rows.reduce((best, one, i) => (Math.abs(one.y - down) < Math.abs(rows[best].y - down) ? i : best), 0),
+          choose: setAt,
+        })}
       >
         <rect class="row" x="0" y=${chosen.y - row / 2} width=${width} height=${row} />
         ${placed.panels.map((panel) => html`<${Panel} panel=${panel} left=${left} width=${width} row=${row} narrow=${narrow} chosen=${chosen.one} />`)}

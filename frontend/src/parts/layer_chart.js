@@ -4,8 +4,9 @@ import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import { digitsOf, number } from "../format.js";
 import { html } from "../html.js";
-import { layer, within } from "../state.js";
+import { layer } from "../state.js";
 import { useHeight, useWidth } from "./hooks.js";
+import { layerSlider } from "./slider.js";
 
 const LEFT = 40;
 
@@ -26,26 +27,10 @@ export function LayerChart({ layers, series, ends, label, says, high = 150, arou
   );
   const here = layer.value;
   const ticks = y.ticks(4);
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    const at = x.invert(event.clientX - /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect().x);
-    layer.value = layers.reduce((best, value, i) => (Math.abs(value - at) < Math.abs(layers[best] - at) ? i : best), 0);
-  };
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    /** @type {Record<string, number>} */
-    const moves = { ArrowLeft: here - 1, ArrowDown: here - 1, ArrowRight: here + 1, ArrowUp: here + 1, Home: 0, End: layers.length - 1 };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    layer.value = within(moves[event.key], 0, layers.length - 1);
-  };
   return html`<div>
     <div ref=${holder}></div>
     <svg
-      class="chart" height=${height + 40} tabindex="0" role="slider" aria-label=${label} aria-valuemin=${layers[0]}
-      aria-valuemax=${layers[layers.length - 1]} aria-valuenow=${layers[here]} aria-valuetext=${says}
-      onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+      class="chart" height=${height + 40} ...${layerSlider({ label, says, layers, x })}
     >
       ${ticks.map((tick) => html`<line class="tick" x1=${LEFT} x2=${width - 8} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${LEFT - 6} y=${y(tick) + 4} text-anchor="end">${number(tick, digitsOf(ticks))}</text>`)}
       ${x.ticks(Math.min(layers.length, Math.max(2, Math.floor(width / 42)))).filter(Number.isInteger).map((tick) => html`<text class="faint" text-anchor="middle" x=${x(tick)} y=${height + 17}>${tick}</text>`)}

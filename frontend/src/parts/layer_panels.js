@@ -5,9 +5,10 @@ import { scaleLinear } from "d3-scale";
 import { area, line, symbol, symbolCircle, symbolSquare, symbolTriangle } from "d3-shape";
 import { digitsOf } from "../format.js";
 import { html } from "../html.js";
-import { layer, within } from "../state.js";
+import { layer } from "../state.js";
 import { useHeight } from "./hooks.js";
 import { LINE, Lines, linesOf } from "./lines.js";
+import { layerSlider } from "./slider.js";
 
 const GAP = 22;
 const LEFT = 58;
@@ -36,30 +37,9 @@ export function LayerPanels({ data, panels, width, says }) {
     bottom = top + high;
     return top;
   });
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    const at = x.invert(event.clientX - box.x);
-    layer.value = layers.reduce((best, value, i) => (Math.abs(value - at) < Math.abs(layers[best] - at) ? i : best), 0);
-  };
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    const here = layer.value;
-    /** @type {Record<string, number>} */
-    const moves = {
-      ...{ ArrowLeft: here - 1, ArrowDown: here - 1, ArrowRight: here + 1, ArrowUp: here + 1 },
-      ...{ Home: 0, End: layers.length - 1 },
-    };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    layer.value = within(moves[event.key], 0, layers.length - 1);
-  };
   const ticks = x.ticks(Math.min(layers.length, Math.max(2, Math.floor(width / 42)))).filter(Number.isInteger);
   return html`<svg
-    class="chart" height=${bottom + 40} tabindex="0" role="slider" aria-label="Layer" aria-valuemin=${layers[0]}
-    aria-valuemax=${layers[layers.length - 1]} aria-valuenow=${layers[layer.value]} aria-valuetext=${says}
-    onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+    class="chart" height=${bottom + 40} ...${layerSlider({ label: "Layer", says, layers, x })}
   >
     ${panels.map((panel, i) => html`<${Drawn} panel=${panel} name=${names[i]} top=${tops[i]} high=${high} x=${x} layers=${layers} width=${width} />`)}
     ${ticks.map((tick) => html`<text x=${x(tick)} y=${bottom + 18} text-anchor="middle" class="faint">${tick}</text>`)}

@@ -4,9 +4,10 @@ import { scaleBand, scaleLinear } from "d3-scale";
 import { useRef } from "preact/hooks";
 import { digitsOf, percent } from "../format.js";
 import { html } from "../html.js";
-import { expert, layer, within } from "../state.js";
+import { expert, layer } from "../state.js";
 import { useHeight, useWidth } from "./hooks.js";
 import { Saving } from "./saving.js";
+import { slider } from "./slider.js";
 
 const LEFT = 46;
 
@@ -29,30 +30,22 @@ export function PairShares({ data, names, shares, ids, unit }) {
   const digits = digitsOf(ticks.map((one) => 100 * one));
   const at = expert.value;
   const says = at === null ? "Choose an expert with the arrows." : `Expert ${at} of layer ${facts.layers[layer.value]}: ${names.map((name, i) => `${percent(shares[i][at], 2)} ${unit} of ${name}`).join(", ")}; uniform is ${percent(uniform, 2)}.`;
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    const from = at ?? -1;
-    /** @type {Record<string, number>} */
-    const moves = { ArrowLeft: from - 1, ArrowDown: from - 1, ArrowRight: from + 1, ArrowUp: from + 1, Home: 0, End: experts - 1 };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    expert.value = within(moves[event.key], 0, experts - 1);
-  };
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
-    const place = Math.floor((event.clientX - box.x - LEFT) / x.step());
-    if (place >= 0 && place < experts) expert.value = place;
-  };
   return html`<div>
     <h3>Experts of layer ${facts.layers[layer.value]} in both</h3>
     <div ref=${holder}></div>
     <div ref=${picture}>
       <svg
-        class="chart" height=${2 * tall + 22} tabindex="0" role="slider" aria-label="Expert, with its shares of both prompts"
-        aria-valuemin="0" aria-valuemax=${experts - 1} aria-valuenow=${at ?? 0} aria-valuetext=${says}
-        onKeyDown=${press} onPointerDown=${point} onPointerMove=${point}
+        class="chart" height=${2 * tall + 22}
+        ...${slider({
+          ...{ label: "Expert, with its shares of both prompts", says, values: [0, experts - 1, at ?? 0], at: at ?? -1, last: experts - 1 },
+          find: (across) => {
+            const place = Math.floor((across - LEFT) / x.step());
+            return place >= 0 && place < experts ? place : null;
+          },
+          choose: (place) => {
+            expert.value = place;
+          },
+        })}
       >
         ${ticks.map((tick) => html`<line class="tick" x1=${LEFT} x2=${width - 4} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${LEFT - 6} y=${y(tick) + 4} text-anchor="end">${percent(Math.abs(tick), digits)}</text>`)}
         ${[1, -1].map((sign, i) =>

@@ -7,6 +7,7 @@ import { digitsOf, number, whole } from "../format.js";
 import { html } from "../html.js";
 import { useHeight, useWidth } from "../parts/hooks.js";
 import { Saving } from "../parts/saving.js";
+import { slider } from "../parts/slider.js";
 import { within } from "../state.js";
 
 const TOP = 8;
@@ -35,30 +36,16 @@ function Rows({ rows }) {
   const at = range.low + (step + 0.5) * range.step;
   const ticks = x.ticks(narrow ? 4 : 7);
   const says = `Similarity ${number(at, range.digits + 1)}: ${rows.map((row) => saysOf(row, at)).join("; ")}.`;
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    setStep(range.places(x.invert(event.clientX - box.x)));
-  };
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    /** @type {Record<string, number>} */
-    const moves = {
-      ...{ ArrowLeft: step - 1, ArrowDown: step - 1, ArrowRight: step + 1, ArrowUp: step + 1 },
-      ...{ PageDown: step - 10, PageUp: step + 10, Home: 0, End: range.steps - 1 },
-    };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    setStep(within(moves[event.key], 0, range.steps - 1));
-  };
   return html`<div>
     <div ref=${holder}></div>
     <div ref=${picture}>
       <svg
-        class="chart" height=${bottom + 40} tabindex="0" role="slider" aria-label="Similarity" aria-valuemin=${range.low}
-        aria-valuemax=${range.high} aria-valuenow=${at} aria-valuetext=${says}
-        onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+        class="chart" height=${bottom + 40}
+        ...${slider({
+          ...{ label: "Similarity", says, values: [range.low, range.high, at], at: step, last: range.steps - 1, page: 10 },
+          find: (across) => range.places(x.invert(across)),
+          choose: setStep,
+        })}
       >
         ${ticks.map((tick) => html`<line class="tick" x1=${x(tick)} x2=${x(tick)} y1=${TOP} y2=${bottom} /><text class="faint" x=${x(tick)} y=${bottom + 17} text-anchor="middle">${number(tick, digitsOf(ticks))}</text>`)}
         ${rows.map((row, r) => {

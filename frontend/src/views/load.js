@@ -9,7 +9,8 @@ import { diverging } from "../parts/colours.js";
 import { useHeight, useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
-import { expert, layer, within } from "../state.js";
+import { slider } from "../parts/slider.js";
+import { expert, layer } from "../state.js";
 
 // Loads beyond so many doublings from balance have the strongest colour.
 const DOUBLINGS = 3;
@@ -109,31 +110,19 @@ function OneLayer({ data, loads }) {
     at === null
       ? `Choose an expert of layer ${facts.layers[here]}.`
       : `Expert ${at} of layer ${facts.layers[here]}: ${saysOf(data, here, at, row[at])}.`;
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    expert.value = within(Math.floor(((event.clientX - box.x - LEFT) / (width - 4 - LEFT)) * experts), 0, experts - 1);
-  };
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    /** @type {Record<string, number>} */
-    const moves = {
-      ...{ ArrowLeft: (at ?? 1) - 1, ArrowDown: (at ?? 1) - 1, ArrowRight: (at ?? -1) + 1, ArrowUp: (at ?? -1) + 1 },
-      ...{ Home: 0, End: experts - 1 },
-    };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    expert.value = within(moves[event.key], 0, experts - 1);
-  };
   return html`<div>
     <h3>Experts of layer ${facts.layers[here]}</h3>
     <div ref=${holder}></div>
     <div ref=${picture}>
       <svg
-        class="chart" height=${TOP + BARS + 24} tabindex="0" role="slider" aria-label="Expert" aria-valuemin="0"
-        aria-valuemax=${experts - 1} aria-valuenow=${at ?? 0} aria-valuetext=${says}
-        onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+        class="chart" height=${TOP + BARS + 24}
+        ...${slider({
+          ...{ label: "Expert", says, values: [0, experts - 1, at ?? 0], at: at ?? -1, last: experts - 1 },
+          find: (across) => Math.floor(((across - LEFT) / (width - 4 - LEFT)) * experts),
+          choose: (place) => {
+            expert.value = place;
+          },
+        })}
       >
         <text x=${LEFT} y=${TOP - 8}>times the uniform load; dashed: 1</text>
         ${ticks.map((tick) => html`<line class="tick" x1=${LEFT} x2=${width - 4} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${LEFT - 7} y=${y(tick) + 4} text-anchor="end">${number(tick, digitsOf(ticks))}</text>`)}

@@ -9,7 +9,8 @@ import { diverging } from "../parts/colours.js";
 import { useWidth } from "../parts/hooks.js";
 import { Matrix, Scale } from "../parts/matrix.js";
 import { Saving } from "../parts/saving.js";
-import { category, expert, layer, within } from "../state.js";
+import { slider } from "../parts/slider.js";
+import { category, expert, layer } from "../state.js";
 import { shortenedAll, visible } from "../visible.js";
 
 const MOST = 4;
@@ -43,25 +44,6 @@ function ByCategory({ data, found }) {
   const says = `${names[here]}: ${found.segments
     .map((name, s) => `${visible(name)} ${whole(values[here][s])} (${percent(sum ? values[here][s] / sum : 0)})`)
     .join(", ")} ${unit}.`;
-  /** @param {number} at */
-  const choose = (at) => {
-    const place = places[within(at, 0, places.length - 1)];
-    if (place >= 0) category.value = place;
-  };
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    choose(Math.floor((event.clientY - box.y - TOP) / row));
-  };
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    /** @type {Record<string, number>} */
-    const moves = { ArrowUp: here - 1, ArrowLeft: here - 1, ArrowDown: here + 1, ArrowRight: here + 1, Home: 0, End: names.length - 1 };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    choose(moves[event.key]);
-  };
   return html`<div>
     <div class="controls">
       <span class="group" role="group" aria-label="What is counted">
@@ -76,9 +58,14 @@ function ByCategory({ data, found }) {
         ${found.segments.map((name, s) => html`<li><svg viewBox="0 0 16 16" aria-hidden="true"><rect class=${`k${s + 1}`} y="4" width="16" height="8" /></svg>${visible(name)}</li>`)}
       </ul>
       <svg
-        class="chart" height=${TOP + names.length * row + 4} tabindex="0" role="slider" aria-label="Category" aria-valuemin="1"
-        aria-valuemax=${names.length} aria-valuenow=${here + 1} aria-valuetext=${says} aria-orientation="vertical"
-        onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+        class="chart" height=${TOP + names.length * row + 4}
+        ...${slider({
+          ...{ label: "Category", says, values: [1, names.length, here + 1], at: here, last: names.length - 1, vertical: true },
+          find: (_, down) => Math.floor((down - TOP) / row),
+          choose: (place) => {
+            if (places[place] >= 0) category.value = places[place];
+          },
+        })}
       >
         ${shortenedAll(names, 18).map((name, c) => {
           const top = TOP + c * row;

@@ -7,7 +7,8 @@ import { count, digitsOf, number, pText } from "../format.js";
 import { html } from "../html.js";
 import { useHeight, useWidth } from "../parts/hooks.js";
 import { Saving } from "../parts/saving.js";
-import { category, within } from "../state.js";
+import { slider } from "../parts/slider.js";
+import { category } from "../state.js";
 import { shortenedAll } from "../visible.js";
 
 const TOP = 20;
@@ -50,31 +51,16 @@ function Curve({ data, found }) {
   const leftOut = category.value === null ? null : categories.names[category.value];
   const gap = (right - left) / known.length;
   const half = Math.min(4, Math.max(0.6, gap * 0.4));
-  /** @param {PointerEvent} event */
-  const point = (event) => {
-    const box = /** @type {SVGElement} */ (event.currentTarget).getBoundingClientRect();
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    const column = event.clientX - box.x;
-    if (column >= left) setAt(within(Math.round(x.invert(column)), 0, known.length - 1));
-  };
-  /** @param {KeyboardEvent} event */
-  const press = (event) => {
-    /** @type {Record<string, number>} */
-    const moves = {
-      ...{ ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1 },
-      ...{ PageDown: at - 10, PageUp: at + 10, Home: 0, End: known.length - 1 },
-    };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    setAt(within(moves[event.key], 0, known.length - 1));
-  };
   return html`<div>
     <div ref=${holder}></div>
     <div ref=${picture}>
       <svg
-        class="chart" height=${bottom + 8} tabindex="0" role="slider" aria-label="Specification" aria-valuemin="1"
-        aria-valuemax=${known.length} aria-valuenow=${at + 1} aria-valuetext=${says}
-        onPointerDown=${point} onPointerMove=${point} onKeyDown=${press}
+        class="chart" height=${bottom + 8}
+        ...${slider({
+          ...{ label: "Specification", says, values: [1, known.length, at + 1], at, last: known.length - 1, page: 10 },
+          find: (across) => (across >= left ? Math.round(x.invert(across)) : null),
+          choose: setAt,
+        })}
       >
         <text x=${left} y=${TOP - 9}>effect size (Cohen's d)</text>
         ${ticks.map((tick) => html`<line class="tick" x1=${left} x2=${right} y1=${y(tick)} y2=${y(tick)} /><text class="faint" x=${left - 7} y=${y(tick) + 4} text-anchor="end">${number(tick, digitsOf(ticks))}</text>`)}
