@@ -1,6 +1,7 @@
 """Tables as a page has them: the rows that it shows, and all of them where these are too many."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from moexray.formats import count
@@ -42,7 +43,7 @@ class StillTable:
     every: int
     block: Block | None
 
-    @property
+    @cached_property
     def texts(self) -> frozenset[int]:
         """The columns that hold long texts, which need room to be read."""
         return frozenset(
