@@ -34,11 +34,12 @@ def letters_without_font(figure: Figure) -> str:
 
 def _lacking(figure: Figure) -> Iterator[tuple[Text, str]]:
     """Yield the texts with letters that the usual font lacks, and these letters, in order."""
+    usual = _letters_of(str(font_manager.findfont(_USUAL))) | {ord("\n")}
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        letters = {letter for letter in text.get_text() if ord(letter) not in _letters_of(_usual_path())}
-        if letters - {"\n"}:
-            yield text, "".join(sorted(letters - {"\n"}))
+        letters = {letter for letter in text.get_text() if ord(letter) not in usual}
+        if letters:
+            yield text, "".join(sorted(letters))
 
 
 @cache
@@ -61,7 +62,3 @@ def _letters_of(path: str) -> frozenset[int]:
         return frozenset(font_manager.get_font(path).get_charmap())
     except RuntimeError:  # a font of pictures, which cannot be scaled, or a damaged one: it is not used
         return frozenset()
-
-
-def _usual_path() -> str:
-    return str(font_manager.findfont(_USUAL))
