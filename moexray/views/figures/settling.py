@@ -61,7 +61,7 @@ def settle(figure: Figure) -> None:
         If there is no room for the names beside the panels.
     """
     with figure_style(), fonts_for(figure):
-        panels = [one for axes in figure.axes for one in (axes, *axes.child_axes) if isinstance(one, Axes)]
+        panels = figure.axes
         for axes in panels:
             _break_names(axes, figure.bbox.width)
         _lay_out_panels(figure)
@@ -82,22 +82,22 @@ def _thin_all(panels: Sequence[Axes]) -> bool:
 
 def _break_labels(panels: Sequence[Axes]) -> bool:
     """Break the labels and notes of panels that leave the figure; say whether any did."""
-    before = [text.get_text() for axes in panels for text in (axes.xaxis.label, axes.yaxis.label, *axes.texts)]
+    changed = False
     for axes in panels:
-        break_text(axes.xaxis.label, _room_of(axes))
+        changed |= break_text(axes.xaxis.label, _room_of(axes))
         for text in (axes.yaxis.label, *axes.texts):
-            break_text(text)
+            changed |= break_text(text)
         _arrange(axes)
-    return before != [text.get_text() for axes in panels for text in (axes.xaxis.label, axes.yaxis.label, *axes.texts)]
+    return changed
 
 
 def break_beside(figure: Figure) -> None:
     """Break the labels that are longer than the panel that they stand beside, in a figure that is settled."""
     with figure_style(), fonts_for(figure):
-        before = [axes.yaxis.label.get_text() for axes in figure.axes]
+        changed = False
         for axes in figure.axes:
-            break_text(axes.yaxis.label, most_high=_LONGER_THAN_PANEL * axes.bbox.height)
-        if before != [axes.yaxis.label.get_text() for axes in figure.axes]:
+            changed |= break_text(axes.yaxis.label, most_high=_LONGER_THAN_PANEL * axes.bbox.height)
+        if changed:
             lay_out(figure)
             if _thin_all(figure.axes):
                 lay_out(figure)
@@ -149,8 +149,8 @@ def lay_out(figure: Figure) -> None:
             raise FigureError(message) from None
 
 
-def break_text(text: Text, across: tuple[float, float] | None = None, *, most_high: float = math.inf) -> None:
-    """Break the lines of a text until it is inside of its figure, or its lines are as short as words.
+def break_text(text: Text, across: tuple[float, float] | None = None, *, most_high: float = math.inf) -> bool:
+    """Break lines of a text until it is inside of its figure, or they are as short as words; say whether it changed.
 
     Parameters
     ----------
@@ -162,7 +162,8 @@ def break_text(text: Text, across: tuple[float, float] | None = None, *, most_hi
         Pixels that an upright text is long at most; where they are given, nothing else is asked, since more lines leave
         the figure until it is laid out anew.
     """
-    written, (broken, whole) = text.get_text(), _BROKEN.get(text, ("", ""))
+    before = written = text.get_text()
+    broken, whole = _BROKEN.get(text, ("", ""))
     if written == broken:  # at another size, which may have had less room
         written = whole
         text.set_text(written)
@@ -173,6 +174,7 @@ def break_text(text: Text, across: tuple[float, float] | None = None, *, most_hi
         wrapped = [textwrap.wrap(line, longest, break_on_hyphens=False) or [""] for line in lines]
         text.set_text("\n".join(part for parts in wrapped for part in parts))
     _BROKEN[text] = (text.get_text(), written)
+    return before != text.get_text()
 
 
 def _inside(text: Text, across: tuple[float, float] | None, most_high: float) -> bool:

@@ -88,9 +88,7 @@ def fit_width(axes: Axes | tuple[Axes, ...], width: float) -> None:
         power = _power(figure.axes)
         figure.set_size_inches(width, height * change**power)
         for one in figure.axes:
-            for part in (one, *one.child_axes):
-                if isinstance(part, Axes):
-                    _size_text(part)
+            _size_text(one)
         for legend in figure.legends:
             _size_small(_texts_of(legend))
         figure.suptitle(
