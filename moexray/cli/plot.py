@@ -42,7 +42,7 @@ from moexray.cli.workloads import WidthOption
 from moexray.errors import FigureError
 from moexray.files import check_writable, find_companion
 from moexray.recording.recorders.trace import TRACE
-from moexray.views.figures import ANALYSIS, FIGURES, OF_SIGNATURES, figure, figures_of
+from moexray.views.figures import ANALYSIS, FIGURES, OF_SIGNATURES, PAIRS, figure, figures_of
 
 _FIGURES, _STUDIES = "Figures", "Figures of other studies, from what their command prints with --json"
 
@@ -117,7 +117,8 @@ def plot(
     from moexray.views.figures.widths import fit_width, inches
 
     wide = None if width is None else inches(width)
-    needs_trace = "token_identity" in names or ("coactivation" in names and pairs_beside(file) is None)
+    traced = [FIGURES[name].of for name in names if FIGURES[name].needs == "trace"]
+    needs_trace = any(of != PAIRS or pairs_beside(file) is None for of in traced)
     spare = trace is None and not needs_trace
     if trace is None and not is_result(file) and (every or needs_trace):
         trace = find_companion(file, TRACE.suffix)
