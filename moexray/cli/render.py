@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from moexray.cli.encoded import in_json
-from moexray.cli.screen import console, is_quiet, is_terminal
+from moexray.cli.screen import LEAST_WIDTH, console, is_quiet, is_terminal
 from moexray.formats import visible, visible_json
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def say_error(text: str) -> None:
     shown = visible(text)
     if is_terminal(err=True):
         width = shutil.get_terminal_size().columns
-        shown = textwrap.fill(shown, max(width, 20), break_long_words=False, break_on_hyphens=False)
+        shown = textwrap.fill(shown, max(width, LEAST_WIDTH), break_long_words=False, break_on_hyphens=False)
     typer.echo(shown, err=True)
 
 

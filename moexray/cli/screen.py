@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 # A narrower screen has cells without room for a letter, which would not be printed: it breaks longer lines itself.
-_LEAST_WIDTH = 20
+LEAST_WIDTH = 20
 # Where COLUMNS is 0, as a terminal says that does not know.
 _UNKNOWN_WIDTH = 80
 
@@ -71,8 +71,8 @@ def console(*, err: bool = False) -> "Console":
     else:
         many = made(no_color=False, force_terminal=True).color_system == "truecolor"
         shown = made(no_color=False, force_terminal=terminal, color_system="truecolor" if many else "256")
-    if shown.width < _LEAST_WIDTH:
-        shown.width = _LEAST_WIDTH if shown.width else _UNKNOWN_WIDTH
+    if shown.width < LEAST_WIDTH:
+        shown.width = LEAST_WIDTH if shown.width else _UNKNOWN_WIDTH
     return shown
 
 
