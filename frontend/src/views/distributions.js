@@ -33,6 +33,15 @@ function Rows({ rows }) {
   const left = narrow ? 14 : 150;
   const x = scaleLinear([range.low, range.high], [left, Math.max(width - 52, left + 1)]);
   const bottom = TOP + rows.length * high;
+  // The stairs have a step for each bin, and stay as they are while one is chosen.
+  const stairs = useMemo(
+    () =>
+      rows.map((row, r) => {
+        const tallest = row.observed ? max(rows.filter((one) => one.observed), densityOf) : densityOf(row);
+        return stairsOf(row, x, baseOf(r, high), (high - 22) / (tallest || 1));
+      }),
+    [rows, width, high],
+  );
   const at = range.low + (step + 0.5) * range.step;
   const ticks = x.ticks(narrow ? 4 : 7);
   const says = `Similarity ${number(at, range.digits + 1)}: ${rows.map((row) => saysOf(row, at)).join("; ")}.`;
@@ -49,11 +58,10 @@ function Rows({ rows }) {
       >
         ${ticks.map((tick) => html`<line class="tick" x1=${x(tick)} x2=${x(tick)} y1=${TOP} y2=${bottom} /><text class="faint" x=${x(tick)} y=${bottom + 17} text-anchor="middle">${number(tick, digitsOf(ticks))}</text>`)}
         ${rows.map((row, r) => {
-          const base = TOP + (r + 1) * high - 8;
-          const tallest = row.observed ? max(rows.filter((one) => one.observed), densityOf) : densityOf(row);
+          const base = baseOf(r, high);
           const kind = row.observed ? `${r + 1}` : "";
-          return html`<path class=${kind ? `band k${kind}` : "band grey"} d=${stairsOf(row, x, base, (high - 22) / (tallest || 1))} />
-            <path class=${kind ? `line s${kind}` : "tick edge"} d=${stairsOf(row, x, base, (high - 22) / (tallest || 1))} />
+          return html`<path class=${kind ? `band k${kind}` : "band grey"} d=${stairs[r]} />
+            <path class=${kind ? `line s${kind}` : "tick edge"} d=${stairs[r]} />
             <line class="zero" x1=${left} x2=${width - 52} y1=${base} y2=${base} />
             <text class=${narrow ? "halo" : ""} x=${narrow ? left : left - 10} y=${narrow ? base - high + 20 : base - 20} text-anchor=${narrow ? "start" : "end"}>${row.name}</text>
             ${row.mean !== null && html`<line class=${kind ? `line s${kind}` : "here"} stroke-dasharray=${row.observed ? ["7 4", "2 3"][r] : undefined} x1=${x(row.mean)} x2=${x(row.mean)} y1=${kind ? TOP : base - high + 14} y2=${kind ? bottom : base} />
@@ -72,10 +80,19 @@ function Rows({ rows }) {
   </div>`;
 }
 
+/** @param {number} r @param {number} high @returns {number} where the pairs of a row stand */
+function baseOf(r, high) {
+  return TOP + (r + 1) * high - 8;
+}
+
+/** @param {number} width @returns {number} the digits that tell bins of a width apart */
+function digitsOfBins(width) {
+  return Math.max(0, Math.ceil(-Math.log10(width) - 1e-9));
+}
+
 /** @param {Histogram} row @param {number} i @returns {number} where a bin begins: a multiple of the width */
 function edgeOf({ start, width }, i) {
-  const digits = Math.max(0, Math.ceil(-Math.log10(width) - 1e-9));
-  return Number((start + i * width).toFixed(digits));
+  return Number((start + i * width).toFixed(digitsOfBins(width)));
 }
 
 /** @param {Histogram} row @returns {number} the greatest share of pairs per unit of similarity */
@@ -103,9 +120,8 @@ function rangeOf(rows) {
   const high = max(rows, (row) => edgeOf(row, row.pairs.length)) ?? 1;
   const step = min(rows, (row) => row.width) ?? 0.01;
   const steps = Math.max(1, Math.round((high - low) / step));
-  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
   return {
-    ...{ low, high, step, steps, digits },
+    ...{ low, high, step, steps, digits: digitsOfBins(step) },
     places: (/** @type {number} */ value) => within(Math.floor((value - low) / step), 0, steps - 1),
   };
 }
@@ -115,7 +131,7 @@ function saysOf(row, at) {
   const i = Math.floor((at - row.start) / row.width);
   const pairs = row.pairs[i] ?? 0;
   const sum = row.pairs.reduce((all, one) => all + one, 0);
-  const digits = Math.max(0, Math.ceil(-Math.log10(row.width) - 1e-9));
+  const digits = digitsOfBins(row.width);
   const bin = i in row.pairs ? ` from ${number(edgeOf(row, i), digits)} to ${number(edgeOf(row, i + 1), digits)}` : "";
   return `${row.name} ${whole(pairs)} of ${whole(sum)} pairs${bin}`;
 }

@@ -24,16 +24,18 @@ const CROSSED = 5;
 export function LoadOfExperts({ data }) {
   const { facts, blocks } = data;
   const loads = facts.loads;
+  const relative = useMemo(() => (blocks.loads ? relativeOf(data) : []), [data]);
   if (!loads || !blocks.loads) return null;
-  return html`<div><${AllLayers} data=${data} loads=${loads} /><${OneLayer} data=${data} loads=${loads} /></div>`;
+  return html`<div>
+    <${AllLayers} data=${data} loads=${loads} relative=${relative} /><${OneLayer} data=${data} loads=${loads} relative=${relative} />
+  </div>`;
 }
 
-/** @param {{data: import("../data.js").Data, loads: import("../data.js").Load[]}} props */
-function AllLayers({ data, loads }) {
+/** @param {{data: import("../data.js").Data, loads: import("../data.js").Load[], relative: number[][]}} props */
+function AllLayers({ data, loads, relative }) {
   const { facts } = data;
   const [holder, width] = useWidth();
   const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
-  const relative = useMemo(() => relativeOf(data), [data]);
   const layers = facts.layers.length;
   const most = Math.max(...facts.experts);
   const right = Math.max(70, Math.min(150, width * 0.2));
@@ -93,12 +95,11 @@ function AllLayers({ data, loads }) {
   </div>`;
 }
 
-/** @param {{data: import("../data.js").Data, loads: import("../data.js").Load[]}} props */
-function OneLayer({ data, loads }) {
+/** @param {{data: import("../data.js").Data, loads: import("../data.js").Load[], relative: number[][]}} props */
+function OneLayer({ data, loads, relative }) {
   const { facts } = data;
   const [holder, width] = useWidth();
   const picture = useRef(/** @type {HTMLDivElement | null} */ (null));
-  const relative = useMemo(() => relativeOf(data), [data]);
   const here = layer.value;
   const experts = facts.experts[here];
   const row = relative[here].slice(0, experts);
