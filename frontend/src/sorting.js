@@ -22,7 +22,7 @@ export function compared(one, other, numeric, down) {
 }
 
 /** Return the number that a cell starts with, in bytes where it has their unit. @param {string} cell @returns {number} */
-export function valueOf(cell) {
+function valueOf(cell) {
   const found = /^[<[\s]*([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\s([kMGTP]?B)\b)?/.exec(cell);
   if (!found) return NaN;
   return Number(found[1].replaceAll(",", "")) * 1000 ** Math.max(0, UNITS.indexOf(found[2]));

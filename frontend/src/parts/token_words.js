@@ -29,7 +29,7 @@ export function whereOf(data, which) {
  * @param {number} layer its place
  * @returns {number[] | null}
  */
-export function weightsOf({ tokens, facts }, where, token, layer) {
+function weightsOf({ tokens, facts }, where, token, layer) {
   const weights = tokens?.weights;
   if (!weights || !facts.tokens) return null;
   const { steps, greatest_weight: most } = facts.tokens;
