@@ -60,16 +60,18 @@ class Seen:
 
     def table(self, section: str, place: int = 0) -> list[dict[str, str]]:
         """Return the rows that `Save CSV` saves."""
-        with self.page.expect_download() as download:
-            self.page.locator(f"#{section} button:has-text('Save CSV')").nth(place).click()
-        text = Path(download.value.path()).read_text(encoding="utf-8")
+        text = self.saved(f"#{section} button:has-text('Save CSV')", place).decode()
         return list(csv.DictReader(io.StringIO(text)))
 
     def picture(self, section: str) -> str:
         """Return what `Save SVG` saves."""
+        return self.saved(f"#{section} button:has-text('Save SVG')").decode()
+
+    def saved(self, selector: str, place: int = 0) -> bytes:
+        """Return the file that a button saves."""
         with self.page.expect_download() as download:
-            self.page.locator(f"#{section} button:has-text('Save SVG')").first.click()
-        return Path(download.value.path()).read_text(encoding="utf-8")
+            self.page.locator(selector).nth(place).click()
+        return Path(download.value.path()).read_bytes()
 
     def check(self) -> None:
         """Nothing was said, asked for or stopped."""

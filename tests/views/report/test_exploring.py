@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -177,9 +176,7 @@ def test_tokens_are_saved_as_the_trace_has_them(see: Any, traced: Opened) -> Non
     start = int(traced.signatures.lengths()[:4].sum())
     segments = traced.array("token-segments")[start : start + len(texts)]
     assert [(row["phase"], row["kind"]) for row in rows] == [names[one] for one in segments.tolist()]
-    with seen.page.expect_download() as download:
-        seen.page.locator("#prompt button:has-text('Save SVG')").first.click()
-    text = Path(download.value.path()).read_text(encoding="utf-8")
+    text = seen.picture("prompt")
     root = ElementTree.fromstring(text)
     for never in ("var(", "class=", "style=", "color(", "light-dark"):
         assert never not in text

@@ -261,9 +261,7 @@ def test_views_are_saved_as_pictures_that_stand_alone(see: Any, plain: Opened) -
         assert not re.search(r"var\(|class=|style=|light-dark|color\(", text), section
         words = [one.text or "" for one in root.iter("{http://www.w3.org/2000/svg}text")]
         assert any(beside in one for one in words), section
-    with seen.page.expect_download() as download:
-        seen.page.locator("#categories button:has-text('Save PNG')").click()
-    saved = Image.open(download.value.path())
+    saved = Image.open(io.BytesIO(seen.saved("#categories button:has-text('Save PNG')")))
     assert saved.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
     assert seen.page.evaluate("() => getComputedStyle(document.body).color") == "rgb(235, 232, 225)"  # dark again
 

@@ -3,7 +3,6 @@
 import csv
 import io
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -33,46 +32,38 @@ def studied(given: list[Given], plain: Opened) -> Opened:
     return replace(plain, report=report(plain.analysis, plain.signatures, studies=studies))
 
 
-def saved(seen: Seen, selector: str) -> str:
-    """Return the text of the file that a button saves."""
-    with seen.page.expect_download() as download:
-        seen.page.locator(selector).first.click()
-    return Path(download.value.path()).read_text(encoding="utf-8")
-
-
-def rows(text: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(text)))
+def rows(seen: Seen, selector: str) -> list[list[str]]:
+    """Return the cells of the CSV that a button saves."""
+    return list(csv.reader(io.StringIO(seen.saved(selector).decode())))
 
 
 def test_tables_and_numbers_are_saved(see: Any, studied: Opened, given: list[Given]) -> None:
     seen = see(studied)
     (analysis,) = (one.result for one in given if isinstance(one.result, Analysis))
     table = next(one for one in page_of("analyze", analysis).blocks if isinstance(one, Table))
-    shown = rows(saved(seen, "#study-analyze button:text-is('Save table (CSV)') >> nth=0"))
+    shown = rows(seen, "#study-analyze button:text-is('Save table (CSV)') >> nth=0")
     # What a spreadsheet would take for a formula, as a text that starts with +, has an apostrophe before it.
     assert [[cell.removeprefix("'") for cell in row] for row in shown] == [
         [cell.replace("\n", " ") for cell in row] for row in table.rows
     ]
-    names, *numbers = rows(saved(seen, "#study-analyze button:text-is('Save numbers (CSV)')"))
+    names, *numbers = rows(seen, "#study-analyze button:text-is('Save numbers (CSV)')")
     for row, own in zip(numbers, rows_of(analysis.layers), strict=True):
         assert [float(cell) if cell else None for cell in row] == [own[name] for name in names]
 
 
 def test_a_figure_is_saved_as_a_picture_that_stands_alone(see: Any, studied: Opened) -> None:
     seen = see(studied)
-    text = saved(seen, "#study-cache button:text-is('Save SVG')")
+    text = seen.picture("study-cache")
     assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert "var(--" not in text
-    with seen.page.expect_download() as download:
-        seen.page.locator("#study-cache button:text-is('Save PNG')").click()
-    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    assert seen.saved("#study-cache button:text-is('Save PNG')").startswith(b"\x89PNG")
 
 
 def test_a_long_table_is_unfolded_saved_whole_and_sorted(see: Any, studied: Opened) -> None:
     seen = see(studied)
     lines = seen.page.locator("#study-experts-table-1 tbody tr")
     assert lines.count() == 200
-    whole = rows(saved(seen, "#study-experts button:text-is('Save table (CSV)')"))
+    whole = rows(seen, "#study-experts button:text-is('Save table (CSV)')")
     assert len(whole) == 257
     assert seen.page.locator("#study-experts-table-1 .sort").count() == 0  # a part is not sorted
     seen.press("#study-experts button:text-is('Show all 256 rows')", "Enter")
@@ -84,7 +75,7 @@ def test_a_long_table_is_unfolded_saved_whole_and_sorted(see: Any, studied: Open
     assert [one.split("\t")[1] for one in lines.all_inner_texts()] == [str(place) for place in range(256)]
     seen.page.keyboard.press("Enter")
     assert [one.split("\t")[1] for one in lines.all_inner_texts()] == [str(place) for place in range(256)][::-1]
-    again = rows(saved(seen, "#study-experts button:text-is('Save table (CSV)')"))
+    again = rows(seen, "#study-experts button:text-is('Save table (CSV)')")
     assert again[0] == whole[0]
     assert again[0][:3] == names
     assert sorted(again) == sorted(whole)
@@ -105,6 +96,6 @@ def test_an_analysis_alone_is_still_but_its_tables_and_figures_are_saved(see: An
     assert seen.page.locator(".choice").count() == 0
     assert seen.page.locator("#layers .drawing").is_visible()
     seen.page.get_by_text("Layer by layer").click()
-    names, *cells = rows(saved(seen, "details[open] button:text-is('Save table (CSV)')"))
+    names, *cells = rows(seen, "details[open] button:text-is('Save table (CSV)')")
     assert [row[0] for row in cells] == [str(one.layer) for one in plain.analysis.layers]
     assert names[0] == "layer"
