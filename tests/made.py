@@ -1,15 +1,19 @@
 """Signatures and traces of routers that do not exist, made at random or from what a test gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from moexray.coselection_file import members_of_pairs
 from moexray.prompt_table import PromptTable
 from moexray.segments import PLAIN, WITH_IMAGES, Segment
 from moexray.signatures import Signatures
+from moexray.signatures_file import write_members
+from moexray.studies.expert_tokens import layer_tokens
+from moexray.trace import Trace
 
 
 def signatures(
@@ -186,6 +190,23 @@ def trace(
         counts=counts, tokens=tokens, layers=layers, top_k=k, categories=categories, groups=groups, segments=segments,
         texts=texts, outputs=outputs,
     )  # fmt: skip
+
+
+def change_trace(source: Path, out: Path, **changes: Callable[[Any], Any]) -> None:
+    """Write a trace anew, with every value of some columns changed."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = parquet.read_table(source).to_pydict()
+    for name, change in changes.items():
+        columns[name] = [change(value) for value in columns[name]]
+    parquet.write_table(pa.table(columns), out)
+
+
+def write_pairs(path: Path, signatures: Signatures, trace: Trace) -> None:
+    """Write the co-selections of prompt and of generated tokens, as a trace has them."""
+    phases = [[found.pairs for found in layer_tokens(trace, phase)] for phase in ("prompt", "generated")]
+    write_members(path, members_of_pairs(np.array(phases, dtype=np.uint64), signatures.layers.astype(np.int16)))
 
 
 def _write_parquet(path: Path, columns: Mapping[str, list[Any]], ends: Sequence[int], row_group: int) -> None:

@@ -5,9 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 from moexray.cli.next_command import after_analysis, after_shard, suggest
 from moexray.shards import Shard
@@ -42,9 +40,11 @@ def test_a_line_that_is_suggested_runs(run: Run, made_up: Callable[..., Signatur
 def test_a_prompt_of_any_name_is_shown_by_the_line_that_is_suggested(run: Run, prompt: str) -> None:
     plain = made.trace(Path("plain.parquet"), prompts=4)
     plain.replace(ids=(prompt, *plain.prompts.ids[1:])).save("s.npz")
-    columns = parquet.read_table("plain.parquet").to_pydict()
-    columns["prompt"] = [prompt if one == plain.prompts.ids[0] else one for one in columns["prompt"]]
-    parquet.write_table(pa.table(columns), "s.trace.parquet")
+    made.change_trace(
+        Path("plain.parquet"),
+        Path("s.trace.parquet"),
+        prompt=lambda one: prompt if one == plain.prompts.ids[0] else one,
+    )
     (line,) = suggested(run("show", "--", prompt, "s.npz").stderr)
     shown = run(*line[1:])
     assert (shown.returncode, shown.stderr) == (0, "")

@@ -11,11 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moexray.coselection_file import members_of_pairs
 from moexray.signatures import Signatures
-from moexray.signatures_file import write_members
 from moexray.studies.analysis import Analysis
-from moexray.studies.expert_tokens import layer_tokens
 from moexray.trace import Trace
 from moexray.views import figures
 from moexray.views.figures import ANALYSIS, FIGURES, OF_SIGNATURES, figures_of, style
@@ -231,9 +228,7 @@ def test_coactivation_takes_a_trace_or_co_selections_and_one_layer(
     of_trace = run("plot", "--coactivation", "--layer", 4)
     assert of_trace.stdout == "wrote coactivation.png\n"
     traced = Trace.open(tmp_path / "signatures.trace.parquet", signatures)
-    pairs = [[found.pairs for found in layer_tokens(traced, phase)] for phase in ("prompt", "generated")]
-    members = members_of_pairs(np.array(pairs, dtype=np.uint64), signatures.layers.astype(np.int16))
-    write_members(tmp_path / "signatures.coselection.npz", members)
+    made.write_pairs(tmp_path / "signatures.coselection.npz", signatures, traced)
     (tmp_path / "signatures.trace.parquet").unlink()
     assert run("plot", "--coactivation", "--layer", 4).returncode == 0
     first, second = (np.asarray(left.images[0].get_array()) for left, _ in drawn)

@@ -24,18 +24,13 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Signatures, Trac
     return signatures, Trace.open(path, signatures)
 
 
-def write_pairs(path: Path, signatures: Signatures, trace: Trace) -> Path:
-    phases = [[found.pairs for found in layer_tokens(trace, phase)] for phase in ("prompt", "generated")]
-    write_members(path, members_of_pairs(np.array(phases, dtype=np.uint64), signatures.layers.astype(np.int16)))
-    return path
-
-
 @pytest.mark.parametrize("tokens", ["all", "generated"])
 def test_both_sources_give_what_the_statistic_gives(
     recorded: tuple[Signatures, Trace], tmp_path: Path, tokens: str
 ) -> None:
     signatures, trace = recorded
-    file = write_pairs(tmp_path / "signatures.coselection.npz", signatures, trace)
+    file = tmp_path / "signatures.coselection.npz"
+    made.write_pairs(file, signatures, trace)
     found, other = (layer_coactivation(signatures, source, tokens=tokens, layer=4) for source in (trace, file))
     assert found.layer == 4
     pairs = layer_tokens(trace, tokens)[2].pairs
