@@ -61,6 +61,44 @@ def test_an_output_that_is_closed_is_no_terminal(monkeypatch: pytest.MonkeyPatch
     say_error("nobody hears")
 
 
+@pytest.mark.parametrize(("said", "terminal"), [("0", False), ("1", True), ("", True)])
+def test_tty_compatible_decides_before_the_stream(monkeypatch: pytest.MonkeyPatch, said: str, terminal: bool) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", said)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert screen.is_terminal() == terminal
+
+
+def test_each_output_is_asked_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert (screen.is_terminal(), screen.is_terminal(err=True)) == (False, True)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("0", 80), ("1", 20), ("19", 20), ("21", 21)])
+def test_a_width_that_is_not_known_is_80_and_none_is_below_20(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert screen.console().width == width
+
+
+@pytest.mark.parametrize(("said", "system"), [("", "256"), ("truecolor", "truecolor")])
+def test_forced_colours_are_as_many_as_the_terminal_has(
+    monkeypatch: pytest.MonkeyPatch, said: str, system: str
+) -> None:
+    monkeypatch.setenv("COLORTERM", said)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    screen._take_color(screen.Color.always)
+    assert screen.console().color_system == system
+
+
+def test_text_that_looks_like_markup_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    found = screen.console()
+    found.print("[red]name[/red] :smile: 12 'x'")
+    assert found.file.getvalue() == "[red]name[/red] :smile: 12 'x'\n"  # type: ignore[attr-defined]
+
+
 def test_quiet_is_forgotten_by_the_next_command_line(run: Run, made_up: Callable[..., Signatures]) -> None:
     made_up().save("signatures.npz")
     assert run("--quiet", "--color", "always", *SHORT).stderr == ""

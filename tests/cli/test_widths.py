@@ -5,12 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 from rich.cells import cell_len
 
-from moexray.cli.layout import bands
+from moexray.cli.layout import bands, grid_widths
 from moexray.cli.render import print_table
 from moexray.studies.analysis import analyze
 from moexray.views.tables.table import Column, Table
@@ -66,10 +64,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     found.save(folder / "s.npz")
     found.replace(meta={"model": f"{MODEL} again"}).save(folder / "other.npz")
-    columns = parquet.read_table(folder / "plain.parquet").to_pydict()
-    columns["prompt"] = [names[one] for one in columns["prompt"]]
-    columns["token"] = ["漢字と仮名" if one.endswith("1") else f" {one * 12}" for one in columns["token"]]
-    parquet.write_table(pa.table(columns), folder / "s.trace.parquet")
+    made.change_trace(
+        folder / "plain.parquet",
+        folder / "s.trace.parquet",
+        prompt=names.__getitem__,
+        token=lambda one: "漢字と仮名" if one.endswith("1") else f" {one * 12}",
+    )
     analyze(found, permutations=9, folds=2).save(folder / "analysis.json")
     return folder
 
@@ -119,6 +119,30 @@ def test_an_interval_stays_beside_its_value_and_keys_come_again() -> None:
     table = Table("", columns, [["12345678"] * 7])
     parts = [[names[place] for place in band.places] for band in bands(table, 50, len)]
     assert parts == [["layer", "kind", "d", "95 %"], ["layer", "kind", "load", "even", "both"]]
+
+
+@pytest.mark.parametrize(("word", "parts"), [("数学と論理の問題を解く", 1), ("unbreakable-of-22-cells", 2)])
+def test_words_of_letters_that_take_two_cells_are_broken_sooner(word: str, parts: int) -> None:
+    """Three such letters stand in a column of six cells, where a word of others needs twelve."""
+    table = Table("", [Column("n"), Column("d", numeric=True), Column("w")], [["1", "12345678", word]])
+    assert len(list(bands(table, 19, cell_len))) == parts
+
+
+def test_columns_fill_a_narrow_screen_and_the_widest_gives_first() -> None:
+    """With a border at each end of close columns and between them, or with a gap where there are no headings."""
+    names, words = ("n", "a", "b"), ("aa bb cc dd ee", "one two three four five six", "x y")
+    (band,) = bands(Table("", names, [words]), 30, len)
+    assert (band.widths, band.close) == ((12, 11, 3), True)
+    assert sum(band.widths) + len(words) + 1 == 30
+    assert grid_widths(Table("", ["", ""], [[words[1] * 2, words[1] * 2]]), 30, 2, len) == [14, 14]
+
+
+def test_what_says_what_a_row_is_keeps_a_third_of_a_screen_that_is_too_narrow() -> None:
+    columns = [Column("name"), *(Column(one, numeric=True) for one in "abc")]
+    row = ["two words of a name", "1" * 8, "1" * 10, "1" * 15]
+    parts = list(bands(Table("", columns, [row]), 30, len))
+    assert [band.places for band in parts] == [(0, 1), (0, 2), (0, 3)]
+    assert all(band.widths[0] >= 10 for band in parts)
 
 
 @pytest.mark.parametrize("width", [1, 8, 20])
