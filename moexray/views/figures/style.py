@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from moexray.errors import FigureError
 from moexray.files import whole_file
@@ -165,6 +165,14 @@ def layers_below(axes: Axes, remark: str = "") -> None:
     """Let the axis below be the layers of a model, with a remark under its name."""
     axes.set(xlabel="MoE layer (index in the model)" + (f"\n{remark}" if remark else ""))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16, min_n_ticks=1))
+
+
+def doublings_below(axes: Axes, numbers: Sequence[int]) -> None:
+    """Let the axis below be numbers by their doublings, with names of up to nine of these."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(numbers, nbins=8))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def shade(

@@ -2,7 +2,6 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from moexray.errors import FigureError
 from moexray.formats import count, number
@@ -13,6 +12,7 @@ from moexray.views.figures.settling import legend_below, settle
 from moexray.views.figures.style import (
     COLOURS,
     Panels,
+    doublings_below,
     figure_of,
     figure_style,
     note_above,
@@ -59,10 +59,7 @@ def batching(result: Batching, ax: Panels | None = None) -> Panels:
             of = f"{label}, {'decoding' if closed is result.mean else 'prefill'}"  # each phase has its own load
             left.plot(*_known(closed.sizes, values), color="0.35", linestyle=style, linewidth=0.9, label=of)
         shown = sorted({size for _, mean, _, _ in curves for size in _known(mean.sizes, mean.observed)[0]})
-        left.set_xscale("log", base=2)
-        left.xaxis.set_major_locator(FixedLocator(shown, nbins=8))
-        left.xaxis.set_minor_locator(NullLocator())
-        left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        doublings_below(left, shown)
         left.set(xlabel="prompts of a batch, or tokens in a row", ylabel="distinct experts, mean of layers")
         left.set_ylim(bottom=0)
         if any(ci is not None for _, mean, _, _ in curves for ci in mean.observed_ci):

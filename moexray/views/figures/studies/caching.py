@@ -19,8 +19,9 @@ from moexray.views.figures.style import (
 )
 from moexray.views.tables.caching import policy_name
 
+# Of the width of the panel, for names of four digits.
+_LEAST_APART = 0.09
 # Drawn in this order; what is left out holds k experts, or is one of these with other numbers.
-_LEAST_APART = 0.09  # of the width of the panel, for names of four digits
 _DRAWN = ("belady", "lru_continued", "lfu", "lru", "static", "pinned")
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from moexray.errors import FigureError
 from moexray.formats import count
@@ -11,6 +10,7 @@ from moexray.views.figures.settling import legend_below, settle
 from moexray.views.figures.style import (
     COLOURS,
     Panels,
+    doublings_below,
     figure_of,
     figure_style,
     layers_below,
@@ -51,10 +51,7 @@ def coverage(result: Coverage, ax: Panels | None = None) -> Panels:
         left.plot(used.numbers, used.share, color=COLOURS[0], marker="o", markersize=3, label="other half of prompts")
         left.plot(used.numbers, used.same_prompts, color=COLOURS[1], linestyle="--", linewidth=0.9, label="same half")
         left.plot(used.numbers, used.even, color="0.35", linestyle=":", linewidth=0.9, label="even load")
-        left.set_xscale("log", base=2)
-        left.xaxis.set_major_locator(FixedLocator(used.numbers, nbins=8))
-        left.xaxis.set_minor_locator(NullLocator())
-        left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        doublings_below(left, used.numbers)
         left.set(xlabel="most used experts of a layer", ylabel="share of selections")
         if any(ci is not None for ci in used.ci):
             note_above(left, "shaded: 95 % intervals")
