@@ -337,7 +337,7 @@ def drawn(folder: Path) -> Iterator[tuple[str, Figure]]:
     for name, entry in FIGURES.items():
         if entry.of in results:
             axes = figure(name)(results[entry.of])
-            yield name, figure_of(axes[0] if isinstance(axes, tuple) else axes)
+            yield name, figure_of(axes)
 
 
 @pytest.mark.slow

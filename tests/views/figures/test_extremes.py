@@ -34,7 +34,7 @@ def assert_readable(axes: Axes | tuple[Axes, ...], width: float | None) -> None:
     """No two tick labels of an axis cover each other, and every text is inside the figure; warnings are errors."""
     if width is not None:
         fit_width(axes, width)
-    figure = figure_of(axes if isinstance(axes, Axes) else axes[0])
+    figure = figure_of(axes)
     with figure_style(), fonts_for(figure):
         figure.draw_without_rendering()
         _assert_apart_and_inside(figure)

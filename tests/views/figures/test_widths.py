@@ -34,9 +34,9 @@ def test_a_figure_of_a_narrow_column_is_readable(
 ) -> None:
     result = {"similarity": matrix, "token_identity": traced}.get(name, analysis)
     axes = getattr(figures, name)(result)
-    before = figure_of(axes[0] if isinstance(axes, tuple) else axes).get_suptitle()
+    before = figure_of(axes).get_suptitle()
     fit_width(axes, 3.25)
-    figure = figure_of(axes[0] if isinstance(axes, tuple) else axes)
+    figure = figure_of(axes)
     assert figure.get_figwidth() == 3.25
     assert figure.get_suptitle().split() == before.split()
     figure.draw_without_rendering()

@@ -27,7 +27,7 @@ def drawn(name: str, case: str, width: float | None = None) -> Figure:
     axes = figure(name)(SHAPES[name][case]())
     if width is not None:
         fit_width(axes, width)
-    return figure_of(axes[0] if isinstance(axes, tuple) else axes)
+    return figure_of(axes)
 
 
 def panels(of: Figure) -> Iterator[Axes]:
