@@ -16,7 +16,7 @@ from moexray.views.report.encoding import Block
 from moexray.views.report.facts import facts
 from moexray.views.report.forest import control_forests
 from moexray.views.report.rendering import rendered, trusted
-from moexray.views.report.sections import SECTIONS, Section
+from moexray.views.report.sections import SECTIONS, Needs, Section
 from moexray.views.report.still import TABLES
 from moexray.views.report.studies import StudyPage
 from moexray.views.report.tables import StillTable, still_table
@@ -83,7 +83,9 @@ class _Drawn:
 
 def still_sections(contents: Contents) -> list[_Drawn]:
     """Return the sections that the data has something for, with their still pictures."""
-    return [one for one in (_drawn(section, contents) for section in SECTIONS) if one is not None]
+    there = _there(contents)
+    drawn = (_drawn(section, contents) for section in SECTIONS if there[section.needs])
+    return [one for one in drawn if one is not None]
 
 
 def page(contents: Contents, sections: Sequence[_Drawn]) -> str:
@@ -154,15 +156,20 @@ def page_of_studies(studies: Sequence[StudyPage], *, model: str, made: str, fing
         remarks=[],
         made=visible(made),
         fingerprint=fingerprint,
-        facts={"alone": True, "blocks": {block.name: block.form for block in blocks}},
+        facts=_facts_alone(blocks),
         blocks=blocks,
     )
 
 
+def _facts_alone(blocks: Sequence[Block]) -> Mapping[str, Any]:
+    """Return what the script must know of a page without views: nothing but what can be saved."""
+    return {"alone": True, "blocks": {block.name: block.form for block in blocks}}
+
+
 def _facts(contents: Contents, sections: Sequence[_Drawn]) -> Mapping[str, Any]:
-    """Return what the script must know: of an analysis alone, nothing but what can be saved."""
+    """Return what the script must know."""
     if contents.signatures is None or contents.selections is None:
-        return {"alone": True, "blocks": {block.name: block.form for block in contents.blocks}}
+        return _facts_alone(contents.blocks)
     return facts(
         contents.analysis,
         contents.signatures,
@@ -174,10 +181,10 @@ def _facts(contents: Contents, sections: Sequence[_Drawn]) -> Mapping[str, Any]:
     )
 
 
-def _drawn(section: Section, contents: Contents) -> _Drawn | None:
-    """Return a section with its picture; None where the data has nothing for it."""
+def _there(contents: Contents) -> Mapping[Needs, bool]:
+    """Return whether the data has what sections need."""
     analysis, alone = contents.analysis, contents.signatures is None
-    there = {
+    return {
         "layers": bool(analysis.layers),
         "pairs": analysis.signatures.prompts > 1 and not alone,
         "pca": analysis.pca is not None,
@@ -191,8 +198,10 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
         "distributions": analysis.similarity.histogram is not None,
         "segments": contents.segments is not None and len(contents.segments.segments) > 1,
     }
-    if not there[section.needs]:
-        return None
+
+
+def _drawn(section: Section, contents: Contents) -> _Drawn | None:
+    """Return a section with its picture; None where its figure cannot be drawn."""
     picture = None
     if section.figure is not None:
         from moexray.views.figures import FIGURES, figure
@@ -204,8 +213,8 @@ def _drawn(section: Section, contents: Contents) -> _Drawn | None:
         picture = drawing(axes, section.name, section.title)
     tables: Sequence[Table] = ()
     if picture is None and section.name in TABLES:
-        tables = TABLES[section.name](analysis, contents.segments)
-    if alone:
+        tables = TABLES[section.name](contents.analysis, contents.segments)
+    if contents.signatures is None:
         section = replace(section, live=False)
     return _Drawn(section, picture, tables, _command(section, contents))
 
