@@ -127,9 +127,7 @@ def report(
         explored, signatures, shown, trace=trace, room=room, picture_of=picture_of
     )
     remarks = _remarks(explored, shown, tokens_shown, trace is not None)
-    whole = replace(
-        contents, blocks=[*fixed, *blocks, *more], tokens=about_tokens, remarks=(*contents.remarks, *remarks)
-    )
+    whole = replace(contents, blocks=[*fixed, *blocks, *more], tokens=about_tokens, remarks=remarks)
     return Report(page(whole, sections), tuple(remarks))
 
 

@@ -139,10 +139,11 @@ def _page(given: Given, name: str, apart: str, command: str) -> StudyPage:
     about, own = STUDIES[given.command], page_of(given.command, given.result)
     title = f"{about.title}{apart}"
     blocks: list[str | StillTable] = []
+    tables = 0
     for block in own.blocks:
-        label = f"{title}, table {1 + sum(isinstance(one, StillTable) for one in blocks)}"
         if not isinstance(block, str):
-            blocks.append(still_table(block, f"{name}-table-{label.rpartition(' ')[2]}", label))
+            tables += 1
+            blocks.append(still_table(block, f"{name}-table-{tables}", f"{title}, table {tables}"))
         elif block:
             blocks.append(block)
     numbers, too_many = _numbers(given.result, f"{name}-numbers")
