@@ -76,6 +76,19 @@ def test_pairs_are_drawn_by_their_odds_and_grey_where_they_are_rare(pairs: Layer
     assert rings == {place for one in pairs.strongest for place in ((one.first, one.second), (one.second, one.first))}
 
 
+def test_odds_of_up_to_16_times_have_colours_of_their_own_and_rings_stay_apart(pairs: LayerCoactivation) -> None:
+    odds = np.full_like(pairs.odds_ratio, 1.0)
+    odds[0, 1], odds[1, 0] = 12.0, 64.0
+    found = replace(pairs, odds_ratio=odds, expected=np.full_like(odds, LEAST_EXPECTED))
+    left, _ = figures.coactivation(found)
+    np.testing.assert_allclose(np.asarray(left.images[0].get_array())[[0, 1], [1, 0]], [np.log2(12), 4])
+    assert left.images[0].get_clim() == (-4, 4)
+    assert left.collections
+    wide = replace(pairs, odds_ratio=np.ones((129, 129)), expected=np.full((129, 129), LEAST_EXPECTED))
+    left, _ = figures.coactivation(wide)
+    assert not left.collections
+
+
 @pytest.mark.parametrize("expected", [1.0, np.nan])
 def test_too_few_tokens_leave_the_map_grey_and_name_no_pair(pairs: LayerCoactivation, expected: float) -> None:
     rare = replace(pairs, expected=np.full_like(pairs.expected, expected), strongest=())

@@ -36,3 +36,10 @@ def test_tables_of_counts_have_a_line_for_each_corpus_and_no_chance() -> None:
     assert len(upper.get_lines()) == len(lower.get_lines()) == 4
     assert [line.get_label() for line in lower.get_lines()] == list(shapes.named(4))
     assert not upper.collections
+
+
+def test_more_corpora_than_there_are_marks_are_grey_lines_without_a_legend() -> None:
+    upper, lower = comparison(shapes.comparison(3, corpora=13, agreement=False, tested=False))
+    assert lower.get_legend() is None
+    assert {line.get_color() for line in (*upper.get_lines(), *lower.get_lines())} == {"0.5"}
+    assert "a line for each of 13 corpora" in " ".join(text.get_text() for text in upper.texts)
