@@ -2,9 +2,9 @@
 /** The bar in which prompt, layer, expert and category are chosen, and prompts searched. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
-import { category, expert, layer, prompt, theme, unknown, within } from "../state.js";
+import { category, expert, layer, prompt, unknown, within } from "../state.js";
 import { visible } from "../visible.js";
-import { forget } from "./colours.js";
+import { colourPage, recolour } from "./colours.js";
 import { Help } from "./help.js";
 import { Search } from "./search.js";
 
@@ -80,23 +80,17 @@ export function Choice({ data }) {
 function Theme() {
   const [name, setName] = useState("system");
   const first = useRef(true);
-  const changed = () => {
-    forget();
-    theme.value += 1;
-  };
   useEffect(() => {
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", changed);
-    return () => dark.removeEventListener("change", changed);
+    dark.addEventListener("change", recolour);
+    return () => dark.removeEventListener("change", recolour);
   }, []);
   useEffect(() => {
     if (first.current) {
       first.current = false;
       return;
     }
-    if (name === "system") document.documentElement.removeAttribute("data-theme");
-    else document.documentElement.setAttribute("data-theme", name);
-    changed();
+    colourPage(name === "system" ? null : name);
   }, [name]);
   const shown = { system: "Auto", light: "Light", dark: "Dark" }[name] ?? "Auto";
   const next = { system: "light", light: "dark", dark: "system" }[name] ?? "system";

@@ -1,14 +1,23 @@
 // @ts-check
 /** Colours of the page as numbers, and scales between them. */
+import { theme } from "../state.js";
 
 /** @typedef {[number, number, number]} Rgb */
 
 /** @type {Map<string, Rgb>} */
 const known = new Map();
 
-/** Forget colours: the page became light or dark. */
-export function forget() {
+/** Have all that is drawn with colours by number drawn again: those of the page have changed. */
+export function recolour() {
   known.clear();
+  theme.value += 1;
+}
+
+/** Give the page its colours. @param {string | null} name light or dark; null for those of the system */
+export function colourPage(name) {
+  if (name === null) document.documentElement.removeAttribute("data-theme");
+  else document.documentElement.setAttribute("data-theme", name);
+  recolour();
 }
 
 /**

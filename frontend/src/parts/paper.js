@@ -1,8 +1,8 @@
 // @ts-check
 /** The page on paper: always light, as wide as paper is, with nothing folded. */
 import { options } from "preact";
-import { paper, theme } from "../state.js";
-import { forget } from "./colours.js";
+import { paper } from "../state.js";
+import { colourPage } from "./colours.js";
 
 // A4 and US Letter, less margins, have at least so many pixels.
 const WIDTH = 640;
@@ -23,14 +23,6 @@ function drawnAtOnce(act) {
   }
 }
 
-/** @param {string | null} name of colours; null for those of the system */
-function colours(name) {
-  if (name === null) document.documentElement.removeAttribute("data-theme");
-  else document.documentElement.setAttribute("data-theme", name);
-  forget();
-  theme.value += 1;
-}
-
 /**
  * Return what a function returns while everything is drawn light and unfolded.
  *
@@ -42,12 +34,12 @@ export function onPaper(act) {
   const root = document.documentElement;
   const name = root.getAttribute("data-theme");
   root.classList.add("unfolded");
-  drawnAtOnce(() => colours("light"));
+  drawnAtOnce(() => colourPage("light"));
   try {
     return act();
   } finally {
     root.classList.remove("unfolded");
-    drawnAtOnce(() => colours(name));
+    drawnAtOnce(() => colourPage(name));
   }
 }
 
@@ -63,7 +55,7 @@ export function keepOnPaper() {
     for (const one of folded) one.open = true;
     drawnAtOnce(() => {
       paper.value = WIDTH;
-      colours("light");
+      colourPage("light");
     });
   };
   const leave = () => {
@@ -73,7 +65,7 @@ export function keepOnPaper() {
     for (const one of folded) one.open = false;
     drawnAtOnce(() => {
       paper.value = 0;
-      colours(name);
+      colourPage(name);
     });
   };
   addEventListener("beforeprint", enter);
