@@ -26,13 +26,18 @@ def test_the_shares_are_those_of_the_report_on_experts(tokens: str) -> None:
         np.testing.assert_allclose(mine.every, [k * one.load for one in theirs.experts])
 
 
-@pytest.mark.parametrize("groups", [None, [f"g{i // 2 % 9}" for i in range(36)]], ids=["prompts", "groups"])
-def test_an_interval_is_the_jackknife_over_units_of_the_category(groups: list[str] | None) -> None:
-    signatures = made.signatures(36, categories=("a", "b"), groups=groups)
+@pytest.mark.parametrize(
+    ("prompts", "groups"),
+    [(36, None), (60, None), (36, [f"g{i // 2 % 9}" for i in range(36)])],
+    ids=["prompts", "blocks", "groups"],
+)
+def test_an_interval_is_the_jackknife_over_units_of_the_category(prompts: int, groups: list[str] | None) -> None:
+    """Of more than 24 units, over the blocks to which they are dealt in turn."""
+    signatures = made.signatures(prompts, categories=("a", "b"), groups=groups)
     layer = category_shares(signatures, layers=[2]).layers[0]
     rows = [i for i, label in enumerate(signatures.prompts.categories) if label == "b"]
     counts, lengths = signatures.loads()[rows, 1], signatures.lengths()[rows]
-    units = np.array([rows if groups is None else [int(groups[row][1:]) for row in rows]]).ravel()
+    units = np.arange(len(rows)) % 24 if groups is None else np.array([int(groups[row][1:]) for row in rows])
     left = np.array([counts[units != one].sum(axis=0) / lengths[units != one].sum() for one in np.unique(units)])
     half = t.ppf(0.975, len(left) - 1) * np.sqrt((len(left) - 1) / len(left) * ((left - left.mean(axis=0)) ** 2).sum(0))
     np.testing.assert_allclose(layer.low[1], np.clip(layer.shares[1] - half, 0, 1))
@@ -77,6 +82,11 @@ def test_fewer_than_three_prompts_have_shares_and_no_interval() -> None:
     assert np.isnan(layer.low[1]).all()
     assert np.isfinite(layer.low[0]).all()
     assert np.isfinite(layer.shares).all()
+    constant = made.signatures(
+        counts=np.tile(np.array([10, 0, 10], dtype=np.uint16), (4, 1, 1, 1)), segments=PLAIN[:1], layers=(0,)
+    )
+    (layer,) = category_shares(constant).layers
+    assert np.isnan([layer.low, layer.high]).all()
 
 
 def test_layers_are_the_first_the_middle_and_the_last_or_those_that_are_named() -> None:

@@ -1,5 +1,6 @@
 """Pairs of experts of a layer are counted alike from a trace and from co-selections, and named where they are many."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +42,20 @@ def test_both_sources_give_what_the_statistic_gives(
     np.testing.assert_allclose(found.expected, found.expected.T)
 
 
+@pytest.mark.parametrize(("prompts", "experts", "k"), [(24, 8, 3), (24, 4, 2), (3, 8, 3)])
 def test_the_strongest_pairs_are_those_of_the_greatest_odds_that_are_expected_often(
-    recorded: tuple[Signatures, Trace],
+    tmp_path: Path, prompts: int, experts: int, k: int
 ) -> None:
-    found = layer_coactivation(*recorded)
+    signatures = made.trace(tmp_path / "trace.parquet", prompts=prompts, experts=experts, k=k)
+    trace = Trace.open(tmp_path / "trace.parquet", signatures)
+    found, together = layer_coactivation(signatures, trace), layer_tokens(trace, "all")[1].pairs
     assert found.layer == 2
     named = [(one.first, one.second) for one in found.strongest]
-    pairs = [(i, j) for i in range(8) for j in range(i + 1, 8) if found.expected[i, j] >= LEAST_EXPECTED]
+    pairs = [(i, j) for i, j in combinations(range(experts), 2) if found.expected[i, j] >= LEAST_EXPECTED]
     known = [pair for pair in sorted(pairs, key=lambda pair: -found.odds_ratio[pair]) if found.odds_ratio[pair] > 1]
     assert named == known[:10]
     for one in found.strongest:
+        assert one.tokens == together[one.first, one.second]
         assert one.odds_ratio == found.odds_ratio[one.first, one.second] > 1
         assert one.expected == found.expected[one.first, one.second]
 

@@ -82,6 +82,12 @@ def test_a_category_called_none_is_left_out_as_any_other() -> None:
         assert found[one.measure, one.layers, written] == pytest.approx((one.cohens_d, one.auc))
 
 
+def test_no_name_in_quotation_marks_is_that_of_another_category() -> None:
+    names = {"a": "none", "b": "'none'", "c": "c"}
+    found = specifications({"all": loads()}, [names[label] for label in LABELS], permutations=19, rng=0)
+    assert {one.left_out for one in found} == {EVERY, "''none''", "'none'", "c"}
+
+
 def test_prompts_without_a_token_in_a_phase_are_left_out_of_it() -> None:
     counts = loads()
     silent = counts.copy()

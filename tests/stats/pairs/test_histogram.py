@@ -9,7 +9,7 @@ from moexray.stats.categories.balance import load_matched_baseline, uniform_base
 from moexray.stats.categories.token_draws import uniform_counts
 from moexray.stats.inference.units import units_of
 from moexray.stats.pairs import histogram
-from moexray.stats.pairs.histogram import PairHistogram, histogram_of, pair_histograms
+from moexray.stats.pairs.histogram import PairHistogram, histogram_of, pair_histograms, pair_similarities
 from moexray.stats.pairs.similarity import similarity, unit_rows
 
 
@@ -26,6 +26,7 @@ def test_the_pairs_are_those_of_an_explicit_loop(groups: list[str] | None, monke
     directions = unit_rows(np.random.default_rng(0).random((40, 6)))
     units = units_of(labels, groups)
     found = pair_histograms(directions, units)
+    every: list[float] = []
     for part, same in ((found.within, True), (found.across, False)):
         values = [
             float(directions[i] @ directions[j])
@@ -37,6 +38,8 @@ def test_the_pairs_are_those_of_an_explicit_loop(groups: list[str] | None, monke
         assert sum(part.pairs) == len(values)
         assert part.pairs[0]
         assert part.pairs[-1]
+        every += values
+    np.testing.assert_allclose(np.sort(pair_similarities(directions, units)), np.sort(every))
     assert found.within.width == found.across.width
     monkeypatch.setattr(histogram, "_MOST_PRODUCTS", 7 * 40)
     assert pair_histograms(directions, units) == found
@@ -62,6 +65,22 @@ def test_ends_and_rounding(values: list[float], start: float, width: float, bins
     found = histogram_of(np.array(values))
     assert (found.start, found.width, len(found.pairs)) == (start, width, bins)
     assert sum(found.pairs) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("number", "end", "width", "bins"),
+    [
+        (10, 0.7, 0.1, 8),  # 8 at least, though twice the cube root of 10 is 4
+        (10, 0.8, 0.2, 5),  # of 0.1, there would be 9
+        (1000, 0.38, 0.02, 20),  # twice the cube root
+        (1000, 0.4, 0.05, 9),
+        (10**6, 0.59, 0.01, 60),  # and 60 at most
+        (10**6, 0.6, 0.02, 31),
+    ],
+)
+def test_bins_are_as_narrow_as_their_number_allows(number: int, end: float, width: float, bins: int) -> None:
+    found = histogram_of(np.linspace(0, end, number))
+    assert (found.width, len(found.pairs)) == (width, bins)
 
 
 def test_prompts_of_one_group_make_no_histogram() -> None:

@@ -1,6 +1,7 @@
 """Estimates side by side are those of the analysis, each where its key says."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_every_estimate_stands_in_the_analysis_under_its_key(one: Opened) -> Non
         holder, _, last = row.key.rpartition(".")
         around = at(values, holder)
         ends = around.get(f"{last}_ci", around.get("ci")) if last not in ("same_category", "other_categories") else None
-        assert row.ci is None or list(row.ci) == list(ends), row.key
+        assert (None if row.ci is None else list(row.ci)) == ends, row.key
 
 
 def test_intervals_and_p_values_are_not_left_out(plain: Opened, traced: Opened) -> None:
@@ -54,6 +55,28 @@ def test_intervals_and_p_values_are_not_left_out(plain: Opened, traced: Opened) 
     between = phase_forests(traced.analysis)[-1].rows[0]
     phases = traced.analysis.phases
     assert (between.value, between.ci, between.p_value) == (phases.own.mean, phases.own.ci, phases.p_value)
+
+
+def test_what_estimates_are_compared_with_and_of_which_tokens_is_said(plain: Opened, traced: Opened) -> None:
+    chance = plain.analysis.classifier.chance
+    assert [(one.unit, one.reference, one.reference_name) for one in control_forests(plain.analysis)] == [
+        ("share", chance, "chance"), ("points", 0.0, "no gain"), ("similarity", 0.0, "no effect"),
+    ]  # fmt: skip
+    covered = percent(traced.analysis.controls.token_identity.covered)
+    titles = [one.title for one in control_forests(traced.analysis)]
+    assert f"Effect size (Cohen's d) by token ids, of the {covered} of tokens that occur elsewhere" in titles
+
+
+def test_what_was_not_computed_has_no_row_and_a_panel_of_nothing_is_left_out(traced: Opened) -> None:
+    found = traced.analysis.phases
+    without = replace(
+        found,
+        prompt=replace(found.prompt, cohens_d=None, accuracy=None),
+        generated=replace(found.generated, accuracy=None),
+    )
+    effects, within, between = phase_forests(replace(traced.analysis, phases=without))
+    assert [row.key for row in effects.rows] == ["phases.generated.cohens_d", "phases.difference.cohens_d"]
+    assert (within.unit, between.unit) == ("similarity", "similarity")
 
 
 def test_a_still_table_has_the_estimates_and_chance(plain: Opened) -> None:
@@ -74,7 +97,10 @@ def test_segments_add_up_to_what_was_recorded() -> None:
     np.testing.assert_array_equal(found.selections.sum(axis=0), signatures.counts.sum(axis=(0, 2, 3)))
     table, _ = TABLES["segments"](None, found)
     assert table.rows[0][0] == "a"
-    assert table.rows[0][1].startswith(f"{found.tokens[0, 0]} (")
+    shares = found.tokens[0] / found.tokens[0].sum()
+    assert list(table.rows[0][1:]) == [
+        f"{value} ({percent(share)})" for value, share in zip(found.tokens[0], shares, strict=True)
+    ]
 
 
 def test_a_segment_without_a_token_is_left_out() -> None:
