@@ -34,7 +34,9 @@ def test_distributions_draws_every_histogram_with_its_mean(traced: Analysis) -> 
     means = [line.get_xdata()[0] for line in axes.lines if line.get_linewidth() == 1.6]
     assert means == [mean for _, mean in expected.values()]
     assert [text.get_text() for text in axes.texts[:4]] == [f"{mean:.3f}" for mean in means]
-    tallest = {}
+    through = [line.get_xdata()[0] for line in axes.lines if list(line.get_ydata()) == [0, 1]]
+    assert [mean for mean in through if mean in means] == means[:2], "lines through all rows"
+    tallest, highest = {}, {}
     for base, (name, (found, _)) in zip((3, 2, 1, 0), expected.items(), strict=True):
         heights, edges, low = drawn[name].get_data()
         assert low == base
@@ -42,8 +44,11 @@ def test_distributions_draws_every_histogram_with_its_mean(traced: Analysis) -> 
         assert edges[0] == found.start
         density = np.array(found.pairs) / sum(found.pairs) / found.width
         np.testing.assert_allclose((heights - base) / (heights - base).max(), density / density.max())
-        tallest[name] = (heights - base).max() / density.max()
+        highest[name] = (heights - base).max()
+        tallest[name] = highest[name] / density.max()
     assert tallest["within categories"] == pytest.approx(tallest["across categories"])
+    within, across, *nulls = highest.values()
+    assert [max(within, across), *nulls] == pytest.approx([0.82] * 3), "each null has a scale of its own"
 
 
 def test_figures_of_a_sample_say_so(traced: Analysis) -> None:
@@ -96,6 +101,10 @@ def test_segments_draws_similarities_and_effects_of_both_phases(analysis: Analys
         [found.prompt.across, 0], [found.generated.across, 1], [found.other_categories, 2],
     ]  # fmt: skip
     assert points["same prompt"] == [[found.own.mean, 2]]
+    lines = [line.get_xydata().tolist() for line in upper.lines if line.get_linestyle() != "None"]
+    assert [[end, 2] for end in found.own.ci] in lines
+    for row, (low, high) in enumerate(zip(points["another category"], points["same category"], strict=True)):
+        assert [[low[0], row], [high[0], row]] in lines
     assert f"p\u00a0=\u00a0{found.p_value:.3f}" in upper.get_xlabel()
     drawn = [line.get_xydata().tolist() for line in lower.lines[1:]]
     effects = [(one.cohens_d, one.cohens_d_ci) for one in (found.prompt, found.generated)]

@@ -66,6 +66,8 @@ def test_an_interval_without_a_neighbour_is_a_line(analysis: Analysis) -> None:
         _, lines = upper.collections
         ends = [[(of.layer, end) for end in of.cohens_d_ci] for of in layers if of is not gap]
         np.testing.assert_array_equal(lines.get_segments(), ends)
+    upper, _ = figures.layerwise(analysis)
+    assert len(upper.collections) == 1, "of neighbours, the shade alone"
 
 
 def test_layerwise_says_what_was_not_computed(analysis: Analysis) -> None:

@@ -83,6 +83,8 @@ def test_odds_of_up_to_16_times_have_colours_of_their_own_and_rings_stay_apart(p
     left, _ = figures.coactivation(found)
     np.testing.assert_allclose(np.asarray(left.images[0].get_array())[[0, 1], [1, 0]], [np.log2(12), 4])
     assert left.images[0].get_clim() == (-4, 4)
+    said = [label.get_text() for label in figure_of(left).axes[-1].get_xticklabels()]
+    assert (said[0], said[-1]) == ("1/16", "≥ 16")
     assert left.collections
     wide = replace(pairs, odds_ratio=np.ones((129, 129)), expected=np.full((129, 129), LEAST_EXPECTED))
     left, _ = figures.coactivation(wide)
