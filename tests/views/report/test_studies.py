@@ -162,7 +162,9 @@ def test_a_long_table_shows_its_first_rows_and_says_so() -> None:
     assert json.loads(gzip.decompress(base64.b64decode(found.block.text))) == [list(row) for row in table.rows]
     wide = still_table(Table("", [str(i) for i in range(200)], [["1"] * 200] * 50), "name", "label")
     assert len(wide.rows) == 20
-    assert still_table(table, "name", "label", most=2000).block is None
+    for most in (1024, 2000):
+        assert still_table(table, "name", "label", most=most).block is None
+    assert (found.texts, wide.texts) == ({1}, set())  # which need room to be read
 
 
 def test_numbers_that_would_take_too_much_room_are_left_out(
@@ -218,6 +220,22 @@ def test_a_result_of_other_signatures_or_another_model_is_refused_by_name(
         assert read(ablation, folder=tmp_path, model="made", weights=weights)
     with pytest.raises(AnalysisError, match="does not say which signatures or which model it is of"):
         read(replace(of["compare"], fingerprints=None), folder=tmp_path)  # type: ignore[type-var]
+
+
+def test_the_power_of_a_pilot_is_of_its_signatures(given: list[Given], tmp_path: Path) -> None:
+    (power,) = (one.result for one in given if one.command == "power")
+    assert read(power, folder=tmp_path, fingerprint=power.studied()[0])
+    with pytest.raises(AnalysisError, match=r"0\.json is of other signatures"):
+        read(power, folder=tmp_path, fingerprint="other")
+
+
+def test_claims_of_two_studies_are_two_pages(given: list[Given], tmp_path: Path) -> None:
+    (first,) = (one.result for one in given if one.command == "claims")
+    second: Any = replace(first, study=replace(first.study, source="elsewhere"))  # type: ignore[attr-defined,type-var]
+    own = first.studied()[0]
+    assert len(read(first, second, folder=tmp_path, fingerprint=own)) == 2
+    with pytest.raises(AnalysisError, match=r"1\.json is a second result of `moexray claims`"):
+        read(first, first, folder=tmp_path, fingerprint=own)
 
 
 def test_power_to_find_what_was_stated_is_of_no_signatures(given: list[Given], tmp_path: Path) -> None:
