@@ -53,7 +53,12 @@ test("tokens are searched across their borders, in the order of the prompts, wha
   assert.deepEqual(searchTokens("the cat", lines), [{ prompt: 3, first: 0, last: 1 }]);
   // A letter that is longer in small letters moves no match.
   assert.deepEqual(searchTokens("at", lines).filter((one) => one.prompt === 3).at(-1), { prompt: 3, first: 4, last: 4 });
+  assert.deepEqual(searchTokens("\u0307", lines), [{ prompt: 3, first: 3, last: 3 }]);
   assert.deepEqual(searchTokens("  ", lines), []);
+  assert.deepEqual(searchTokens(" the ", lines), [{ prompt: 3, first: 0, last: 0 }]);
+  // Matches do not lie over each other.
+  const same = linesOf({ texts: ["aa"], text: [0, 0], of: new Map([[0, [0, 2]]]) });
+  assert.deepEqual(searchTokens("aa", same).map((one) => one.first), [0, 1]);
 });
 
 test("the next match follows the chosen token, and the one before comes around the end", () => {

@@ -126,6 +126,9 @@ test("cells are sorted by their first number, with its unit, and what is none co
   // A column of intervals is sorted by their lower ends.
   assert.deepEqual(sorted(["[0.58, 0.92]", "–", "[-3.1, -0.9]", "[3.4 %, 3.9 %]"], true, false), ["[-3.1, -0.9]", "[0.58, 0.92]", "[3.4 %, 3.9 %]", "–"]);
   assert.deepEqual(sorted(["p10", "p9", "a"], false, false), ["a", "p9", "p10"]);
+  assert.deepEqual(sorted(["p10", "p9", "a"], false, true), ["p10", "p9", "a"]);
+  assert.deepEqual(sorted(["9,000", "1,234,567"], true, true), ["1,234,567", "9,000"]);
+  assert.deepEqual(sorted(["1020 B", "1.01 kB"], true, false), ["1.01 kB", "1020 B"]);
 });
 
 test("a token has the tint of its first choice, if that leads", () => {
