@@ -133,8 +133,10 @@ def test_texts_of_results_are_no_markup(html: str, sections: Sections) -> None:
 
 
 def test_the_same_results_give_the_same_bytes(given: list[Given], hostile: Opened, html: str) -> None:
-    some = [one for one in given if one.command in ("experts", "kinds")]
-    for page in study_pages(some, file="signatures.npz", fingerprint=hostile.analysis.signatures.fingerprint):
+    some = [one for one in given[::-1] if one.command in ("experts", "kinds")]
+    pages = study_pages(some, file="signatures.npz", fingerprint=hostile.analysis.signatures.fingerprint)
+    assert [page.name for page in pages] == ["study-experts", "study-kinds"]  # in whatever order they are given
+    for page in pages:
         assert page.picture is None or page.picture in html
         assert page.numbers is not None
         assert page.numbers.text in html
@@ -177,6 +179,16 @@ def test_numbers_that_would_take_too_much_room_are_left_out(
     assert page.remarks[0].startswith(
         "The numbers that are not rounded, 24 rows, would take 0.0 MB, and are left out: "
     )
+
+
+def test_a_study_without_a_figure_says_why(given: list[Given]) -> None:
+    (pooled,) = (one for one in given if one.command == "pool")
+    result: Any = pooled.result
+    captures = tuple(replace(one, cohens_d=None) for one in result.captures)
+    bare = replace(result, captures=captures, effect=None, notes={"effect": "too few prompts"})
+    (page,) = study_pages([replace(pooled, result=bare)], file="s.npz", fingerprint=None)
+    assert page.picture is None
+    assert page.remarks == ("No figure of captures: too few prompts.",)
 
 
 @pytest.fixture(scope="session")
