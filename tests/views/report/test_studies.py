@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from moexray.errors import AnalysisError
+from moexray.errors import AnalysisError, MoexrayError
 from moexray.formats import visible
 from moexray.studies.experts import describe_experts
 from moexray.studies.results import Result
@@ -152,6 +152,11 @@ def test_an_analysis_alone_has_its_figures_and_says_what_needs_signatures(html: 
     assert json.loads(facts)["alone"]
     assert not any(one.live_reading in html for one in SECTIONS if one.live_reading)  # of views, which it has not
     assert hostile.analysis.signatures.fingerprint in html
+
+
+def test_a_page_of_which_nothing_can_be_left_out_is_refused_where_it_is_too_large(plain: Opened) -> None:
+    with pytest.raises(MoexrayError, match=r"the report takes 0\.\d MB, all of it figures and tables: give --max-size"):
+        report_alone(plain.analysis, most_bytes=1000)
 
 
 def test_a_long_table_shows_its_first_rows_and_says_so() -> None:
